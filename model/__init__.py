@@ -1,0 +1,1 @@
+"""CrossAlignNet and its pretraining on shards."""

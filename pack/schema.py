@@ -1,0 +1,129 @@
+"""The schema of shards and render files: one table that writer, reader, verifier and card are driven by.
+
+A leaf: it imports nothing of the project but `camera` and `errors`, so every stage may read it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from ..camera import CONVENTIONS
+from ..errors import InputError
+
+__all__ = ["COMPRESSION", "FORMAT", "LIBVER", "RENDER_FIELDS", "SCHEMA_VERSION", "SHARD_FIELDS", "Field"]
+
+FORMAT = "shapenet3d-cma"
+SCHEMA_VERSION = 1
+LIBVER = ("v110", "v110")  # 'latest' would write files that older HDF5 cannot read
+COMPRESSION = {"compression": "gzip", "compression_opts": 1, "shuffle": True}  # gzip notices flipped bits
+
+
+@dataclass(frozen=True)
+class Field:
+    """One dataset of a file: its dtype, its shape behind the leading axis, and what it means.
+
+    A shape's letters are sizes of the file: H, W image rows and columns, P points a row.
+    """
+
+    name: str
+    dtype: str
+    shape: tuple[int | str, ...]
+    meaning: str
+
+    def sizes(self, **letters: int) -> tuple[int, ...]:
+        """Give the shape behind the leading axis, its letters replaced: `field.sizes(H=224, W=224, P=2048)`."""
+        return tuple(letters[size] if isinstance(size, str) else size for size in self.shape)
+
+    @property
+    def storage(self) -> np.dtype[Any]:
+        """The dtype that h5py stores: "utf-8" stands for strings of any length."""
+        return h5py.string_dtype() if self.dtype == "utf-8" else np.dtype(self.dtype)
+
+
+_VIEW = (
+    Field("rgb", "u1", ("H", "W", 3), "sRGB on the chosen background"),
+    Field("depth", "f4", ("H", "W"), "planar z in object units; 0 = background"),
+    Field("intrinsics", "f8", (3, 3), "K, pixels"),
+    Field("cam_from_obj", "f8", (4, 4), "[R t; 0 1], x_cam = R x_obj + t, OpenCV axes"),
+)
+
+RENDER_FIELDS = (
+    *_VIEW,
+    Field("shaded", "?", (), "whether the view's rgb was rendered; where not, its rgb is all zero"),
+)
+"""A render file: leading axis V, the views of one model."""
+
+SHARD_FIELDS = (
+    *_VIEW,
+    Field("points", "f4", ("P", 3), "object frame, farthest point order"),
+    Field("pixels", "u2", ("P", 2), "(u, v) = (column, row) of each point"),
+    Field("num_points", "u4", (), "points reconstructed from this view before sampling"),
+    Field("synset", "utf-8", (), "category, WordNet offset"),
+    Field("model_id", "utf-8", (), "model within its category"),
+    Field("view", "u2", (), "index of the view in the model's render"),
+)
+"""A shard: leading axis N, one row a view of a model."""
+
+
+def create_field(
+    file: h5py.File, field: Field, rows: int, *, growing: bool = False, **letters: int
+) -> h5py.Dataset:
+    """Create a field's dataset with the layout of the schema: a chunk is exactly one row, so a row is one read.
+
+    Parameters
+    ----------
+    rows : length of the leading axis
+    growing : the leading axis may be resized later
+    letters : the file's sizes, see `Field.sizes`
+    """
+    sizes = field.sizes(**letters)
+    scalar = not sizes and not growing  # a few bytes a row: no chunks
+    return file.create_dataset(
+        field.name,
+        (rows, *sizes),
+        field.storage,
+        maxshape=(None, *sizes) if growing else None,
+        chunks=None if scalar else ((1, *sizes) if sizes else (1024,)),
+        **({} if scalar else COMPRESSION),
+    )
+
+
+def check_file(file: h5py.File, fields: tuple[Field, ...], kind: str) -> None:
+    """Check that an open file is of this format, version and kind, and that its datasets follow the table.
+
+    Raises
+    ------
+    InputError : names the file, what was found, what was expected and what to do
+    """
+    name = file.filename
+    if file.attrs.get("format") != FORMAT:
+        raise InputError(f"{name} is no {FORMAT} file (attribute format is {file.attrs.get('format')!r})")
+    if file.attrs.get("kind") != kind:
+        raise InputError(f"{name} is a {file.attrs.get('kind')} file; a {kind} file is needed here")
+    version = int(file.attrs.get("schema_version", 0))
+    if version != SCHEMA_VERSION:
+        raise InputError(
+            f"{name} has schema version {version}; this program reads version {SCHEMA_VERSION}: "
+            "make the file again, or use the release that wrote it"
+        )
+    rows = {}
+    for field in fields:
+        if field.name not in file:
+            raise InputError(f"{name}: the field {field.name} is missing")
+        dataset = file[field.name]
+        rank, dtype = 1 + len(field.shape), dataset.dtype
+        if dataset.ndim != rank or dtype != field.storage:
+            found = f"{dtype} with {dataset.ndim} axes"
+            raise InputError(f"{name}: {field.name} is {found}; expected {field.dtype} with {rank} axes")
+        rows[field.name] = dataset.shape[0]
+    if len(set(rows.values())) > 1:
+        raise InputError(f"{name}: the fields differ in length: {rows}")
+
+
+Row = dict[str, NDArray[Any]]
+"""One row or batch by field name."""

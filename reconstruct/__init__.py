@@ -1,0 +1,1 @@
+"""Depth to points that know their pixels; pure arrays."""

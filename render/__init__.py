@@ -1,0 +1,1 @@
+"""ShapeNet V2 in, RGB-D views with calibrated cameras out."""
