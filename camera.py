@@ -68,17 +68,11 @@ class Camera:
             raise ValueError(f"image size must be positive, got {self.width} x {self.height}")
         k, rotation = self.intrinsics, self.cam_from_obj[:3, :3]
         if k[0, 0] <= 0 or k[1, 1] <= 0 or k[1, 0] != 0 or k[2].tolist() != [0, 0, 1]:
-            raise ValueError(
-                f"intrinsics must be upper triangular with positive focal lengths, got {k.tolist()}"
-            )
+            raise ValueError(f"intrinsics must be upper triangular with positive focal lengths, got {k.tolist()}")
         if self.cam_from_obj[3].tolist() != [0, 0, 0, 1]:
-            raise ValueError(
-                f"the last row of cam_from_obj must be 0 0 0 1, got {self.cam_from_obj[3].tolist()}"
-            )
+            raise ValueError(f"the last row of cam_from_obj must be 0 0 0 1, got {self.cam_from_obj[3].tolist()}")
         if np.abs(rotation @ rotation.T - np.eye(3)).max() > 1e-9 or np.linalg.det(rotation) < 0:
-            raise ValueError(
-                f"cam_from_obj must hold a rotation with determinant +1, got {rotation.tolist()}"
-            )
+            raise ValueError(f"cam_from_obj must hold a rotation with determinant +1, got {rotation.tolist()}")
 
     @classmethod
     def from_fov(cls, fov: float, width: int, height: int) -> Camera:

@@ -64,9 +64,7 @@ def options(settings: type[Any], *, leave_out: tuple[str, ...] = ()) -> Callable
             if field.name in leave_out:
                 continue
             flag = "--" + field.name.replace("_", "-")
-            shown = (
-                " ".join(map(str, field.default)) if isinstance(field.default, tuple) else str(field.default)
-            )
+            shown = " ".join(map(str, field.default)) if isinstance(field.default, tuple) else str(field.default)
             name: list[str] = [field.name, flag]
             kind: Any = click_type(field, hints[field.name])
             if hints[field.name] is bool:
@@ -84,9 +82,7 @@ def options(settings: type[Any], *, leave_out: tuple[str, ...] = ()) -> Callable
     return decorate
 
 
-def read_settings(
-    settings: type[T], config_file: Path | None = None, given: Mapping[str, Any] | None = None
-) -> T:
+def read_settings(settings: type[T], config_file: Path | None = None, given: Mapping[str, Any] | None = None) -> T:
     """Merge defaults, a TOML file and given values (None: not given) into a settings dataclass.
 
     Raises

@@ -12,7 +12,6 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from ..camera import CONVENTIONS
 from ..errors import InputError
 
 __all__ = ["COMPRESSION", "FORMAT", "LIBVER", "RENDER_FIELDS", "SCHEMA_VERSION", "SHARD_FIELDS", "Field"]
@@ -70,9 +69,7 @@ SHARD_FIELDS = (
 """A shard: leading axis N, one row a view of a model."""
 
 
-def create_field(
-    file: h5py.File, field: Field, rows: int, *, growing: bool = False, **letters: int
-) -> h5py.Dataset:
+def create_field(file: h5py.File, field: Field, rows: int, *, growing: bool = False, **letters: int) -> h5py.Dataset:
     """Create a field's dataset with the layout of the schema: a chunk is exactly one row, so a row is one read.
 
     Parameters
