@@ -1,0 +1,34 @@
+"""Which view of a model to keep."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["choose_views", "count_points"]
+
+
+def count_points(depth: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Count the points that each view's depth reconstructs to.
+
+    Parameters
+    ----------
+    depth : (V, H, W) float32, 0 = background
+
+    Returns
+    -------
+    num_points : (V,) int64
+    """
+    return np.count_nonzero(depth > 0, axis=(1, 2))
+
+
+def choose_views(num_points: NDArray[np.int64], keep: Literal["best", "all"]) -> list[int]:
+    """Choose among a model's views: the one with the most points (ties to the lower index), as the paper, or all.
+
+    Parameters
+    ----------
+    num_points : (V,) int64
+    """
+    return list(range(len(num_points))) if keep == "all" else [int(np.argmax(num_points))]

@@ -1,0 +1,220 @@
+"""One Blender scene, kept over all models of a worker: the object, its materials, light and camera."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import bpy
+import mathutils
+import numpy as np
+from numpy.typing import NDArray
+
+from ...camera import Camera
+from ..config import RenderConfig
+from ..mtl import Material
+from ..repair import Surface
+
+__all__ = ["Scene", "to_linear"]
+
+# object frame to Blender's camera axes: x right, y up, looking along -z
+_OPENCV_TO_BLENDER = np.diag([1.0, -1.0, -1.0, 1.0])
+_SENSOR_WIDTH = 36.0  # any value serves: only its ratio to the focal length counts
+_SMOOTH_ANGLE = np.radians(30)
+
+
+def to_linear(colour: NDArray[np.float64] | tuple[float, ...]) -> NDArray[np.float64]:
+    """Turn display values (sRGB) in [0, 1] into linear light."""
+    value = np.asarray(colour, dtype=np.float64)
+    return np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
+
+
+@dataclass
+class Scene:
+    """Blender's scene, set up once; `show` exchanges the object, `aim` moves the camera.
+
+    Blender's world frame is the object frame: nothing is turned on the way in or out.
+    """
+
+    config: RenderConfig
+    threads: int
+
+    def __post_init__(self) -> None:
+        bpy.ops.wm.read_factory_settings(use_empty=True)
+        self.scene = bpy.context.scene
+        self.camera = bpy.data.objects.new("camera", bpy.data.cameras.new("camera"))
+        self.scene.collection.objects.link(self.camera)
+        self.scene.camera = self.camera
+        self.object: Any = None
+        self._set_up_render()
+        self._set_up_light()
+
+    def _set_up_render(self) -> None:
+        render, cycles = self.scene.render, self.scene.cycles
+        render.engine = "CYCLES"
+        render.use_persistent_data = True  # only the camera moves from view to view
+        render.threads_mode, render.threads = "FIXED", self.threads
+        render.film_transparent = True  # the background is put behind afterwards
+        render.resolution_x = render.resolution_y = self.config.size
+        render.image_settings.file_format = "OPEN_EXR_MULTILAYER"
+        render.image_settings.color_depth = "32"  # half floats would put points 0.001 off the surface
+        render.image_settings.exr_codec = "NONE"
+        cycles.device = "CPU"
+        cycles.use_adaptive_sampling = False
+        cycles.seed = 0
+        cycles.max_bounces = 4
+        cycles.transparent_max_bounces = 32
+        cycles.caustics_reflective = cycles.caustics_refractive = False
+        layer = self.scene.view_layers[0]
+        layer.use_pass_z = True
+        layer.pass_alpha_threshold = 0.0  # any other value leaves semi-transparent parts out of depth, at random
+
+    def _set_up_light(self) -> None:
+        world = bpy.data.worlds.new("world")
+        self.scene.world = world
+        world.use_nodes = True
+        nodes, links = world.node_tree.nodes, world.node_tree.links
+        background = nodes["Background"]
+        if self.config.light != "studio":
+            folder = bpy.utils.system_resource("DATAFILES", path="studiolights/world")
+            image = nodes.new("ShaderNodeTexEnvironment")
+            image.image = bpy.data.images.load(str(Path(folder) / f"{self.config.light}.exr"))
+            turn, direction = nodes.new("ShaderNodeMapping"), nodes.new("ShaderNodeTexCoord")
+            turn.inputs["Rotation"].default_value[0] = np.pi / 2  # panoramas have +Z up, the object frame +Y
+            links.new(direction.outputs["Generated"], turn.inputs["Vector"])
+            links.new(turn.outputs["Vector"], image.inputs["Vector"])
+            links.new(image.outputs["Color"], background.inputs["Color"])
+            return
+        world.cycles.sampling_method = "NONE"  # an even sky needs no importance map
+        background.inputs["Color"].default_value = (1, 1, 1, 1)
+        background.inputs["Strength"].default_value = 0.55
+        for name, towards, strength, angle in (
+            ("key", (0.6, 1.0, -0.8), 1.6, 30),
+            ("fill", (-0.9, 0.5, -0.3), 0.7, 60),
+            ("rim", (0.2, 0.6, 1.0), 0.8, 60),
+        ):
+            light = bpy.data.lights.new(name, "SUN")
+            light.energy, light.angle = strength, np.radians(angle)
+            lamp = bpy.data.objects.new(name, light)
+            lamp.rotation_mode = "QUATERNION"
+            lamp.rotation_quaternion = mathutils.Vector(towards).to_track_quat("Z", "Y")  # a sun shines along its -z
+            self.scene.collection.objects.link(lamp)
+
+    def show(self, surface: Surface, materials: list[Material]) -> list[str]:
+        """Put an object in place of the last one.
+
+        Parameters
+        ----------
+        surface : object frame
+        materials : by the indices that `surface.front` and `surface.back` hold
+
+        Returns
+        -------
+        notes : textures that could not be read, one line each
+        """
+        self.clear()
+        mesh = bpy.data.meshes.new("model")
+        _fill_mesh(mesh, surface)
+        pairs, slots = np.unique(np.stack([surface.front, surface.back], axis=1), axis=0, return_inverse=True)
+        notes: list[str] = []
+        for front, back in pairs.tolist():
+            mesh.materials.append(_two_sided(materials[front], materials[back], notes))
+        mesh.polygons.foreach_set("material_index", slots.ravel().astype(np.int32))
+        mesh.update()
+        self.object = bpy.data.objects.new("model", mesh)
+        self.scene.collection.objects.link(self.object)
+        return list(dict.fromkeys(notes))
+
+    def clear(self) -> None:
+        """Remove the object with all that belongs to it, so that memory stays flat over any number of models."""
+        if self.object is None:
+            return
+        mesh = self.object.data
+        bpy.data.objects.remove(self.object)
+        bpy.data.meshes.remove(mesh)
+        self.object = None
+        for material in list(bpy.data.materials):
+            bpy.data.materials.remove(material)
+        for image in list(bpy.data.images):
+            if image.users == 0:
+                bpy.data.images.remove(image)
+
+    def aim(self, camera: Camera) -> None:
+        """Place Blender's camera."""
+        focal, width = camera.intrinsics[0, 0], camera.width
+        data = self.camera.data
+        data.sensor_fit, data.sensor_width = "HORIZONTAL", _SENSOR_WIDTH
+        data.lens = focal * _SENSOR_WIDTH / width
+        distance = float(np.linalg.norm(camera.cam_from_obj[:3, 3]))
+        data.clip_start, data.clip_end = 1e-3, 10 * distance + 100
+        self.camera.matrix_world = mathutils.Matrix((camera.obj_from_cam @ _OPENCV_TO_BLENDER).tolist())
+
+
+def _fill_mesh(mesh: Any, surface: Surface) -> None:
+    """Fill an empty Blender mesh; shading is smooth but for edges of more than 30 degrees."""
+    mesh.vertices.add(len(surface.vertices))
+    mesh.vertices.foreach_set("co", surface.vertices.astype(np.float32).ravel())
+    mesh.loops.add(len(surface.corners))
+    mesh.loops.foreach_set("vertex_index", surface.corners.astype(np.int32))
+    mesh.polygons.add(len(surface.front))
+    mesh.polygons.foreach_set("loop_start", surface.starts[:-1].astype(np.int32))
+    for name, uvs in (("front", surface.front_uvs), ("back", surface.back_uvs)):
+        mesh.uv_layers.new(name=name, do_init=False).uv.foreach_set("vector", uvs.astype(np.float32).ravel())
+    mesh.update(calc_edges=True)
+    mesh.polygons.foreach_set("use_smooth", np.ones(len(surface.front), dtype=bool))
+    mesh.set_sharp_from_angle(angle=_SMOOTH_ANGLE)
+
+
+def _two_sided(front: Material, back: Material, notes: list[str]) -> Any:
+    """Make a Blender material that shows one description on the front of a face and another on its back."""
+    material = bpy.data.materials.new("material")
+    material.use_nodes = True
+    tree = material.node_tree
+    tree.nodes.clear()
+    output = tree.nodes.new("ShaderNodeOutputMaterial")
+    shader = _side(tree, front, "front", notes)
+    if back is not front:
+        mix, geometry = tree.nodes.new("ShaderNodeMixShader"), tree.nodes.new("ShaderNodeNewGeometry")
+        tree.links.new(geometry.outputs["Backfacing"], mix.inputs[0])
+        tree.links.new(shader, mix.inputs[1])
+        tree.links.new(_side(tree, back, "back", notes), mix.inputs[2])
+        shader = mix.outputs[0]
+    tree.links.new(shader, output.inputs["Surface"])
+    return material
+
+
+def _side(tree: Any, side: Material, uv: str, notes: list[str]) -> Any:
+    """Add the nodes of one side; give the socket that holds its shader."""
+    shader = tree.nodes.new("ShaderNodeBsdfPrincipled")
+    shader.inputs["Base Color"].default_value = (*to_linear(side.colour), 1)
+    shader.inputs["Roughness"].default_value = 0.7 - 0.4 * side.gloss
+    shader.inputs["Specular IOR Level"].default_value = 0.3
+    shader.inputs["Metallic"].default_value = 0.0
+    shader.inputs["Alpha"].default_value = side.alpha
+    texture = _texture(tree, side.texture, uv, "sRGB", notes)
+    if texture is not None:
+        tree.links.new(texture.outputs["Color"], shader.inputs["Base Color"])
+    mask = texture if side.mask == side.texture else _texture(tree, side.mask, uv, "Non-Color", notes)
+    if side.mask is not None and mask is not None:
+        socket = "Alpha" if mask.image.depth in (16, 32, 64) else "Color"
+        tree.links.new(mask.outputs[socket], shader.inputs["Alpha"])
+    return shader.outputs[0]
+
+
+def _texture(tree: Any, path: Path | None, uv: str, space: str, notes: list[str]) -> Any:
+    """Add an image node fed by a UV map; None where there is no image or Blender cannot read it."""
+    if path is None:
+        return None
+    try:
+        image = bpy.data.images.load(str(path), check_existing=True)
+    except RuntimeError:
+        image = None
+    if image is None or not image.size[0]:  # an unreadable image would render purple
+        notes.append(f"texture {path.name!r} cannot be read")
+        return None
+    image.colorspace_settings.name = space
+    node, coordinates = tree.nodes.new("ShaderNodeTexImage"), tree.nodes.new("ShaderNodeUVMap")
+    node.image, coordinates.uv_map = image, uv
+    tree.links.new(coordinates.outputs["UV"], node.inputs["Vector"])
+    return node

@@ -1,0 +1,144 @@
+"""Render files: all views of one model in one HDF5 file that is either whole or absent."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import __version__
+from ..camera import CONVENTIONS, Camera
+from ..errors import InputError
+from ..files import PARTIAL, atomic_path
+from ..pack.schema import FORMAT, LIBVER, RENDER_FIELDS, SCHEMA_VERSION, check_file, create_field
+
+__all__ = ["Render", "find_renders", "open_render", "write_render"]
+
+SOURCE = "ShapeNetCore.v2 layout; the models' own licence applies to what is made from them (ShapeNet: terms of use)"
+
+
+def write_render(
+    path: Path,
+    cameras: Sequence[Camera],
+    depth: NDArray[np.float32],
+    rgb: dict[int, NDArray[np.uint8]],
+    attributes: dict[str, Any],
+) -> None:
+    """Write a render file.
+
+    Parameters
+    ----------
+    cameras : V of them
+    depth : (V, H, W) float32, planar z, object units, 0 = background
+    rgb : view -> (H, W, 3) uint8, sRGB; views left out have no colour
+    attributes : `synset`, `model_id`, `config`, `config_hash`, `repairs`, `notes`; stored as text or JSON
+    """
+    views, height, width = depth.shape
+    arrays = {
+        "depth": depth,
+        "intrinsics": np.stack([camera.intrinsics for camera in cameras]),
+        "cam_from_obj": np.stack([camera.cam_from_obj for camera in cameras]),
+        "shaded": np.array([view in rgb for view in range(views)]),
+    }
+    with atomic_path(path) as partial, h5py.File(partial, "w", libver=LIBVER) as file:
+        for field in RENDER_FIELDS:
+            dataset = create_field(file, field, views, H=height, W=width)
+            if field.name == "rgb":
+                for view, image in rgb.items():
+                    dataset[view] = image
+            else:
+                dataset[...] = arrays[field.name]
+        common = {
+            "format": FORMAT,
+            "kind": "render",
+            "schema_version": SCHEMA_VERSION,
+            "generator": f"shapenet3d-cma {__version__}",
+            "conventions": CONVENTIONS,
+            "source": SOURCE,
+        }
+        for name, value in (common | attributes).items():
+            file.attrs[name] = value if isinstance(value, str | int) else json.dumps(value, sort_keys=True)
+
+
+@dataclass(frozen=True)
+class Render:
+    """An open render file: arrays are read when asked for."""
+
+    path: Path
+    file: h5py.File
+
+    @property
+    def synset(self) -> str:
+        """Category, WordNet offset."""
+        return str(self.file.attrs["synset"])
+
+    @property
+    def model_id(self) -> str:
+        """Model within its category."""
+        return str(self.file.attrs["model_id"])
+
+    @property
+    def config_hash(self) -> str:
+        """Stands for the settings that the file was made with."""
+        return str(self.file.attrs["config_hash"])
+
+    def json(self, name: str) -> Any:
+        """Give an attribute that is stored as JSON: `config`, `repairs`, `notes`."""
+        return json.loads(self.file.attrs[name])
+
+    @property
+    def shaded(self) -> NDArray[np.bool_]:
+        """(V,) whether each view has colour."""
+        return np.asarray(self.file["shaded"][...])
+
+    @property
+    def depth(self) -> NDArray[np.float32]:
+        """(V, H, W) float32, planar z, object units, 0 = background."""
+        return np.asarray(self.file["depth"][...])
+
+    def rgb(self, view: int) -> NDArray[np.uint8]:
+        """(H, W, 3) uint8, sRGB; all zero where the view is not shaded."""
+        return np.asarray(self.file["rgb"][view])
+
+    def camera(self, view: int) -> Camera:
+        """Give the camera of a view."""
+        height, width = self.file["depth"].shape[1:]
+        return Camera(self.file["intrinsics"][view], self.file["cam_from_obj"][view], width, height)
+
+
+@contextmanager
+def open_render(path: Path) -> Iterator[Render]:
+    """Open a render file for reading.
+
+    Raises
+    ------
+    InputError : it cannot be read, or is no render file of this schema version
+    """
+    try:
+        file = h5py.File(path, "r")
+    except OSError as error:
+        raise InputError(f"{path} cannot be opened as HDF5: {error}; delete it and render again") from None
+    with file:
+        check_file(file, RENDER_FIELDS, "render")
+        yield Render(path, file)
+
+
+def find_renders(folder: Path) -> list[Path]:
+    """List the render files `<synset>/<model>.h5` of a folder, sorted.
+
+    Raises
+    ------
+    InputError : no folder, or no render file in it
+    """
+    paths = sorted(path for path in folder.glob("*/*.h5") if not path.name.startswith(PARTIAL))
+    if not paths:
+        what = "holds no render files" if folder.is_dir() else "is no folder"
+        raise InputError(f"{folder} {what} <synset>/<model>.h5: `cma3d render SHAPENET RENDERS` makes them")
+    return paths

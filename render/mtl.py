@@ -1,0 +1,183 @@
+"""Materials of a ShapeNet model: the MTL read, textures found inside the model's folder, faults made harmless."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+__all__ = ["GREY", "Material", "read_materials"]
+
+
+@dataclass(frozen=True)
+class Material:
+    """What one side of a surface looks like.
+
+    Attributes
+    ----------
+    colour : (r, g, b) in [0, 1], display values (sRGB) as modelling programs write them
+    alpha : in (0, 1]; 1 is opaque
+    texture : image file that takes the colour's place
+    mask : image file whose alpha or brightness multiplies `alpha`
+    gloss : in [0, 1], from the specular exponent; 0 is matt
+    """
+
+    colour: tuple[float, float, float] = (0.8, 0.8, 0.8)
+    alpha: float = 1.0
+    texture: Path | None = None
+    mask: Path | None = None
+    gloss: float = 0.0
+
+
+GREY = Material()
+"""Stands in for a material that no MTL defines."""
+
+# options of a map line that take one word; -o, -s, -t and -mm take numbers
+_WORD_OPTIONS = ("-blendu", "-blendv", "-boost", "-cc", "-clamp", "-imfchan", "-texres", "-bm", "-type")
+
+
+def read_materials(folder: Path, libraries: tuple[str, ...]) -> tuple[dict[str, Material], list[str]]:
+    """Read the MTL files that an OBJ names.
+
+    Parameters
+    ----------
+    folder : the model's folder, `<synset>/<id>`; the OBJ lies in its `models/`. Nothing outside is read.
+    libraries : names as `mtllib` gives them
+
+    Returns
+    -------
+    materials : by name
+    notes : what was amiss, one line each, without order or repetition mattering
+    """
+    materials: dict[str, Material] = {}
+    notes: list[str] = []
+    for name in libraries:
+        path, note = find_inside(folder, name)
+        if path is None:
+            notes.append(f"material library {note}")
+            continue
+        text = path.read_bytes().decode("utf-8", errors="replace")
+        _read_library(text, folder, materials, notes)
+    return materials, list(dict.fromkeys(notes))
+
+
+def _read_library(text: str, folder: Path, materials: dict[str, Material], notes: list[str]) -> None:
+    name = ""
+    for line in text.splitlines():
+        key, _, rest = line.strip().partition(" ")
+        key, rest = key.lower(), rest.strip()
+        if key == "newmtl":
+            name = rest
+            materials[name] = GREY
+            continue
+        if name not in materials or not rest:
+            continue
+        material = materials[name]
+        if key == "kd":
+            materials[name] = replace(material, colour=_colour(rest, material.colour))
+        elif key in ("d", "tr"):
+            materials[name] = replace(material, alpha=_alpha(key, rest, material.alpha))
+        elif key == "ns":
+            materials[name] = replace(material, gloss=min(1.0, max(0.0, _number(rest, 0.0) / 1000)))
+        elif key in ("map_kd", "map_d"):
+            path, note = find_inside(folder, _map_file(rest))
+            if path is None:
+                notes.append(f"texture {note}")
+            elif key == "map_kd":
+                materials[name] = replace(material, texture=path)
+            else:
+                materials[name] = replace(material, mask=path)
+
+
+def _is_number(word: str) -> bool:
+    return _number(word, -1.0) == _number(word, 1.0)
+
+
+def _number(word: str, default: float) -> float:
+    try:
+        value = float(word.split(maxsplit=1)[0])
+    except (ValueError, IndexError):
+        return default
+    return value if abs(value) < 1e9 else default  # also refuses NaN
+
+
+def _colour(rest: str, default: tuple[float, float, float]) -> tuple[float, float, float]:
+    words = rest.split()
+    if len(words) == 1:  # one number is a grey
+        words = words * 3
+    if len(words) < 3:
+        return default
+    red, green, blue = (min(1.0, max(0.0, _number(word, value))) for word, value in zip(words, default, strict=False))
+    return red, green, blue
+
+
+def _alpha(key: str, rest: str, default: float) -> float:
+    """Read `d` (1 is opaque) or `Tr` (0 is opaque).
+
+    An entirely invisible part is taken as opaque: exporters that mix up `d` and `Tr` write exactly 0 for
+    surfaces that are there, and a part that depth shows should be seen.
+    """
+    value = _number(rest.removeprefix("-halo").strip(), default)
+    alpha = 1 - value if key == "tr" else value
+    return 1.0 if alpha <= 0 else min(1.0, alpha)
+
+
+def _map_file(rest: str) -> str:
+    """Give the file name of a map line, its options skipped; a name may hold spaces."""
+    words = rest.split(" ")
+    while words[0].startswith("-") and len(words) > 1:
+        if words.pop(0).lower() in _WORD_OPTIONS:
+            words.pop(0)
+        while len(words) > 1 and _is_number(words[0]):
+            words.pop(0)
+    return " ".join(words).strip()
+
+
+def find_inside(folder: Path, reference: str) -> tuple[Path | None, str]:
+    """Find the file that a model refers to, inside the model's folder.
+
+    Backslashes count as slashes, letter case is forgiven, and a bare name is also looked for in `images/`.
+
+    Parameters
+    ----------
+    folder : the model's folder
+    reference : path as written, relative to the folder's `models/`
+
+    Returns
+    -------
+    path : an existing file inside `folder` (links resolved), or None
+    note : why there is none, else ""
+    """
+    top = folder.resolve()
+    wanted = reference.replace("\\", "/")
+    if wanted.startswith("/") or wanted[1:2] == ":":
+        return None, f"{reference!r} refused: an absolute path"
+    for base in (folder / "models", folder / "images", folder):
+        path = _forgiving(base, wanted, top)
+        if path is not None:
+            return path, ""
+    name = wanted.rsplit("/", 1)[-1]
+    path = _forgiving(folder / "images", name, top) if name else None
+    if path is not None:
+        return path, ""
+    if _leads_out(folder / "models", wanted, top):
+        return None, f"{reference!r} refused: it leads outside the model's folder"
+    return None, f"{reference!r} is missing"
+
+
+def _leads_out(base: Path, relative: str, top: Path) -> bool:
+    return not (base / relative).resolve().is_relative_to(top)
+
+
+def _forgiving(base: Path, relative: str, top: Path) -> Path | None:
+    """Follow a path part by part, exact names first, then names alike but for case; never out of `top`."""
+    path = base
+    for part in relative.split("/"):
+        if part in ("", "."):
+            continue
+        if part != ".." and not (path / part).exists() and path.is_dir():
+            alike = sorted(child.name for child in path.iterdir() if child.name.casefold() == part.casefold())
+            part = alike[0] if alike else part  # noqa: PLW2901
+        path = path / part
+        if not path.resolve().is_relative_to(top):
+            return None
+    return path.resolve() if path.is_file() else None
