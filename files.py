@@ -11,7 +11,7 @@ from pathlib import Path
 
 from .errors import InputError
 
-__all__ = ["atomic_path", "make_folder", "sha256", "write_text"]
+__all__ = ["atomic_path", "make_folder", "sha256", "sweep", "write_text"]
 
 PARTIAL = ".partial-"
 
@@ -32,6 +32,12 @@ def atomic_path(path: Path) -> Iterator[Path]:
         partial.unlink(missing_ok=True)
 
 
+def sweep(folder: Path) -> None:
+    """Remove what killed runs left half written in a folder and the folders in it."""
+    for path in [*folder.glob(f"{PARTIAL}*"), *folder.glob(f"*/{PARTIAL}*")]:
+        path.unlink(missing_ok=True)
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a text file whole or not at all."""
     with atomic_path(path) as partial:
@@ -39,7 +45,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def make_folder(folder: Path) -> Path:
-    """Make an output folder (with its parents) that can be written to, and sweep what a killed run left in it.
+    """Make an output folder (with its parents) that can be written to.
 
     Raises
     ------

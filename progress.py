@@ -5,9 +5,11 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from typing import TypeVar
+from contextlib import AbstractContextManager
+from types import TracebackType
+from typing import Any, TypeVar
 
-__all__ = ["say", "track"]
+__all__ = ["Progress", "say", "track"]
 
 T = TypeVar("T")
 _PLAIN_EVERY = 10.0  # seconds between plain lines
@@ -18,28 +20,56 @@ def say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def track(items: Iterable[T], total: int, what: str) -> Iterator[T]:
-    """Pass items on and show how many of `total` have come, at which rate, and the time left.
+class Progress(AbstractContextManager["Progress"]):
+    """Show how many of `total` items are done, at which rate, and the time left.
 
     Parameters
     ----------
     what : names the items, in the plural: "models"
     """
-    if sys.stderr.isatty():
-        yield from _bar(items, total, what)
-        return
-    begin = last = time.monotonic()
-    for count, item in enumerate(items, start=1):
-        yield item
+
+    def __init__(self, total: int, what: str) -> None:
+        self.total, self.what, self.done = total, what, 0
+        self._begin = self._last = time.monotonic()
+        self._bar: Any = None
+
+    def __enter__(self) -> Progress:
+        if sys.stderr.isatty():
+            self._bar, self._task = _bar(self.what, self.total)
+            self._bar.start()
+        return self
+
+    def advance(self, count: int = 1) -> None:
+        """Count items as done."""
+        self.done += count
         now = time.monotonic()
-        if now - last >= _PLAIN_EVERY or count == total:
-            last, rate = now, count / max(now - begin, 1e-9)
-            say(f"{count} of {total} {what}, {rate:.3g} a second, {_duration((total - count) / rate)} left")
+        rate = self.done / max(now - self._begin, 1e-9)
+        if self._bar is not None:
+            self._bar.update(self._task, advance=count, rate=f"{rate:.3g}/s")
+        elif now - self._last >= _PLAIN_EVERY or self.done == self.total:
+            self._last = now
+            left = _duration((self.total - self.done) / rate)
+            say(f"{self.done} of {self.total} {self.what}, {rate:.3g} a second, {left} left")
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
 
 
-def _bar(items: Iterable[T], total: int, what: str) -> Iterator[T]:
+def track(items: Iterable[T], total: int, what: str) -> Iterator[T]:
+    """Pass items on and show their progress."""
+    with Progress(total, what) as progress:
+        for item in items:
+            yield item
+            progress.advance()
+
+
+def _bar(what: str, total: int) -> tuple[Any, Any]:
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as RichProgress
 
     columns = (
         TextColumn("{task.description}"),
@@ -48,13 +78,8 @@ def _bar(items: Iterable[T], total: int, what: str) -> Iterator[T]:
         TextColumn("{task.fields[rate]}"),
         TimeRemainingColumn(),
     )
-    begin = time.monotonic()
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        task = progress.add_task(what, total=total, rate="")
-        for count, item in enumerate(items, start=1):
-            yield item
-            rate = count / max(time.monotonic() - begin, 1e-9)
-            progress.update(task, advance=1, rate=f"{rate:.3g}/s")
+    bar = RichProgress(*columns, console=Console(stderr=True))
+    return bar, bar.add_task(what, total=total, rate="")
 
 
 def _duration(seconds: float) -> str:

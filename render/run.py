@@ -16,7 +16,7 @@ from joblib import Parallel, delayed
 
 from ..config import config_hash
 from ..errors import InputError
-from ..files import PARTIAL, make_folder, write_text
+from ..files import make_folder, sweep, write_text
 from ..progress import say, track
 from .config import RenderConfig
 from .shapenet import Model
@@ -66,7 +66,7 @@ def render_models(
     check_blender()
     begin = time.monotonic()
     make_folder(renders)
-    _sweep(renders)
+    sweep(renders)
     identity = config_hash(config)
     _check_settings(renders, config, identity, redo=redo)
     wanted = [model for model in models if not _present(renders, model, identity)]
@@ -141,12 +141,6 @@ def read_failures(renders: Path) -> list[dict[str, Any]]:
 
 def _path(renders: Path, model: Model) -> Path:
     return renders / model.synset / f"{model.model_id}.h5"
-
-
-def _sweep(renders: Path) -> None:
-    """Remove what killed runs left half written."""
-    for path in [*renders.glob(f"{PARTIAL}*"), *renders.glob(f"*/{PARTIAL}*")]:
-        path.unlink(missing_ok=True)
 
 
 def _check_settings(renders: Path, config: RenderConfig, identity: str, *, redo: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -148,8 +149,6 @@ class Worker:
         code = process.wait()
         for stream in (process.stdin, process.stdout):
             if stream is not None:
-                try:
+                with contextlib.suppress(OSError):  # unsent bytes for a process that is gone
                     stream.close()
-                except OSError:  # unsent bytes for a process that is gone
-                    pass
         return code

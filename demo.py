@@ -1,0 +1,92 @@
+"""`cma3d demo`: the whole way once, small, on procedural models."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from .config import read_settings
+from .errors import InputError
+from .files import make_folder
+from .pack.config import PackConfig
+from .progress import say
+from .render.config import RenderConfig
+from .render.samples.config import SamplesConfig
+
+__all__ = ["run_demo"]
+
+SAMPLES = SamplesConfig(per_category=4)
+RENDER = RenderConfig(views=8, colour="best", samples=16)
+PACK = PackConfig()
+
+
+def run_demo(out: Path, *, jobs: int | None = None) -> str:
+    """Make samples, render, pack, verify, draw and pretrain in `out`; steps that are done are not done again.
+
+    Returns
+    -------
+    summary : text for the user: what was made, where it lies, what to look at, what to do next
+
+    Raises
+    ------
+    InputError : a stage cannot run here, or a law is broken
+    """
+    from .model.config import PretrainConfig
+    from .model.pretrain import pretrain
+    from .pack.run import pack_renders
+    from .pack.sheet import draw_overview, draw_sheet
+    from .pack.verify import verdict_table, verify_shards
+    from .render.run import render_models
+    from .render.samples.write import write_samples
+    from .render.shapenet import find_models
+
+    begin = time.monotonic()
+    make_folder(out)
+    shapenet, renders, shards, run = (out / name for name in ("shapenet", "renders", "shards", "run"))
+
+    say(f"[1/6] samples: a procedural ShapeNet in {shapenet}")
+    made = write_samples(shapenet, SAMPLES)
+    say(f"[2/6] render: {made['models']} models, {RENDER.views} views each, with Blender's Cycles")
+    rendered = render_models(find_models(shapenet), renders, RENDER, jobs=jobs)
+    say("[3/6] pack: depth to points that know their pixels, in HDF5 shards")
+    packed = pack_renders(renders, shards, PACK, jobs=jobs)
+    say("[4/6] verify: every law on every row, every point against the CAD model")
+    verdicts = verify_shards(shards, source=shapenet, jobs=jobs)
+    say(verdict_table(verdicts))
+    if any(verdict.broken for verdict in verdicts):
+        raise InputError(f"{shards} breaks a law, see above: this is a fault of the program, please report it")
+    say("[5/6] inspect: pictures to check by eye")
+    pictures = make_folder(out / "pictures")
+    overview = draw_overview(shards, pictures / "overview.png")
+    first, last = (draw_sheet(shards, pictures / f"row-{row}.png", row=row) for row in (0, packed.rows - 1))
+    say("[6/6] pretrain: a small CrossAlignNet on these shards")
+    small = Path(__file__).parent / "model" / "small.toml"
+    trained = pretrain(shards, run, read_settings(PretrainConfig, small), report=say)
+
+    surface = next(verdict for verdict in verdicts if verdict.law.name == "surface")
+    minutes = (time.monotonic() - begin) / 60
+    losses = f"{trained['first_loss']:.3f} -> {trained['last_loss']:.3f}"
+    failed = f", {len(rendered.failures)} failed" if rendered.failures else ""
+    return f"""
+Done in {minutes:.1f} minutes. All of it is in {out}:
+
+  shapenet/   {made["models"]} procedural CAD models of {len(made["synsets"])} categories, in ShapeNet V2's layout
+  renders/    {RENDER.views} views of each: depth, cameras, colour of the best view{failed}
+  shards/     {packed.rows} rows: image, depth, camera, {PACK.points} points and their pixels;
+              every point re-projects to its pixel and lies within {surface.worst:.1g} of the CAD surface
+  run/        CrossAlignNet with {trained["parameters"]:,} parameters, loss {losses}
+
+Look at:
+
+  {overview}   every row's image
+  {first}      one row: image, depth, points from two sides, reprojection
+  {last}
+  {run / "loss.png"}
+
+Next, with ShapeNetCore.v2 on a disk:
+
+  cma3d render ShapeNetCore.v2 renders --colour best
+  cma3d pack renders shards
+  cma3d verify shards --source ShapeNetCore.v2
+  cma3d pretrain shards run
+"""

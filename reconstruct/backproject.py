@@ -1,0 +1,59 @@
+"""Depth to points, each with the pixel it came from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..camera import Camera
+
+__all__ = ["Cloud", "back_project"]
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """Points that know their pixels: `pixels[i]` is the pixel of `points[i]`, exactly.
+
+    Attributes
+    ----------
+    points : (M, 3) float32, object frame
+    pixels : (M, 2) uint16, (u, v) = (column, row)
+    """
+
+    points: NDArray[np.float32]
+    pixels: NDArray[np.uint16]
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+    def __getitem__(self, index: NDArray[np.int64] | slice) -> Cloud:
+        """Give some of the points, each with its pixel."""
+        return Cloud(self.points[index], self.pixels[index])
+
+
+def back_project(depth: NDArray[np.float32], camera: Camera) -> Cloud:
+    """Lift every pixel that hit something, at its centre, to a point (the inverse of equation 1).
+
+    Parameters
+    ----------
+    depth : (H, W) float32, planar z, object units, 0 = background
+    camera : of the same size
+
+    Returns
+    -------
+    cloud : all points, in the order of their pixels, row after row
+
+    Raises
+    ------
+    ValueError : depth and camera differ in size, or depth is negative or not finite
+    """
+    if depth.shape != (camera.height, camera.width):
+        raise ValueError(f"depth is {depth.shape}, the camera's image {(camera.height, camera.width)}")
+    if not (np.isfinite(depth).all() and (depth >= 0).all()):
+        raise ValueError("depth must be finite and not negative")
+    rows, columns = np.nonzero(depth)
+    pixels = np.stack([columns, rows], axis=1)
+    points = camera.unproject(pixels + 0.5, depth[rows, columns])
+    return Cloud(points.astype(np.float32), pixels.astype(np.uint16))
