@@ -16,7 +16,10 @@ from ..config import RenderConfig
 from ..mtl import Material
 from ..repair import Surface
 
-__all__ = ["Scene", "to_linear"]
+__all__ = ["FACE", "Scene", "to_linear"]
+
+FACE = "face"
+"""Name of the pass that tells which face a pixel shows, and of the mesh attribute that it is made from."""
 
 # object frame to Blender's camera axes: x right, y up, looking along -z
 _OPENCV_TO_BLENDER = np.diag([1.0, -1.0, -1.0, 1.0])
@@ -68,6 +71,8 @@ class Scene:
         cycles.caustics_reflective = cycles.caustics_refractive = False
         layer = self.scene.view_layers[0]
         layer.use_pass_z = True
+        face = layer.aovs.add()
+        face.name, face.type = FACE, "VALUE"
         layer.pass_alpha_threshold = 0.0  # any other value leaves semi-transparent parts out of depth, at random
 
     def _set_up_light(self) -> None:
@@ -115,6 +120,7 @@ class Scene:
         notes : textures that could not be read, one line each
         """
         self.clear()
+        self.surface = surface
         mesh = bpy.data.meshes.new("model")
         _fill_mesh(mesh, surface)
         pairs, slots = np.unique(np.stack([surface.front, surface.back], axis=1), axis=0, return_inverse=True)
@@ -162,6 +168,8 @@ def _fill_mesh(mesh: Any, surface: Surface) -> None:
     mesh.polygons.foreach_set("loop_start", surface.starts[:-1].astype(np.int32))
     for name, uvs in (("front", surface.front_uvs), ("back", surface.back_uvs)):
         mesh.uv_layers.new(name=name, do_init=False).uv.foreach_set("vector", uvs.astype(np.float32).ravel())
+    face = np.arange(len(surface.front), dtype=np.float32)  # exact up to 2^24 faces
+    mesh.attributes.new(FACE, "FLOAT", "FACE").data.foreach_set("value", face)
     mesh.update(calc_edges=True)
     mesh.polygons.foreach_set("use_smooth", np.ones(len(surface.front), dtype=bool))
     mesh.set_sharp_from_angle(angle=_SMOOTH_ANGLE)
@@ -182,6 +190,9 @@ def _two_sided(front: Material, back: Material, notes: list[str]) -> Any:
         tree.links.new(_side(tree, back, "back", notes), mix.inputs[2])
         shader = mix.outputs[0]
     tree.links.new(shader, output.inputs["Surface"])
+    face, out = tree.nodes.new("ShaderNodeAttribute"), tree.nodes.new("ShaderNodeOutputAOV")
+    face.attribute_name = out.aov_name = FACE
+    tree.links.new(face.outputs["Fac"], out.inputs["Value"])
     return material
 
 
