@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shapenet3d_cma.reconstruct.sample import farthest_point_order, greedy_excess
+
+
+def cloud(seed: int, count: int, *, on_a_grid: bool = False) -> np.ndarray:
+    """Distinct points; those on a grid are full of ties."""
+    rng = np.random.default_rng(seed)
+    if on_a_grid:
+        cells = np.stack(np.meshgrid(*[np.arange(12)] * 3), axis=-1).reshape(-1, 3)
+        return rng.permutation(cells)[:count].astype(np.float32)
+    return rng.normal(size=(count, 3)).astype(np.float32)
+
+
+def by_the_book(points: np.ndarray, count: int, start: int) -> list[int]:
+    """Farthest point sampling as its definition reads."""
+    chosen = [start]
+    while len(chosen) < count:
+        gaps = [min(float(((point - points[other]) ** 2).sum()) for other in chosen) for point in points]
+        chosen.append(int(np.argmax(gaps)))
+    return chosen
+
+
+@given(st.integers(0, 10**6), st.integers(1, 400), st.data())
+def test_each_point_is_the_farthest_from_those_before_it(seed: int, size: int, data: st.DataObject) -> None:
+    points = cloud(seed, size, on_a_grid=data.draw(st.booleans()))
+    count = data.draw(st.integers(1, size))
+    order = farthest_point_order(points, count)
+    assert len(set(order.tolist())) == count
+    assert greedy_excess(points, points[order]) < 1e-6
+
+
+@given(st.integers(0, 10**6), st.integers(2, 60))
+def test_it_is_the_definition_from_its_own_start(seed: int, size: int) -> None:
+    points = cloud(seed, size)
+    order = farthest_point_order(points, size // 2)
+    assert order.tolist() == by_the_book(points.astype(np.float64), size // 2, int(order[0]))
+
+
+def test_any_prefix_is_the_smaller_sample() -> None:
+    points = cloud(1, 3000)
+    whole = farthest_point_order(points, 2048)
+    for count in (1, 64, 1024):
+        assert np.array_equal(whole[:count], farthest_point_order(points, count))
+
+
+def test_the_same_cloud_gives_the_same_order() -> None:
+    points = cloud(2, 2000)
+    assert np.array_equal(farthest_point_order(points, 500), farthest_point_order(points.copy(), 500))
+
+
+def test_the_excess_sees_a_wrong_order() -> None:
+    points = cloud(3, 500)
+    sample = points[farthest_point_order(points, 100)]
+    assert greedy_excess(points, np.roll(sample, 1, axis=0)) > 0.1
+    assert greedy_excess(points, points[:100]) > 0.1
+
+
+def test_it_refuses_more_points_than_there_are() -> None:
+    with pytest.raises(ValueError, match="11 points asked of a cloud of 10"):
+        farthest_point_order(cloud(0, 10), 11)
