@@ -55,7 +55,7 @@ def samples(out: Path, config_file: Path | None, **given: Any) -> None:
     from .render.samples.write import write_samples
 
     made = write_samples(out, read_settings(SamplesConfig, config_file, given))
-    click.echo(f"{made['models']} models of {len(made['synsets'])} categories in {out}")
+    click.echo(f"{sum(made['models'].values())} models of {len(made['models'])} categories in {out}")
 
 
 @cli.command()

@@ -46,7 +46,7 @@ def run_demo(out: Path, *, jobs: int | None = None) -> str:
 
     say(f"[1/6] samples: a procedural ShapeNet in {shapenet}")
     made = write_samples(shapenet, SAMPLES)
-    say(f"[2/6] render: {made['models']} models, {RENDER.views} views each, with Blender's Cycles")
+    say(f"[2/6] render: {sum(made['models'].values())} models, {RENDER.views} views each, with Blender's Cycles")
     rendered = render_models(find_models(shapenet), renders, RENDER, jobs=jobs)
     say("[3/6] pack: depth to points that know their pixels, in HDF5 shards")
     packed = pack_renders(renders, shards, PACK, jobs=jobs)
@@ -70,7 +70,7 @@ def run_demo(out: Path, *, jobs: int | None = None) -> str:
     return f"""
 Done in {minutes:.1f} minutes. All of it is in {out}:
 
-  shapenet/   {made["models"]} procedural CAD models of {len(made["synsets"])} categories, in ShapeNet V2's layout
+  shapenet/   {sum(made["models"].values())} procedural CAD models of {len(made["models"])} categories, in ShapeNet V2's layout
   renders/    {RENDER.views} views of each: depth, cameras, colour of the best view{failed}
   shards/     {packed.rows} rows: image, depth, camera, {PACK.points} points and their pixels;
               every point re-projects to its pixel and lies within {surface.worst:.1g} of the CAD surface

@@ -74,8 +74,8 @@ def _read_library(text: str, folder: Path, materials: dict[str, Material], notes
         material = materials[name]
         if key == "kd":
             materials[name] = replace(material, colour=_colour(rest, material.colour))
-        elif key in ("d", "tr"):
-            materials[name] = replace(material, alpha=_alpha(key, rest, material.alpha))
+        elif key == "d":
+            materials[name] = replace(material, alpha=_alpha(rest, material.alpha))
         elif key == "ns":
             materials[name] = replace(material, gloss=min(1.0, max(0.0, _number(rest, 0.0) / 1000)))
         elif key in ("map_kd", "map_d"):
@@ -110,15 +110,14 @@ def _colour(rest: str, default: tuple[float, float, float]) -> tuple[float, floa
     return red, green, blue
 
 
-def _alpha(key: str, rest: str, default: float) -> float:
-    """Read `d` (1 is opaque) or `Tr` (0 is opaque).
+def _alpha(rest: str, default: float) -> float:
+    """Read `d`, 1 is opaque. `Tr` is not read: programs disagree on whether it is opacity or its opposite.
 
-    An entirely invisible part is taken as opaque: exporters that mix up `d` and `Tr` write exactly 0 for
-    surfaces that are there, and a part that depth shows should be seen.
+    An entirely invisible part is taken as opaque: exporters that mix up the two write exactly 0 for surfaces that
+    are there, and a part that depth shows should be seen.
     """
     value = _number(rest.removeprefix("-halo").strip(), default)
-    alpha = 1 - value if key == "tr" else value
-    return 1.0 if alpha <= 0 else min(1.0, alpha)
+    return 1.0 if value <= 0 else min(1.0, value)
 
 
 def _map_file(rest: str) -> str:
