@@ -20,7 +20,7 @@ from .. import __version__
 from ..camera import CONVENTIONS
 from ..errors import InputError, needs
 from ..files import make_folder, sha256, sweep, write_text
-from ..progress import Progress
+from ..progress import Progress, say
 from ..reconstruct.backproject import back_project
 from ..reconstruct.choose import choose_views, count_points
 from ..reconstruct.sample import farthest_point_order
@@ -83,8 +83,7 @@ def pack_renders(renders: Path, shards: Path, config: PackConfig, *, jobs: int |
     paths = find_renders(renders)
     make_folder(shards)
     sweep(shards)
-    with open_render(paths[0]) as first:
-        render_hash, render_config = first.config_hash, first.json("config")
+    render_hash, render_config = _render_settings(paths)
     attributes = {
         "config": dataclasses.asdict(config),
         "render_config": render_config,
@@ -173,6 +172,19 @@ def _check_packages() -> None:
         import fpsample  # noqa: F401
     except ImportError as error:
         raise needs("fpsample", "reconstruct", error) from None
+
+
+def _render_settings(paths: Sequence[Path]) -> tuple[str, dict[str, Any]]:
+    """Give the settings of the first render file that can be read; raise what it says if none can."""
+    for path in paths:
+        try:
+            with open_render(path) as first:
+                return first.config_hash, first.json("config")
+        except InputError as error:
+            if path == paths[-1]:
+                raise
+            say(str(error))
+    raise AssertionError("paths is never empty")
 
 
 def _plan(part: Sequence[Path], renders: Path, config: PackConfig, render_hash: str) -> str:

@@ -1,11 +1,13 @@
 """Distances from stored points to the CAD model that they were rendered from.
 
-The mesh is read by trimesh, not by the reader that renders, so that a fault of the one cannot hide in the other.
+The mesh is read by trimesh, not by the reader that renders, so that a fault of the one cannot hide in the other;
+only where trimesh gives up (at a face index out of range) does that reader stand in.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
+from ..render.obj import read_obj
 
 __all__ = ["SourceMesh", "distance_to_mesh", "find_obj", "read_mesh"]
 
@@ -38,12 +41,13 @@ def find_obj(source: Path, synset: str, model_id: str) -> Path:
     return path
 
 
+@lru_cache(maxsize=1)  # rows of one model stand side by side
 def read_mesh(path: Path) -> SourceMesh:
     """Read the triangles of an OBJ; those with a vertex that is not finite are left out.
 
     Raises
     ------
-    InputError : trimesh cannot read it, or it holds no triangle
+    InputError : it cannot be read, or holds no triangle
     """
     import open3d as o3d
     import trimesh
@@ -51,8 +55,8 @@ def read_mesh(path: Path) -> SourceMesh:
     try:
         mesh = trimesh.load(path, force="mesh", process=False, skip_materials=True)
         triangles = np.asarray(mesh.vertices, dtype=np.float64)[np.asarray(mesh.faces)]
-    except Exception as error:  # trimesh raises whatever its parsers meet
-        raise InputError(f"{path} cannot be read by trimesh: {error}") from None
+    except Exception:  # trimesh raises whatever its parsers meet
+        triangles = _fan(path)
     triangles = triangles[np.isfinite(triangles).all(axis=(1, 2))].reshape(-1, 3, 3)
     if not len(triangles):
         raise InputError(f"{path} holds no triangle")
@@ -61,6 +65,17 @@ def read_mesh(path: Path) -> SourceMesh:
     vertices = triangles.reshape(-1, 3).astype(np.float32)
     scene.add_triangles(o3d.core.Tensor.from_numpy(vertices), o3d.core.Tensor.from_numpy(corners))
     return SourceMesh(triangles, scene)
+
+
+def _fan(path: Path) -> NDArray[np.float64]:
+    """(T, 3, 3) triangles of the faces that the project's own reader accepts, each split from its first corner."""
+    try:
+        mesh = read_obj(path)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from None
+    first = np.repeat(mesh.starts[:-1], np.maximum(mesh.sizes - 2, 0))
+    step = np.arange(len(first)) - np.repeat(np.cumsum(mesh.sizes - 2) - (mesh.sizes - 2), mesh.sizes - 2)
+    return mesh.vertices[mesh.corners[np.stack([first, first + step + 1, first + step + 2], axis=1)]]
 
 
 def distance_to_mesh(

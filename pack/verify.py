@@ -40,7 +40,7 @@ LAWS = (
     Law("camera", 0, "errors", "K is a calibration matrix, R a rotation with determinant +1"),
     Law("pixel", 0, "pixels", "every point projects into the very pixel stored with it"),
     Law("pixel centre", 1e-3, "pixels", "and to the middle of that pixel"),
-    Law("point", 1e-6, "object units", "every point is its pixel's depth, back-projected"),
+    Law("point", 1e-9, "object units", "every point is its pixel's depth, back-projected and rounded to float32"),
     Law("distinct pixels", 0, "points", "no pixel is stored twice in a row"),
     Law("num_points", 0, "points", "num_points counts the pixels with depth"),
     Law("farthest point order", 1e-6, "object units", "each point is the farthest from those before it"),
@@ -166,7 +166,8 @@ def check_row(row: Row) -> dict[str, float]:
     if (column >= width).any() or (line >= height).any() or not depth[line, column].all():
         return figures | {"point": np.inf}
     derived = camera.unproject(pixels + 0.5, depth[line, column])
-    figures["point"] = float(np.abs(derived - points).max())
+    rounding = np.spacing(np.abs(points)) / 2  # what float32 cannot hold
+    figures["point"] = float(np.maximum(np.abs(derived - points) - rounding, 0).max())
     figures["farthest point order"] = _order_excess(row, camera)
     return figures
 
