@@ -52,8 +52,8 @@ def repair(mesh: Mesh) -> Surface:
     """Weld vertices, drop faces without area, merge opposite pairs, drop further copies, split polygons.
 
     Of each set of faces with the same vertices in the same cyclic order, either way round, the first in the file
-    stays; the first of the opposite winding becomes its back. Convex polygons are split into a fan from their first
-    corner, as OBJ readers do; other polygons stay whole, for Blender to split.
+    stays; the first of the opposite winding becomes its back. Polygons that a fan from their first corner covers (all
+    convex ones) are split so, as OBJ readers do; other polygons stay whole, for Blender to split.
     """
     vertices, index = _weld(mesh.vertices)
     corners = index[mesh.corners]
@@ -170,7 +170,7 @@ def _split(
     front: NDArray[np.int64],
     back: NDArray[np.int64],
 ) -> list[_Faces]:
-    """Give either side's uvs and materials to the faces that stay, and split the convex ones into triangles."""
+    """Give either side's uvs and materials to the faces that stay, and split them into triangles where a fan does it."""
     behind = np.where(back >= 0, back, front)
     ours, theirs = corners[places[front]], corners[places[behind]]
     # the back's corners stand in another order: find each of ours among them
@@ -190,9 +190,9 @@ def _split(
     normal = _newell(polygons)
     spokes = polygons[:, 1:] - polygons[:, :1]
     turns = np.einsum("fnk,fk->fn", np.cross(spokes[:, :-1], spokes[:, 1:]), normal)
-    convex = (turns > 0).all(axis=1)
-    fan = [faces.take(convex, [0, corner, corner + 1]) for corner in range(1, size - 1)]
-    return [*fan, faces.take(~convex, list(range(size)))]
+    covered = (turns > 0).all(axis=1)
+    fan = [faces.take(covered, [0, corner, corner + 1]) for corner in range(1, size - 1)]
+    return [*fan, faces.take(~covered, list(range(size)))]
 
 
 def _assemble(

@@ -1,0 +1,323 @@
+import dataclasses
+import itertools
+import json
+import math
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from shapenet3d_cma.config import read_settings
+from shapenet3d_cma.errors import InputError
+from shapenet3d_cma.model import pretrain as module
+from shapenet3d_cma.model.config import PretrainConfig
+from shapenet3d_cma.model.data import Plan
+from shapenet3d_cma.model.network import PointEncoder
+from shapenet3d_cma.model.pretrain import Training, learning_rate, pretrain
+from shapenet3d_cma.model.run import RunFolder
+
+
+class Killed(BaseException):
+    """Stands for whatever ends a process in the middle."""
+
+
+def quiet(_: str) -> None: ...
+
+
+def log_of(run: Path) -> list[dict]:
+    """The log without what depends on the clock."""
+    lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    return [{name: value for name, value in line.items() if name != "samples_per_s"} for line in lines]
+
+
+def weights_of(run: Path) -> dict[str, torch.Tensor]:
+    state = torch.load(run / "checkpoint.pt", weights_only=True)
+    moments = {f"{i}.{name}": value for i, each in state["optimizer"]["state"].items() for name, value in each.items()}
+    return {**state["network"], **moments}
+
+
+def assert_same_run(run: Path, other: Path) -> None:
+    assert log_of(run) == log_of(other)
+    weights, others = weights_of(run), weights_of(other)
+    assert weights.keys() == others.keys()
+    assert [name for name in weights if not torch.equal(weights[name], others[name])] == []
+
+
+def test_a_run_leaves_what_it_says(toy_shards: Path, tiny: PretrainConfig, tmp_path: Path) -> None:
+    lines: list[str] = []
+    run = tmp_path / "new" / "run"
+    summary = pretrain(toy_shards, run, tiny, lines.append)
+    names = {"run.json", "config.toml", "log.jsonl", "loss.png", "checkpoint.pt", "encoder.safetensors"}
+    assert {path.name for path in run.iterdir()} == names | {".lock"}
+    assert summary["epochs"] == 4
+    assert summary["steps"] == 12
+    assert summary["rows"] == 12
+    log = log_of(run)
+    assert [line["step"] for line in log] == list(range(1, 13))
+    assert [line["epoch"] for line in log] == [1, 1, 1, 2, 2, 2, 3, 3, 3, 4, 4, 4]
+    assert all(math.isfinite(line[name]) for line in log for name in ("loss", "loss_lmr", "loss_gsa", "grad_norm"))
+    assert all(9 / 16 <= line["mask_ratio"] <= 0.9 for line in log)
+    assert summary["first_loss"] == pytest.approx(sum(line["loss"] for line in log[:3]) / 3)
+    assert (run / "loss.png").read_bytes().startswith(b"\x89PNG")
+    assert read_settings(PretrainConfig, run / "config.toml") == tiny
+    assert "12 rows, 4 epochs of 3 steps of 4 rows" in lines[0]
+    assert len([line for line in lines if line.startswith("epoch ")]) == 4
+
+
+def test_the_exported_encoder_is_the_trained_one(toy_shards: Path, tiny: PretrainConfig, tmp_path: Path) -> None:
+    summary = pretrain(toy_shards, tmp_path, tiny, quiet)
+    encoder = PointEncoder(tiny)
+    encoder.load_state_dict(load_file(summary["encoder"]))
+    trained = weights_of(tmp_path)
+    for name, value in encoder.state_dict().items():
+        assert torch.equal(value, trained[f"point_encoder.{name}"])
+
+
+def test_the_loss_falls(toy_shards: Path, tiny: PretrainConfig, tmp_path: Path) -> None:
+    config = dataclasses.replace(
+        tiny, epochs=40, width=32, contrast_weight=1e-3, checkpoint_seconds=60, drop_path=0.0, batch_size=12
+    )
+    summary = pretrain(toy_shards, tmp_path, config, quiet)
+    assert summary["last_loss"] < summary["first_loss"] / 2
+    log = log_of(tmp_path)
+    assert sum(line["loss_gsa"] for line in log[-5:]) < 0.8 * sum(line["loss_gsa"] for line in log[:5])
+
+
+@pytest.mark.parametrize("tasks", ["reconstruction", "contrast"])
+def test_either_task_alone(toy_shards: Path, tiny: PretrainConfig, tmp_path: Path, tasks: str) -> None:
+    lines: list[str] = []
+    config = dataclasses.replace(tiny, tasks=tasks)  # type: ignore[arg-type]
+    pretrain(toy_shards, tmp_path, config, lines.append)
+    off = "loss_gsa" if tasks == "reconstruction" else "loss_lmr"
+    assert all(line[off] == 0 for line in log_of(tmp_path))
+    assert off[5:] not in lines[1].split()
+
+
+@pytest.mark.parametrize("step", [0, 1, 5, 11])
+@pytest.mark.parametrize("where", ["step", "log", "save", "saved"])
+def test_a_run_that_is_stopped_and_resumed_is_an_unbroken_one(
+    toy_shards: Path, tiny: PretrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int, where: str
+) -> None:
+    config = dataclasses.replace(tiny, drop_path=0.2)
+    pretrain(toy_shards, tmp_path / "whole", config, quiet)
+    with monkeypatch.context() as patch:
+        stop_at(patch, step, where)
+        with pytest.raises(Killed):
+            pretrain(toy_shards, tmp_path / "broken", config, quiet)
+    summary = pretrain(toy_shards, tmp_path / "broken", config, quiet)
+    assert summary["resumed_from"] == (step + 1 if where == "saved" else step)
+    assert_same_run(tmp_path / "broken", tmp_path / "whole")
+
+
+def stop_at(patch: pytest.MonkeyPatch, step: int, where: str) -> None:
+    """Stop at a step: within it, after it was logged, halfway through writing the checkpoint, or after that."""
+    original_step, original_save, original_write = Training.step, RunFolder.save, torch.save
+
+    def step_or_stop(self, number, batch):  # type: ignore[no-untyped-def]
+        result = original_step(self, number, batch)
+        if number == step:
+            raise Killed
+        return result
+
+    def save_or_stop(self, done, state):  # type: ignore[no-untyped-def]
+        if where == "log" and done == step + 1:
+            raise Killed
+        original_save(self, done, state)
+        if where == "saved" and done == step + 1:
+            raise Killed
+
+    def half_write(content, path):  # type: ignore[no-untyped-def]
+        original_write(content, path)
+        if content["step"] == step + 1:
+            path.write_bytes(path.read_bytes()[:1000])
+            raise Killed
+
+    if where == "step":
+        patch.setattr(Training, "step", step_or_stop)
+    elif where == "save":
+        patch.setattr(torch, "save", half_write)
+    else:
+        patch.setattr(RunFolder, "save", save_or_stop)
+
+
+def test_a_killed_process_is_resumed_exactly(toy_shards: Path, tiny: PretrainConfig, tmp_path: Path) -> None:
+    config = dataclasses.replace(tiny, epochs=60)
+    program = (
+        "import sys; from pathlib import Path; from shapenet3d_cma.config import read_settings;"
+        "from shapenet3d_cma.model.config import PretrainConfig; from shapenet3d_cma.model.pretrain import pretrain;"
+        "import torch; torch.set_num_threads(int(sys.argv[4]));"
+        "pretrain(Path(sys.argv[1]), Path(sys.argv[2]), read_settings(PretrainConfig, Path(sys.argv[3])))"
+    )
+    with RunFolder(tmp_path / "settings", config, ""):
+        settings = tmp_path / "settings" / "config.toml"
+    run = tmp_path / "killed"
+    arguments = [toy_shards, run, settings, torch.get_num_threads()]
+    with subprocess.Popen([sys.executable, "-c", program, *map(str, arguments)], stdout=subprocess.DEVNULL) as process:
+        limit = time.monotonic() + 60
+        while not (run / "log.jsonl").exists() or len((run / "log.jsonl").read_text().splitlines()) < 6:
+            assert process.poll() is None
+            assert time.monotonic() < limit
+            time.sleep(0.01)
+        with pytest.raises(InputError, match="is being trained by another process"):
+            pretrain(toy_shards, run, config, quiet)
+        process.send_signal(signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL
+    assert 0 < pretrain(toy_shards, run, config, quiet)["resumed_from"] < 180
+    pretrain(toy_shards, tmp_path / "whole", config, quiet)
+    assert_same_run(run, tmp_path / "whole")
+
+
+def test_a_torn_log_is_cut_at_the_checkpoint(
+    toy_shards: Path, tiny: PretrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pretrain(toy_shards, tmp_path / "whole", tiny, quiet)
+    with monkeypatch.context() as patch:
+        stop_at(patch, 6, "saved")
+        with pytest.raises(Killed):
+            pretrain(toy_shards, tmp_path / "broken", tiny, quiet)
+    with (tmp_path / "broken" / "log.jsonl").open("a") as file:
+        file.write('{"step": 8, "epoch": 3, "loss": 1}\n{"step": 9, "lo')
+    pretrain(toy_shards, tmp_path / "broken", tiny, quiet)
+    assert_same_run(tmp_path / "broken", tmp_path / "whole")
+
+
+def test_a_finished_run_says_so_and_stays(toy_shards: Path, tiny: PretrainConfig, tmp_path: Path) -> None:
+    first = pretrain(toy_shards, tmp_path, tiny, quiet)
+    before = (tmp_path / "checkpoint.pt").read_bytes()
+    lines: list[str] = []
+    again = pretrain(toy_shards, tmp_path, tiny, lines.append)
+    assert lines == [f"{tmp_path} is finished: 4 epochs, 12 steps"]
+    assert (tmp_path / "checkpoint.pt").read_bytes() == before
+    for name in ("first_loss", "last_loss", "parameters", "steps"):
+        assert again[name] == first[name]
+
+
+def flip_a_bit(content: bytes) -> bytes:
+    middle = len(content) // 2
+    return content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [lambda content: content[: len(content) // 2], lambda _: b"", lambda _: b"garbage" * 1000, flip_a_bit],
+    ids=["truncated", "empty", "garbage", "bit"],
+)
+def test_a_damaged_checkpoint_is_named_with_its_remedy(toy_shards: Path, tiny, tmp_path: Path, damage) -> None:  # type: ignore[no-untyped-def]
+    pretrain(toy_shards, tmp_path, tiny, quiet)
+    checkpoint = tmp_path / "checkpoint.pt"
+    checkpoint.write_bytes(damage(checkpoint.read_bytes()))
+    with pytest.raises(InputError, match=r"checkpoint\.pt is damaged \(.*\): restore it from a copy, or remove it"):
+        pretrain(toy_shards, tmp_path, tiny, quiet)
+    checkpoint.unlink()
+    assert pretrain(toy_shards, tmp_path, tiny, quiet)["resumed_from"] == 0
+
+
+def test_a_checkpoint_of_another_network_is_refused(toy_shards: Path, tiny: PretrainConfig, tmp_path: Path) -> None:
+    pretrain(toy_shards, tmp_path / "a", tiny, quiet)
+    wider = dataclasses.replace(tiny, width=32)
+    pretrain(toy_shards, tmp_path / "b", wider, quiet)
+    (tmp_path / "b" / "checkpoint.pt").write_bytes((tmp_path / "a" / "checkpoint.pt").read_bytes())
+    with pytest.raises(InputError, match=r"checkpoint\.pt is damaged"):
+        pretrain(toy_shards, tmp_path / "b", wider, quiet)
+
+
+def test_another_configuration_or_other_shards_are_refused(
+    toy_shards: Path, make_shards, tiny: PretrainConfig, tmp_path: Path
+) -> None:  # type: ignore[no-untyped-def]
+    run = tmp_path / "run"
+    pretrain(toy_shards, run, tiny, quiet)
+    with pytest.raises(InputError, match=r"is a run with epochs = 4, not 9: give --config .*config\.toml to go on"):
+        pretrain(toy_shards, run, dataclasses.replace(tiny, epochs=9), quiet)
+    with pytest.raises(InputError, match="is a run on other shards"):
+        pretrain(make_shards(rows=12, points=128), run, tiny, quiet)
+    elsewhere = dataclasses.replace(tiny, workers=1, checkpoint_seconds=7, memory_gib=1)  # not another run
+    assert pretrain(toy_shards, run, elsewhere, quiet)["resumed_from"] == 12
+
+
+def test_a_folder_that_holds_something_else_is_left_alone(
+    toy_shards: Path, tiny: PretrainConfig, tmp_path: Path
+) -> None:
+    (tmp_path / "thesis.tex").write_text("precious")
+    with pytest.raises(InputError, match=r"holds thesis\.tex but no run: give a new or empty folder"):
+        pretrain(toy_shards, tmp_path, tiny, quiet)
+    with pytest.raises(InputError, match=r"thesis\.tex"):
+        pretrain(toy_shards, tmp_path / "thesis.tex", tiny, quiet)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_a_batch_shrinks_to_the_rows_there_are(toy_shards: Path, tiny: PretrainConfig, tmp_path: Path) -> None:
+    lines: list[str] = []
+    pretrain(toy_shards, tmp_path, dataclasses.replace(tiny, batch_size=128, epochs=2), lines.append)
+    assert lines[0] == "the shards hold 12 rows, fewer than batch_size = 128: a step takes all"
+    assert len(log_of(tmp_path)) == 2
+
+
+def test_a_loss_that_is_not_finite_stops_with_its_name_and_rows(
+    toy_shards: Path, tiny: PretrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = Training.step
+
+    def step(self, number, batch):  # type: ignore[no-untyped-def]
+        if number == 5:
+            batch["points"][batch["rows"] == batch["rows"][2]] = math.nan
+        return original(self, number, batch)
+
+    monkeypatch.setattr(Training, "step", step)
+    row = Plan(12, 4, 4, 0).step_rows(5)[2]
+    config = dataclasses.replace(tiny, tasks="reconstruction")
+    with pytest.raises(InputError) as caught:
+        pretrain(toy_shards, tmp_path, config, quiet)
+    message = str(caught.value)
+    assert "step 6 (epoch 2): loss_lmr is not finite" in message
+    assert f"row {row} (03001627/model{row}, view 0)" in message
+    assert "\n" not in message
+    assert len(log_of(tmp_path)) == 5
+    monkeypatch.undo()
+    assert pretrain(toy_shards, tmp_path, config, quiet)["resumed_from"] == 5
+
+
+def test_cuda_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(InputError, match="device = cuda, but torch finds no CUDA device"):
+        module.choose_device("cuda")
+    assert module.choose_device("auto") == torch.device("cpu")
+
+
+def test_the_learning_rate_warms_up_and_follows_a_cosine() -> None:
+    config, plan = PretrainConfig(), Plan(1280, 128, 300, 0)
+    rates = [learning_rate(step, plan, config) for step in range(plan.steps)]
+    top = max(rates)
+    assert top == rates[100] == 1e-3
+    assert all(a < b for a, b in itertools.pairwise(rates[:101]))
+    assert all(a > b for a, b in itertools.pairwise(rates[100:]))
+    assert rates[100 + 1450] == pytest.approx((1e-3 + 1e-6) / 2)
+    assert 1e-6 < rates[-1] < 1.001e-6
+    short = [learning_rate(step, Plan(8, 8, 1, 0), dataclasses.replace(config, epochs=1)) for step in range(1)]
+    assert short[0] > 0
+
+
+def test_only_matrices_decay(tiny: PretrainConfig) -> None:
+    training = Training(tiny, (64, 64), Plan(4, 4, 1, 0), torch.device("cpu"))
+    names = {id(parameter): name for name, parameter in training.network.named_parameters()}
+    decayed, others = ([names[id(p)] for p in group["params"]] for group in training.optimizer.param_groups)
+    assert len(decayed) + len(others) == len(names)
+    assert all(name.endswith("weight") and "norm" not in name for name in decayed)
+    assert all(
+        "norm" in name or name.endswith(("bias", "mask_token", "position")) or ".1.weight" in name for name in others
+    )
+    assert [group["weight_decay"] for group in training.optimizer.param_groups] == [0.05, 0.0]
+
+
+def test_training_leaves_the_callers_random_numbers_alone(
+    toy_shards: Path, tiny: PretrainConfig, tmp_path: Path
+) -> None:
+    state = torch.get_rng_state()
+    pretrain(toy_shards, tmp_path / "a", tiny, quiet)
+    assert torch.equal(torch.get_rng_state(), state)
+    torch.manual_seed(99)
+    pretrain(toy_shards, tmp_path / "b", tiny, quiet)
+    assert_same_run(tmp_path / "a", tmp_path / "b")

@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from shapenet3d_cma.render.mtl import Material, find_inside, read_materials
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A model's folder with one texture, and a secret beside it."""
+    model = tmp_path / "03001627" / "abc"
+    (model / "models").mkdir(parents=True)
+    (model / "images").mkdir()
+    (model / "images" / "Wood Grain.PNG").write_bytes(b"image")
+    (tmp_path / "secret.png").write_bytes(b"secret")
+    (model / "images" / "way-out.png").symlink_to(tmp_path / "secret.png")
+    return model
+
+
+def read(folder: Path, text: str) -> tuple[dict[str, Material], list[str]]:
+    (folder / "models" / "model_normalized.mtl").write_text(text)
+    return read_materials(folder, ("model_normalized.mtl",))
+
+
+@pytest.mark.parametrize(
+    "reference",
+    [
+        "../images/Wood Grain.PNG",
+        "..\\images\\Wood Grain.PNG",
+        "../images/wood grain.png",
+        "../IMAGES/wood grain.png",
+        "Wood Grain.PNG",
+        "images/Wood Grain.PNG",
+        "./../images//Wood Grain.PNG",
+        "textures\\elsewhere\\wood grain.png",
+    ],
+)
+def test_a_texture_is_found_however_it_is_written(folder: Path, reference: str) -> None:
+    path, note = find_inside(folder, reference)
+    assert path == (folder / "images" / "Wood Grain.PNG").resolve()
+    assert note == ""
+
+
+@pytest.mark.parametrize(
+    ("reference", "says"),
+    [
+        ("../../../secret.png", "leads outside"),
+        ("..\\..\\..\\secret.png", "leads outside"),
+        ("../images/../../../secret.png", "leads outside"),
+        ("../images/way-out.png", "leads outside"),
+        ("/etc/hostname", "absolute"),
+        ("C:\\windows\\win.ini", "absolute"),
+        ("../images/none.png", "missing"),
+        ("../images", "missing"),
+    ],
+)
+def test_nothing_outside_the_model_is_read(folder: Path, reference: str, says: str) -> None:
+    path, note = find_inside(folder, reference)
+    assert path is None
+    assert says in note
+    assert repr(reference) in note
+
+
+def test_a_library_outside_is_refused_too(folder: Path) -> None:
+    (folder.parent / "other.mtl").write_text("newmtl a\nKd 1 0 0\n")
+    materials, notes = read_materials(folder, ("../../other.mtl",))
+    assert materials == {}
+    assert "leads outside" in notes[0]
+
+
+def test_what_a_material_says_is_kept(folder: Path) -> None:
+    materials, notes = read(
+        folder,
+        "newmtl a b\nKd 1 0.5 0\nd 0.5\nNs 500\n"
+        "newmtl grey\nKd 0.3\n"
+        "newmtl wood\nmap_Kd -s 2 2 1 -clamp on ../images/Wood Grain.PNG\nmap_d ../images/Wood Grain.PNG\n",
+    )
+    texture = (folder / "images" / "Wood Grain.PNG").resolve()
+    assert materials["a b"] == Material(colour=(1, 0.5, 0), alpha=0.5, gloss=0.5)
+    assert materials["grey"].colour == (0.3, 0.3, 0.3)
+    assert (materials["wood"].texture, materials["wood"].mask) == (texture, texture)
+    assert notes == []
+
+
+@pytest.mark.parametrize(
+    ("line", "alpha"),
+    [
+        ("d 0.25", 0.25),
+        ("d 0", 1),
+        ("d -1", 1),
+        ("d 7", 1),
+        ("d nan", 1),
+        ("d", 1),
+        ("Tr 0.7", 1),
+        ("d -halo 0.5", 0.5),
+    ],
+)
+def test_no_part_becomes_invisible(folder: Path, line: str, alpha: float) -> None:
+    materials, _ = read(folder, f"newmtl m\n{line}\n")
+    assert materials["m"].alpha == alpha
+
+
+def test_missing_textures_leave_the_colour_and_a_note(folder: Path) -> None:
+    materials, notes = read(folder, "newmtl m\nKd 0 1 0\nmap_Kd gone.png\nnewmtl n\nmap_Kd gone.png\n")
+    assert materials["m"] == Material(colour=(0, 1, 0))
+    assert notes == ["texture 'gone.png' is missing"]
+
+
+@pytest.mark.parametrize("text", ["Kd 1 1 1\n", "newmtl m\nKd red\nKd nan 2 -1\nmap_Kd\nd x\n", "\0\xff\n"])
+def test_nonsense_does_no_harm(folder: Path, text: str) -> None:
+    materials, notes = read(folder, text)
+    assert all(0 <= value <= 1 for material in materials.values() for value in material.colour)
+    assert notes == []

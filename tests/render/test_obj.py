@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from shapenet3d_cma.render.obj import Mesh, read_obj
+
+
+def read(folder: Path, text: str | bytes) -> Mesh:
+    path = folder / "model.obj"
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    return read_obj(path)
+
+
+SQUARE = "v 0 0 0\nv 1 0 0\nv 1 1 0\nv 0 1 0\nvt 0 0\nvt 1 0\nvt 1 1\nvt 0 1\nvn 0 0 1\n"
+
+
+@pytest.mark.parametrize(
+    "faces",
+    [
+        "f 1/1 2/2 3/3 4/4",
+        "f 1/1/1 2/2/1 3/3/1 4/4/1",
+        "f  1/1/1   2/2 3/3/1\t4/4",
+        "f -4/-4/-1 -3/-3/-1 -2/-2/-1 -1/-1/-1",
+        "f 1/1 2/2 \\\n3/3 4/4",
+    ],
+)
+def test_every_way_of_writing_a_face_reads_alike(tmp_path: Path, faces: str) -> None:
+    mesh = read(tmp_path, SQUARE + faces + "\n")
+    assert mesh.corners.tolist() == [0, 1, 2, 3]
+    assert mesh.starts.tolist() == [0, 4]
+    assert mesh.uvs.tolist() == [[0, 0], [1, 0], [1, 1], [0, 1]]
+    assert mesh.vertices[2].tolist() == [1, 1, 0]
+
+
+@pytest.mark.parametrize("faces", ["f 1 2 3", "f 1//1 2//1 3//1"])
+def test_uvs_are_zero_where_there_are_none(tmp_path: Path, faces: str) -> None:
+    mesh = read(tmp_path, SQUARE + faces)
+    assert mesh.corners.tolist() == [0, 1, 2]
+    assert not mesh.uvs.any()
+
+
+def test_negative_indices_count_from_where_they_stand(tmp_path: Path) -> None:
+    mesh = read(tmp_path, "v 0 0 0\nv 1 0 0\nv 0 1 0\nf -3 -2 -1\nv 5 5 5\nf -1 -2 -3\n")
+    assert mesh.corners.tolist() == [0, 1, 2, 3, 2, 1]
+
+
+def test_materials_follow_usemtl(tmp_path: Path) -> None:
+    text = SQUARE + "f 1 2 3\nusemtl red paint\nf 1 3 4\nusemtl b\nf 1 2 4\nusemtl red paint\nf 2 3 4\n"
+    mesh = read(tmp_path, "mtllib my file.mtl\r\n" + text.replace("\n", "\r\n"))
+    assert [mesh.material_names[index] for index in mesh.materials] == ["", "red paint", "b", "red paint"]
+    assert mesh.libraries == ("my file.mtl",)
+
+
+def test_faults_are_left_out_and_counted(tmp_path: Path) -> None:
+    text = SQUARE + "v nan 0 0\nv 1e999 0 0\nv x 0 0\nl 1 2\np 1\n"
+    text += "f 1 2 3\nf 1 2 5\nf 1 2 6\nf 1 2 7\nf 1 2 99\nf 0 1 2\nf -99 1 2\nf 1 2\nf 1 2 oops\nf 2 3 4\n"
+    mesh = read(tmp_path, text)
+    assert mesh.corners.tolist() == [0, 1, 2, 1, 2, 3]
+    assert mesh.faults == {
+        "faces with a vertex that is not finite": 3,
+        "faces with an index out of range": 4,
+        "faces with less than three corners": 1,
+        "lines and points": 2,
+    }
+
+
+def test_vertices_with_colours_or_a_weight_keep_their_place(tmp_path: Path) -> None:
+    mesh = read(tmp_path, "v 0 0 0 1 0 0\nv 1 0 0 1.0\nv 0 1 0\nf 1 2 3\n")
+    assert mesh.vertices.tolist() == [[0, 0, 0], [1, 0, 0], [0, 1, 0]]
+
+
+@pytest.mark.parametrize("text", ["", "\n\n", "# nothing\n", "v 0 0 0\n"])
+def test_a_file_without_faces_is_a_mesh_without_faces(tmp_path: Path, text: str) -> None:
+    assert len(read(tmp_path, text).materials) == 0
+
+
+def test_names_need_no_encoding(tmp_path: Path) -> None:
+    mesh = read(tmp_path, SQUARE.encode() + "usemtl écaille\nf 1 2 3\n".encode() + b"usemtl caf\xe9\nf 1 2 3\n")
+    assert mesh.material_names == ("écaille", "café")
+
+
+@given(st.binary(max_size=300), st.lists(st.sampled_from(["f 1 2 3", "v 1 2 3", "f 1/2/3", "f //", "l 1", "usemtl"])))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_no_bytes_upset_it(tmp_path: Path, noise: bytes, lines: list[str]) -> None:
+    mesh = read(tmp_path, noise + b"\n" + "\n".join(lines).encode())
+    assert mesh.starts[-1] == len(mesh.corners) == len(mesh.uvs)
+    assert np.isfinite(mesh.vertices[mesh.corners]).all()
