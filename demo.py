@@ -65,12 +65,13 @@ def run_demo(out: Path, *, jobs: int | None = None) -> str:
 
     surface = next(verdict for verdict in verdicts if verdict.law.name == "surface")
     minutes = (time.monotonic() - begin) / 60
+    models, categories = sum(made["models"].values()), len(made["models"])
     losses = f"{trained['first_loss']:.3f} -> {trained['last_loss']:.3f}"
     failed = f", {len(rendered.failures)} failed" if rendered.failures else ""
     return f"""
 Done in {minutes:.1f} minutes. All of it is in {out}:
 
-  shapenet/   {sum(made["models"].values())} procedural CAD models of {len(made["models"])} categories, in ShapeNet V2's layout
+  shapenet/   {models} procedural CAD models of {categories} categories, in ShapeNet V2's layout
   renders/    {RENDER.views} views of each: depth, cameras, colour of the best view{failed}
   shards/     {packed.rows} rows: image, depth, camera, {PACK.points} points and their pixels;
               every point re-projects to its pixel and lies within {surface.worst:.1g} of the CAD surface

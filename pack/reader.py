@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from .manifest import read_manifest
-from .schema import SHARD_FIELDS, Row, check_file
+from .schema import SHARD_FIELDS, Row, open_checked
 
 __all__ = ["Shards"]
 
@@ -30,7 +30,7 @@ class Shards(Sequence[Row]):
 
     Raises
     ------
-    InputError : see `read_manifest` and `check_file`
+    InputError : see `read_manifest` and `open_checked`
     """
 
     def __init__(self, folder: Path | str) -> None:
@@ -78,9 +78,11 @@ class Shards(Sequence[Row]):
         if rows.size and not (0 <= rows.min() and rows.max() < len(self)):
             raise IndexError(f"rows {rows.min()} to {rows.max()} asked of {len(self)} rows")
         names = [field.name for field in SHARD_FIELDS] if fields is None else list(fields)
+        if not rows.size:
+            return {name: self._slice(0, self._open(0)[name], slice(0, 0)) for name in names}
         order = np.argsort(rows, kind="stable")
         # neighbours in the file are read in one call
-        runs = np.split(order, np.flatnonzero(np.diff(rows[order]) != 1) + 1) if rows.size else []
+        runs = np.split(order, np.flatnonzero(np.diff(rows[order]) != 1) + 1)
         batch: Row = {}
         for run in runs:
             for file, local, places in self._by_file(rows[run], run):
@@ -107,11 +109,7 @@ class Shards(Sequence[Row]):
             self._forget()
         if index not in self._datasets:
             path = self.files[index]
-            try:
-                file = h5py.File(path, "r")
-            except OSError as error:
-                raise InputError(f"{path} cannot be opened: {error}; copy it again, or pack again") from None
-            check_file(file, SHARD_FIELDS, "shard")
+            file = open_checked(path, SHARD_FIELDS, "shard")
             if file["rgb"].shape[0] != self.manifest["shards"][index]["rows"]:
                 raise InputError(f"{path} holds {file['rgb'].shape[0]} rows, the manifest says otherwise: pack again")
             self._datasets[index] = {

@@ -25,7 +25,7 @@ from ..reconstruct.backproject import back_project
 from ..reconstruct.choose import choose_views, count_points
 from ..reconstruct.sample import farthest_point_order
 from ..render.file import SOURCE, find_renders, open_render
-from ..render.run import read_failures
+from ..render.run import read_failures, read_render_settings
 from .config import PackConfig
 from .manifest import MANIFEST
 from .schema import FORMAT, SCHEMA_VERSION, SHARD_FIELDS, Row
@@ -83,7 +83,7 @@ def pack_renders(renders: Path, shards: Path, config: PackConfig, *, jobs: int |
     paths = find_renders(renders)
     make_folder(shards)
     sweep(shards)
-    render_hash, render_config = _render_settings(paths)
+    render_hash, render_config = _render_settings(renders, paths)
     attributes = {
         "config": dataclasses.asdict(config),
         "render_config": render_config,
@@ -174,17 +174,18 @@ def _check_packages() -> None:
         raise needs("fpsample", "reconstruct", error) from None
 
 
-def _render_settings(paths: Sequence[Path]) -> tuple[str, dict[str, Any]]:
-    """Give the settings of the first render file that can be read; raise what it says if none can."""
+def _render_settings(renders: Path, paths: Sequence[Path]) -> tuple[str, dict[str, Any]]:
+    """Give the hash and the settings that a folder says it was rendered with, or else its first readable file."""
+    settings = read_render_settings(renders)
+    if settings is not None:
+        return settings
     for path in paths:
         try:
             with open_render(path) as first:
                 return first.config_hash, first.json("config")
         except InputError as error:
-            if path == paths[-1]:
-                raise
             say(str(error))
-    raise AssertionError("paths is never empty")
+    raise InputError(f"{renders}: none of its {len(paths)} render files can be read; render again")
 
 
 def _plan(part: Sequence[Path], renders: Path, config: PackConfig, render_hash: str) -> str:

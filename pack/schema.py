@@ -6,6 +6,7 @@ A leaf: it imports nothing of the project but `camera` and `errors`, so every st
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import h5py
@@ -14,10 +15,24 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 
-__all__ = ["COMPRESSION", "FORMAT", "LIBVER", "RENDER_FIELDS", "SCHEMA_VERSION", "SHARD_FIELDS", "Field"]
+__all__ = [
+    "COMPRESSION",
+    "FORMAT",
+    "LIBVER",
+    "RENDER_FIELDS",
+    "SCHEMA_VERSION",
+    "SHARD_FIELDS",
+    "Field",
+    "Row",
+    "create_field",
+    "open_checked",
+]
 
 FORMAT = "shapenet3d-cma"
 SCHEMA_VERSION = 1
+Row = dict[str, NDArray[Any]]
+"""One row, or a batch of rows, by field name."""
+
 LIBVER = ("v110", "v110")  # 'latest' would write files that older HDF5 cannot read
 COMPRESSION = {"compression": "gzip", "compression_opts": 1, "shuffle": True}  # gzip notices flipped bits
 
@@ -90,13 +105,34 @@ def create_field(file: h5py.File, field: Field, rows: int, *, growing: bool = Fa
     )
 
 
-def check_file(file: h5py.File, fields: tuple[Field, ...], kind: str) -> None:
-    """Check that an open file is of this format, version and kind, and that its datasets follow the table.
+def open_checked(path: Path, fields: tuple[Field, ...], kind: str) -> h5py.File:
+    """Open a file for reading and check that it is of this format, version and kind and follows the table.
+
+    Parameters
+    ----------
+    kind : "render" or "shard"
 
     Raises
     ------
     InputError : names the file, what was found, what was expected and what to do
     """
+    remedy = "delete it and render again" if kind == "render" else "copy it again, or pack again"
+    try:
+        file = h5py.File(path, "r")
+    except OSError as error:
+        raise InputError(f"{path} cannot be opened as HDF5: {error}; {remedy}") from None
+    try:
+        _check(file, fields, kind)
+    except InputError:
+        file.close()
+        raise
+    except (OSError, KeyError, ValueError, RuntimeError, TypeError) as error:  # h5py's words for damaged metadata
+        file.close()
+        raise InputError(f"{path} is damaged: {error}; {remedy}") from None
+    return file
+
+
+def _check(file: h5py.File, fields: tuple[Field, ...], kind: str) -> None:
     name = file.filename
     if file.attrs.get("format") != FORMAT:
         raise InputError(f"{name} is no {FORMAT} file (attribute format is {file.attrs.get('format')!r})")
@@ -110,8 +146,6 @@ def check_file(file: h5py.File, fields: tuple[Field, ...], kind: str) -> None:
         )
     rows = {}
     for field in fields:
-        if field.name not in file:
-            raise InputError(f"{name}: the field {field.name} is missing")
         dataset = file[field.name]
         rank, dtype = 1 + len(field.shape), dataset.dtype
         if dataset.ndim != rank or dtype != field.storage:
@@ -120,7 +154,3 @@ def check_file(file: h5py.File, fields: tuple[Field, ...], kind: str) -> None:
         rows[field.name] = dataset.shape[0]
     if len(set(rows.values())) > 1:
         raise InputError(f"{name}: the fields differ in length: {rows}")
-
-
-Row = dict[str, NDArray[Any]]
-"""One row or batch by field name."""

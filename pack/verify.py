@@ -68,10 +68,11 @@ class Verdict:
     checked: int = 0
 
     def add(self, figure: float, where: str) -> None:
-        """Count one row's figure."""
+        """Count one row's figure; NaN is as bad as can be."""
+        figure = np.inf if np.isnan(figure) else figure
         self.checked += 1
-        self.broken += not figure <= self.law.limit  # NaN breaks every law
-        if not self.where or not figure <= self.worst:
+        self.broken += figure > self.law.limit
+        if not self.where or figure > self.worst:
             self.worst, self.where = figure, where
 
     def as_json(self) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from .. import __version__
 from ..camera import CONVENTIONS, Camera
 from ..errors import InputError
 from ..files import PARTIAL, atomic_path
-from ..pack.schema import FORMAT, LIBVER, RENDER_FIELDS, SCHEMA_VERSION, check_file, create_field
+from ..pack.schema import FORMAT, LIBVER, RENDER_FIELDS, SCHEMA_VERSION, create_field, open_checked
 
 __all__ = ["Render", "find_renders", "open_render", "write_render"]
 
@@ -121,12 +121,7 @@ def open_render(path: Path) -> Iterator[Render]:
     ------
     InputError : it cannot be read, or is no render file of this schema version
     """
-    try:
-        file = h5py.File(path, "r")
-    except OSError as error:
-        raise InputError(f"{path} cannot be opened as HDF5: {error}; delete it and render again") from None
-    with file:
-        check_file(file, RENDER_FIELDS, "render")
+    with open_checked(path, RENDER_FIELDS, "render") as file:
         yield Render(path, file)
 
 

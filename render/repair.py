@@ -170,7 +170,7 @@ def _split(
     front: NDArray[np.int64],
     back: NDArray[np.int64],
 ) -> list[_Faces]:
-    """Give either side's uvs and materials to the faces that stay, and split them into triangles where a fan does it."""
+    """Give the faces that stay both sides' uvs and materials, and split them into triangles where a fan does it."""
     behind = np.where(back >= 0, back, front)
     ours, theirs = corners[places[front]], corners[places[behind]]
     # the back's corners stand in another order: find each of ours among them

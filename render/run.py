@@ -22,7 +22,7 @@ from .config import RenderConfig
 from .shapenet import Model
 from .supervise import Worker, WorkerError, check_blender
 
-__all__ = ["FAILURES", "RenderSummary", "read_failures", "render_models"]
+__all__ = ["FAILURES", "RenderSummary", "read_failures", "read_render_settings", "render_models"]
 
 SETTINGS = "render.json"
 FAILURES = "failures.jsonl"
@@ -127,6 +127,15 @@ def _replies(
             worker.log.unlink(missing_ok=True)
 
 
+def read_render_settings(renders: Path) -> tuple[str, dict[str, Any]] | None:
+    """Read what a folder's renders are made with: the settings' hash and the settings; None where nothing says it."""
+    try:
+        settings = json.loads((renders / SETTINGS).read_text(encoding="utf-8"))
+        return str(settings["config_hash"]), dict(settings["config"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
 def read_failures(renders: Path) -> list[dict[str, Any]]:
     """Read `failures.jsonl`; a line cut short by a kill is left out."""
     path = renders / FAILURES
@@ -145,20 +154,17 @@ def _path(renders: Path, model: Model) -> Path:
 
 def _check_settings(renders: Path, config: RenderConfig, identity: str, *, redo: bool) -> None:
     """Refuse to mix renders of different settings in one folder."""
-    path = renders / SETTINGS
-    if path.is_file() and not redo:
-        try:
-            before = json.loads(path.read_text(encoding="utf-8"))
-            changed = {name for name, value in dataclasses.asdict(config).items() if before.get(name) != _plain(value)}
-        except (OSError, ValueError, AttributeError):
-            raise InputError(f"{path} cannot be read: choose another folder, or render again with --redo") from None
-        if changed:
-            name = min(changed)
-            raise InputError(
-                f"{renders} was rendered with {name} = {before.get(name)}, not {_plain(getattr(config, name))}: "
-                "give the same settings, choose another folder, or replace all with --redo"
-            )
-    write_text(path, json.dumps({"config_hash": identity} | dataclasses.asdict(config), indent=2) + "\n")
+    before = read_render_settings(renders)
+    if before is not None and before[0] != identity and not redo:
+        changed = [name for name, value in dataclasses.asdict(config).items() if before[1].get(name) != _plain(value)]
+        name = min(changed, default="version")
+        asked = _plain(getattr(config, name, identity))
+        raise InputError(
+            f"{renders} was rendered with {name} = {before[1].get(name)}, not {asked}: "
+            "give the same settings, choose another folder, or replace all with --redo"
+        )
+    settings = {"config_hash": identity, "config": dataclasses.asdict(config)}
+    write_text(renders / SETTINGS, json.dumps(settings, indent=2) + "\n")
 
 
 def _plain(value: Any) -> Any:
