@@ -21,6 +21,7 @@ from .render.samples.config import SamplesConfig
 __all__ = ["cli", "main"]
 
 FOLDER = click.Path(path_type=Path)
+SHIPPED = {path.stem: path for path in (Path(__file__).parent / "model").glob("*.toml")}
 JOBS = click.option("--jobs", type=click.IntRange(1), help="Side by side; the number of cores where left out.")
 
 
@@ -179,7 +180,7 @@ def inspect(shards: Path, row: int | None, model: str | None, out: Path) -> None
 def pretrain(shards: Path, run: Path, config_file: Path | None, **given: Any) -> None:
     """Pretrain CrossAlignNet on SHARDS; log, pictures and checkpoints go to RUN.
 
-    The same command resumes a run that was stopped.
+    The same command resumes a run that was stopped. --config takes a file, or the name of a shipped one: paper, small.
 
     \b
     Examples:
@@ -188,6 +189,8 @@ def pretrain(shards: Path, run: Path, config_file: Path | None, **given: Any) ->
     """
     from .model.pretrain import pretrain as train
 
+    if config_file is not None and str(config_file) in SHIPPED:
+        config_file = SHIPPED[str(config_file)]
     done = train(shards, run, read_settings(PretrainConfig, config_file, given), report=say)
     click.echo(f"loss {done['first_loss']:.4f} at first, {done['last_loss']:.4f} at last; the run is in {run}")
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from .config import read_settings
 from .errors import InputError
 from .files import make_folder
+from .model.config import PretrainConfig
 from .pack.config import PackConfig
 from .progress import say
 from .render.config import RenderConfig
@@ -18,6 +19,11 @@ __all__ = ["run_demo"]
 SAMPLES = SamplesConfig(per_category=4)
 RENDER = RenderConfig(views=8, colour="best", samples=16)
 PACK = PackConfig()
+
+
+def pretrain_settings() -> PretrainConfig:
+    """Give the settings of a network that learns on two CPU cores."""
+    return read_settings(PretrainConfig, Path(__file__).parent / "model" / "small.toml")
 
 
 def run_demo(out: Path, *, jobs: int | None = None) -> str:
@@ -31,7 +37,6 @@ def run_demo(out: Path, *, jobs: int | None = None) -> str:
     ------
     InputError : a stage cannot run here, or a law is broken
     """
-    from .model.config import PretrainConfig
     from .model.pretrain import pretrain
     from .pack.run import pack_renders
     from .pack.sheet import draw_overview, draw_sheet
@@ -60,8 +65,7 @@ def run_demo(out: Path, *, jobs: int | None = None) -> str:
     overview = draw_overview(shards, pictures / "overview.png")
     first, last = (draw_sheet(shards, pictures / f"row-{row}.png", row=row) for row in (0, packed.rows - 1))
     say("[6/6] pretrain: a small CrossAlignNet on these shards")
-    small = Path(__file__).parent / "model" / "small.toml"
-    trained = pretrain(shards, run, read_settings(PretrainConfig, small), report=say)
+    trained = pretrain(shards, run, pretrain_settings(), report=say)
 
     surface = next(verdict for verdict in verdicts if verdict.law.name == "surface")
     minutes = (time.monotonic() - begin) / 60

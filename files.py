@@ -28,6 +28,11 @@ def atomic_path(path: Path) -> Iterator[Path]:
         with partial.open("rb") as file:
             os.fsync(file.fileno())
         partial.replace(path)
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)  # the new name, too, must outlive a power cut
+        finally:
+            os.close(folder)
     finally:
         partial.unlink(missing_ok=True)
 

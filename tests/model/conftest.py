@@ -2,12 +2,14 @@
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
+import torch
+
 from shapenet3d_cma.camera import Camera
 from shapenet3d_cma.model.config import PretrainConfig
 from shapenet3d_cma.pack.schema import FORMAT, LIBVER, SCHEMA_VERSION, SHARD_FIELDS, create_field
@@ -73,6 +75,15 @@ def write_shards(folder: Path, rows: list[dict], shards: int = 1) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> Iterator[None]:
+    """On busy cores, torch's threads wait for one another far longer than such small work takes."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="session")
 def toy_shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Twelve rows of 128 points and 64 x 64 pixels, in two shards."""
@@ -95,7 +106,7 @@ def make_shards(tmp_path: Path) -> Callable[..., Path]:
     return make
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def tiny() -> PretrainConfig:
     """Every part of the network, as small as it gets; a step takes milliseconds."""
     return TINY
@@ -119,6 +130,7 @@ TINY = PretrainConfig(
     batch_size=4,
     warmup_epochs=1,
     device="cpu",
+    threads=1,
     workers=0,
     checkpoint_seconds=0,
 )

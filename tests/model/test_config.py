@@ -6,6 +6,7 @@ import sys
 import click
 import pytest
 from click.testing import CliRunner
+
 from shapenet3d_cma.config import options, read_settings
 from shapenet3d_cma.errors import InputError
 from shapenet3d_cma.model.config import PretrainConfig

@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+
 from shapenet3d_cma.errors import InputError
 from shapenet3d_cma.model.config import PretrainConfig
 from shapenet3d_cma.model.data import Plan, ShardRows, batches

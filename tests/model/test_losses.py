@@ -4,6 +4,7 @@ import numpy as np
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from shapenet3d_cma.model.losses import chamfer_distance, info_nce, masked_mean
 
 
@@ -66,3 +67,12 @@ def test_masked_mean_counts_true_only() -> None:
     values = torch.tensor([[1.0, 2, 3], [4, math.nan, 6]])
     masked = torch.tensor([[True, True, False], [True, False, False]])
     assert masked_mean(values, masked).tolist() == [1.5, 4.0]
+
+
+def test_losses_stay_in_float32_under_autocast() -> None:
+    p, q = drawn(0, 8, 16).float(), drawn(1, 8, 16).float()
+    a, b = drawn(2, 4, 8, 3).float(), drawn(3, 4, 8, 3).float()
+    with torch.autocast("cpu", torch.bfloat16):
+        contrast, chamfer = info_nce(p, q, 0.07), chamfer_distance(a, b)
+    assert torch.equal(contrast, info_nce(p, q, 0.07))
+    assert torch.equal(chamfer, chamfer_distance(a, b))

@@ -3,6 +3,8 @@ import pytest
 import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from torch import Tensor
+
 from shapenet3d_cma.camera import Camera
 from shapenet3d_cma.model.masking import (
     Masks,
@@ -16,7 +18,6 @@ from shapenet3d_cma.model.masking import (
     visible_first,
 )
 from shapenet3d_cma.model.noise import draw, sample_seeds
-from torch import Tensor
 
 STRATEGIES = ("complementary", "correspondence", "random")
 SEEDS = st.integers(0, 10**6)

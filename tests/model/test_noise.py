@@ -1,6 +1,7 @@
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+
 from shapenet3d_cma.model.noise import draw, mix, sample_seeds, uniform
 
 INT64 = st.integers(-(2**63), 2**63 - 1)

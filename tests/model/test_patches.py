@@ -2,6 +2,7 @@ import numpy as np
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from shapenet3d_cma.model.patches import make_patches, normalise_cloud
 
 

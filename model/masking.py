@@ -1,0 +1,187 @@
+"""Aligned masking of point patches and image cells (the paper's "Mask alignment strategy"; table 7).
+
+Polarity everywhere: **True = masked** (hidden from the encoder), False = visible.
+
+Point patches are masked at random. The image is then masked in step with them, by one of three strategies:
+
+- ``correspondence``: a cell is masked where a masked patch lies; cells of visible patches stay visible;
+- ``complementary``: the other way round, the image shows what the cloud lacks;
+- ``random``: cells are masked whatever the points do.
+
+Shapes are fixed, so that a batch is one tensor and a compiled graph serves every step. The image always
+keeps ``num_visible(cells, ratio)`` cells. Cells with points come first, by strategy; then cells without
+points at random; cells against the strategy only where a coarse grid leaves nothing else to show.
+
+The collision rule ("if a same image patch corresponds to a masked point cloud patch and a visible point
+cloud patch, then both the image patch and the two point cloud patches will be masked") changes the number
+of visible patches from sample to sample. Here the tensors keep ``num_visible(patches, ratio)`` slots for
+visible patches, the really visible ones first; a slot whose patch the rule took is hidden from attention,
+its content is never read, its token is the mask token in the decoders and its patch is a target of the
+reconstruction. So the rule raises the effective ratio and no shape. On a coarse grid it would mask nearly
+everything: it stops at `max_ratio`. The image's strategy is applied after the rule.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .noise import draw
+
+__all__ = ["Masks", "align_masks", "image_cells", "mask_cells", "mask_patches", "num_visible", "visible_first"]
+
+_CLASS = 1 << 40  # above every number of `draw`: classes are sorted first, numbers break the ties
+POINT_STREAM, CELL_STREAM = 1, 2
+
+
+def num_visible(count: int, ratio: float) -> int:
+    """Give how many of `count` tokens stay visible at a mask ratio; at least one, and at least one is masked.
+
+    The number of masked ones is rounded down: 64 patches at 0.6 keep 26, 196 cells keep 79.
+    """
+    masked = math.floor(ratio * count + 1e-9)
+    return count - min(max(masked, 1), count - 1)
+
+
+def image_cells(pixels: Tensor, shard_size: tuple[int, int], image_size: tuple[int, int], patch: int) -> Tensor:
+    """Give the image cell that a pixel falls in: I_p = floor(v / S) * (W / S) + floor(u / S) (equation 2).
+
+    Where the image was resized, the pixel's centre is scaled with it, in exact integers.
+
+    Parameters
+    ----------
+    pixels : (..., 2) integer, (u, v) = (column, row) in the shard's image
+    shard_size : (H, W) of the image that `pixels` refer to
+    image_size : (H, W) of the image that the network sees; multiples of `patch`
+    patch : S, pixels
+
+    Returns
+    -------
+    cells : (...) int64 in [0, H / S * W / S)
+    """
+    u, v = pixels.long().unbind(-1)
+    column = (2 * u + 1) * image_size[1] // (2 * shard_size[1] * patch)
+    row = (2 * v + 1) * image_size[0] // (2 * shard_size[0] * patch)
+    return row * (image_size[1] // patch) + column
+
+
+def _rank(keys: Tensor) -> Tensor:
+    """Give each entry's place in the order of its row: (B, N) int64, 0 for the smallest."""
+    return keys.argsort(dim=1, stable=True).argsort(dim=1)
+
+
+def mask_patches(noise: Tensor, ratio: float) -> Tensor:
+    """Mask point patches at random: those with the largest numbers.
+
+    Parameters
+    ----------
+    noise : (B, G) int64, from `noise.draw`
+
+    Returns
+    -------
+    masked : (B, G) bool, True = masked; exactly ``G - num_visible(G, ratio)`` a row
+    """
+    return _rank(noise) >= num_visible(noise.shape[1], ratio)
+
+
+def mask_collisions(masked: Tensor, cells: Tensor, noise: Tensor, max_ratio: float) -> Tensor:
+    """Apply the collision rule: a visible patch whose cell also holds a masked one is masked.
+
+    Parameters
+    ----------
+    masked : (B, G) bool, True = masked
+    cells : (B, G) int64, cell of each patch
+    noise : (B, G) int64; where the rule may not take all, it takes those with the largest numbers
+    max_ratio : the rule leaves ``num_visible(G, max_ratio)`` patches visible (or those there were)
+
+    Returns
+    -------
+    masked : (B, G) bool, True = masked; holds every True of the input
+    """
+    shared = (cells[:, :, None] == cells[:, None, :]) & masked[:, None, :]  # (B, G, G)
+    collides = shared.any(dim=2) & ~masked  # (B, G)
+    place = _rank(noise + _CLASS * (collides + 2 * masked.long()))  # free, colliding, masked
+    return masked | (collides & (place >= num_visible(masked.shape[1], max_ratio)))
+
+
+def cell_states(masked: Tensor, cells: Tensor, num_cells: int) -> tuple[Tensor, Tensor]:
+    """Tell which cells hold patches.
+
+    Returns
+    -------
+    holds_masked : (B, C) bool, the cell holds a masked patch's centre
+    holds_visible : (B, C) bool, the cell holds centres, and all of them are visible
+    """
+    zeros = torch.zeros(cells.shape[0], num_cells, dtype=torch.int64, device=cells.device)
+    holds = zeros.scatter_add(1, cells, torch.ones_like(cells)) > 0  # (B, C)
+    holds_masked = zeros.scatter_add(1, cells, masked.long()) > 0  # (B, C)
+    return holds_masked, holds & ~holds_masked
+
+
+def mask_cells(masked: Tensor, cells: Tensor, noise: Tensor, strategy: str, ratio: float) -> Tensor:
+    """Mask image cells in step with the point patches.
+
+    Parameters
+    ----------
+    masked : (B, G) bool, point patches, True = masked
+    cells : (B, G) int64, cell of each patch
+    noise : (B, C) int64, from `noise.draw`; decides among cells of equal standing
+    strategy : complementary, correspondence or random
+    ratio : share of masked cells
+
+    Returns
+    -------
+    masked_cells : (B, C) bool, True = masked; exactly ``C - num_visible(C, ratio)`` a row
+    """
+    holds_masked, holds_visible = cell_states(masked, cells, noise.shape[1])
+    if strategy == "complementary":
+        shown, hidden = holds_masked, holds_visible
+    elif strategy == "correspondence":
+        shown, hidden = holds_visible, holds_masked
+    elif strategy == "random":
+        return mask_patches(noise, ratio)
+    else:
+        raise ValueError(f"strategy = {strategy!r}; known are complementary, correspondence and random")
+    standing = 1 - shown.long() + hidden.long()  # 0 shown first, 1 without points, 2 shown last
+    return mask_patches(noise + _CLASS * standing, ratio)
+
+
+def visible_first(masked: Tensor) -> Tensor:
+    """Give the order that puts visible tokens first: (B, N) bool to (B, N) int64 indices; order is kept else."""
+    return masked.long().argsort(dim=1, stable=True)
+
+
+@dataclass(frozen=True)
+class Masks:
+    """The masks of a batch; True = masked.
+
+    Attributes
+    ----------
+    points : (B, G) bool, point patches
+    cells : (B, C) bool, image cells
+    """
+
+    points: Tensor
+    cells: Tensor
+
+
+def align_masks(
+    cells: Tensor, seeds: Tensor, num_cells: int, *, strategy: str, ratio: float, collisions: bool, max_ratio: float
+) -> Masks:
+    """Mask both modalities of a batch; each sample's masks follow from its own seed and cells alone.
+
+    Parameters
+    ----------
+    cells : (B, G) int64, image cell of each patch centre, see `image_cells`
+    seeds : (B,) int64, see `noise.sample_seeds`
+    num_cells : C, cells of the image
+    strategy, ratio, collisions, max_ratio : see `mask_cells`, `mask_patches`, `mask_collisions`
+    """
+    noise = draw(seeds, POINT_STREAM, cells.shape[1])  # (B, G)
+    masked = mask_patches(noise, ratio)
+    if collisions:
+        masked = mask_collisions(masked, cells, noise, max_ratio)
+    return Masks(masked, mask_cells(masked, cells, draw(seeds, CELL_STREAM, num_cells), strategy, ratio))

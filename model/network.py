@@ -1,0 +1,520 @@
+"""CrossAlignNet, from top to bottom (figure 1 of the paper).
+
+points, pixels, rgb -> patches -> aligned masks -> visible tokens -> two encoders ->
+    global semantic alignment: D_g, heads H_p and H_i, contrast (equations 5 to 8)
+    local mask reconstruction: D_r with cross-attention to the image, Chamfer distance (equations 9 to 11)
+
+Letters in shape comments: B batch, G point patches, K points a patch, C image cells, W width;
+V of the G patches have a slot as visible ones (the collision rule may hide some of them, see `masking`);
+M = G - V.
+
+In its default size the network has 57,694,432 parameters, consistent with the 57.69 million of table 9.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F  # noqa: N812 - the name that everyone knows it by
+from torch import Tensor, nn
+
+from .config import PretrainConfig
+from .losses import chamfer_distance, info_nce, masked_mean
+from .masking import Masks, align_masks, image_cells, num_visible, visible_first
+from .noise import uniform
+from .patches import make_patches, normalise_cloud
+
+__all__ = ["CrossAlignNet", "ImageEncoder", "PointEncoder"]
+
+IMAGE_MEAN, IMAGE_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, of sRGB in [0, 1]
+_STREAMS = {"points": 16, "image": 17, "global": 18, "reconstruction": 19}  # of the dropped branches
+
+
+class CrossAlignNet(nn.Module):
+    """The pretraining network: both encoders and the tasks that are trained.
+
+    Parameters
+    ----------
+    config : sizes, masking and tasks; parts of a task that is off are not built
+    shard_size : (H, W) of the shards' images, to which `pixels` refer
+    """
+
+    def __init__(self, config: PretrainConfig, shard_size: tuple[int, int]) -> None:
+        super().__init__()
+        self.config = config
+        self.shard_size = shard_size
+        self.image_size = (config.image_size, config.image_size) if config.image_size else shard_size
+        self.point_encoder = PointEncoder(config)
+        self.image_encoder = ImageEncoder(config, self.image_size)
+        self.alignment = GlobalAlignment(config) if config.contrasts else None
+        self.reconstruction = MaskedReconstruction(config) if config.reconstructs else None
+        self.apply(_initialise)
+
+    def forward(self, data: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Compute the loss of a batch, L = L_lmr + lambda L_gsa (equation 12).
+
+        Parameters
+        ----------
+        data : `points` (B, P, 3) float32, object frame, farthest point order; `pixels` (B, >= G, 2) integer,
+            (u, v) of the first points; `rgb` (B, H, W, 3) uint8, sRGB; `seeds` (B,) int64, see `noise`
+
+        Returns
+        -------
+        result : `loss`, () float32; per sample, (B,) float32: `loss_lmr` and `loss_gsa` (zeros where the task
+            is off), `mask_ratio` (share of masked point patches, after the collision rule)
+        """
+        centres, neighbours = make_patches(
+            normalise_cloud(data["points"]), self.config.patches, self.config.patch_points
+        )  # (B, G, 3), (B, G, K, 3)
+        masks = self.masks(data["pixels"], data["seeds"])
+        slots = PatchSlots(masks.points, num_visible(self.config.patches, self.config.mask_ratio), self.config)
+        drop = DropPath(data["seeds"], self.config.drop_path if self.training else 0.0)
+
+        points = self.encode_points(centres, neighbours, slots, drop)  # (B, V, W)
+        images, images_visible = self.image_encoder(data["rgb"], masks.cells, drop)  # (B, C or fewer, W), ...
+        zeros = torch.zeros_like(data["seeds"], dtype=torch.float32)
+        loss_lmr = loss_gsa = zeros
+        if self.reconstruction is not None:
+            patches = self.reconstruction(points, images_visible, slots.sort(centres), slots, drop)
+            loss_lmr = slots.compare(patches, slots.sort(neighbours))  # (B,)
+        if self.alignment is not None:
+            z_points, z_images = self.alignment(points, images, slots.sort(centres), slots, drop)
+            loss_gsa = info_nce(z_points, z_images, self.config.temperature)  # (B,)
+        weight = self.config.contrast_weight if self.config.reconstructs else 1.0
+        return {
+            "loss": loss_lmr.mean() + weight * loss_gsa.mean(),
+            "loss_lmr": loss_lmr.detach(),
+            "loss_gsa": loss_gsa.detach(),
+            "mask_ratio": masks.points.float().mean(1),
+        }
+
+    def masks(self, pixels: Tensor, seeds: Tensor) -> Masks:
+        """Mask both modalities: (B, >= G, 2) pixels and (B,) seeds to (B, G) and (B, C) bool, True = masked."""
+        config = self.config
+        cells = image_cells(pixels[:, : config.patches], self.shard_size, self.image_size, config.image_patch)
+        return align_masks(
+            cells,
+            seeds,
+            self.image_encoder.num_cells,
+            strategy=config.mask_strategy,
+            ratio=config.mask_ratio,
+            collisions=config.mask_collisions,
+            max_ratio=config.max_ratio,
+        )
+
+    def encode_points(self, centres: Tensor, neighbours: Tensor, slots: PatchSlots, drop: DropPath) -> Tensor:
+        """Encode visible patches, F_p^v = E_p(T_p^v) (equation 3): (B, G, 3), (B, G, K, 3) to (B, V, W)."""
+        visible: Tensor = self.point_encoder(
+            slots.pick_visible(centres), slots.pick_visible(neighbours), hidden=slots.hidden, drop=drop
+        )
+        return visible
+
+
+# ---- tokens, masked and visible ----
+
+
+class PatchSlots:
+    """Which patch stands in which slot: visible ones first, in fixed numbers.
+
+    Attributes
+    ----------
+    order : (B, G) int64, the patch in each slot
+    hidden : (B, V) bool or None; True = the collision rule took the patch of this slot, None = of no slot
+    first : slots from this one on may hold masked patches and are reconstructed
+    masked : (B, G - first) bool, True = the slot's patch is masked
+    """
+
+    def __init__(self, masked: Tensor, visible: int, config: PretrainConfig) -> None:
+        self.order = visible_first(masked)  # (B, G)
+        self.visible = visible
+        sorted_masked = masked.gather(1, self.order)
+        self.hidden = sorted_masked[:, :visible] if config.mask_collisions else None
+        surely = min(visible, num_visible(masked.shape[1], config.max_ratio))
+        self.first = surely if config.mask_collisions else visible
+        self.masked = sorted_masked[:, self.first :]
+
+    def sort(self, patches: Tensor) -> Tensor:
+        """Bring (B, G, ...) patches into the order of the slots."""
+        return _pick(patches, self.order)
+
+    def pick_visible(self, patches: Tensor) -> Tensor:
+        """Pick (B, V, ...) of (B, G, ...) patches; a hidden slot repeats the first, so that it reveals nothing."""
+        order = self.order[:, : self.visible]
+        if self.hidden is not None:
+            order = torch.where(self.hidden, order[:, :1], order)
+        return _pick(patches, order)
+
+    def add_mask_tokens(self, visible: Tensor, mask_token: Tensor) -> Tensor:
+        """Complete the visible tokens, [F_p^v, M_p]: (B, V, W) and (W,) to (B, G, W)."""
+        if self.hidden is not None:
+            visible = torch.where(self.hidden[..., None], mask_token.to(visible.dtype), visible)
+        missing = mask_token.to(visible.dtype).expand(visible.shape[0], self.order.shape[1] - self.visible, -1)
+        return torch.cat([visible, missing], dim=1)
+
+    def compare(self, predicted: Tensor, neighbours: Tensor) -> Tensor:
+        """Chamfer distance over each sample's masked patches.
+
+        Parameters
+        ----------
+        predicted : (B, G - first, K, 3) float
+        neighbours : (B, G, K, 3) float, in the order of the slots
+
+        Returns
+        -------
+        loss : (B,) float32
+        """
+        return masked_mean(chamfer_distance(predicted, neighbours[:, self.first :]), self.masked)
+
+
+def _pick(tokens: Tensor, index: Tensor) -> Tensor:
+    """Gather (B, N, ...) tokens by (B, M) indices: (B, M, ...)."""
+    shape = (*index.shape, *tokens.shape[2:])
+    return tokens.gather(1, index.reshape(*index.shape, *[1] * (tokens.ndim - 2)).expand(shape))
+
+
+# ---- the two branches ----
+
+
+class PointEncoder(nn.Module):
+    """E_p: mini-PointNet and a transformer, as in Point-MAE. The part that downstream tasks take over."""
+
+    def __init__(self, config: PretrainConfig) -> None:
+        super().__init__()
+        self.embed = MiniPointNet(config.embed_width, config.width)
+        self.position = position_mlp(config.position_width, config.width)
+        self.transformer = Transformer(config.point_depth, config, qkv_bias=False, stream=_STREAMS["points"])
+
+    def forward(
+        self,
+        centres: Tensor,
+        neighbours: Tensor,
+        *,
+        hidden: Tensor | None = None,
+        drop: DropPath | None = None,
+    ) -> Tensor:
+        """Encode patches.
+
+        Parameters
+        ----------
+        centres : (B, N, 3) float32, normalised frame
+        neighbours : (B, N, K, 3) float32, relative to the centre
+        hidden : (B, N) bool, True = no other token attends to this one, and its feature means nothing
+
+        Returns
+        -------
+        features : (B, N, W)
+        """
+        features: Tensor = self.transformer(self.embed(neighbours), self.position(centres), hidden=hidden, drop=drop)
+        return features
+
+
+class MiniPointNet(nn.Module):
+    """Embed each patch: 3-w-2w on points, maximum, 4w-4w-width on points with that maximum, maximum."""
+
+    def __init__(self, w: int, width: int) -> None:
+        super().__init__()
+        self.local1, self.norm1 = nn.Linear(3, w), nn.BatchNorm1d(w)
+        self.local2 = nn.Linear(w, 2 * w)
+        self.joint1, self.norm2 = nn.Linear(4 * w, 4 * w), nn.BatchNorm1d(4 * w)
+        self.joint2 = nn.Linear(4 * w, width)
+
+    def forward(self, neighbours: Tensor) -> Tensor:
+        """Embed (B, N, K, 3) neighbours as (B, N, W) tokens, whatever the order of the K."""
+        local = self.local2(F.relu(_batch_norm(self.norm1, self.local1(neighbours))))  # (B, N, K, 2w)
+        whole = local.amax(dim=2, keepdim=True)  # (B, N, 1, 2w)
+        # joint1 of [whole, local]: the part of `whole` is the same for all K points, so it is computed once
+        weight_whole, weight_local = self.joint1.weight.chunk(2, dim=1)
+        joint = F.linear(local, weight_local) + F.linear(whole, weight_whole, self.joint1.bias)  # (B, N, K, 4w)
+        tokens: Tensor = self.joint2(F.relu(_batch_norm(self.norm2, joint))).amax(dim=2)
+        return tokens
+
+
+class ImageEncoder(nn.Module):
+    """E_i: patches by convolution, learned positions and a transformer."""
+
+    def __init__(self, config: PretrainConfig, image_size: tuple[int, int]) -> None:
+        super().__init__()
+        side = config.image_patch
+        self.image_size = image_size
+        self.num_cells = (image_size[0] // side) * (image_size[1] // side)
+        self.visible = num_visible(self.num_cells, config.mask_ratio)
+        self.sees_all = config.image_tokens == "all"
+        self.embed = nn.Conv2d(3, config.width, side, stride=side)
+        self.position = nn.Parameter(torch.zeros(self.num_cells, config.width))
+        self.transformer = Transformer(config.image_depth, config, qkv_bias=True, stream=_STREAMS["image"])
+        self.register_buffer("mean", torch.tensor(IMAGE_MEAN)[:, None, None] * 255, persistent=False)
+        self.register_buffer("deviation", torch.tensor(IMAGE_DEVIATION)[:, None, None] * 255, persistent=False)
+
+    def forward(self, rgb: Tensor, masked: Tensor, drop: DropPath | None = None) -> tuple[Tensor, Tensor]:
+        """Encode the image's tokens (equation 4).
+
+        Parameters
+        ----------
+        rgb : (B, H, W, 3) uint8, sRGB; resized where H and W are not the encoder's
+        masked : (B, C) bool, True = masked; the same number in every row
+
+        Returns
+        -------
+        features : F_i, (B, C, W) or, where only visible tokens are encoded, the next
+        visible : F_i^v, (B, visible cells, W)
+        """
+        tokens = self.embed(self.normalise(rgb)).flatten(2).transpose(1, 2)  # (B, C, W)
+        positions = self.position.to(tokens.dtype).expand_as(tokens)  # (B, C, W)
+        shown = visible_first(masked)[:, : self.visible]  # (B, visible)
+        if self.sees_all:
+            features: Tensor = self.transformer(tokens, positions, drop=drop)
+            return features, _pick(features, shown)
+        visible: Tensor = self.transformer(_pick(tokens, shown), _pick(positions, shown), drop=drop)
+        return visible, visible
+
+    def normalise(self, rgb: Tensor) -> Tensor:
+        """Give (B, 3, H, W) float32 of the encoder's size, zero mean and unit deviation over ImageNet."""
+        image = rgb.movedim(-1, 1).float()
+        if image.shape[-2:] != self.image_size:
+            image = F.interpolate(image, self.image_size, mode="bilinear", antialias=True)
+        mean, deviation = self.get_buffer("mean"), self.get_buffer("deviation")
+        return (image - mean) / deviation
+
+
+# ---- the two tasks ----
+
+
+class GlobalAlignment(nn.Module):
+    """Global semantic alignment: D_g over all point tokens, pooled, and the two heads (equations 5 and 6)."""
+
+    def __init__(self, config: PretrainConfig) -> None:
+        super().__init__()
+        self.mask_token = nn.Parameter(torch.zeros(config.width))
+        self.position = position_mlp(config.position_width, config.width)
+        self.decoder = Transformer(config.global_depth, config, qkv_bias=False, stream=_STREAMS["global"])
+        self.point_head = head(config)
+        self.image_head = head(config)
+
+    def forward(
+        self, points: Tensor, images: Tensor, centres: Tensor, slots: PatchSlots, drop: DropPath
+    ) -> tuple[Tensor, Tensor]:
+        """Map both modalities into the shared space.
+
+        Parameters
+        ----------
+        points : F_p^v, (B, V, W)
+        images : F_i, (B, any number, W)
+        centres : (B, G, 3), in the order of the slots
+
+        Returns
+        -------
+        z_points, z_images : (B, shared width)
+        """
+        tokens = self.decoder(slots.add_mask_tokens(points, self.mask_token), self.position(centres), drop=drop)
+        return self.point_head(pool(tokens)), self.image_head(pool(images))
+
+
+class MaskedReconstruction(nn.Module):
+    """Local mask reconstruction: D_r with the image as memory, and the reconstruction head (equations 9, 10)."""
+
+    def __init__(self, config: PretrainConfig) -> None:
+        super().__init__()
+        self.mask_token = nn.Parameter(torch.zeros(config.width))
+        self.position = position_mlp(config.position_width, config.width)
+        self.decoder = CrossTransformer(config.reconstruction_depth, config, stream=_STREAMS["reconstruction"])
+        self.head = nn.Linear(config.width, 3 * config.patch_points)
+
+    def forward(self, points: Tensor, images: Tensor, centres: Tensor, slots: PatchSlots, drop: DropPath) -> Tensor:
+        """Reconstruct masked patches.
+
+        Parameters
+        ----------
+        points : F_p^v, (B, V, W)
+        images : F_i^v, (B, visible cells, W)
+        centres : (B, G, 3), in the order of the slots
+
+        Returns
+        -------
+        patches : (B, G - slots.first, K, 3), relative to their centres
+        """
+        tokens = slots.add_mask_tokens(points, self.mask_token)  # (B, G, W)
+        tokens = self.decoder(tokens, self.position(centres), images, drop)[:, slots.first :]
+        patches: Tensor = self.head(tokens).unflatten(-1, (-1, 3))
+        return patches
+
+
+def pool(tokens: Tensor) -> Tensor:
+    """Pool (B, N, W) tokens to (B, 2 W): maximum and mean."""
+    return torch.cat([tokens.amax(1), tokens.mean(1)], dim=-1)
+
+
+def head(config: PretrainConfig) -> nn.Sequential:
+    """Make H_p or H_i: two fully connected layers, batch normalisation and ReLU after the first only."""
+    return nn.Sequential(
+        nn.Linear(2 * config.width, config.head_width),
+        nn.BatchNorm1d(config.head_width),
+        nn.ReLU(),
+        nn.Linear(config.head_width, config.shared_width),
+    )
+
+
+def position_mlp(hidden: int, width: int) -> nn.Sequential:
+    """Make the MLP that embeds (..., 3) patch centres as (..., W)."""
+    return nn.Sequential(nn.Linear(3, hidden), nn.GELU(), nn.Linear(hidden, width))
+
+
+# ---- transformers ----
+
+
+class DropPath:
+    """Stochastic depth without a generator: which samples skip which branch follows from their seeds.
+
+    Parameters
+    ----------
+    seeds : (B,) int64
+    rate : share of samples that skip a branch of the last block; 0 in evaluation
+    """
+
+    def __init__(self, seeds: Tensor, rate: float) -> None:
+        self.seeds, self.rate = seeds, rate
+
+    def scales(self, stream: int, depth: int, branches: int) -> Tensor | None:
+        """Give each branch's factor, 0 or 1 / (1 - its rate): (depth, branches, B, 1, 1) float32, None for all 1."""
+        if self.rate == 0:
+            return None
+        rates = torch.linspace(0, self.rate, depth, device=self.seeds.device).repeat_interleave(branches)
+        kept = uniform(self.seeds, stream, depth * branches) >= rates  # (B, depth branches)
+        factors: Tensor = kept / (1 - rates)
+        return factors.T.reshape(depth, branches, -1, 1, 1)
+
+
+class Transformer(nn.Module):
+    """Blocks with the positions added before each, and a final norm."""
+
+    def __init__(self, depth: int, config: PretrainConfig, *, qkv_bias: bool, stream: int) -> None:
+        super().__init__()
+        self.stream = stream
+        self.blocks = nn.ModuleList(Block(config, qkv_bias=qkv_bias) for _ in range(depth))
+        self.norm = nn.LayerNorm(config.width)
+
+    def forward(
+        self, tokens: Tensor, positions: Tensor, *, hidden: Tensor | None = None, drop: DropPath | None = None
+    ) -> Tensor:
+        """Transform (B, N, W) tokens with (B, N, W) positions; hidden (B, N) bool, True = not attended to."""
+        scales = drop.scales(self.stream, len(self.blocks), 2) if drop else None
+        for i, block in enumerate(self.blocks):
+            tokens = block(tokens + positions, hidden, None if scales is None else scales[i])
+        normed: Tensor = self.norm(tokens)
+        return normed
+
+
+class CrossTransformer(nn.Module):
+    """Layers of self-attention, cross-attention to a memory and MLP, positions added before each; a final norm."""
+
+    def __init__(self, depth: int, config: PretrainConfig, *, stream: int) -> None:
+        super().__init__()
+        self.stream = stream
+        self.layers = nn.ModuleList(CrossLayer(config) for _ in range(depth))
+        self.norm = nn.LayerNorm(config.width)
+
+    def forward(self, tokens: Tensor, positions: Tensor, memory: Tensor, drop: DropPath) -> Tensor:
+        """Transform (B, N, W) tokens with (B, N, W) positions and (B, M, W) memory."""
+        scales = drop.scales(self.stream, len(self.layers), 3)
+        for i, layer in enumerate(self.layers):
+            tokens = layer(tokens + positions, memory, None if scales is None else scales[i])
+        normed: Tensor = self.norm(tokens)
+        return normed
+
+
+class Block(nn.Module):
+    """Self-attention and MLP, each behind a norm and around a residual."""
+
+    def __init__(self, config: PretrainConfig, *, qkv_bias: bool) -> None:
+        super().__init__()
+        self.norm1, self.norm2 = nn.LayerNorm(config.width), nn.LayerNorm(config.width)
+        self.attention = SelfAttention(config.width, config.heads, bias=qkv_bias)
+        self.mlp = mlp(config)
+
+    def forward(self, x: Tensor, hidden: Tensor | None, scales: Tensor | None) -> Tensor:
+        """Transform (B, N, W); scales (2, B, 1, 1) from `DropPath`."""
+        x = x + _scaled(self.attention(self.norm1(x), hidden), scales, 0)
+        return x + _scaled(self.mlp(self.norm2(x)), scales, 1)
+
+
+class CrossLayer(nn.Module):
+    """Self-attention, cross-attention and MLP, each behind a norm and around a residual."""
+
+    def __init__(self, config: PretrainConfig) -> None:
+        super().__init__()
+        self.norm1, self.norm2, self.norm3 = (nn.LayerNorm(config.width) for _ in range(3))
+        self.self_attention = SelfAttention(config.width, config.heads, bias=True)
+        self.cross_attention = CrossAttention(config.width, config.heads)
+        self.mlp = mlp(config)
+
+    def forward(self, x: Tensor, memory: Tensor, scales: Tensor | None) -> Tensor:
+        """Transform (B, N, W) with memory (B, M, W); scales (3, B, 1, 1) from `DropPath`."""
+        x = x + _scaled(self.self_attention(self.norm1(x), None), scales, 0)
+        x = x + _scaled(self.cross_attention(self.norm2(x), memory), scales, 1)
+        return x + _scaled(self.mlp(self.norm3(x)), scales, 2)
+
+
+class SelfAttention(nn.Module):
+    """Multi-head self-attention."""
+
+    def __init__(self, width: int, heads: int, *, bias: bool) -> None:
+        super().__init__()
+        self.heads = heads
+        self.qkv = nn.Linear(width, 3 * width, bias=bias)
+        self.out = nn.Linear(width, width)
+
+    def forward(self, x: Tensor, hidden: Tensor | None) -> Tensor:
+        """Attend among (B, N, W) tokens; hidden (B, N) bool, True = not attended to."""
+        q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)  # (B, heads, N, W / heads)
+        seen = None if hidden is None else ~hidden[:, None, None]  # (B, 1, 1, N)
+        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=seen)
+        out: Tensor = self.out(mixed.transpose(1, 2).flatten(2))
+        return out
+
+
+class CrossAttention(nn.Module):
+    """Multi-head attention whose keys and values come from a memory."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.q, self.kv = nn.Linear(width, width), nn.Linear(width, 2 * width)
+        self.out = nn.Linear(width, width)
+
+    def forward(self, x: Tensor, memory: Tensor) -> Tensor:
+        """Attend from (B, N, W) tokens to (B, M, W) memory."""
+        q = self.q(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)  # (B, heads, N, W / heads)
+        k, v = self.kv(memory).unflatten(-1, (2, self.heads, -1)).permute(2, 0, 3, 1, 4)  # (B, heads, M, W / heads)
+        out: Tensor = self.out(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
+        return out
+
+
+def mlp(config: PretrainConfig) -> nn.Sequential:
+    """Make a block's MLP."""
+    hidden = config.mlp_ratio * config.width
+    return nn.Sequential(nn.Linear(config.width, hidden), nn.GELU(), nn.Linear(hidden, config.width))
+
+
+def _scaled(branch: Tensor, scales: Tensor | None, i: int) -> Tensor:
+    """Drop or scale a residual branch, (B, N, W), by the i-th of (branches, B, 1, 1) factors."""
+    return branch if scales is None else branch * scales[i].to(branch.dtype)
+
+
+def _batch_norm(norm: nn.BatchNorm1d, x: Tensor) -> Tensor:
+    """Normalise (..., channels) over all leading axes."""
+    normed: Tensor = norm(x.flatten(0, -2)).view(x.shape)
+    return normed
+
+
+def _initialise(module: nn.Module) -> None:
+    """Draw initial weights as Point-MAE does: deviation 0.02, biases zero."""
+    draw: Callable[..., Any] = nn.init.trunc_normal_
+    if isinstance(module, nn.Linear | nn.Conv2d):
+        draw(module.weight, std=0.02)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+    if isinstance(module, ImageEncoder):
+        draw(module.position, std=0.02)
+    if isinstance(module, GlobalAlignment | MaskedReconstruction):
+        draw(module.mask_token, std=0.02)

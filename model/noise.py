@@ -1,0 +1,73 @@
+"""Randomness without a state: every draw is a function of (run seed, epoch, row, stream, position).
+
+A sample's masks and dropped branches are therefore the same alone and in a batch, on every device, and
+after a resumed run; there is no generator whose state would have to be saved. The function is splitmix64
+(Steele, Lea and Flood 2014): integers that wrap around at 64 bits.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+__all__ = ["draw", "sample_seeds", "uniform"]
+
+
+def _signed(value: int) -> int:
+    """Give the int64 that has the bits of an unsigned 64-bit number."""
+    return value - (1 << 64) if value >= 1 << 63 else value
+
+
+_STEP = _signed(0x9E3779B97F4A7C15)
+_FIRST, _SECOND = _signed(0xBF58476D1CE4E5B9), _signed(0x94D049BB133111EB)
+
+
+def _shift(x: Tensor, bits: int) -> Tensor:
+    """Shift right and fill with zeros, where `>>` would repeat the sign."""
+    return (x >> bits) & ((1 << (64 - bits)) - 1)
+
+
+def mix(x: Tensor) -> Tensor:
+    """Scramble (...) int64 into (...) int64: the output function of splitmix64, one to one."""
+    x = (x ^ _shift(x, 30)) * _FIRST
+    x = (x ^ _shift(x, 27)) * _SECOND
+    return x ^ _shift(x, 31)
+
+
+def sample_seeds(seed: int, epoch: int, rows: Tensor) -> Tensor:
+    """Give each sample of a batch its seed.
+
+    Parameters
+    ----------
+    seed : of the run
+    epoch : so that a row is masked anew in every epoch
+    rows : (B,) int64, index of the sample in the shards
+
+    Returns
+    -------
+    seeds : (B,) int64
+    """
+    run = mix(torch.full_like(rows, seed) + _STEP)
+    return mix(mix(run + epoch * 2 + 1) + rows * _STEP)
+
+
+def draw(seeds: Tensor, stream: int, count: int) -> Tensor:
+    """Draw integers for each sample; different streams are independent.
+
+    Parameters
+    ----------
+    seeds : (B,) int64, from `sample_seeds`
+    stream : what the numbers are for, 0 to 2^20
+    count : numbers a sample, below 2^20
+
+    Returns
+    -------
+    numbers : (B, count) int64, uniform in [0, 2^40)
+    """
+    position = torch.arange(1, count + 1, device=seeds.device) + (stream << 20)
+    return _shift(mix(seeds[:, None] + position * _STEP), 24)
+
+
+def uniform(seeds: Tensor, stream: int, count: int) -> Tensor:
+    """Draw (B, count) float32, uniform in [0, 1); arguments as for `draw`."""
+    return _shift(draw(seeds, stream, count), 16).float() * 2.0**-24

@@ -1,0 +1,187 @@
+"""Each law is seen to fail when it is broken."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from shapenet3d_cma.errors import InputError
+from shapenet3d_cma.pack.reader import Shards
+from shapenet3d_cma.pack.schema import Row
+from shapenet3d_cma.pack.sheet import draw_overview, draw_sheet
+from shapenet3d_cma.pack.source import distance_to_mesh, read_mesh
+from shapenet3d_cma.pack.verify import LAWS, Law, Verdict, check_row, verdict_table, verify_shards
+
+LIMITS = {law.name: law.limit for law in LAWS}
+
+
+def test_every_law_holds_on_every_row(shards: Path, shapenet: Path) -> None:
+    verdicts = verify_shards(shards, source=shapenet, jobs=2)
+    assert [verdict.law for verdict in verdicts] == list(LAWS)
+    for verdict in verdicts:
+        assert verdict.checked == (3 if verdict.law.name == "sha256" else 8)
+        assert verdict.broken == 0, verdict
+    assert "8 rows: every law holds" in verdict_table(verdicts)
+
+
+def shift_pixels(row: Row) -> Row:
+    return row | {"pixels": row["pixels"] + np.uint16([1, 0])}
+
+
+def swap_two_pixels(row: Row) -> Row:
+    pixels = row["pixels"].copy()
+    pixels[[0, 1]] = pixels[[1, 0]]
+    return row | {"pixels": pixels}
+
+
+def nudge_point(row: Row) -> Row:
+    points = row["points"].copy()
+    points[100] += np.float32(2e-7)
+    return row | {"points": points}
+
+
+def repeat_point(row: Row) -> Row:
+    points, pixels = row["points"].copy(), row["pixels"].copy()
+    points[-1], pixels[-1] = points[0], pixels[0]
+    return row | {"points": points, "pixels": pixels}
+
+
+def roll_order(row: Row) -> Row:
+    return row | {name: np.roll(row[name], 1, axis=0) for name in ("points", "pixels")}
+
+
+def mirror_camera(row: Row) -> Row:
+    pose = row["cam_from_obj"].copy()
+    pose[0] *= -1
+    return row | {"cam_from_obj": pose}
+
+
+def half_pixel(row: Row) -> Row:
+    """The other convention, cx = (W - 1) / 2."""
+    k = row["intrinsics"].copy()
+    k[:2, 2] -= 0.5
+    return row | {"intrinsics": k}
+
+
+def opengl_camera(row: Row) -> Row:
+    return row | {"cam_from_obj": np.diag([1.0, -1, -1, 1]) @ row["cam_from_obj"]}
+
+
+def nan_depth(row: Row) -> Row:
+    depth = row["depth"].copy()
+    depth[0, 0] = np.nan
+    return row | {"depth": depth}
+
+
+def count_one_more(row: Row) -> Row:
+    return row | {"num_points": row["num_points"] + 1}
+
+
+@pytest.mark.parametrize(
+    ("damage", "laws"),
+    [
+        (shift_pixels, {"pixel", "pixel centre"}),
+        (swap_two_pixels, {"pixel", "pixel centre", "point"}),
+        (nudge_point, {"point"}),
+        (repeat_point, {"distinct pixels", "farthest point order"}),
+        (roll_order, {"farthest point order"}),
+        (mirror_camera, {"camera"}),
+        (half_pixel, {"pixel centre", "point"}),
+        (opengl_camera, {"pixel", "pixel centre", "point"}),
+        (nan_depth, {"finite"}),
+        (count_one_more, {"num_points"}),
+    ],
+)
+def test_a_broken_law_is_named(shards: Path, damage: Callable[[Row], Row], laws: set[str]) -> None:
+    row = Shards(shards)[2]
+    assert not {name for name, figure in check_row(row).items() if figure > LIMITS[name]}
+    broken = {name for name, figure in check_row(damage(row)).items() if not figure <= LIMITS[name]}
+    assert laws <= broken
+
+
+def test_every_flipped_bit_is_found(shards: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(shards, tmp_path / "shards"))
+    shard = copy / "shard-00001.h5"
+    whole = shard.read_bytes()
+    for place in np.random.default_rng(0).integers(0, len(whole), 12):
+        flipped = bytearray(whole)
+        flipped[place] ^= 1 << int(place) % 8
+        shard.write_bytes(flipped)
+        verdicts = {verdict.law.name: verdict for verdict in verify_shards(copy, jobs=1)}
+        assert verdicts["sha256"].broken == 1
+        assert verdicts["sha256"].where == "shard-00001.h5"
+
+
+def test_a_row_that_cannot_be_read_does_not_stop_the_rest(shards: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(shards, tmp_path / "shards"))
+    shard = copy / "shard-00001.h5"
+    data = bytearray(shard.read_bytes())
+    with h5py.File(shard) as file:
+        chunk = file["rgb"].id.get_chunk_info(1)
+    middle = chunk.byte_offset + chunk.size // 2
+    data[middle : middle + 8] = bytes(255 - byte for byte in data[middle : middle + 8])
+    shard.write_bytes(data)
+    verdicts = {verdict.law.name: verdict for verdict in verify_shards(copy, jobs=1)}
+    assert (verdicts["readable"].broken, verdicts["readable"].checked) == (1, 8)
+    assert verdicts["readable"].where == "shard-00001.h5 row 1"
+    assert (verdicts["point"].broken, verdicts["point"].checked) == (0, 7)
+
+
+def test_points_off_the_surface_are_measured(shards: Path, shapenet: Path) -> None:
+    row = Shards(shards)[0]
+    mesh = read_mesh(shapenet / row["synset"] / row["model_id"] / "models" / "model_normalized.obj")
+    assert distance_to_mesh(row["points"], mesh, row["cam_from_obj"]).max() <= 1e-5
+    towards_camera = row["cam_from_obj"][2, :3] * -0.5
+    away = (row["points"] + towards_camera).astype(np.float32)
+    assert distance_to_mesh(away, mesh, row["cam_from_obj"]).min() > 1e-3
+
+
+def test_the_wrong_source_is_noticed(shards: Path, shapenet: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(shapenet, tmp_path / "shapenet"))
+    one, two = sorted((copy / "03001627").iterdir())
+    shutil.rmtree(one)
+    two.rename(one)
+    surface = verify_shards(shards, source=copy, jobs=1)[-2]
+    assert surface.law.name == "surface"
+    assert surface.broken == 2
+    assert surface.worst == np.inf
+    with pytest.raises(InputError, match="--source is the ShapeNet folder"):
+        verify_shards(shards, source=tmp_path / "none")
+
+
+def test_a_figure_that_is_no_number_breaks_its_law() -> None:
+    verdict = Verdict(Law("x", 1, "", ""))
+    verdict.add(float("nan"), "row 0")
+    verdict.add(0.5, "row 1")
+    assert (verdict.broken, verdict.where, verdict.worst) == (1, "row 0", np.inf)
+
+
+def test_sheets_are_pictures(shards: Path, tmp_path: Path) -> None:
+    from PIL import Image
+
+    sheet = draw_sheet(shards, tmp_path / "row.png", row=1)
+    model = Shards(shards)[1]["model_id"]
+    same = draw_sheet(shards, tmp_path / "model.png", model=model)
+    one, two = (np.asarray(Image.open(path).convert("RGB")) for path in (sheet, same))
+    assert one.shape[0] > 600
+    assert len(np.unique(one.reshape(-1, 3), axis=0)) > 500
+    assert (one != two).any(axis=-1).mean() < 0.01  # alike but for the title
+    overview = np.asarray(Image.open(draw_overview(shards, tmp_path / "overview.png")))
+    assert overview.shape == (80, 8 * 80, 3)
+    assert np.array_equal(overview[:, 80:160], Shards(shards)[1]["rgb"])
+
+
+def test_bad_requests_for_sheets_are_answered(shards: Path, tmp_path: Path) -> None:
+    for out, row, says in (
+        (tmp_path / "a.png", 8, "has no row 8: it has rows 0 to 7"),
+        (tmp_path / "a.jpg", 0, "ends in .png"),
+        (tmp_path / "none" / "a.png", 0, "cannot be written"),
+    ):
+        with pytest.raises(InputError, match=says):
+            draw_sheet(shards, out, row=row)
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,152 @@
+"""The command as users meet it: right words in, one clear line and exit status 2 for wrong ones."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import h5py
+import pytest
+from click.testing import CliRunner
+
+from shapenet3d_cma import __version__
+from shapenet3d_cma.cli import cli
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def refused(done: subprocess.CompletedProcess[str]) -> str:
+    """Give the one line that a refusal consists of."""
+    assert done.returncode == 2, done.stderr
+    assert done.stdout == ""
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("cma3d: ")
+    return line
+
+
+def test_help_is_there_for_everyone_and_shows_examples(cma3d: Run) -> None:
+    assert "cma3d demo OUT" in cma3d("--help").stdout
+    for name in cli.commands:
+        text = CliRunner().invoke(cli, [name, "--help"]).output
+        assert f"cma3d {name} " in text, name
+        assert "Example" in text, name
+    assert cma3d("--version").stdout == f"cma3d, version {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["paint"], "No such command 'paint'"),
+        (["render"], "Missing argument 'SHAPENET'"),
+        (["render", "a", "b", "--views", "0"], "'--views': 0 is not in the range"),
+        (["render", "a", "b", "--colour", "some"], "'some' is not one of 'all', 'best'"),
+        (["render", "a", "b", "--elevation", "40", "10"], "elevation must be two rising angles"),
+        (["render", "a", "b", "--background", "blue"], "background must be a colour #rrggbb, got 'blue'"),
+        (["render", "none", "b"], "none does not exist: expected ShapeNetCore.v2"),
+        (["pack", "none", "b"], "none is no folder <synset>/<model>.h5: `cma3d render"),
+        (["verify", "none"], "none is no folder of shards: `cma3d pack"),
+        (["inspect", "none"], "give either --row I or --model ID"),
+        (["inspect", "none", "--row", "0"], "none is no folder of shards"),
+        (["pretrain", "none", "run"], "none is no folder of shards"),
+        (["samples", "x", "--categories", "zebra"], "'zebra' is unknown"),
+        (["render", "a", "b", "--config", "none.toml"], "none.toml cannot be read as TOML"),
+    ],
+)
+def test_wrong_words_get_one_line(cma3d: Run, tmp_path: Path, words: list[str], says: str) -> None:
+    before = os.getcwd()  # noqa: PTH109
+    os.chdir(tmp_path)
+    try:
+        assert says in refused(cma3d(*words))
+    finally:
+        os.chdir(before)
+    assert list(tmp_path.iterdir()) == [], "nothing may be left half-written"
+
+
+def test_an_output_that_cannot_be_written_is_said_before_work_begins(
+    cma3d: Run, shapenet: Path, renders: Path, shards: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    out = tmp_path / "file" / "out"
+    for words in (
+        ("samples", out),
+        ("render", shapenet, out),
+        ("pack", renders, out),
+        ("inspect", shards, "--row", 0, "-o", out / "a.png"),
+        ("pretrain", shards, out),
+        ("demo", out),
+    ):
+        line = refused(cma3d(*words))
+        assert str(out) in line
+        assert "cannot be written" in line
+
+
+def test_no_row_for_the_asked_model(cma3d: Run, shards: Path, tmp_path: Path) -> None:
+    line = refused(cma3d("inspect", shards, "--model", "zebra", "-o", tmp_path / "a.png"))
+    assert "no row of the model 'zebra'; it has 8 rows" in line
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_shard_of_another_version(cma3d: Run, shards: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(shards, tmp_path / "shards")
+    manifest = json.loads((copy / "manifest.json").read_text())
+    manifest["schema_version"] = 9
+    (copy / "manifest.json").write_text(json.dumps(manifest))
+    for words in (("verify", copy), ("inspect", copy, "--row", 0), ("pretrain", copy, tmp_path / "run")):
+        assert "schema version 9; this program reads version 1" in refused(cma3d(*words))
+    assert not (tmp_path / "run").exists()
+
+
+def test_verify_speaks_to_people_and_to_programs(cma3d: Run, shards: Path, shapenet: Path, tmp_path: Path) -> None:
+    people = cma3d("verify", shards, "--source", shapenet)
+    assert people.returncode == 0
+    assert "every law holds" in people.stdout
+    copy = shutil.copytree(shards, tmp_path / "shards")
+    with h5py.File(copy / "shard-00000.h5", "a") as file:
+        file["pixels"][1, 0] += 1
+    programs = cma3d("verify", copy, "--json")
+    assert programs.returncode in (1, 2)
+    if programs.returncode == 2:  # the file's length changed with its bytes
+        assert "it was cut off or changed" in programs.stderr
+        manifest = json.loads((copy / "manifest.json").read_text())
+        manifest["shards"][0]["bytes"] = (copy / "shard-00000.h5").stat().st_size
+        (copy / "manifest.json").write_text(json.dumps(manifest))
+        programs = cma3d("verify", copy, "--json")
+    assert programs.returncode == 1
+    verdicts = {law["law"]: law for law in json.loads(programs.stdout)["laws"]}
+    assert verdicts["pixel"]["broken"] == 1
+    assert verdicts["pixel"]["where"].startswith("shard-00000.h5 row 1 ")
+    assert verdicts["sha256"]["broken"] == 1
+
+
+def test_render_lists_its_failures_and_exits_1(cma3d: Run, shapenet: Path, tmp_path: Path) -> None:
+    world = shutil.copytree(shapenet, tmp_path / "shapenet")
+    (world / "03797390" / "hollow").mkdir()
+    words = ("render", world, tmp_path / "renders", "--synset", "mug", "--size", 32, "--views", 2, "--samples", 1)
+    done = cma3d(*words)
+    assert done.returncode == 1
+    assert "2 models rendered, 0 there before, 1 failed" in done.stdout
+    assert "03797390/hollow failed: it has no models/model_normalized.obj" in done.stderr
+    failures = (tmp_path / "renders" / "failures.jsonl").read_text().splitlines()
+    assert [json.loads(line)["model_id"] for line in failures] == ["hollow"]
+    again = cma3d(*words)
+    assert "0 models rendered, 2 there before, 1 failed" in again.stdout
+
+
+def test_settings_come_from_toml_and_the_command_line_wins(cma3d: Run, shapenet: Path, tmp_path: Path) -> None:
+    (tmp_path / "r.toml").write_text('size = 40\nviews = 3\nsamples = 1\ncolour = "best"\nelevation = [0.0, 10.0]\n')
+    words = ("render", shapenet, tmp_path / "renders", "--limit", 1, "--synset", "mug", "--config", tmp_path / "r.toml")
+    assert cma3d(*words, "--views", 2).returncode == 0
+    (path,) = (tmp_path / "renders").glob("*/*.h5")
+    with h5py.File(path) as file:
+        assert file["depth"].shape == (2, 40, 40)
+        assert json.loads(file.attrs["config"])["elevation"] == [0.0, 10.0]
+
+
+def test_inspect_names_what_it_wrote(cma3d: Run, shards: Path, tmp_path: Path) -> None:
+    out = tmp_path / "row.png"
+    assert cma3d("inspect", shards, "--row", 2, "-o", out).stdout.strip() == str(out)
+    assert out.read_bytes().startswith(b"\x89PNG")

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Literal
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from shapenet3d_cma.config import config_hash, options, read_settings, setting
+from shapenet3d_cma.errors import InputError
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Of every kind of field."""
+
+    count: int = setting(3, "A count.", low=1, high=9)
+    rate: float = setting(0.5, "A rate.", low=0)
+    name: str = setting("a", "A name.")
+    kind: Literal["x", "y"] = setting("x", "A kind.")
+    flag: bool = setting(False, "A flag.")
+    span: tuple[float, float] = setting((0.0, 1.0), "A span.")
+
+    def __post_init__(self) -> None:
+        if self.name == "bad":
+            raise ValueError("name must not be bad")
+
+
+@click.command()
+@options(Settings)
+def command(config_file: Path | None, **given: object) -> None:
+    click.echo(repr(dataclasses.astuple(read_settings(Settings, config_file, given))))
+
+
+def told(*words: object) -> str:
+    return CliRunner().invoke(command, list(map(str, words)), catch_exceptions=False).output.strip()
+
+
+def test_defaults_then_toml_then_the_command_line(tmp_path: Path) -> None:
+    toml = tmp_path / "s.toml"
+    toml.write_text('count = 5\nrate = 2\nkind = "y"\nflag = true\nspan = [2, 3]\n')
+    assert told() == "(3, 0.5, 'a', 'x', False, (0.0, 1.0))"
+    assert told("--config", toml) == "(5, 2.0, 'a', 'y', True, (2.0, 3.0))"
+    assert told("--config", toml, "--count", 6, "--no-flag", "--span", 4, 5, "--name", "b") == (
+        "(6, 2.0, 'b', 'y', False, (4.0, 5.0))"
+    )
+
+
+def test_help_shows_every_field_with_its_default() -> None:
+    text = told("--help")
+    for shown in (
+        "--count",
+        "A count.",
+        "[default: 3]",
+        "1<=x<=9",
+        "--flag / --no-flag",
+        "[default: 0.0 1.0]",
+        "[x|y]",
+    ):
+        assert shown in text
+
+
+@pytest.mark.parametrize(
+    ("toml", "says"),
+    [
+        ("count = 0", "count = 0: 0 is not in the range 1<=x<=9"),
+        ("count = true", "count = True"),
+        ('count = "many"', "'many' is not a valid integer"),
+        ("flag = 1", "flag = 1"),
+        ('kind = "z"', "'z' is not one of 'x', 'y'"),
+        ("span = [1]", "span = [1]"),
+        ("colour = 1", "unknown setting 'colour'; the settings are count, rate"),
+        ('name = "bad"', "name must not be bad"),
+        ("count = ", "cannot be read as TOML"),
+    ],
+)
+def test_bad_toml_is_answered_with_file_name_and_value(tmp_path: Path, toml: str, says: str) -> None:
+    path = tmp_path / "s.toml"
+    path.write_text(toml)
+    with pytest.raises(InputError) as caught:
+        read_settings(Settings, path)
+    assert says in str(caught.value)
+    assert str(path) in str(caught.value)
+
+
+def test_equal_settings_have_equal_hashes() -> None:
+    assert config_hash(Settings()) == config_hash(Settings(count=3))
+    assert config_hash(Settings()) != config_hash(Settings(count=4))
+    assert len(config_hash(Settings())) == 16
