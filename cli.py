@@ -67,7 +67,7 @@ def samples(out: Path, config_file: Path | None, **given: Any) -> None:
 @JOBS
 @click.option("--timeout", type=click.FloatRange(1), default=600.0, show_default=True, help="Seconds for one model.")
 @click.option("--redo", is_flag=True, help="Replace renders that were made with other settings.")
-@options(RenderConfig)
+@options(RenderConfig, leave_out=("view_list",))
 def render(
     shapenet: Path,
     renders: Path,

@@ -19,6 +19,7 @@ __all__ = [
     "COMPRESSION",
     "FORMAT",
     "LIBVER",
+    "RENDER_EXTRAS",
     "RENDER_FIELDS",
     "SCHEMA_VERSION",
     "SHARD_FIELDS",
@@ -71,6 +72,14 @@ RENDER_FIELDS = (
     Field("shaded", "?", (), "whether the view's rgb was rendered; where not, its rgb is all zero"),
 )
 """A render file: leading axis V, the views of one model."""
+
+RENDER_EXTRAS = (
+    Field("alpha", "u1", ("H", "W"), "share of the pixel that is covered, 255 = all; with a transparent background"),
+    Field("normal", "f4", ("H", "W", 3), "shading normal, object frame; 0 = background"),
+    Field("position", "f4", ("H", "W", 3), "the surface as Cycles places it, object frame; 0 = background"),
+    Field("material", "u2", ("H", "W"), "index into the attribute materials; 65535 = background"),
+)
+"""Further fields that a render file holds when they were asked for."""
 
 SHARD_FIELDS = (
     *_VIEW,

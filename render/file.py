@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ from .. import __version__
 from ..camera import CONVENTIONS, Camera
 from ..errors import InputError
 from ..files import PARTIAL, atomic_path
-from ..pack.schema import FORMAT, LIBVER, RENDER_FIELDS, SCHEMA_VERSION, create_field, open_checked
+from ..pack.schema import FORMAT, LIBVER, RENDER_EXTRAS, RENDER_FIELDS, SCHEMA_VERSION, create_field, open_checked
 
 __all__ = ["Render", "find_renders", "open_render", "write_render"]
 
@@ -27,8 +27,8 @@ SOURCE = "ShapeNetCore.v2 layout; the models' own licence applies to what is mad
 def write_render(
     path: Path,
     cameras: Sequence[Camera],
-    depth: NDArray[np.float32],
-    rgb: dict[int, NDArray[np.uint8]],
+    geometry: Mapping[str, NDArray[Any]],
+    colour: Mapping[int, Mapping[str, NDArray[np.uint8]]],
     attributes: dict[str, Any],
 ) -> None:
     """Write a render file.
@@ -36,25 +36,27 @@ def write_render(
     Parameters
     ----------
     cameras : V of them
-    depth : (V, H, W) float32, planar z, object units, 0 = background
-    rgb : view -> (H, W, 3) uint8, sRGB; views left out have no colour
-    attributes : `synset`, `model_id`, `config`, `config_hash`, `repairs`, `notes`; stored as text or JSON
+    geometry : depth (V, H, W) float32, planar z, object units, 0 = background; and those of RENDER_EXTRAS that each
+        view has
+    colour : view -> rgb (H, W, 3) uint8, sRGB, and perhaps alpha (H, W) uint8; views left out have no colour
+    attributes : `synset`, `model_id`, `config`, `config_hash`, `repairs`, `notes`, `materials`; stored as text or JSON
     """
-    views, height, width = depth.shape
+    views, height, width = geometry["depth"].shape
     arrays = {
-        "depth": depth,
+        **geometry,
         "intrinsics": np.stack([camera.intrinsics for camera in cameras]),
         "cam_from_obj": np.stack([camera.cam_from_obj for camera in cameras]),
-        "shaded": np.array([view in rgb for view in range(views)]),
+        "shaded": np.array([view in colour for view in range(views)]),
     }
+    painted = {name for fields in colour.values() for name in fields} | {"rgb"}
     with atomic_path(path) as partial, h5py.File(partial, "w", libver=LIBVER) as file:
-        for field in RENDER_FIELDS:
-            dataset = create_field(file, field, views, H=height, W=width)
-            if field.name == "rgb":
-                for view, image in rgb.items():
-                    dataset[view] = image
-            else:
-                dataset[...] = arrays[field.name]
+        for field in (*RENDER_FIELDS, *RENDER_EXTRAS):
+            if field.name in painted:
+                dataset = create_field(file, field, views, H=height, W=width)
+                for view, fields in colour.items():
+                    dataset[view] = fields[field.name]
+            elif field.name in arrays:
+                create_field(file, field, views, H=height, W=width)[...] = arrays[field.name]
         common = {
             "format": FORMAT,
             "kind": "render",

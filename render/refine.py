@@ -8,7 +8,10 @@ from numpy.typing import NDArray
 from ..camera import Camera
 from .repair import Surface
 
-__all__ = ["refine_depth"]
+__all__ = ["NO_MATERIAL", "refine_depth", "seen_material"]
+
+NO_MATERIAL = 65535
+"""Stands in the field material where nothing is seen."""
 
 _SLACK = 1e-6  # object units by which the exact hit may miss the triangle that float32 arithmetic hit
 
@@ -49,6 +52,41 @@ def refine_depth(
     refined = depth.copy()
     refined[rows[inside], columns[inside]] = exact[inside]
     return refined
+
+
+def seen_material(
+    depth: NDArray[np.float32], face: NDArray[np.int64], surface: Surface, camera: Camera
+) -> NDArray[np.uint16]:
+    """Tell which material each pixel shows: the front's or the back's of its face, by the side that is seen.
+
+    Parameters
+    ----------
+    depth : (H, W) float32, 0 = background; face : (H, W) int64, as for `refine_depth`
+
+    Returns
+    -------
+    material : (H, W) uint16, as in `surface.front` and `surface.back`; NO_MATERIAL = background
+    """
+    rows, columns = np.nonzero(depth)
+    faces = face[rows, columns]
+    ray = camera.unproject(np.stack([columns, rows], axis=1) + 0.5, np.ones(len(rows))) - camera.eye
+    from_behind = np.einsum("mk,mk->m", _normals(surface)[faces], ray) > 0
+    material = np.full(depth.shape, NO_MATERIAL, dtype=np.uint16)
+    material[rows, columns] = np.where(from_behind, surface.back[faces], surface.front[faces])
+    return material
+
+
+def _normals(surface: Surface) -> NDArray[np.float64]:
+    """(F, 3) normals of all faces, as long as twice their area."""
+    if not len(surface.front):
+        return np.zeros((0, 3))
+    corners = surface.vertices[surface.corners]
+    offset = corners - np.repeat(corners[surface.starts[:-1]], np.diff(surface.starts), axis=0)
+    # the last corner's successor lies in the next face, but its own offset from the first corner makes up for it:
+    # products with the first corner's offset, zero, vanish
+    following = np.roll(offset, -1, axis=0)
+    following[surface.starts[1:] - 1] = 0
+    return np.add.reduceat(np.cross(offset, following), surface.starts[:-1], axis=0)
 
 
 def _outside(

@@ -21,6 +21,7 @@ from ..progress import say, track
 from .config import RenderConfig
 from .shapenet import Model
 from .supervise import Worker, WorkerError, check_blender
+from .views import load_view_file
 
 __all__ = ["FAILURES", "RenderSummary", "read_failures", "read_render_settings", "render_models"]
 
@@ -63,6 +64,7 @@ def render_models(
     ------
     InputError : Blender does not load, `renders` cannot be written or was made with other settings
     """
+    config = load_view_file(config)
     check_blender()
     begin = time.monotonic()
     make_folder(renders)

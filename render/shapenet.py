@@ -63,7 +63,7 @@ def find_models(root: Path, *, synsets: tuple[str, ...] = (), limit: int | None 
         raise InputError(f"{root} {what}: {_REMEDY}")
     folders = {path.name: path for path in sorted(root.iterdir()) if _SYNSET.fullmatch(path.name) and path.is_dir()}
     if not folders:
-        nested = next((path for path in sorted(root.glob("*/[0-9]*")) if _SYNSET.fullmatch(path.name)), None)
+        nested = next((path.parents[1] for path in sorted(root.glob("*/[0-9]*/*/models"))), None)
         hint = f"; {nested.parent} looks like one" if nested else ""
         raise InputError(f"{root} is no ShapeNet, it has no synset folder such as 03001627: {_REMEDY}{hint}")
     models = []

@@ -2,30 +2,36 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
+import json
 import math
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..camera import Camera
+from ..errors import InputError
 from .config import RenderConfig
 
-__all__ = ["place_cameras"]
+__all__ = ["DIRECTIONS", "load_view_file", "place_cameras"]
 
 GOLDEN_ANGLE = math.pi * (3 - math.sqrt(5))
+FloatArray = NDArray[np.float64]
 
 
-def place_cameras(vertices: NDArray[np.float64], config: RenderConfig, key: str) -> list[Camera]:
-    """Place cameras around an object: a Fibonacci lattice over a band of elevations, turned at random per model.
+def place_cameras(vertices: FloatArray, config: RenderConfig, key: str) -> list[Camera]:
+    """Place a set of cameras around an object.
 
-    Each camera looks at the middle of the bounding box from the distance at which the sphere around it fits the
-    frame, so nothing is cropped and the whole object counts alike in every view.
+    Each looks at the middle of the bounding box, from the distance at which the sphere around the object fits the
+    frame with the configured margin (or from farther, by the jitter): nothing is cropped.
 
     Parameters
     ----------
     vertices : (V, 3) float64, object frame, at least one
-    config : views, size, fov, elevation, margin and seed are used
+    config : cameras, views, size, aspect, fov, elevation, turn, margin, distance_jitter, roll and seed are used
     key : names the model; the same key and seed give the same cameras
 
     Returns
@@ -34,22 +40,164 @@ def place_cameras(vertices: NDArray[np.float64], config: RenderConfig, key: str)
     """
     middle = (vertices.min(axis=0) + vertices.max(axis=0)) / 2
     radius = float(np.linalg.norm(vertices - middle, axis=1).max()) or 1e-3  # a single point still needs a distance
-    distance = config.margin * radius / math.sin(math.radians(config.fov) / 2)
-    camera = Camera.from_fov(config.fov, config.size, config.size)
-    directions = _directions(config.views, config.elevation, turn=_fraction(config.seed, key))
-    return [camera.look_at(middle + distance * direction, middle) for direction in directions]
+    fit = config.margin * radius / math.sin(math.radians(config.fov) / 2)
+    camera = Camera.from_fov(config.fov, config.width, config.size)
+    rng = _random_stream(config.seed, key)
+    turn = 2 * math.pi * rng.random()  # drawn in any case, so that what follows does not depend on the setting
+    if config.cameras == "file":
+        views = _from_file(config)
+    else:
+        directions = DIRECTIONS[config.cameras](config, rng)
+        views = [_View(direction) for direction in _about_up(directions, turn if config.turn else 0.0)]
+    cameras = []
+    for view in views:
+        if view.pose is not None:
+            cameras.append(dataclasses.replace(camera, cam_from_obj=view.pose))
+            continue
+        distance = fit * view.distance * (1 + config.distance_jitter * rng.random())
+        roll = view.roll + config.roll * rng.uniform(-1, 1)
+        cameras.append(_rolled(camera.look_at(middle + distance * view.direction, middle), roll))
+    return cameras
 
 
-def _directions(count: int, elevation: tuple[float, float], *, turn: float) -> NDArray[np.float64]:
-    """Spread `count` unit vectors evenly by area over a band of elevations; +Y is up. (count, 3) float64."""
-    low, high = np.sin(np.radians(elevation))
-    step = np.arange(count)
-    height = low + (high - low) * (step + 0.5) / count
-    azimuth = GOLDEN_ANGLE * step + 2 * math.pi * turn
-    across = np.sqrt(1 - height**2)
+def _random_stream(seed: int, key: str) -> np.random.Generator:
+    """Give a generator that seed and key alone decide, on every machine."""
+    digest = hashlib.sha256(f"{seed} {key}".encode()).digest()
+    return np.random.Generator(np.random.PCG64(int.from_bytes(digest, "big")))
+
+
+# --- directions from the object to its cameras: unit vectors (views, 3), +Y up
+
+
+def _on_band(height: FloatArray, azimuth: FloatArray) -> FloatArray:
+    """Give the unit vectors at sines of elevation `height` and at `azimuth`, radians from +Z towards +X."""
+    across = np.sqrt(np.maximum(0, 1 - height**2))
     return np.stack([across * np.sin(azimuth), height, across * np.cos(azimuth)], axis=1)
 
 
-def _fraction(seed: int, key: str) -> float:
-    """Give a number in [0, 1) that only seed and key decide, on every machine."""
-    return int.from_bytes(hashlib.sha256(f"{seed} {key}".encode()).digest()[:6], "big") / 2**48
+def _band(config: RenderConfig, fraction: FloatArray) -> FloatArray:
+    """Map [0, 1) to sines of elevation: equal steps are equal areas of the sphere."""
+    low, high = np.sin(np.radians(config.elevation))
+    return low + (high - low) * fraction
+
+
+def _ring(config: RenderConfig, _: np.random.Generator) -> FloatArray:
+    """Go around the object in equal steps, in the middle of the elevations."""
+    height = np.full(config.views, math.sin(math.radians(sum(config.elevation) / 2)))
+    return _on_band(height, 2 * math.pi * np.arange(config.views) / config.views)
+
+
+def _fibonacci(config: RenderConfig, _: np.random.Generator) -> FloatArray:
+    """Follow the golden spiral: even by area for any number of views."""
+    step = np.arange(config.views)
+    return _on_band(_band(config, (step + 0.5) / config.views), GOLDEN_ANGLE * step)
+
+
+def _hammersley(config: RenderConfig, rng: np.random.Generator) -> FloatArray:
+    """Give the Hammersley set: low discrepancy, shifted at random per model."""
+    step = np.arange(config.views)
+    inverse = np.array([int(f"{index:032b}"[::-1], 2) / 2**32 for index in step])
+    return _on_band(_band(config, (step / config.views + rng.random()) % 1), 2 * math.pi * inverse)
+
+
+def _random(config: RenderConfig, rng: np.random.Generator) -> FloatArray:
+    """Draw independent directions, even by area."""
+    fraction, azimuth = rng.random((2, config.views))
+    return _on_band(_band(config, fraction), 2 * math.pi * azimuth)
+
+
+def _dodecahedron(_: RenderConfig, __: np.random.Generator) -> FloatArray:
+    """Give the 20 corners of a regular dodecahedron; elevations follow from it."""
+    golden = (1 + math.sqrt(5)) / 2
+    signs = [(a, b) for a in (-1.0, 1.0) for b in (-1.0, 1.0)]
+    corners = [(a, b, c) for a, b in signs for c in (-1.0, 1.0)]
+    corners += [place for a, b in signs for place in _cyclic(0, a / golden, b * golden)]
+    return np.array(corners) / math.sqrt(3)
+
+
+def _cyclic(x: float, y: float, z: float) -> list[tuple[float, float, float]]:
+    return [(x, y, z), (z, x, y), (y, z, x)]
+
+
+DIRECTIONS = {
+    "fibonacci": _fibonacci,
+    "ring": _ring,
+    "hammersley": _hammersley,
+    "random": _random,
+    "dodecahedron": _dodecahedron,
+}
+"""Camera sets by name: (config, generator) -> (views, 3) float64 unit vectors from the object."""
+
+
+def _about_up(directions: FloatArray, angle: float) -> FloatArray:
+    """Turn directions about +Y."""
+    cosine, sine = math.cos(angle), math.sin(angle)
+    return directions @ np.array([[cosine, 0, -sine], [0, 1, 0], [sine, 0, cosine]])
+
+
+def _rolled(camera: Camera, degrees: float) -> Camera:
+    """Turn a camera about its optical axis; the image's content turns the other way."""
+    if not degrees:
+        return camera
+    cosine, sine = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+    turn = np.array([[cosine, sine, 0, 0], [-sine, cosine, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
+    return dataclasses.replace(camera, cam_from_obj=turn @ camera.cam_from_obj)
+
+
+# --- views from a file
+
+
+@dataclasses.dataclass(frozen=True)
+class _View:
+    """A direction with a factor on the fitted distance and a roll in degrees; or a pose as it is."""
+
+    direction: FloatArray
+    distance: float = 1.0
+    roll: float = 0.0
+    pose: FloatArray | None = None
+
+
+def load_view_file(config: RenderConfig) -> RenderConfig:
+    """Put the content of a view file in place of its name, so that settings say what was rendered.
+
+    The file is a JSON list, one entry a view: `{"azimuth": 30, "elevation": 20}` in degrees (azimuth from +Z towards
+    +X), with `"distance"` (a factor on the fitted distance) and `"roll"` (degrees) where wanted; or
+    `{"cam_from_obj": [[…], …]}`, 4x4.
+
+    Raises
+    ------
+    InputError : the file cannot be read, or an entry is none of these
+    """
+    if not config.cameras.endswith(".json"):
+        return config
+    path = Path(config.cameras)
+    try:
+        entries = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read as JSON: {error}") from None
+    if not isinstance(entries, list) or not entries:
+        raise InputError(f"{path} must hold a JSON list of views, for example [{{'azimuth': 30, 'elevation': 20}}]")
+    loaded = dataclasses.replace(config, cameras="file", views=len(entries), view_list=json.dumps(entries))
+    for number, entry in enumerate(entries):
+        try:
+            view = _view(entry)
+            if view.pose is not None:
+                Camera(np.eye(3), view.pose, 1, 1)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise InputError(f"{path}: view {number} is {json.dumps(entry)[:80]}: {error!r}") from None
+    return loaded
+
+
+def _from_file(config: RenderConfig) -> list[_View]:
+    return [_view(entry) for entry in json.loads(config.view_list)]
+
+
+def _view(entry: dict[str, Any]) -> _View:
+    if "cam_from_obj" in entry:
+        return _View(np.zeros(3), pose=np.array(entry["cam_from_obj"], dtype=np.float64))
+    elevation, azimuth = (math.radians(float(entry[name])) for name in ("elevation", "azimuth"))
+    unknown = set(entry) - {"azimuth", "elevation", "distance", "roll"}
+    if unknown:
+        raise ValueError(f"unknown entry {min(unknown)}")
+    direction = _on_band(np.array([math.sin(elevation)]), np.array([azimuth]))[0]
+    return _View(direction, float(entry.get("distance", 1)), float(entry.get("roll", 0)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import bpy
 import numpy as np
@@ -10,36 +11,46 @@ import OpenEXR
 from numpy.typing import NDArray
 
 from ...camera import Camera
-from ..refine import refine_depth
+from ..refine import refine_depth, seen_material
 from .scene import FACE, Scene, to_linear
 
-__all__ = ["render_colour", "render_depth"]
+__all__ = ["render_colour", "render_geometry"]
 
 _FAR = 1e9  # Cycles writes 1e10 where nothing is hit
 
 
-def render_depth(scene: Scene, camera: Camera, scratch: Path) -> NDArray[np.float32]:
-    """Render the depth at the pixel centres.
+def render_geometry(scene: Scene, camera: Camera, scratch: Path) -> dict[str, NDArray[Any]]:
+    """Render what can be measured at the pixel centres.
 
-    Cycles takes depth from the first sample alone, and the pixel filter decides where in the pixel that falls: a
-    filter of width 0.01 puts it on the centre. Its float32 intersection still strays by up to 1e-4 on slivers, so
+    Cycles takes such passes from the first sample alone, and the pixel filter decides where in the pixel that falls:
+    a filter of width 0.01 puts it on the centre. Its float32 intersection still strays by up to 1e-4 on slivers, so
     Cycles only tells which face is seen, and the depth on that face is taken in float64: see `refine_depth`.
 
     Returns
     -------
-    depth : (H, W) float32, planar z, object units, 0 = background
+    fields : depth (H, W) float32, planar z, object units, 0 = background; and as configured: normal (H, W, 3)
+        float32, position (H, W, 3) float32, object frame, 0 = background; material (H, W) uint16, NO_MATERIAL =
+        background
     """
-    cycles = scene.scene.cycles
+    cycles, config = scene.scene.cycles, scene.config
     cycles.samples, cycles.filter_width, cycles.use_denoising = 1, 0.01, False
     channels = _render(scene, camera, scratch)
     depth = next(pixels for name, pixels in channels.items() if ".Depth." in name)
-    face = next(pixels for name, pixels in channels.items() if f".{FACE}." in name)
     hit = depth < _FAR
     depth = np.where(hit, depth, np.float32(0))
-    return refine_depth(depth, np.where(hit, face, 0).astype(np.int64), scene.surface, camera)
+    number = next(pixels for name, pixels in channels.items() if f".{FACE}." in name)
+    face = np.where(hit, number, 0).astype(np.int64)
+    fields: dict[str, NDArray[Any]] = {"depth": refine_depth(depth, face, scene.surface, camera)}
+    for wanted, field, layer in ((config.normals, "normal", "Normal"), (config.positions, "position", "Position")):
+        if wanted:
+            axes = {name[-1]: pixels for name, pixels in channels.items() if f".{layer}." in name}
+            fields[field] = np.where(hit[..., None], np.stack([axes[axis] for axis in "XYZ"], axis=-1), np.float32(0))
+    if config.materials:
+        fields["material"] = seen_material(fields["depth"], face, scene.surface, camera)
+    return fields
 
 
-def render_colour(scene: Scene, camera: Camera, scratch: Path) -> NDArray[np.uint8]:
+def render_colour(scene: Scene, camera: Camera, scratch: Path) -> dict[str, NDArray[np.uint8]]:
     """Render the colour over the configured background.
 
     Light is put together linearly and shown by the sRGB curve alone (Blender's view transform `Standard`), so that
@@ -47,16 +58,26 @@ def render_colour(scene: Scene, camera: Camera, scratch: Path) -> NDArray[np.uin
 
     Returns
     -------
-    rgb : (H, W, 3) uint8, sRGB
+    fields : rgb (H, W, 3) uint8, sRGB; with a transparent background also alpha (H, W) uint8, and rgb is the colour
+        of what covers the pixel alone
     """
-    cycles = scene.scene.cycles
-    cycles.samples, cycles.filter_width, cycles.use_denoising = scene.config.samples, 1.5, scene.config.denoise
+    cycles, config = scene.scene.cycles, scene.config
+    cycles.samples, cycles.filter_width, cycles.use_denoising = config.samples, 1.5, config.denoise
     channels = _render(scene, camera, scratch)
     combined = {name[-1]: pixels for name, pixels in channels.items() if ".Combined." in name}
-    rgb = np.stack([combined[channel] for channel in "RGB"], axis=-1)  # (H, W, 3), multiplied by alpha
-    code = scene.config.background
+    light = np.stack([combined[channel] for channel in "RGB"], axis=-1)  # (H, W, 3), multiplied by alpha
+    alpha = np.clip(combined["A"], 0, 1)
+    if config.background == "transparent":
+        own = np.divide(light, alpha[..., None], out=np.zeros_like(light), where=alpha[..., None] > 0)
+        return {"rgb": _display(own), "alpha": np.rint(alpha * 255).astype(np.uint8)}
+    code = config.background
     behind = to_linear(tuple(int(code[place : place + 2], 16) / 255 for place in (1, 3, 5)))
-    light = np.clip(rgb + (1 - combined["A"][..., None]) * behind, 0, 1)
+    return {"rgb": _display(light + (1 - alpha[..., None]) * behind)}
+
+
+def _display(light: NDArray[Any]) -> NDArray[np.uint8]:
+    """Turn linear light into display values (sRGB), 8 bit."""
+    light = np.clip(light, 0, 1)
     shown = np.where(light <= 0.0031308, light * 12.92, 1.055 * light ** (1 / 2.4) - 0.055)
     return np.rint(shown * 255).astype(np.uint8)
 

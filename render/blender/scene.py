@@ -59,13 +59,14 @@ class Scene:
         render.use_persistent_data = True  # only the camera moves from view to view
         render.threads_mode, render.threads = "FIXED", self.threads
         render.film_transparent = True  # the background is put behind afterwards
-        render.resolution_x = render.resolution_y = self.config.size
+        render.resolution_x, render.resolution_y = self.config.width, self.config.size
         render.image_settings.file_format = "OPEN_EXR_MULTILAYER"
         render.image_settings.color_depth = "32"  # half floats would put points 0.001 off the surface
         render.image_settings.exr_codec = "NONE"
         cycles.device = "CPU"
         cycles.use_adaptive_sampling = False
         cycles.seed = 0
+        cycles.denoiser, cycles.denoising_input_passes = "OPENIMAGEDENOISE", "RGB_ALBEDO_NORMAL"
         cycles.max_bounces = 4
         cycles.transparent_max_bounces = 32
         cycles.caustics_reflective = cycles.caustics_refractive = False
@@ -73,6 +74,7 @@ class Scene:
         layer.use_pass_z = True
         face = layer.aovs.add()
         face.name, face.type = FACE, "VALUE"
+        layer.use_pass_normal, layer.use_pass_position = self.config.normals, self.config.positions
         layer.pass_alpha_threshold = 0.0  # any other value leaves semi-transparent parts out of depth, at random
 
     def _set_up_light(self) -> None:
@@ -86,7 +88,8 @@ class Scene:
             image = nodes.new("ShaderNodeTexEnvironment")
             image.image = bpy.data.images.load(str(Path(folder) / f"{self.config.light}.exr"))
             turn, direction = nodes.new("ShaderNodeMapping"), nodes.new("ShaderNodeTexCoord")
-            turn.inputs["Rotation"].default_value[0] = np.pi / 2  # panoramas have +Z up, the object frame +Y
+            # panoramas have +Z up, the object frame +Y
+            turn.inputs["Rotation"].default_value = (np.pi / 2, 0, np.radians(self.config.light_turn))
             links.new(direction.outputs["Generated"], turn.inputs["Vector"])
             links.new(turn.outputs["Vector"], image.inputs["Vector"])
             links.new(image.outputs["Color"], background.inputs["Color"])
@@ -104,7 +107,9 @@ class Scene:
             light.energy, light.angle = strength, np.radians(angle)
             lamp = bpy.data.objects.new(name, light)
             lamp.rotation_mode = "QUATERNION"
-            lamp.rotation_quaternion = mathutils.Vector(towards).to_track_quat("Z", "Y")  # a sun shines along its -z
+            about_up = mathutils.Matrix.Rotation(np.radians(self.config.light_turn), 3, "Y")
+            place = about_up @ mathutils.Vector(towards)
+            lamp.rotation_quaternion = place.to_track_quat("Z", "Y")  # a sun shines along its -z
             self.scene.collection.objects.link(lamp)
 
     def show(self, surface: Surface, materials: list[Material]) -> list[str]:

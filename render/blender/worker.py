@@ -50,7 +50,7 @@ def render_model(job: dict[str, Any], config: RenderConfig, scene: Any, scratch:
     """
     import numpy as np
 
-    from .passes import render_colour, render_depth
+    from .passes import render_colour, render_geometry
 
     clock = [time.perf_counter()]
     folder = Path(job["folder"])
@@ -69,15 +69,15 @@ def render_model(job: dict[str, Any], config: RenderConfig, scene: Any, scratch:
     notes += scene.show(surface, [materials.get(name, GREY) for name in mesh.material_names])
     cameras = place_cameras(surface.vertices, config, f"{job['synset']}/{job['model_id']}")
     clock.append(time.perf_counter())
-    depth = np.stack([render_depth(scene, camera, scratch) for camera in cameras])
+    views = [render_geometry(scene, camera, scratch) for camera in cameras]
+    geometry = {name: np.stack([view[name] for view in views]) for name in views[0]}
     clock.append(time.perf_counter())
-    shaded = choose_views(count_points(depth), config.colour)
-    rgb = {view: render_colour(scene, cameras[view], scratch) for view in shaded}
+    shaded = choose_views(count_points(geometry["depth"]), config.colour)
+    colour = {view: render_colour(scene, cameras[view], scratch) for view in shaded}
     clock.append(time.perf_counter())
     attributes = {name: job[name] for name in ("synset", "model_id", "config", "config_hash")}
-    write_render(
-        Path(job["out"]), cameras, depth, rgb, attributes | {"repairs": surface.repairs, "notes": sorted(notes)}
-    )
+    attributes |= {"repairs": surface.repairs, "notes": sorted(notes), "materials": list(mesh.material_names)}
+    write_render(Path(job["out"]), cameras, geometry, colour, attributes)
     clock.append(time.perf_counter())
     phases = ("load", "geometry", "colour", "write")
     return {name: after - before for name, before, after in zip(phases, clock, clock[1:], strict=False)}

@@ -20,6 +20,7 @@ import trimesh
 
 from shapenet3d_cma.errors import InputError
 from shapenet3d_cma.files import PARTIAL
+from shapenet3d_cma.reconstruct.backproject import back_project
 from shapenet3d_cma.render import run as render_run
 from shapenet3d_cma.render.config import RenderConfig
 from shapenet3d_cma.render.file import Render, find_renders, open_render
@@ -109,6 +110,96 @@ def test_colour_stands_where_depth_stands_and_background_elsewhere(renders: Path
                             outer = outer & np.roll(outer, step, axis)
                 assert not painted[outer].any()
                 assert painted[inner].mean() > 0.6  # white things stay white
+
+
+def test_further_fields_agree_with_depth_and_mesh(broken: Path, tmp_path: Path) -> None:
+    """Position is a check of the back-projection, normals face the camera, materials are the visible side's."""
+    config = RenderConfig(
+        views=3, size=60, aspect=1.5, samples=2, normals=True, positions=True, materials=True, background="transparent"
+    )
+    model = Model("03001627", "pathology-doubled-faces", broken / "03001627" / "pathology-doubled-faces")
+    assert render_models([model], tmp_path, config, jobs=1).rendered == 1
+    with open_render(find_renders(tmp_path)[0]) as render:
+        names = render.json("materials")
+        for view, depth in enumerate(render.depth):
+            camera = render.camera(view)
+            assert depth.shape == (60, 90) == (camera.height, camera.width)
+            seen = depth > 0
+            fields = {name: render.file[name][view] for name in ("position", "normal", "material", "alpha")}
+            cloud = back_project(depth, camera)
+            assert np.abs(fields["position"][seen] - cloud.points).max() < 1e-4
+            normal = fields["normal"][seen]
+            assert np.allclose(np.linalg.norm(normal, axis=1), 1, atol=1e-3)
+            towards = camera.eye - cloud.points
+            towards /= np.linalg.norm(towards, axis=1, keepdims=True)
+            assert (np.einsum("mk,mk->m", normal, towards) > -0.2).mean() > 0.99
+            assert {names[index] for index in np.unique(fields["material"][seen])} <= set(names)
+            for name in ("position", "normal", "alpha"):
+                inside = seen if name != "alpha" else grown(seen)
+                assert not fields[name][~inside].any()
+            assert (fields["material"][~seen] == 65535).all()
+            assert fields["alpha"].max() == 255
+
+
+OPEN_BOX = """mtllib model_normalized.mtl
+v 0 0 0\nv 1 0 0\nv 1 0 1\nv 0 0 1\nv 0 1 0\nv 1 1 0\nv 1 1 1\nv 0 1 1
+usemtl outside
+f 1 2 3 4\nf 1 5 6 2\nf 2 6 7 3\nf 3 7 8 4\nf 4 8 5 1
+usemtl inside
+f 4 3 2 1\nf 2 6 5 1\nf 3 7 6 2\nf 4 8 7 3\nf 1 5 8 4
+"""
+
+
+def test_each_side_of_a_doubled_face_shows_its_own_material(tmp_path: Path) -> None:
+    """A box without a lid, red outside and blue inside: its walls are red, what is seen through the top is blue."""
+    folder = tmp_path / "shapenet" / "03001627" / "box"
+    (folder / "models").mkdir(parents=True)
+    (folder / "models" / "model_normalized.obj").write_text(OPEN_BOX)
+    (folder / "models" / "model_normalized.mtl").write_text("newmtl outside\nKd 1 0 0\nnewmtl inside\nKd 0 0 1\n")
+    config = RenderConfig(views=4, size=64, samples=4, elevation=(65, 65), cameras="ring", materials=True)
+    render_models([Model("03001627", "box", folder)], tmp_path / "renders", config, jobs=1)
+    with open_render(find_renders(tmp_path / "renders")[0]) as render:
+        assert render.json("repairs") == {"opposite pairs merged": 5}
+        assert render.json("materials") == ["outside", "inside"]
+        for view in range(4):
+            material, rgb = render.file["material"][view], render.rgb(view).astype(int)
+            camera = render.camera(view)
+            # the middle of the floor is seen through the open top; the nearest wall's middle from outside
+            towards = np.sign(camera.eye - 0.5)
+            floor = np.array([0.5, 0, 0.5])
+            wall = np.array([0.5 + 0.5 * towards[0], 0.5, 0.5])
+            for point, index, channel in ((floor, 1, 2), (wall, 0, 0)):
+                u, v = np.floor(camera.project(point)[0]).astype(int)
+                if abs(camera.eye[0] - 0.5) > abs(camera.eye[2] - 0.5) or index:
+                    assert material[v, u] == index
+                    assert rgb[v, u].argmax() == channel
+            reds, blues = (material == 0), (material == 1)
+            assert (rgb[reds].argmax(axis=-1) == 0).mean() > 0.9
+            assert (rgb[blues].argmax(axis=-1) == 2).mean() > 0.9
+            assert reds.sum() > 100
+            assert blues.sum() > 200
+
+
+def grown(mask: np.ndarray) -> np.ndarray:
+    """Give a mask with two more pixels all around."""
+    for _ in range(2):
+        mask = mask | np.roll(mask, 1, 0) | np.roll(mask, -1, 0) | np.roll(mask, 1, 1) | np.roll(mask, -1, 1)
+    return mask
+
+
+@pytest.mark.parametrize("light", ["studio", "forest"])
+def test_light_comes_from_above_and_turns(shapenet: Path, tmp_path: Path, light: str) -> None:
+    """A mug's top is brighter than its bottom, and turning the light changes the picture but not the depth."""
+    model = next(model for model in find_models(shapenet) if model.synset == "03797390")
+    pictures = []
+    for turn in (0, 120):
+        config = RenderConfig(views=2, size=48, samples=8, light=light, light_turn=turn)
+        render_models([model], tmp_path / str(turn), config, jobs=1)
+        pictures.append(contents(find_renders(tmp_path / str(turn))[0])[0])
+    assert np.array_equal(pictures[0]["depth"], pictures[1]["depth"])
+    seen = pictures[0]["depth"] > 0
+    difference = np.abs(pictures[0]["rgb"].astype(int) - pictures[1]["rgb"].astype(int)).mean(axis=-1)
+    assert difference[seen].mean() > 2
 
 
 def test_one_worker_or_two_give_the_same_content(shapenet: Path, renders: Path, tmp_path: Path) -> None:

@@ -1,32 +1,146 @@
 from __future__ import annotations
 
+import dataclasses
+import json
+from pathlib import Path
+
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shapenet3d_cma.camera import Camera
+from shapenet3d_cma.errors import InputError
 from shapenet3d_cma.render.config import RenderConfig
-from shapenet3d_cma.render.views import place_cameras
+from shapenet3d_cma.render.views import load_view_file, place_cameras
+
+SETS = ("fibonacci", "ring", "hammersley", "random", "dodecahedron")
 
 
-@given(st.integers(0, 10**6), st.integers(1, 40), st.floats(10, 120), st.tuples(st.floats(-90, 90), st.floats(-90, 90)))
-def test_nothing_is_cropped_and_the_box_centre_is_the_image_centre(
-    seed: int, views: int, fov: float, elevation: tuple[float, float]
-) -> None:
+@st.composite
+def configs(draw: st.DrawFn) -> RenderConfig:
+    cameras = draw(st.sampled_from(SETS))
+    low, high = sorted((draw(st.floats(-90, 90)), draw(st.floats(-90, 90))))
+    return RenderConfig(
+        cameras=cameras,
+        views=20 if cameras == "dodecahedron" else draw(st.integers(1, 40)),
+        size=64,
+        aspect=draw(st.sampled_from([0.5, 1.0, 1.6])),
+        fov=draw(st.floats(10, 120)),
+        elevation=(low, high),
+        turn=draw(st.booleans()),
+        distance_jitter=draw(st.sampled_from([0.0, 0.5])),
+        roll=draw(st.sampled_from([0.0, 180.0])),
+    )
+
+
+@given(st.integers(0, 10**6), configs())
+def test_nothing_is_cropped_and_the_box_centre_is_the_image_centre(seed: int, config: RenderConfig) -> None:
     rng = np.random.default_rng(seed)
     vertices = rng.normal(size=(30, 3)) * rng.random(3) + rng.normal(size=3)
-    config = RenderConfig(views=views, size=64, fov=fov, elevation=(min(elevation), max(elevation)))
     middle = (vertices.min(axis=0) + vertices.max(axis=0)) / 2
     cameras = place_cameras(vertices, config, "a")
-    assert len(cameras) == views
+    assert len(cameras) == config.views
     for camera in cameras:
         uv, depth = camera.project(vertices)
+        assert (camera.width, camera.height) == (round(64 * config.aspect), 64)
         assert (depth > 0).all()
         assert (uv >= 0).all()
-        assert (uv <= 64).all()
-        assert np.allclose(camera.project(middle)[0], [32, 32])
+        assert (uv <= [camera.width, 64]).all()
+        assert np.allclose(camera.project(middle)[0], [camera.width / 2, 32])
         towards = camera.eye - middle
-        angle = np.degrees(np.arcsin(towards[1] / np.linalg.norm(towards)))
-        assert min(elevation) - 1e-4 <= angle <= max(elevation) + 1e-4
+        angle = np.degrees(np.arcsin(np.clip(towards[1] / np.linalg.norm(towards), -1, 1)))
+        if config.cameras != "dodecahedron":
+            assert config.elevation[0] - 1e-4 <= angle <= config.elevation[1] + 1e-4
+
+
+@pytest.mark.parametrize("cameras", SETS)
+def test_every_set_is_seeded_per_model(cameras: str) -> None:
+    config = RenderConfig(cameras=cameras, views=20, roll=10, distance_jitter=0.1)
+    vertices = np.random.default_rng(0).normal(size=(9, 3))
+
+    def poses(key: str, seed: int) -> bytes:
+        placed = place_cameras(vertices, dataclasses.replace(config, seed=seed), key)
+        return np.stack([camera.cam_from_obj for camera in placed]).tobytes()
+
+    assert poses("a", 0) == poses("a", 0)
+    assert len({poses("a", 0), poses("b", 0), poses("a", 1)}) == 3
+
+
+@pytest.mark.parametrize("cameras", ["ring", "fibonacci"])
+def test_without_a_turn_all_models_are_seen_alike(cameras: str) -> None:
+    config = RenderConfig(cameras=cameras, views=4, turn=False)
+    one, two = (place_cameras(np.eye(3), config, key) for key in "ab")
+    for a, b in zip(one, two, strict=True):
+        assert np.array_equal(a.cam_from_obj, b.cam_from_obj)
+
+
+def test_a_dodecahedron_is_regular() -> None:
+    config = RenderConfig(cameras="dodecahedron", views=20)
+    vertices = np.vstack([np.eye(3), -np.eye(3)])
+    eyes = np.array([camera.eye for camera in place_cameras(vertices, config, "a")])
+    eyes /= np.linalg.norm(eyes, axis=1, keepdims=True)
+    angles = np.sort(np.degrees(np.arccos(np.clip(eyes @ eyes.T, -1, 1))), axis=1)
+    assert np.allclose(angles, angles[0], atol=1e-4)
+    assert np.allclose(angles[0, 1:4], 41.8103, atol=1e-3)
+
+
+def test_roll_turns_the_image_and_nothing_else() -> None:
+    vertices = np.random.default_rng(1).normal(size=(9, 3))
+    straight = RenderConfig(views=3)
+    rolled = RenderConfig(views=3, roll=30)
+    for a, b in zip(place_cameras(vertices, straight, "a"), place_cameras(vertices, rolled, "a"), strict=True):
+        assert np.allclose(a.eye, b.eye)
+        assert np.allclose(a.cam_from_obj[2], b.cam_from_obj[2])
+        cosine = a.cam_from_obj[0, :3] @ b.cam_from_obj[0, :3]
+        assert 0 < np.degrees(np.arccos(cosine)) <= 30
+
+
+def test_views_from_a_file(tmp_path: Path) -> None:
+    pose = Camera.from_fov(40, 8, 8).look_at((0, 0, 5), (0, 0, 0)).cam_from_obj.tolist()
+    path = tmp_path / "views.json"
+    above = {"azimuth": 0, "elevation": 90, "distance": 2}
+    path.write_text(json.dumps([{"azimuth": 90, "elevation": 0}, above, {"cam_from_obj": pose}]))
+    config = load_view_file(RenderConfig(cameras=str(path), views=7))
+    assert config.views == 3
+    vertices = np.vstack([np.eye(3), -np.eye(3)])
+    east, top, given_pose = place_cameras(vertices, config, "a")
+    assert np.allclose(east.eye / np.linalg.norm(east.eye), [1, 0, 0])
+    assert np.allclose(top.eye, [0, 2 * np.linalg.norm(east.eye), 0])
+    assert np.array_equal(given_pose.cam_from_obj, pose)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("[", "cannot be read as JSON"),
+        ("{}", "JSON list of views"),
+        ("[]", "JSON list of views"),
+        ('[{"azimuth": 3}]', "view 0 .*elevation"),
+        ('[{"azimuth": 3, "elevation": 1, "zoom": 2}]', "view 0 .*zoom"),
+        ('[{"cam_from_obj": [[1, 0], [0, 1]]}]', "view 0 .*finite"),
+        ("[7]", "view 0"),
+    ],
+)
+def test_bad_view_files_are_answered(tmp_path: Path, text: str, says: str) -> None:
+    path = tmp_path / "views.json"
+    path.write_text(text)
+    with pytest.raises(InputError, match=says):
+        load_view_file(RenderConfig(cameras=str(path)))
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"cameras": "spiral"}, "cameras must be one of fibonacci, ring"),
+        ({"cameras": "dodecahedron"}, "views must be 20, got 24"),
+        ({"background": "#12345"}, "#rrggbb or transparent"),
+        ({"elevation": (3.0, 2.0)}, "rising angles"),
+    ],
+)
+def test_impossible_settings_are_refused(settings: dict[str, object], says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        RenderConfig(**settings)
 
 
 def test_seed_and_model_decide_the_cameras() -> None:
