@@ -8,9 +8,11 @@ from typing import Literal
 
 from ..config import setting
 
-__all__ = ["CAMERA_SETS", "Light", "RenderConfig"]
+__all__ = ["CAMERA_SETS", "Device", "Light", "RenderConfig"]
 
 CAMERA_SETS = ("fibonacci", "ring", "hammersley", "random", "dodecahedron", "file")
+Device = Literal["auto", "cpu", "cuda", "optix", "hip", "metal", "oneapi"]
+"""Where Cycles computes. Not a setting: depth is the same on all, colour differs by rounding."""
 Light = Literal["studio", "city", "courtyard", "forest", "interior", "night", "sunrise", "sunset"]
 
 

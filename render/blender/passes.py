@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,8 @@ def _render(scene: Scene, camera: Camera, scratch: Path) -> dict[str, NDArray[np
     scene.aim(camera)
     path = scratch / "view.exr"
     scene.scene.render.filepath = str(path)
+    begin = time.perf_counter()
     bpy.ops.render.render(write_still=True)
+    scene.seconds += time.perf_counter() - begin
     with OpenEXR.File(str(path), separate_channels=True) as file:
         return {name: channel.pixels for name, channel in file.channels().items()}

@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...camera import Camera
-from ..config import RenderConfig
+from ..config import Device, RenderConfig
 from ..mtl import Material
 from ..repair import Surface
+from .device import choose_device
 
 __all__ = ["FACE", "Scene", "to_linear"]
 
@@ -42,6 +43,7 @@ class Scene:
 
     config: RenderConfig
     threads: int
+    device: Device = "cpu"
 
     def __post_init__(self) -> None:
         bpy.ops.wm.read_factory_settings(use_empty=True)
@@ -50,6 +52,7 @@ class Scene:
         self.scene.collection.objects.link(self.camera)
         self.scene.camera = self.camera
         self.object: Any = None
+        self.seconds = 0.0  # spent in Blender's own rendering
         self._set_up_render()
         self._set_up_light()
 
@@ -63,7 +66,7 @@ class Scene:
         render.image_settings.file_format = "OPEN_EXR_MULTILAYER"
         render.image_settings.color_depth = "32"  # half floats would put points 0.001 off the surface
         render.image_settings.exr_codec = "NONE"
-        cycles.device = "CPU"
+        self.renders_on = choose_device(self.scene, self.device)
         cycles.use_adaptive_sampling = False
         cycles.seed = 0
         cycles.denoiser, cycles.denoising_input_passes = "OPENIMAGEDENOISE", "RGB_ALBEDO_NORMAL"

@@ -42,7 +42,7 @@ def render_model(job: dict[str, Any], config: RenderConfig, scene: Any, scratch:
 
     Returns
     -------
-    seconds : by phase: load, geometry, colour, write
+    seconds : by phase: load, geometry, colour, write; and blender, what Blender's own rendering took of it
 
     Raises
     ------
@@ -53,6 +53,7 @@ def render_model(job: dict[str, Any], config: RenderConfig, scene: Any, scratch:
     from .passes import render_colour, render_geometry
 
     clock = [time.perf_counter()]
+    blender_before = scene.seconds
     folder = Path(job["folder"])
     obj = folder / "models" / "model_normalized.obj"
     if not obj.is_file():
@@ -80,7 +81,8 @@ def render_model(job: dict[str, Any], config: RenderConfig, scene: Any, scratch:
     write_render(Path(job["out"]), cameras, geometry, colour, attributes)
     clock.append(time.perf_counter())
     phases = ("load", "geometry", "colour", "write")
-    return {name: after - before for name, before, after in zip(phases, clock, clock[1:], strict=False)}
+    seconds = {name: after - before for name, before, after in zip(phases, clock, clock[1:], strict=False)}
+    return seconds | {"blender": scene.seconds - blender_before}
 
 
 def main() -> None:
@@ -90,12 +92,12 @@ def main() -> None:
     replies = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
     os.dup2(2, 1)
     settings = json.loads(sys.argv[1])
-    threads = settings.pop("threads")
+    threads, device = settings.pop("threads"), settings.pop("device", "cpu")
     config = RenderConfig(**settings | {"elevation": tuple(settings["elevation"])})
     from .scene import Scene
 
-    scene = Scene(config, threads)
-    print(json.dumps({"status": "ready"}), file=replies)
+    scene = Scene(config, threads, device)
+    print(json.dumps({"status": "ready", "device": scene.renders_on}), file=replies)
     with tempfile.TemporaryDirectory(prefix="cma3d-") as scratch:
         for line in sys.stdin:
             job = json.loads(line)
