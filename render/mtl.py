@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import codecs
 from dataclasses import dataclass, replace
 from pathlib import Path
+
+from .obj import decode
 
 __all__ = ["GREY", "Material", "read_materials"]
 
@@ -55,15 +58,14 @@ def read_materials(folder: Path, libraries: tuple[str, ...]) -> tuple[dict[str, 
         if path is None:
             notes.append(f"material library {note}")
             continue
-        text = path.read_bytes().decode("utf-8", errors="replace")
-        _read_library(text, folder, materials, notes)
+        _read_library(path.read_bytes(), folder, materials, notes)
     return materials, list(dict.fromkeys(notes))
 
 
-def _read_library(text: str, folder: Path, materials: dict[str, Material], notes: list[str]) -> None:
+def _read_library(data: bytes, folder: Path, materials: dict[str, Material], notes: list[str]) -> None:
     name = ""
-    for line in text.splitlines():
-        key, _, rest = line.strip().partition(" ")
+    for line in data.removeprefix(codecs.BOM_UTF8).splitlines():
+        key, rest = [*decode(line).split(maxsplit=1), "", ""][:2]
         key, rest = key.lower(), rest.strip()
         if key == "newmtl":
             name = rest
@@ -146,7 +148,13 @@ def find_inside(folder: Path, reference: str) -> tuple[Path | None, str]:
     path : an existing file inside `folder` (links resolved), or None
     note : why there is none, else ""
     """
-    top = folder.resolve()
+    try:
+        return _find(folder, reference, folder.resolve())
+    except (OSError, ValueError, RuntimeError) as error:  # a null character, a name too long, links in a ring
+        return None, f"{reference[:200]!r} cannot be looked up: {error}"
+
+
+def _find(folder: Path, reference: str, top: Path) -> tuple[Path | None, str]:
     wanted = reference.replace("\\", "/")
     if wanted.startswith("/") or wanted[1:2] == ":":
         return None, f"{reference!r} refused: an absolute path"

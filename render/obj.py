@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import codecs
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Mesh", "read_obj"]
+__all__ = ["Mesh", "decode", "read_obj"]
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ def read_obj(path: Path) -> Mesh:
     ------
     OSError : the file cannot be read
     """
-    data = path.read_bytes().replace(b"\\\n", b" ").replace(b"\\\r\n", b" ")
+    data = path.read_bytes().removeprefix(codecs.BOM_UTF8).replace(b"\\\n", b" ").replace(b"\\\r\n", b" ")
     vertex_lines: list[bytes] = []
     uv_lines: list[bytes] = []
     face_lines: list[bytes] = []
@@ -63,22 +64,20 @@ def read_obj(path: Path) -> Mesh:
     material, lines_and_points = -1, 0
     for line in data.splitlines():
         line = line.lstrip()  # noqa: PLW2901
-        if line.startswith(b"v "):
-            vertex_lines.append(line[2:])
+        if line.startswith((b"v ", b"v\t")):
+            vertex_lines.append(line[2:].partition(b"#")[0])
         elif line.startswith(b"vt"):
-            uv_lines.append(line[2:])
+            uv_lines.append(line[2:].partition(b"#")[0])
         elif line.startswith((b"f ", b"f\t")):
-            face_lines.append(line[2:])
+            face_lines.append(line[2:].partition(b"#")[0])
             face_materials.append(material)
             before.append((len(vertex_lines), len(uv_lines)))
         elif line.startswith((b"l ", b"p ")):
             lines_and_points += 1
         elif line.startswith(b"usemtl"):
-            material = names.setdefault(_text(line[6:]), len(names))
+            material = names.setdefault(decode(line[6:]), len(names))
         elif line.startswith(b"mtllib"):
-            libraries.append(_text(line[6:]))
-        elif line.startswith(b"v\t"):
-            vertex_lines.append(line[2:])
+            libraries.append(decode(line[6:]))
     if -1 in face_materials:
         unnamed = names.setdefault("", len(names))
         face_materials = [unnamed if index == -1 else index for index in face_materials]
@@ -89,8 +88,8 @@ def read_obj(path: Path) -> Mesh:
     return _drop_unusable(vertices, uvs, corners, sizes, materials, tuple(names), tuple(libraries), lines_and_points)
 
 
-def _text(raw: bytes) -> str:
-    """Decode a name: UTF-8, else Latin-1 (which cannot fail); a Blender or a file system takes either."""
+def decode(raw: bytes) -> str:
+    """Decode a name or a line: UTF-8, else Latin-1 (which cannot fail)."""
     raw = raw.strip()
     try:
         return raw.decode("utf-8")
@@ -155,16 +154,23 @@ def _corners(lines: list[bytes], before: NDArray[np.int64]) -> tuple[NDArray[np.
 def _integers(text: bytes, rows: int, width: int) -> NDArray[np.int64] | None:
     try:
         table = np.array(text.split(), dtype=np.int64)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return table.reshape(rows, width) if len(table) == rows * width else None
 
 
 def _corner(word: bytes) -> tuple[int, int]:
     """Parse one corner of any form; 0, which no index may be, stands for absent or no number."""
-    parts = [*word.split(b"/"), b""]
-    numbers = [int(part) if part.lstrip(b"-").isdigit() else 0 for part in parts[:2]]
-    return numbers[0], numbers[1]
+    vertex, _, rest = word.partition(b"/")
+    return _index(vertex), _index(rest.partition(b"/")[0])
+
+
+def _index(word: bytes) -> int:
+    try:
+        index = int(word)
+    except ValueError:
+        return 0
+    return index if abs(index) < 2**62 else 0
 
 
 def _drop_unusable(

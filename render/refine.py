@@ -13,7 +13,7 @@ __all__ = ["NO_MATERIAL", "refine_depth", "seen_material"]
 NO_MATERIAL = 65535
 """Stands in the field material where nothing is seen."""
 
-_SLACK = 1e-6  # object units by which the exact hit may miss the triangle that float32 arithmetic hit
+_SLACK = 1e-6  # share of the camera's distance by which the exact hit may miss the triangle that float32 hit
 
 
 def refine_depth(
@@ -48,7 +48,7 @@ def refine_depth(
     slope = np.einsum("mk,mk->m", normal, ray)
     with np.errstate(divide="ignore", invalid="ignore"):
         exact = np.einsum("mk,mk->m", normal, origin) / slope
-        inside = _outside(exact[:, None] * ray - origin, along, across, normal) <= _SLACK
+        inside = _outside(exact[:, None] * ray - origin, along, across, normal) <= _SLACK * depth[rows, columns]
     refined = depth.copy()
     refined[rows[inside], columns[inside]] = exact[inside]
     return refined

@@ -17,7 +17,8 @@ from .obj import Mesh
 __all__ = ["WELD_DISTANCE", "Surface", "repair"]
 
 WELD_DISTANCE = 1e-6
-"""Object units. Vertices that agree to this are one; the text of an OBJ holds six decimals."""
+"""Width of the grid on which vertices are welded, over the diagonal of the box (ShapeNet: object units). The text of
+an OBJ holds six decimals, so what should be one vertex is one."""
 
 
 @dataclass(frozen=True)
@@ -55,21 +56,28 @@ def repair(mesh: Mesh) -> Surface:
     stays; the first of the opposite winding becomes its back. Polygons that a fan from their first corner covers (all
     convex ones) are split so, as OBJ readers do; other polygons stay whole, for Blender to split.
     """
-    vertices, index = _weld(mesh.vertices)
-    corners = index[mesh.corners]
+    used, corners = np.unique(mesh.corners, return_inverse=True)
+    vertices, index, scale = _weld(mesh.vertices[used])
+    corners = index[corners.ravel()]
+    keep = _not_repeated(corners, mesh.starts)
+    corners, uvs = corners[keep], mesh.uvs[keep]
+    sizes = np.add.reduceat(keep, mesh.starts[:-1]) if len(mesh.sizes) else mesh.sizes
+    starts = np.concatenate([[0], np.cumsum(sizes)])
     chosen: list[_Faces] = []
     merged = duplicates = degenerate = 0
-    for size in np.unique(mesh.sizes):
-        rows = np.flatnonzero(mesh.sizes == size)
-        places = mesh.starts[rows][:, None] + np.arange(size)
-        solid = _has_area(vertices, corners[places])
+    for size in np.unique(sizes):
+        rows = np.flatnonzero(sizes == size)
+        places = starts[rows][:, None] + np.arange(size)
+        solid = _has_area(vertices, corners[places], scale)
         rows, places = rows[solid], places[solid]
         degenerate += int((~solid).sum())
+        if not len(rows):
+            continue
         front, back = _pair(corners[places])
         paired = back >= 0
         merged += int(paired.sum())
         duplicates += len(rows) - len(front) - int(paired.sum())
-        chosen += _split(vertices, corners, mesh, rows, places, front, back)
+        chosen += _split(vertices, corners, uvs, mesh.materials[rows], rows, places, front, back)
     order = np.argsort(np.concatenate([faces.row for faces in chosen]) if chosen else [], kind="stable")
     return _assemble(
         vertices,
@@ -84,23 +92,32 @@ def repair(mesh: Mesh) -> Surface:
     )
 
 
-def _weld(vertices: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Give the distinct vertices and, for each vertex, which of them it is. Positions are not changed."""
+def _weld(vertices: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.int64], float]:
+    """Give the distinct vertices, for each vertex which of them it is, and the box's diagonal. Nothing is moved."""
     if not len(vertices):
-        return vertices, np.zeros(0, dtype=np.int64)
-    grid = np.round(np.nan_to_num(vertices, nan=0.0, posinf=0.0, neginf=0.0) / WELD_DISTANCE)
+        return vertices, np.zeros(0, dtype=np.int64), 1.0
+    scale = float(np.linalg.norm(np.ptp(vertices, axis=0))) or 1.0
+    grid = np.round((vertices - vertices.min(axis=0)) / (WELD_DISTANCE * scale))
     # one sortable key a row is ten times faster than np.unique over rows
-    keys = np.ascontiguousarray(grid + 0.0).view([("", grid.dtype)] * 3).ravel()  # + 0.0 turns -0 into 0
+    keys = np.ascontiguousarray(grid).view([("", grid.dtype)] * 3).ravel()
     _, first, index = np.unique(keys, return_index=True, return_inverse=True)
-    return vertices[first], index.ravel()
+    return vertices[first], index.ravel(), scale
 
 
-def _has_area(vertices: NDArray[np.float64], faces: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """(F,) whether each face of (F, n) vertex indices has distinct vertices and an area."""
-    ordered = np.sort(faces, axis=1)
-    distinct = (np.diff(ordered, axis=1) > 0).all(axis=1)
-    normal = _newell(vertices[faces])
-    result: NDArray[np.bool_] = distinct & (np.linalg.norm(normal, axis=1) > 1e-14)
+def _not_repeated(corners: NDArray[np.int64], starts: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """(C,) whether each corner differs from the next one of its face, the first one following the last."""
+    if not len(corners):
+        return np.zeros(0, dtype=bool)
+    following = np.roll(corners, -1)
+    following[starts[1:] - 1] = corners[starts[:-1]]
+    return following != corners
+
+
+def _has_area(vertices: NDArray[np.float64], faces: NDArray[np.int64], scale: float) -> NDArray[np.bool_]:
+    """(F,) whether each face of (F, n) vertex indices has an area."""
+    if faces.shape[1] < 3:
+        return np.zeros(len(faces), dtype=bool)
+    result: NDArray[np.bool_] = np.linalg.norm(_newell(vertices[faces]), axis=1) > 1e-14 * scale**2
     return result
 
 
@@ -116,7 +133,7 @@ def _pair(faces: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64
 
     Parameters
     ----------
-    faces : (F, n) int64, distinct vertices in each row
+    faces : (F, n) int64
 
     Returns
     -------
@@ -164,7 +181,8 @@ class _Faces:
 def _split(
     vertices: NDArray[np.float64],
     corners: NDArray[np.int64],
-    mesh: Mesh,
+    uvs: NDArray[np.float64],
+    materials: NDArray[np.int64],
     rows: NDArray[np.int64],
     places: NDArray[np.int64],
     front: NDArray[np.int64],
@@ -177,10 +195,10 @@ def _split(
     match = (ours[:, :, None] == theirs[:, None, :]).argmax(axis=2)
     faces = _Faces(
         corners=ours,
-        front_uvs=mesh.uvs[places[front]],
-        back_uvs=mesh.uvs[np.take_along_axis(places[behind], match, axis=1)],
-        front=mesh.materials[rows[front]],
-        back=mesh.materials[rows[behind]],
+        front_uvs=uvs[places[front]],
+        back_uvs=uvs[np.take_along_axis(places[behind], match, axis=1)],
+        front=materials[front],
+        back=materials[behind],
         row=rows[front],
     )
     size = ours.shape[1]
@@ -190,8 +208,13 @@ def _split(
     normal = _newell(polygons)
     spokes = polygons[:, 1:] - polygons[:, :1]
     turns = np.einsum("fnk,fk->fn", np.cross(spokes[:, :-1], spokes[:, 1:]), normal)
-    covered = (turns > 0).all(axis=1)
-    fan = [faces.take(covered, [0, corner, corner + 1]) for corner in range(1, size - 1)]
+    tiny = 1e-12 * np.abs(turns).max(axis=1, keepdims=True, initial=0)
+    covered = (turns >= -tiny).all(axis=1)
+    # corners on a straight line give triangles without area: they are left out
+    fan = [
+        faces.take(covered & (turns[:, corner - 1] > tiny[:, 0]), [0, corner, corner + 1])
+        for corner in range(1, size - 1)
+    ]
     return [*fan, faces.take(~covered, list(range(size)))]
 
 

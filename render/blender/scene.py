@@ -10,6 +10,7 @@ import bpy
 import mathutils
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from ...camera import Camera
 from ..config import Device, RenderConfig
@@ -131,10 +132,12 @@ class Scene:
         self.surface = surface
         mesh = bpy.data.meshes.new("model")
         _fill_mesh(mesh, surface)
-        pairs, slots = np.unique(np.stack([surface.front, surface.back], axis=1), axis=0, return_inverse=True)
+        turned = np.logical_or.reduceat((surface.front_uvs != surface.back_uvs).any(axis=1), surface.starts[:-1])
+        sides = np.stack([surface.front, surface.back, turned], axis=1)
+        pairs, slots = np.unique(sides, axis=0, return_inverse=True)
         notes: list[str] = []
-        for front, back in pairs.tolist():
-            mesh.materials.append(_two_sided(materials[front], materials[back], notes))
+        for front, back, differ in pairs.tolist():
+            mesh.materials.append(_make_material(materials[front], materials[back], bool(differ), notes))
         mesh.polygons.foreach_set("material_index", slots.ravel().astype(np.int32))
         mesh.update()
         self.object = bpy.data.objects.new("model", mesh)
@@ -161,8 +164,9 @@ class Scene:
         data = self.camera.data
         data.sensor_fit, data.sensor_width = "HORIZONTAL", _SENSOR_WIDTH
         data.lens = focal * _SENSOR_WIDTH / width
-        distance = float(np.linalg.norm(camera.cam_from_obj[:3, 3]))
-        data.clip_start, data.clip_end = 1e-3, 10 * distance + 100
+        low, high = self.surface.bounds
+        distance = max(float(np.linalg.norm(camera.eye - (low + high) / 2)), 1e-6)
+        data.clip_start, data.clip_end = 1e-3 * distance, 1e3 * distance
         self.camera.matrix_world = mathutils.Matrix((camera.obj_from_cam @ _OPENCV_TO_BLENDER).tolist())
 
 
@@ -183,15 +187,20 @@ def _fill_mesh(mesh: Any, surface: Surface) -> None:
     mesh.set_sharp_from_angle(angle=_SMOOTH_ANGLE)
 
 
-def _two_sided(front: Material, back: Material, notes: list[str]) -> Any:
-    """Make a Blender material that shows one description on the front of a face and another on its back."""
+def _make_material(front: Material, back: Material, own_uvs: bool, notes: list[str]) -> Any:
+    """Make a Blender material that shows one description on the front of a face and another on its back.
+
+    Parameters
+    ----------
+    own_uvs : whether the two sides have other texture coordinates
+    """
     material = bpy.data.materials.new("material")
     material.use_nodes = True
     tree = material.node_tree
     tree.nodes.clear()
     output = tree.nodes.new("ShaderNodeOutputMaterial")
     shader = _side(tree, front, "front", notes)
-    if back is not front:
+    if back != front or (own_uvs and front.texture is not None):
         mix, geometry = tree.nodes.new("ShaderNodeMixShader"), tree.nodes.new("ShaderNodeNewGeometry")
         tree.links.new(geometry.outputs["Backfacing"], mix.inputs[0])
         tree.links.new(shader, mix.inputs[1])
@@ -217,9 +226,20 @@ def _side(tree: Any, side: Material, uv: str, notes: list[str]) -> Any:
         tree.links.new(texture.outputs["Color"], shader.inputs["Base Color"])
     mask = texture if side.mask == side.texture else _texture(tree, side.mask, uv, "Non-Color", notes)
     if side.mask is not None and mask is not None:
-        socket = "Alpha" if mask.image.depth in (16, 32, 64) else "Color"
-        tree.links.new(mask.outputs[socket], shader.inputs["Alpha"])
+        share = tree.nodes.new("ShaderNodeMath")
+        share.operation, share.inputs[1].default_value = "MULTIPLY", side.alpha
+        tree.links.new(mask.outputs["Alpha" if _has_alpha(side.mask) else "Color"], share.inputs[0])
+        tree.links.new(share.outputs[0], shader.inputs["Alpha"])
     return shader.outputs[0]
+
+
+def _has_alpha(path: Path) -> bool:
+    """Tell whether an image has an alpha channel; Blender itself gives one to every image."""
+    try:
+        with Image.open(path) as image:
+            return image.has_transparency_data
+    except (OSError, ValueError):
+        return False
 
 
 def _texture(tree: Any, path: Path | None, uv: str, space: str, notes: list[str]) -> Any:

@@ -72,6 +72,8 @@ def render_model(job: dict[str, Any], config: RenderConfig, scene: Any, scratch:
     clock.append(time.perf_counter())
     views = [render_geometry(scene, camera, scratch) for camera in cameras]
     geometry = {name: np.stack([view[name] for view in views]) for name in views[0]}
+    if not geometry["depth"].any():
+        raise ModelError("no view shows anything of it")
     clock.append(time.perf_counter())
     shaded = choose_views(count_points(geometry["depth"]), config.colour)
     colour = {view: render_colour(scene, cameras[view], scratch) for view in shaded}

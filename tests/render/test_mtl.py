@@ -108,6 +108,21 @@ def test_missing_textures_leave_the_colour_and_a_note(folder: Path) -> None:
     assert notes == ["texture 'gone.png' is missing"]
 
 
+def test_tabs_and_old_encodings_are_read(folder: Path) -> None:
+    data = "newmtl\tGrün\nKd\t0 1 0\n".encode("latin-1")
+    (folder / "models" / "model_normalized.mtl").write_bytes(b"\xef\xbb\xbf" + data)
+    materials, _ = read_materials(folder, ("model_normalized.mtl",))
+    assert materials == {"Grün": Material(colour=(0, 1, 0))}
+
+
+@pytest.mark.parametrize("reference", ["a\0b.png", "x" * 5000, "ring/a.png"])
+def test_names_that_cannot_be_looked_up_are_noted(folder: Path, reference: str) -> None:
+    (folder / "models" / "ring").symlink_to("ring")
+    path, note = find_inside(folder, reference)
+    assert path is None
+    assert note
+
+
 @pytest.mark.parametrize("text", ["Kd 1 1 1\n", "newmtl m\nKd red\nKd nan 2 -1\nmap_Kd\nd x\n", "\0\xff\n"])
 def test_nonsense_does_no_harm(folder: Path, text: str) -> None:
     materials, notes = read(folder, text)

@@ -79,6 +79,21 @@ def test_a_file_without_faces_is_a_mesh_without_faces(tmp_path: Path, text: str)
     assert len(read(tmp_path, text).materials) == 0
 
 
+def test_a_byte_order_mark_and_comments_cost_nothing(tmp_path: Path) -> None:
+    text = "\ufeffv 0 0 0 # first\nv 1 0 0\nv 0 1 0\nvt 0 1 # uv\nusemtl a#b\nf 1/1 2/1 3/1 # a face\n"
+    mesh = read(tmp_path, text)
+    assert mesh.corners.tolist() == [0, 1, 2]
+    assert mesh.uvs[0].tolist() == [0, 1]
+    assert mesh.material_names == ("a#b",)
+
+
+@pytest.mark.parametrize("word", ["99999999999999999999999", "--5", "1e3", "0x1", "²"])
+def test_an_index_that_is_none_costs_its_face(tmp_path: Path, word: str) -> None:
+    mesh = read(tmp_path, SQUARE + f"f 1 2 {word}\nf 1 2 3\n")
+    assert mesh.corners.tolist() == [0, 1, 2]
+    assert mesh.faults == {"faces with an index out of range": 1}
+
+
 def test_names_need_no_encoding(tmp_path: Path) -> None:
     mesh = read(tmp_path, SQUARE.encode() + "usemtl écaille\nf 1 2 3\n".encode() + b"usemtl caf\xe9\nf 1 2 3\n")
     assert mesh.material_names == ("écaille", "café")

@@ -17,6 +17,7 @@ import numpy as np
 import open3d as o3d
 import pytest
 import trimesh
+from PIL import Image
 
 from shapenet3d_cma.errors import InputError
 from shapenet3d_cma.files import PARTIAL
@@ -178,6 +179,90 @@ def test_each_side_of_a_doubled_face_shows_its_own_material(tmp_path: Path) -> N
             assert (rgb[blues].argmax(axis=-1) == 2).mean() > 0.9
             assert reds.sum() > 100
             assert blues.sum() > 200
+
+
+def make_model(root: Path, name: str, obj: str, mtl: str) -> Model:
+    """Write a model by hand."""
+    folder = root / "shapenet" / "03001627" / name
+    (folder / "models").mkdir(parents=True)
+    (folder / "models" / "model_normalized.obj").write_text("mtllib model_normalized.mtl\n" + obj)
+    (folder / "models" / "model_normalized.mtl").write_text(mtl)
+    return Model("03001627", name, folder)
+
+
+FRONT = RenderConfig(views=4, size=48, samples=32, cameras="ring", elevation=(0, 0), turn=False)
+"""Views from +Z, +X, -Z and -X."""
+
+
+def linear(rgb: np.ndarray) -> np.ndarray:
+    value = rgb / 255
+    return np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
+
+
+def test_textures_colours_and_opacity_are_what_the_mtl_says(tmp_path: Path) -> None:
+    """A sheet of four parts. Seen from the front: white, grey, half-covered by its mask, red texture; behind: blue."""
+    model = make_model(
+        tmp_path,
+        "sheet",
+        "".join(f"v {x} {y} 0\n" for y in (0, 1) for x in range(5))
+        + "vt 0.25 0.5\nvt 0.75 0.5\n"
+        + "usemtl white\nf 1/1 2/1 7/1 6/1\nusemtl grey\nf 2/1 3/1 8/1 7/1\nusemtl masked\nf 3/1 4/1 9/1 8/1\n"
+        + "usemtl picture\nf 4/1 5/1 10/1 9/1\nf 9/2 10/2 5/2 4/2\n",
+        "newmtl white\nKd 1 1 1\nnewmtl grey\nKd 0.5 0.5 0.5\n"
+        "newmtl masked\nKd 0 0 0\nd 0.5\nmap_d mask.png\nnewmtl picture\nmap_Kd two.png\n",
+    )
+    picture = np.zeros((8, 16, 3), np.uint8)
+    picture[:, :8, 0] = picture[:, 8:, 2] = 255
+    Image.fromarray(picture).save(model.folder / "models" / "two.png")
+    Image.fromarray(np.full((8, 16), 128, np.uint8)).save(model.folder / "models" / "mask.png")
+    render_models([model], tmp_path / "renders", FRONT, jobs=1)
+    with open_render(find_renders(tmp_path / "renders")[0]) as render:
+        camera, behind = render.camera(0), render.camera(2)
+        assert camera.eye[2] > 0 > behind.eye[2]
+
+        def at(view: int, x: float) -> np.ndarray:
+            u, v = np.floor(render.camera(view).project([x, 0.5, 0])[0]).astype(int)
+            return render.rgb(view)[v - 1 : v + 2, u - 1 : u + 2].mean(axis=(0, 1))
+
+        white, grey, masked, front, back = at(0, 0.5), at(0, 1.5), at(0, 2.5), at(0, 3.5), at(2, 3.5)
+        assert np.allclose(linear(grey) / linear(white), linear(np.array(127.5)), atol=0.06), "Kd is a display value"
+        assert np.allclose(linear(masked), 0.75, atol=0.08), "mask times d: a quarter of black over white"
+        assert front[0] > 100 > front[2]
+        assert back[2] > 100 > back[0], "the back has its own texture coordinates"
+        assert (render.depth[0] > 0).sum() == (render.depth[2] > 0).sum()
+
+
+def test_edges_are_sharp_and_curves_smooth(tmp_path: Path) -> None:
+    ring = np.linspace(0, 2 * np.pi, 16, endpoint=False)
+    vertices = "".join(f"v {np.cos(a):.6f} {y} {np.sin(a):.6f}\n" for y in (0, 1) for a in ring)
+    faces = "".join(f"f {k + 1} {k + 17} {(k + 1) % 16 + 17} {(k + 1) % 16 + 1}\n" for k in range(16))
+    lid = "f " + " ".join(str(k + 17) for k in range(16)) + "\n"
+    model = make_model(tmp_path, "drum", vertices + faces + lid, "")
+    config = RenderConfig(views=3, size=64, samples=1, elevation=(30, 30), normals=True)
+    render_models([model], tmp_path / "renders", config, jobs=1)
+    with open_render(find_renders(tmp_path / "renders")[0]) as render:
+        cloud = back_project(render.depth[0], render.camera(0))
+        normal = render.file["normal"][0][cloud.pixels[:, 1], cloud.pixels[:, 0]]
+        on_lid = cloud.points[:, 1] > 0.999
+        assert (np.abs(normal[on_lid]) @ [0, 1, 0] > 0.999).mean() > 0.97, "the lid is flat to its edge"
+        side = cloud.points[~on_lid] * [1, 0, 1]
+        side /= np.linalg.norm(side, axis=1, keepdims=True)
+        angle = np.degrees(np.arccos(np.clip(np.abs((normal[~on_lid] * side).sum(axis=1)), 0, 1)))
+        assert angle.max() < 4, "facets would be up to 11 degrees off"
+
+
+@pytest.mark.parametrize("scale", [1e-5, 300.0])
+def test_size_and_place_of_a_model_do_not_matter(tmp_path: Path, scale: float) -> None:
+    vertices = np.array([[x, y, z] for x in (0, 1) for y in (0, 1) for z in (0, 1)]) * scale + 2 * scale
+    faces = "f 1 2 4 3\nf 5 7 8 6\nf 1 5 6 2\nf 3 4 8 7\nf 1 3 7 5\nf 2 6 8 4\n"
+    text = "".join("v {:.9g} {:.9g} {:.9g}\n".format(*vertex) for vertex in vertices)
+    model = make_model(tmp_path, "cube", text + faces, "")
+    render_models([model], tmp_path / "renders", SMALL, jobs=1)
+    with open_render(find_renders(tmp_path / "renders")[0]) as render:
+        assert (render.depth > 0).mean() > 0.1
+        cast, _ = ray_cast(render, 0, model.obj)
+        both = np.isfinite(cast) & (render.depth[0] > 0)
+        assert np.abs(cast - render.depth[0])[both].max() < 1e-5 * scale
 
 
 def grown(mask: np.ndarray) -> np.ndarray:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -88,6 +89,45 @@ def test_faces_without_area_are_dropped() -> None:
     surface = repair(mesh(vertices, faces, [0] * 5))
     assert len(surface.front) == 1
     assert surface.repairs == {"faces without area dropped": 4}
+
+
+def test_a_vertex_that_is_no_number_does_not_touch_its_neighbours() -> None:
+    vertices = np.array([[np.nan, 0, -0.4], [0, 0, -0.4], [1, 0, 0], [0, 1, 0]])
+    surface = repair(mesh(vertices, [[1, 2, 3]], [0]))
+    assert np.array_equal(triangles(surface), vertices[[[1, 2, 3]]])
+
+
+def test_repeated_corners_are_passed_over() -> None:
+    vertices = np.array([[0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0], [0, 1e-7, 0]])
+    surface = repair(mesh(vertices, [[0, 1, 2, 2], [0, 2, 3, 4, 0]], [0, 1]))
+    assert np.diff(surface.starts).tolist() == [3, 3]
+    assert np.isclose(area(surface), 1)
+    assert surface.repairs == {}
+
+
+def test_a_corner_on_a_straight_edge_does_no_harm() -> None:
+    vertices = np.array([[0, 0, 0], [1, 0, 0], [2, 0, 0], [2, 1, 0], [0, 1, 0.5]])
+    surface = repair(mesh(vertices, [[0, 1, 2, 3, 4]], [0]))
+    assert np.diff(surface.starts).tolist() == [3, 3]
+    assert np.isclose(area(surface), 1 + np.linalg.norm(np.cross([2, 1, 0], [0, 1, 0.5])) / 2)
+
+
+@pytest.mark.parametrize("scale", [1e-5, 1.0, 1e4])
+def test_size_and_place_do_not_matter(scale: float) -> None:
+    rng = np.random.default_rng(0)
+    vertices, faces = rng.random((30, 3)), rng.permutation(30).reshape(-1, 3).tolist()
+    doubled = faces + [face[::-1] for face in faces]
+    surface = repair(mesh(vertices * scale + 3 * scale, doubled, [0] * 20))
+    assert surface.repairs == {"opposite pairs merged": 10}
+    assert len(surface.front) == 10
+
+
+def test_the_first_face_of_either_winding_counts() -> None:
+    vertices = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0]])
+    front, back = [0, 1, 2], [2, 1, 0]
+    surface = repair(mesh(vertices, [front, back, back, front, back], [3, 4, 5, 0, 1]))
+    assert (surface.front.tolist(), surface.back.tolist()) == ([3], [4])
+    assert surface.repairs == {"opposite pairs merged": 1, "duplicate faces dropped": 3}
 
 
 def test_small_faces_are_not_faces_without_area() -> None:

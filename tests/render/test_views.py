@@ -155,6 +155,14 @@ def test_seed_and_model_decide_the_cameras() -> None:
     assert len({pose.tobytes() for pose in poses.values()}) == 4
 
 
+def test_the_distance_is_the_margin_times_the_fitting_one() -> None:
+    vertices = np.random.default_rng(2).normal(size=(9, 3))
+    middle = (vertices.min(axis=0) + vertices.max(axis=0)) / 2
+    radius = np.linalg.norm(vertices - middle, axis=1).max()
+    for camera in place_cameras(vertices, RenderConfig(views=3, margin=1.5, fov=50), "a"):
+        assert np.isclose(np.linalg.norm(camera.eye - middle), 1.5 * radius / np.sin(np.radians(25)))
+
+
 def test_the_views_are_spread_out() -> None:
     config = RenderConfig(views=24, elevation=(-90, 90))
     eyes = np.array([camera.eye for camera in place_cameras(np.vstack([np.eye(3), -np.eye(3)]), config, "a")])
