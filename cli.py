@@ -207,7 +207,10 @@ def demo(out: Path, jobs: int | None) -> None:
     """
     from .demo import run_demo
 
-    click.echo(run_demo(out, jobs=jobs))
+    summary, failed = run_demo(out, jobs=jobs)
+    click.echo(summary)
+    if failed:
+        sys.exit(1)
 
 
 def main() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from .config import read_settings
 from .errors import InputError
@@ -13,6 +14,9 @@ from .pack.config import PackConfig
 from .progress import say
 from .render.config import RenderConfig
 from .render.samples.config import SamplesConfig
+
+if TYPE_CHECKING:
+    from .pack.verify import Verdict
 
 __all__ = ["run_demo"]
 
@@ -26,12 +30,13 @@ def pretrain_settings() -> PretrainConfig:
     return read_settings(PretrainConfig, Path(__file__).parent / "model" / "small.toml")
 
 
-def run_demo(out: Path, *, jobs: int | None = None) -> str:
+def run_demo(out: Path, *, jobs: int | None = None) -> tuple[str, int]:
     """Make samples, render, pack, verify, draw and pretrain in `out`; steps that are done are not done again.
 
     Returns
     -------
     summary : text for the user: what was made, where it lies, what to look at, what to do next
+    failed : models and render files that failed
 
     Raises
     ------
@@ -67,17 +72,32 @@ def run_demo(out: Path, *, jobs: int | None = None) -> str:
     say("[6/6] pretrain: a small CrossAlignNet on these shards")
     trained = pretrain(shards, run, pretrain_settings(), report=say)
 
-    surface = next(verdict for verdict in verdicts if verdict.law.name == "surface")
+    failed = len(rendered.failures) + len(packed.failures)
     minutes = (time.monotonic() - begin) / 60
+    return _summary(out, minutes, made, packed.rows, failed, verdicts, trained, [overview, first, last]), failed
+
+
+def _summary(
+    out: Path,
+    minutes: float,
+    made: dict[str, Any],
+    rows: int,
+    failed: int,
+    verdicts: list[Verdict],
+    trained: dict[str, Any],
+    pictures: list[Path],
+) -> str:
+    surface = next(verdict for verdict in verdicts if verdict.law.name == "surface")
     models, categories = sum(made["models"].values()), len(made["models"])
     losses = f"{trained['first_loss']:.3f} -> {trained['last_loss']:.3f}"
-    failed = f", {len(rendered.failures)} failed" if rendered.failures else ""
+    failures = f", {failed} failed" if failed else ""
+    overview, first, last = pictures
     return f"""
 Done in {minutes:.1f} minutes. All of it is in {out}:
 
   shapenet/   {models} procedural CAD models of {categories} categories, in ShapeNet V2's layout
-  renders/    {RENDER.views} views of each: depth, cameras, colour of the best view{failed}
-  shards/     {packed.rows} rows: image, depth, camera, {PACK.points} points and their pixels;
+  renders/    {RENDER.views} views of each: depth, cameras, colour of the best view{failures}
+  shards/     {rows} rows: image, depth, camera, {PACK.points} points and their pixels;
               every point re-projects to its pixel and lies within {surface.worst:.1g} of the CAD surface
   run/        CrossAlignNet with {trained["parameters"]:,} parameters, loss {losses}
 
@@ -86,7 +106,7 @@ Look at:
   {overview}   every row's image
   {first}      one row: image, depth, points from two sides, reprojection
   {last}
-  {run / "loss.png"}
+  {out / "run" / "loss.png"}
 
 Next, with ShapeNetCore.v2 on a disk:
 

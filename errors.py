@@ -8,7 +8,7 @@ class InputError(Exception):
     """
 
 
-def needs(package: str, extra: str, cause: ImportError) -> InputError:
+def needs(package: str, extra: str, cause: ImportError | OSError) -> InputError:
     """Turn a failed import into a line with its remedy.
 
     Parameters
@@ -20,7 +20,7 @@ def needs(package: str, extra: str, cause: ImportError) -> InputError:
     if ".so" in str(cause):
         library = str(cause).split(":")[0]
         return InputError(
-            f"{package} cannot be loaded: the system library {library} is missing; "
-            "`make libraries` in a checkout installs what is needed (the list stands in the README)"
+            f"{package} cannot be loaded: the system library {library} is missing or broken; "
+            "`make libraries` in a checkout installs what is needed (the README lists it)"
         )
     return InputError(f"{package} is not installed: pip install 'shapenet3d-cma[{extra}]' ({cause})")

@@ -10,6 +10,8 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,8 +24,9 @@ try:
     import safetensors  # noqa: F401 - asked for here, so that its absence is told like torch's
     import torch
     from torch import Tensor, nn
-except ImportError as error:
-    raise needs(str(error.name or "torch").split(".")[0], "train", error) from error
+except (ImportError, OSError) as error:  # OSError: a library that torch loads by itself
+    name = getattr(error, "name", None) or "torch"
+    raise needs(str(name).split(".")[0], "train", error) from error
 
 from .config import PretrainConfig
 from .data import Batch, Plan, ShardRows, batches
@@ -191,6 +194,27 @@ def resume(folder: RunFolder, training: Training) -> int:
     return steps
 
 
+@contextlib.contextmanager
+def stop_between_steps() -> Iterator[list[int]]:
+    """Note SIGINT and SIGTERM in the list that it gives, so that a step ends and is saved; a second one strikes."""
+    asked: list[int] = []
+
+    def ask(number: int, _: object) -> None:
+        if asked:
+            raise KeyboardInterrupt
+        asked.append(number)
+
+    if threading.current_thread() is not threading.main_thread():  # only there may handlers be set
+        yield asked
+        return
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 def train(training: Training, data: ShardRows, folder: RunFolder, start: int, report: Callable[[str], None]) -> None:
     """Make the steps from `start` to the end of the plan, with log, pictures, checkpoints and progress."""
     plan, config = training.plan, training.config
@@ -198,14 +222,16 @@ def train(training: Training, data: ShardRows, folder: RunFolder, start: int, re
         return
     steps = batches(data, plan, start, config, training.device)
     save, draw = Pace(config.checkpoint_seconds), Pace(_PICTURE_SECONDS)
-    with folder.log.open("a", encoding="utf-8") as file:
+    with folder.log.open("a", encoding="utf-8") as file, stop_between_steps() as asked:
         log = Log(file, training, data, start, report)
         for step, batch in enumerate(steps, start):
             log.add(step, batch["rows"], training.step(step, batch))
             last = step + 1 == plan.steps
-            if save.due() or last:
+            if save.due() or last or asked:
                 log.flush()
                 folder.save(step + 1, training.state())
+            if asked and not last:
+                raise KeyboardInterrupt
             if draw.due() and not last:
                 log.flush()
                 draw_run(folder, config)

@@ -51,7 +51,7 @@ def test_help_is_there_for_everyone_and_shows_examples(cma3d: Run) -> None:
         (["verify", "none"], "none is no folder of shards: `cma3d pack"),
         (["inspect", "none"], "give either --row I or --model ID"),
         (["inspect", "none", "--row", "0"], "none is no folder of shards"),
-        (["pretrain", "none", "run"], "none is no folder of shards"),
+        pytest.param(["pretrain", "none", "run"], "none is no folder of shards", marks=pytest.mark.needs("torch")),
         (["samples", "x", "--categories", "zebra"], "'zebra' is unknown"),
         (["render", "a", "b", "--config", "none.toml"], "none.toml cannot be read as TOML"),
     ],
@@ -66,6 +66,7 @@ def test_wrong_words_get_one_line(cma3d: Run, tmp_path: Path, words: list[str], 
     assert list(tmp_path.iterdir()) == [], "nothing may be left half-written"
 
 
+@pytest.mark.needs("bpy", "torch")
 def test_an_output_that_cannot_be_written_is_said_before_work_begins(
     cma3d: Run, shapenet: Path, renders: Path, shards: Path, tmp_path: Path
 ) -> None:
@@ -90,6 +91,7 @@ def test_no_row_for_the_asked_model(cma3d: Run, shards: Path, tmp_path: Path) ->
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.needs("torch")
 def test_a_shard_of_another_version(cma3d: Run, shards: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(shards, tmp_path / "shards")
     manifest = json.loads((copy / "manifest.json").read_text())
@@ -122,6 +124,7 @@ def test_verify_speaks_to_people_and_to_programs(cma3d: Run, shards: Path, shape
     assert verdicts["sha256"]["broken"] == 1
 
 
+@pytest.mark.needs("bpy")
 def test_render_lists_its_failures_and_exits_1(cma3d: Run, shapenet: Path, tmp_path: Path) -> None:
     world = shutil.copytree(shapenet, tmp_path / "shapenet")
     (world / "03797390" / "hollow").mkdir()
@@ -136,6 +139,7 @@ def test_render_lists_its_failures_and_exits_1(cma3d: Run, shapenet: Path, tmp_p
     assert "0 models rendered, 2 there before, 1 failed" in again.stdout
 
 
+@pytest.mark.needs("bpy")
 def test_settings_come_from_toml_and_the_command_line_wins(cma3d: Run, shapenet: Path, tmp_path: Path) -> None:
     (tmp_path / "r.toml").write_text('size = 40\nviews = 3\nsamples = 1\ncolour = "best"\nelevation = [0.0, 10.0]\n')
     words = ("render", shapenet, tmp_path / "renders", "--limit", 1, "--synset", "mug", "--config", tmp_path / "r.toml")

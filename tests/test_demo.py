@@ -12,6 +12,7 @@ from shapenet3d_cma.render.config import RenderConfig
 from shapenet3d_cma.render.samples.config import SamplesConfig
 
 
+@pytest.mark.needs("bpy", "torch")
 def test_the_demo_does_all_of_it_and_a_second_call_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -20,7 +21,8 @@ def test_the_demo_does_all_of_it_and_a_second_call_nothing(
     monkeypatch.setattr(demo, "RENDER", RenderConfig(views=4, size=64, samples=2, colour="best"))
     monkeypatch.setattr(demo, "PACK", PackConfig(points=512))
     monkeypatch.setattr(demo, "pretrain_settings", lambda: dataclasses.replace(SMALL(), epochs=2, patches=16))
-    summary = demo.run_demo(tmp_path)
+    summary, failed = demo.run_demo(tmp_path)
+    assert failed == 0
     for line in ("4 procedural CAD models of 4 categories", "4 rows", "loss", "cma3d render ShapeNetCore.v2 renders"):
         assert line in summary
     for made in ("shapenet/taxonomy.json", "shards/manifest.json", "pictures/overview.png", "run/loss.png"):

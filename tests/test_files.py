@@ -50,6 +50,8 @@ def test_sha256(tmp_path: Path) -> None:
 
 def test_a_missing_library_is_told_apart_from_a_missing_package() -> None:
     library = ImportError("libusb-1.0.so.0: cannot open shared object file: No such file or directory")
-    assert "system library libusb-1.0.so.0 is missing; `make libraries`" in str(needs("open3d", "reconstruct", library))
+    assert "system library libusb-1.0.so.0 is missing or broken; `make libraries`" in str(
+        needs("open3d", "reconstruct", library)
+    )
     package = ImportError("No module named 'open3d'")
     assert "pip install 'shapenet3d-cma[reconstruct]'" in str(needs("open3d", "reconstruct", package))

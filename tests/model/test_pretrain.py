@@ -202,6 +202,27 @@ def test_a_killed_process_is_resumed_exactly(toy_shards: Path, tiny: PretrainCon
     assert_same_run(run, tmp_path / "whole")
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_run_keeps_every_step_it_made(
+    toy_shards: Path, tiny: PretrainConfig, tmp_path: Path, number: signal.Signals
+) -> None:
+    """Ctrl-C and a cluster's SIGTERM end the step, save it, and end the run; the rest is as unbroken."""
+    config = dataclasses.replace(tiny, checkpoint_seconds=300.0)
+    pretrain(toy_shards, tmp_path / "whole", config, quiet)
+
+    def strike(line: str) -> None:
+        if line.startswith("epoch 1"):
+            signal.raise_signal(number)
+
+    with pytest.raises(KeyboardInterrupt):
+        pretrain(toy_shards, tmp_path / "stopped", config, strike)
+    made = log_of(tmp_path / "stopped")
+    assert 0 < len(made) < len(log_of(tmp_path / "whole"))
+    resumed = pretrain(toy_shards, tmp_path / "stopped", config, quiet)
+    assert resumed["resumed_from"] == len(made)
+    assert_same_run(tmp_path / "stopped", tmp_path / "whole")
+
+
 def test_a_torn_log_is_cut_at_the_checkpoint(
     toy_shards: Path, tiny: PretrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
