@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Mesh", "read_obj"]
+__all__ = ["Mesh", "read_obj", "usable_mesh"]
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def read_obj(path: Path) -> Mesh:
     uvs = np.nan_to_num(_numbers(uv_lines, 2), nan=0.0, posinf=0.0, neginf=0.0)
     corners, sizes = _corners(face_lines, np.array(before, dtype=np.int64).reshape(-1, 2))
     materials = np.array(face_materials, dtype=np.int64)
-    return _drop_unusable(vertices, uvs, corners, sizes, materials, tuple(names), tuple(libraries), lines_and_points)
+    return usable_mesh(vertices, uvs, corners, sizes, materials, tuple(names), tuple(libraries), lines_and_points)
 
 
 def _text(raw: bytes) -> str:
@@ -167,17 +167,27 @@ def _corner(word: bytes) -> tuple[int, int]:
     return numbers[0], numbers[1]
 
 
-def _drop_unusable(
+def usable_mesh(
     vertices: NDArray[np.float64],
     uvs: NDArray[np.float64],
     corners: NDArray[np.int64],
     sizes: NDArray[np.int64],
     materials: NDArray[np.int64],
     names: tuple[str, ...],
-    libraries: tuple[str, ...],
-    lines_and_points: int,
+    libraries: tuple[str, ...] = (),
+    lines_and_points: int = 0,
 ) -> Mesh:
-    """Leave out faces with a vertex that does not exist or is not finite, or with less than three corners."""
+    """Leave out faces with a vertex that does not exist or is not finite, or with less than three corners.
+
+    Parameters
+    ----------
+    vertices : (V, 3) float64, object frame
+    uvs : (U, 2) float64
+    corners : (C, 2) int64, vertex and uv of each corner; -1 stands for none
+    sizes : (F,) int64, corners of each face
+    materials : (F,) int64, index into `names`
+    lines_and_points : to be counted as faults
+    """
     face = np.repeat(np.arange(len(sizes)), sizes)
     vertex, uv = corners[:, 0], corners[:, 1]
     exists = (vertex >= 0) & (vertex < len(vertices))

@@ -107,8 +107,7 @@ def _replies(
         try:
             out = _path(renders, model)
             out.parent.mkdir(exist_ok=True)
-            names = {"synset": model.synset, "model_id": model.model_id, "folder": str(model.folder), "out": str(out)}
-            reply = worker.render(names | shared, timeout)
+            reply = worker.render(model.job() | {"out": str(out)} | shared, timeout)
             tail = worker.tail()
         except WorkerError as error:
             reply, tail = {"status": "failed", "kind": error.kind, "reason": str(error)}, worker.tail()
