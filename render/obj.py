@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Mesh", "read_obj", "usable_mesh"]
+__all__ = ["Mesh", "parse_obj", "read_obj", "usable_mesh"]
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,12 @@ def read_obj(path: Path) -> Mesh:
     ------
     OSError : the file cannot be read
     """
-    data = path.read_bytes().replace(b"\\\n", b" ").replace(b"\\\r\n", b" ")
+    return parse_obj(path.read_bytes())
+
+
+def parse_obj(data: bytes) -> Mesh:
+    """Read the bytes of an OBJ file, as `read_obj` does."""
+    data = data.replace(b"\\\n", b" ").replace(b"\\\r\n", b" ")
     vertex_lines: list[bytes] = []
     uv_lines: list[bytes] = []
     face_lines: list[bytes] = []
