@@ -66,6 +66,7 @@ def cli() -> None:
 
     \b
     cma3d demo OUT                       all of it, small, on procedural models
+    cma3d doctor SHAPENET                what is wrong with the models, before days are spent
     cma3d render SHAPENET RENDERS        CAD models to RGB-D views (resumes by itself)
     cma3d pack RENDERS SHARDS            views to HDF5 shards of point clouds that know their pixels
     cma3d verify SHARDS --source SHAPENET
@@ -91,6 +92,34 @@ def samples(out: Path, config_file: Path | None, **given: Any) -> None:
 
     made = write_samples(out, read_settings(SamplesConfig, config_file, given))
     click.echo(f"{sum(made['models'].values())} models of {len(made['models'])} categories in {out}")
+
+
+@cli.command()
+@click.argument("shapenet", type=FOLDER)
+@selection
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@JOBS
+def doctor(shapenet: Path, selection: Selection, as_json: bool, jobs: int | None) -> None:
+    """Look over the models of SHAPENET before rendering: counts, missing files, faults. Reads text and headers only.
+
+    Exit status 1 where some models cannot be rendered; they are listed. `cma3d render` mends or records the rest.
+
+    \b
+    Examples:
+      cma3d doctor ShapeNetCore.v2
+      cma3d doctor ShapeNetCore.v2 --synset car --json > cars.json
+      cma3d doctor my-models --layout flat
+    """
+    from .render.doctor import diagnose, diagnosis_text
+    from .render.shapenet import list_models
+
+    listing = list_models(shapenet, selection)
+    for line in (listing.title, *listing.notes):
+        say(line)
+    diagnosis = diagnose(listing, jobs=jobs)
+    click.echo(json.dumps(diagnosis.as_json(), indent=1) if as_json else diagnosis_text(diagnosis))
+    if diagnosis.fatal:
+        sys.exit(1)
 
 
 @cli.command()

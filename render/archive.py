@@ -6,6 +6,7 @@ import re
 import stat
 import zipfile
 import zlib
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
@@ -36,7 +37,7 @@ def list_archive(path: Path) -> dict[tuple[str, str], list[str]]:
     except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError) as error:
         raise InputError(f"{path} cannot be read as a zip archive ({error}): download it again") from None
     return {
-        (synset, folder): [_slashes(info.filename)[len(folder) + 1 :] for info in infos]
+        (synset, folder): [_name(info)[len(folder) + 1 :] for info in infos]
         for (synset, folder), infos in index.items()
     }
 
@@ -65,7 +66,7 @@ def unpack(path: Path, folder: str, target: Path) -> list[str]:
         if size > MAX_BYTES or len(infos) > MAX_ENTRIES:
             raise ModelError(f"{path.name} says {size:,} bytes in {len(infos):,} files for it: more than any model has")
         for info in infos:
-            name = _slashes(info.filename)[len(folder) + 1 :]
+            name = _name(info)[len(folder) + 1 :]
             why = _refusal(info, name)
             if why:
                 notes.append(f"archive entry {info.filename!r} refused: {why}")
@@ -94,7 +95,7 @@ def _index(archive: zipfile.ZipFile, path: Path) -> _Index:
     """Sort entries by model; what belongs to none is left out."""
     index: _Index = {}
     for info in archive.infolist():
-        model = _model_of(_slashes(info.filename), path.stem)
+        model = _model_of(_name(info), path.stem)
         if model is not None:
             index.setdefault(model, []).append(info)
     return index
@@ -129,6 +130,13 @@ def _refusal(info: zipfile.ZipInfo, name: str) -> str:
     return "it is encrypted" if info.flag_bits & 1 else ""
 
 
-def _slashes(name: str) -> str:
-    """Give an entry's name with the slashes that zip asks for; some Windows programs write others."""
+def _name(info: zipfile.ZipInfo) -> str:
+    """Give an entry's name, with the slashes that zip asks for where a Windows program wrote others.
+
+    Programs on Linux write UTF-8 and often do not say so; zipfile then takes it for code page 437.
+    """
+    name = info.filename
+    if not info.flag_bits & 0x800:
+        with suppress(UnicodeError):
+            name = name.encode("cp437").decode("utf-8")
     return name.replace("\\", "/")

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-__all__ = ["GREY", "Material", "read_materials"]
+__all__ = ["GREY", "Material", "find_inside", "map_file", "read_materials"]
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def _read_library(text: str, folder: Path, base: str, materials: dict[str, Mater
         elif key == "ns":
             materials[name] = replace(material, gloss=min(1.0, max(0.0, _number(rest, 0.0) / 1000)))
         elif key in ("map_kd", "map_d"):
-            path, note = find_inside(folder, _map_file(rest), base)
+            path, note = find_inside(folder, map_file(rest), base)
             if path is None:
                 notes.append(f"texture {note}")
             elif key == "map_kd":
@@ -124,7 +124,7 @@ def _alpha(rest: str, default: float) -> float:
     return 1.0 if value <= 0 else min(1.0, value)
 
 
-def _map_file(rest: str) -> str:
+def map_file(rest: str) -> str:
     """Give the file name of a map line, its options skipped; a name may hold spaces."""
     words = rest.split(" ")
     while words[0].startswith("-") and len(words) > 1:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ from .repair import WELD_DISTANCE, repair
 
 __all__ = ["Scan", "scan_obj"]
 
+Number = TypeVar("Number", np.float64, np.int64)
 _SAMPLED = 300  # faces whose stored normals are looked at
 _BLANK_V, _BLANK_F = bytes.maketrans(b"v", b" "), bytes.maketrans(b"f/", b"  ")
 _STRAY = np.cos(np.radians(30))
@@ -108,7 +110,7 @@ def _lines(data: bytes, begins: NDArray[np.int64], chosen: NDArray[np.bool_]) ->
     return block if block.endswith(b"\n") or not block else block + b"\n"
 
 
-def _parse(text: bytes, kind: type) -> NDArray[np.generic]:
+def _parse(text: bytes, kind: type[Number]) -> NDArray[Number]:
     """Parse numbers up to the first word that is none."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of what could not be read: the count tells
@@ -255,7 +257,7 @@ def _stray_normals(
     places = normals[triangles[..., 2].ravel()].tolist()
     lines = [data[place + 2 : data.find(b"\n", place) % (len(data) + 1)] for place in places]
     stored = _parse(b" ".join(lines), np.float64)
-    if not len(lines) or len(stored) != 3 * len(lines):
+    if not lines or len(stored) != 3 * len(lines):
         return 0.0
     points = vertices[triangles[..., 0]]
     true = np.cross(points[:, 1] - points[:, 0], points[:, 2] - points[:, 0])[:, None]

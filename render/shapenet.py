@@ -21,7 +21,18 @@ from .archive import SYNSET, list_archive, unpack
 from .select import Layout, Selection, select
 from .synsets import V2_NAMES
 
-__all__ = ["FORMATS", "Listing", "Model", "category_names", "fetch", "find_models", "list_models", "source_model"]
+__all__ = [
+    "FORMATS",
+    "V1_FILE",
+    "V2_FILE",
+    "Listing",
+    "Model",
+    "category_names",
+    "fetch",
+    "find_models",
+    "list_models",
+    "source_model",
+]
 
 V2_FILE, V1_FILE = "models/model_normalized.obj", "model.obj"
 FORMATS = (".obj", ".glb", ".gltf", ".ply", ".stl", ".off")
@@ -88,18 +99,26 @@ class Model:
 
 @dataclass(frozen=True)
 class Listing:
-    """The models of a folder that are wanted, sorted by synset and id; its layout; what was asked for in vain."""
+    """The models of a folder that are wanted, sorted by synset and id.
+
+    Attributes
+    ----------
+    notes : what was asked for and is not there, one line each
+    whole : whether each synset has all its models, none left out by id, split, limit or share
+    """
 
     root: Path
     layout: Layout
     models: list[Model]
     notes: list[str]
+    whole: bool = True
 
     @property
     def title(self) -> str:
         """Say in one line what was found."""
         synsets = len({model.synset for model in self.models})
-        return f"{self.root}: {_SPEECH[self.layout]}; {len(self.models):,} models of {synsets} categories"
+        categories = "1 category" if synsets == 1 else f"{synsets} categories"
+        return f"{self.root}: {_SPEECH[self.layout]}, {len(self.models):,} models of {categories}"
 
 
 def fetch(model: Model, scratch: Path) -> tuple[Path, list[str]]:
@@ -159,8 +178,8 @@ def list_models(root: Path, selection: Selection | None = None) -> Listing:
         models = _in_folders(root, selection.synsets, V1_FILE if layout == "v1" else V2_FILE)
     if not models:
         raise InputError(f"{root} has synset folders but no model in them: {_REMEDY}")
-    models, notes = select(models, selection)
-    return Listing(root, layout, models, notes)
+    chosen, notes = select(models, selection)
+    return Listing(root, layout, chosen, notes, whole=len(chosen) == len(models))
 
 
 def _recognise(root: Path) -> Layout:
