@@ -155,7 +155,7 @@ def _examine_mesh(path: Path, folder: Path, file: str, found: Counter[str], resu
     found["empty OBJ"] += not scan.vertices
     found["no usable face"] += bool(scan.vertices and not scan.usable)
     found["wrong normals"] += scan.stray_normals > _SMOOTH
-    found["negative index"] += re.search(rb"^f[^\n]*[ /]-\d", data, re.MULTILINE) is not None
+    found["negative index"] += not scan.fast and re.search(rb"^f[^\n]*[ /]-\d", data, re.MULTILINE) is not None
     found["CRLF"] += b"\r\n" in data
     found["non-ASCII name"] += not data.isascii()
     found["very large mesh"] += scan.faces >= LARGE

@@ -54,6 +54,8 @@ class _InsideResolver:
         self.folder, self.base = folder, base
 
     def get(self, name: str) -> bytes:
+        if name == "model.gltf":  # trimesh's guess where a file is no JSON; it may be another model's
+            raise ModelError("it is no glTF document")
         path, note = find_inside(self.folder, unquote(name), self.base)
         if path is None:
             raise ModelError(f"its file {note}")
@@ -82,8 +84,8 @@ def load_geometries(folder: Path, file: str) -> list[Any]:
                 maintain_order=True,
             )
         parts = loaded.dump(concatenate=False) if isinstance(loaded, trimesh.Scene) else [loaded]
-    except ModelError:
-        raise
+    except ModelError as error:
+        raise ModelError(f"{file} cannot be read: {error}") from None
     except Exception as error:  # trimesh raises whatever its parsers meet
         raise ModelError(f"{file} cannot be read: {type(error).__name__}: {error}") from None
     return [part for part in np.atleast_1d(np.array(parts, dtype=object)) if isinstance(part, trimesh.Trimesh)]

@@ -67,7 +67,7 @@ def _scan_slowly(data: bytes) -> Scan:
     scan = Scan(
         len(mesh.vertices), len(mesh.sizes) + dropped, len(mesh.sizes) - flat, surface.repairs, names, fast=False
     )
-    scan.libraries = list(dict.fromkeys(mesh.libraries))
+    scan.libraries = [name for name in dict.fromkeys(mesh.libraries) if name]
     _measure_box(scan, mesh.vertices)
     return scan
 

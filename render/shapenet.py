@@ -257,7 +257,7 @@ def _zipped(root: Path, synsets: tuple[str, ...]) -> list[Model]:
         )
         file, path = V1_FILE if v1 else V2_FILE, str(archive)
         models += [Model(synset, folder.rsplit("/", 1)[-1], Path(folder), file, path) for synset, folder in contents]
-    return models if root.is_dir() else sorted(_of_synsets(models, synsets, root))
+    return sorted(models if root.is_dir() else _of_synsets(models, synsets, root))
 
 
 def _flat(root: Path) -> list[Model]:
