@@ -161,9 +161,8 @@ def render(
 
     config = read_settings(RenderConfig, config_file, given)
     listing = list_models(shapenet, selection)
-    for line in (listing.title, *listing.notes):
-        say(line)
-    done = render_models(listing.models, renders, config, jobs=jobs, timeout=timeout, redo=redo)
+    said = (listing.title, *listing.notes)
+    done = render_models(listing.models, renders, config, jobs=jobs, timeout=timeout, redo=redo, announce=said)
     rate = f", {done.rendered / done.wall * 3600:,.0f} an hour" if done.rendered else ""
     click.echo(f"{done.rendered} models rendered, {done.present} there before, {len(done.failures)} failed{rate}")
     if done.failures:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import io
 import os
@@ -22,6 +23,7 @@ from rich.table import Table
 from ..errors import ModelError
 from ..progress import track
 from .mtl import find_inside, map_file
+from .obj import decode
 from .scan import Scan, scan_obj
 from .shapenet import V2_FILE, Listing, Model, category_names, fetch
 from .synsets import TOTAL, V2_COUNTS, V2_NAMES
@@ -176,7 +178,7 @@ def _examine_libraries(scan: Scan, folder: Path, base: str, found: Counter[str])
         if path is None:
             found["refused reference" if "refused" in note else "missing MTL"] += 1
             continue
-        text = path.read_bytes().decode("utf-8", errors="replace")
+        text = path.read_bytes().removeprefix(codecs.BOM_UTF8)
         found["non-ASCII name"] += not text.isascii()
         _examine_library(text, defined, references, found)
     if not found["missing MTL"]:
@@ -185,9 +187,9 @@ def _examine_libraries(scan: Scan, folder: Path, base: str, found: Counter[str])
         _examine_reference(reference, folder, base, found)
 
 
-def _examine_library(text: str, defined: set[str], references: set[str], found: Counter[str]) -> None:
+def _examine_library(text: bytes, defined: set[str], references: set[str], found: Counter[str]) -> None:
     for line in text.splitlines():
-        key, _, rest = line.strip().partition(" ")
+        key, rest = [*decode(line).split(maxsplit=1), "", ""][:2]
         key, rest = key.lower(), rest.strip()
         if key == "newmtl":
             defined.add(rest)

@@ -151,7 +151,13 @@ def find_inside(folder: Path, reference: str, base: str = "models") -> tuple[Pat
     path : an existing file inside `folder` (links resolved), or None
     note : why there is none, else ""
     """
-    top = folder.resolve()
+    try:
+        return _find(folder.resolve(), reference, base)
+    except (OSError, ValueError, RuntimeError) as error:  # a null character, a name too long, links in a ring
+        return None, f"{reference[:200]!r} cannot be looked up: {error}"
+
+
+def _find(top: Path, reference: str, base: str) -> tuple[Path | None, str]:
     wanted = reference.replace("\\", "/")
     if wanted.startswith("/") or wanted[1:2] == ":":
         return None, f"{reference!r} refused: an absolute path"

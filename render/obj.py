@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Mesh", "parse_obj", "read_obj", "usable_mesh"]
+__all__ = ["Mesh", "decode", "parse_obj", "read_obj", "usable_mesh"]
 
 
 @dataclass(frozen=True)
@@ -79,9 +79,9 @@ def parse_obj(data: bytes) -> Mesh:
         elif line.startswith((b"l ", b"p ")):
             lines_and_points += 1
         elif line.startswith(b"usemtl"):
-            material = names.setdefault(_text(line[6:]), len(names))
+            material = names.setdefault(decode(line[6:]), len(names))
         elif line.startswith(b"mtllib"):
-            libraries.append(_text(line[6:]))
+            libraries.append(decode(line[6:]))
         elif line.startswith(b"v\t"):
             vertex_lines.append(line[2:])
     if -1 in face_materials:
@@ -94,8 +94,8 @@ def parse_obj(data: bytes) -> Mesh:
     return usable_mesh(vertices, uvs, corners, sizes, materials, tuple(names), tuple(libraries), lines_and_points)
 
 
-def _text(raw: bytes) -> str:
-    """Decode a name: UTF-8, else Latin-1 (which cannot fail); a Blender or a file system takes either."""
+def decode(raw: bytes) -> str:
+    """Decode a name or a line: UTF-8, else Latin-1 (which cannot fail)."""
     raw = raw.strip()
     try:
         return raw.decode("utf-8")

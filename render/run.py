@@ -47,6 +47,7 @@ def render_models(
     jobs: int | None = None,
     timeout: float = 600.0,
     redo: bool = False,
+    announce: Sequence[str] = (),
 ) -> RenderSummary:
     """Render models that have no file yet to `renders/<synset>/<model_id>.h5`.
 
@@ -58,6 +59,7 @@ def render_models(
     jobs : workers; the number of cores where None
     timeout : seconds for one model
     redo : replace files made with other settings instead of refusing
+    announce : lines to say before work begins, once nothing speaks against it
 
     Raises
     ------
@@ -69,6 +71,8 @@ def render_models(
     sweep(renders)
     identity = config_hash(config)
     _check_settings(renders, config, identity, redo=redo)
+    for line in announce:
+        say(line)
     wanted = [model for model in models if not _present(renders, model, identity)]
     summary = RenderSummary(present=len(models) - len(wanted))
     _forget_failures(renders, wanted)

@@ -6,6 +6,7 @@ form that nearly all of ShapeNet has is taken apart by a few passes of NumPy; an
 
 from __future__ import annotations
 
+import codecs
 import warnings
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -13,7 +14,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from .obj import Mesh, parse_obj
+from .obj import Mesh, decode, parse_obj
 from .repair import WELD_DISTANCE, repair
 
 __all__ = ["Scan", "scan_obj"]
@@ -53,6 +54,7 @@ class Scan:
 
 def scan_obj(data: bytes) -> Scan:
     """Look over the bytes of an OBJ file."""
+    data = data.removeprefix(codecs.BOM_UTF8)
     scan = _scan_fast(data.replace(b"\r\n", b"\n") if b"\r" in data else data)
     return _scan_slowly(data) if scan is None else scan
 
@@ -128,7 +130,7 @@ def _parse_faces(block: bytes) -> tuple[NDArray[np.int64], NDArray[np.int64]] | 
     if b" \n" in block:
         block = block.replace(b" \n", b"\n")
     text = np.frombuffer(block, dtype=np.uint8)
-    if b"-" in block or b"  " in block:
+    if b"-" in block or b"  " in block or b"#" in block:
         return None
     spaces, ends = np.flatnonzero(text == 32), np.flatnonzero(text == 10)
     sizes = np.diff(np.searchsorted(spaces, ends), prepend=0)
@@ -150,11 +152,7 @@ def _names(data: bytes, begins: NDArray[np.int64], keyword: bytes) -> list[str]:
         end = data.find(b"\n", begin)
         line = data[begin : end if end >= 0 else len(data)]
         if line.startswith(keyword):
-            raw = line[len(keyword) :].strip()
-            try:
-                names[raw.decode("utf-8")] = None
-            except UnicodeDecodeError:
-                names[raw.decode("latin-1")] = None
+            names[decode(line[len(keyword) :])] = None
     return [name for name in names if name]
 
 

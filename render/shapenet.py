@@ -205,11 +205,18 @@ def _recognise(root: Path) -> Layout:
         return "v2"
     if _archives(root):
         return "zip"
-    nested = next((path for path in sorted(root.glob("*/[0-9]*")) if SYNSET.fullmatch(path.stem)), None)
+    nested = next((path for path in sorted(root.glob("*/[0-9]*")) if _holds_models(path)), None)
     hint = f"; {nested.parent} looks like one" if nested else ""
     if not nested and next(_model_files(root), None):
         hint = "; it holds model files, which --layout flat takes"
     raise InputError(f"{root} is no ShapeNet, it has no synset folder such as 03001627: {_REMEDY}{hint}")
+
+
+def _holds_models(path: Path) -> bool:
+    """Tell whether a folder or zip is likely a synset's."""
+    if not SYNSET.fullmatch(path.stem):
+        return False
+    return path.suffix.lower() == ".zip" or (path.is_dir() and bool(_subfolders(path)))
 
 
 def _synset_folders(root: Path) -> dict[str, Path]:
