@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from shapenet3d_cma.render import scan
@@ -50,7 +50,12 @@ def assert_alike(data: bytes) -> None:
         assert np.array_equal([found.low, found.high], [finite.min(axis=0), finite.max(axis=0)])
 
 
+SQUARE = b"v 0 0 0\nv 1 0 0\nv 1 1 0\nv 0 1 0\n"
+
+
 @given(objs())
+@example(SQUARE + b"f 1 2 3 4\nf 3 4 1 2\nf 2 1 4 3\nf 1 3 2 4\n")
+@example(SQUARE + b"f 1 2 3 1\nf 1 2 3 4 2\n")  # a corner twice, and yet an area
 def test_the_scan_counts_what_repair_counts(data: bytes) -> None:
     assert_alike(data)
 
