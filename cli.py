@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
+from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 
@@ -17,12 +20,43 @@ from .pack.config import PackConfig
 from .progress import say
 from .render.config import RenderConfig
 from .render.samples.config import SamplesConfig
+from .render.select import Layout, Selection
 
 __all__ = ["cli", "main"]
 
 FOLDER = click.Path(path_type=Path)
 SHIPPED = {path.stem: path for path in (Path(__file__).parent / "model").glob("*.toml")}
 JOBS = click.option("--jobs", type=click.IntRange(1), help="Side by side; the number of cores where left out.")
+LAYOUT = click.option(
+    "--layout",
+    type=click.Choice(get_args(Layout)),
+    default="auto",
+    show_default=True,
+    help="v2, v1 and zip are told apart by themselves; flat takes any folder of OBJ, GLB, GLTF, PLY, STL, OFF files.",
+)
+
+SELECTION = (
+    LAYOUT,
+    click.option("--synset", "synsets", multiple=True, help="Only this category, by offset or name; may be repeated."),
+    click.option("--ids", type=FOLDER, help="Only the models of this file: an id or synset/id a line, # comments."),
+    click.option("--split-csv", type=FOLDER, help="Only the models of ShapeNet's official split table, all.csv."),
+    click.option("--split", help="Only this part of the split table: train, val or test."),
+    click.option("--limit", type=click.IntRange(1), help="Only the first so many models of each category."),
+    click.option("--shard", metavar="I/N", help="Only the I-th of N shares, 0 <= I < N: for job arrays."),
+)
+
+
+def selection(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that choose among the models of SHAPENET; the command gets them as one `Selection`."""
+
+    @wraps(command)
+    def with_selection(**given: Any) -> Any:
+        chosen = {field.name: given.pop(field.name) for field in dataclasses.fields(Selection)}
+        return command(selection=Selection(**chosen), **given)
+
+    for option in reversed(SELECTION):
+        with_selection = option(with_selection)
+    return with_selection
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -32,6 +66,7 @@ def cli() -> None:
 
     \b
     cma3d demo OUT                       all of it, small, on procedural models
+    cma3d doctor SHAPENET                what is wrong with the models, before days are spent
     cma3d render SHAPENET RENDERS        CAD models to RGB-D views (resumes by itself)
     cma3d pack RENDERS SHARDS            views to HDF5 shards of point clouds that know their pixels
     cma3d verify SHARDS --source SHAPENET
@@ -61,9 +96,36 @@ def samples(out: Path, config_file: Path | None, **given: Any) -> None:
 
 @cli.command()
 @click.argument("shapenet", type=FOLDER)
+@selection
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@JOBS
+def doctor(shapenet: Path, selection: Selection, as_json: bool, jobs: int | None) -> None:
+    """Look over the models of SHAPENET before rendering: counts, missing files, faults. Reads text and headers only.
+
+    Exit status 1 where some models cannot be rendered; they are listed. `cma3d render` mends or records the rest.
+
+    \b
+    Examples:
+      cma3d doctor ShapeNetCore.v2
+      cma3d doctor ShapeNetCore.v2 --synset car --json > cars.json
+      cma3d doctor my-models --layout flat
+    """
+    from .render.doctor import diagnose, diagnosis_text
+    from .render.shapenet import list_models
+
+    listing = list_models(shapenet, selection)
+    for line in (listing.title, *listing.notes):
+        say(line)
+    diagnosis = diagnose(listing, jobs=jobs)
+    click.echo(json.dumps(diagnosis.as_json(), indent=1) if as_json else diagnosis_text(diagnosis))
+    if diagnosis.fatal:
+        sys.exit(1)
+
+
+@cli.command()
+@click.argument("shapenet", type=FOLDER)
 @click.argument("renders", type=FOLDER)
-@click.option("--synset", "synsets", multiple=True, help="Only this category, by offset or name; may be repeated.")
-@click.option("--limit", type=click.IntRange(1), help="Only the first so many models of each category.")
+@selection
 @JOBS
 @click.option("--timeout", type=click.FloatRange(1), default=600.0, show_default=True, help="Seconds for one model.")
 @click.option("--redo", is_flag=True, help="Replace renders that were made with other settings.")
@@ -71,8 +133,7 @@ def samples(out: Path, config_file: Path | None, **given: Any) -> None:
 def render(
     shapenet: Path,
     renders: Path,
-    synsets: tuple[str, ...],
-    limit: int | None,
+    selection: Selection,
     jobs: int | None,
     timeout: float,
     redo: bool,
@@ -81,6 +142,7 @@ def render(
 ) -> None:
     """Render the models of SHAPENET to RENDERS/<synset>/<model>.h5 with Blender's Cycles.
 
+    SHAPENET is ShapeNetCore v2 or v1, a folder of its zips as they are handed out, or any folder of models.
     Models that have their file are not rendered again, so a stopped run is resumed by the same command. Models that
     fail are listed in RENDERS/failures.jsonl.
 
@@ -89,13 +151,18 @@ def render(
       cma3d render ShapeNetCore.v2 renders
       cma3d render ShapeNetCore.v2 renders --colour best          24 views measured, the best one shaded
       cma3d render ShapeNetCore.v2 try --synset chair --limit 5 --views 8 --light interior
+      cma3d render ShapeNetCore.v2 renders --split-csv all.csv --split train
+      cma3d render ShapeNetCore.v2 renders --shard $SLURM_ARRAY_TASK_ID/8     jobs 0 to 7 of an array
+      cma3d render zips renders                                   zips holds 02691156.zip, 02747177.zip, …
+      cma3d render my-models renders --layout flat                OBJ, GLB, PLY, STL, OFF files
     """
     from .render.run import render_models
-    from .render.shapenet import find_models
+    from .render.shapenet import list_models
 
     config = read_settings(RenderConfig, config_file, given)
-    models = find_models(shapenet, synsets=synsets, limit=limit)
-    done = render_models(models, renders, config, jobs=jobs, timeout=timeout, redo=redo)
+    listing = list_models(shapenet, selection)
+    said = (listing.title, *listing.notes)
+    done = render_models(listing.models, renders, config, jobs=jobs, timeout=timeout, redo=redo, announce=said)
     rate = f", {done.rendered / done.wall * 3600:,.0f} an hour" if done.rendered else ""
     click.echo(f"{done.rendered} models rendered, {done.present} there before, {len(done.failures)} failed{rate}")
     if done.failures:
@@ -131,19 +198,21 @@ def pack(renders: Path, shards: Path, jobs: int | None, config_file: Path | None
 @cli.command()
 @click.argument("shards", type=FOLDER)
 @click.option("--source", type=FOLDER, help="The ShapeNet that was rendered: measure every point's distance to it.")
+@LAYOUT
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @JOBS
-def verify(shards: Path, source: Path | None, as_json: bool, jobs: int | None) -> None:
+def verify(shards: Path, source: Path | None, layout: Layout, as_json: bool, jobs: int | None) -> None:
     """Check every law of the conventions on every row of SHARDS; exit status 1 where one is broken.
 
     \b
     Examples:
       cma3d verify shards
       cma3d verify shards --source ShapeNetCore.v2 --json
+      cma3d verify shards --source my-models --layout flat
     """
     from .pack.verify import verdict_table, verify_shards
 
-    verdicts = verify_shards(shards, source=source, jobs=jobs)
+    verdicts = verify_shards(shards, source=source, layout=layout, jobs=jobs)
     broken = [verdict for verdict in verdicts if verdict.broken]
     if as_json:
         click.echo(json.dumps({"holds": not broken, "laws": [verdict.as_json() for verdict in verdicts]}, indent=1))

@@ -1,4 +1,4 @@
-"""The error that a user can mend."""
+"""The errors that a user can mend, and those that cost one model."""
 
 
 class InputError(Exception):
@@ -6,6 +6,10 @@ class InputError(Exception):
 
     The command line prints it on standard error and exits with status 2.
     """
+
+
+class ModelError(Exception):
+    """One model cannot be read or rendered; the message says why. It is recorded, and the run goes on."""
 
 
 def needs(package: str, extra: str, cause: ImportError | OSError) -> InputError:

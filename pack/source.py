@@ -6,6 +6,7 @@ only where trimesh gives up (at a face index out of range) does that reader stan
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -14,10 +15,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError
+from ..errors import InputError, ModelError
+from ..render.formats import load_geometries
 from ..render.obj import read_obj
+from ..render.select import Layout
+from ..render.shapenet import fetch, source_model
 
-__all__ = ["SourceMesh", "distance_to_mesh", "find_obj", "read_mesh"]
+__all__ = ["SourceMesh", "distance_to_mesh", "read_mesh", "source_mesh"]
 
 
 @dataclass(frozen=True)
@@ -28,20 +32,27 @@ class SourceMesh:
     scene: Any
 
 
-def find_obj(source: Path, synset: str, model_id: str) -> Path:
-    """Give the OBJ of a model inside a ShapeNet folder.
+@lru_cache(maxsize=1)  # rows of one model stand side by side
+def source_mesh(source: Path, synset: str, model_id: str, layout: Layout = "auto") -> SourceMesh:
+    """Read the mesh of a model, wherever `source` holds it: a folder, or a zip.
 
     Raises
     ------
-    InputError : there is none, or the names lead outside the folder
+    InputError : there is no such model, or its mesh cannot be read or holds no triangle
     """
-    path = source / synset / model_id / "models" / "model_normalized.obj"
-    if ".." in Path(synset, model_id).parts or Path(model_id).is_absolute() or not path.is_file():
-        raise InputError(f"{path} does not exist: --source is the ShapeNet folder that was rendered")
-    return path
+    model = source_model(source, synset, model_id, layout)
+    with tempfile.TemporaryDirectory(prefix="cma3d-") as scratch:
+        try:
+            folder, _ = fetch(model, Path(scratch))
+            if model.file.lower().endswith(".obj"):
+                return read_mesh(folder / model.file)
+            parts = load_geometries(folder, model.file)
+        except ModelError as error:
+            raise InputError(f"{model.key} of {source}: {error}") from None
+    triangles = [np.asarray(part.vertices, dtype=np.float64)[np.asarray(part.faces)] for part in parts]
+    return _scene(np.concatenate([*triangles, np.zeros((0, 3, 3))]), model.key)
 
 
-@lru_cache(maxsize=1)  # rows of one model stand side by side
 def read_mesh(path: Path) -> SourceMesh:
     """Read the triangles of an OBJ; those with a vertex that is not finite are left out.
 
@@ -49,7 +60,6 @@ def read_mesh(path: Path) -> SourceMesh:
     ------
     InputError : it cannot be read, or holds no triangle
     """
-    import open3d as o3d
     import trimesh
 
     try:
@@ -57,9 +67,15 @@ def read_mesh(path: Path) -> SourceMesh:
         triangles = np.asarray(mesh.vertices, dtype=np.float64)[np.asarray(mesh.faces)]
     except Exception:  # trimesh raises whatever its parsers meet
         triangles = _fan(path)
+    return _scene(triangles, str(path))
+
+
+def _scene(triangles: NDArray[np.float64], name: str) -> SourceMesh:
+    import open3d as o3d
+
     triangles = triangles[np.isfinite(triangles).all(axis=(1, 2))].reshape(-1, 3, 3)
     if not len(triangles):
-        raise InputError(f"{path} holds no triangle")
+        raise InputError(f"{name} holds no triangle")
     scene = o3d.t.geometry.RaycastingScene()
     corners = np.arange(3 * len(triangles), dtype=np.uint32).reshape(-1, 3)
     vertices = triangles.reshape(-1, 3).astype(np.float32)

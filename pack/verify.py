@@ -17,9 +17,11 @@ from ..files import sha256
 from ..progress import track
 from ..reconstruct.backproject import back_project
 from ..reconstruct.sample import farthest_point_order, greedy_excess
+from ..render.select import Layout, Selection
+from ..render.shapenet import list_models
 from .reader import Shards
 from .schema import Row
-from .source import distance_to_mesh, find_obj, read_mesh
+from .source import distance_to_mesh, source_mesh
 
 __all__ = ["LAWS", "Law", "Verdict", "check_row", "verdict_table", "verify_shards"]
 
@@ -89,13 +91,16 @@ class Verdict:
         }
 
 
-def verify_shards(folder: Path, *, source: Path | None = None, jobs: int | None = None) -> list[Verdict]:
+def verify_shards(
+    folder: Path, *, source: Path | None = None, layout: Layout = "auto", jobs: int | None = None
+) -> list[Verdict]:
     """Check every law on every row.
 
     Parameters
     ----------
     folder : shards
     source : the ShapeNet that they were made from, to measure every point's distance to its mesh
+    layout : how `source` is laid out
     jobs : processes; the number of cores where None
 
     Returns
@@ -109,14 +114,14 @@ def verify_shards(folder: Path, *, source: Path | None = None, jobs: int | None 
     shards = Shards(folder)
     if not len(shards):
         raise InputError(f"{folder} holds no row")
-    _check_packages(source)
+    _check_packages(source, layout)
     verdicts = {law.name: Verdict(law) for law in LAWS}
     for entry in shards.manifest["shards"]:
         same = sha256(folder / entry["file"]) == entry["sha256"]
         verdicts["sha256"].add(0.0 if same else 1.0, entry["file"])
     rows = range(len(shards))
     results = Parallel(n_jobs=jobs or os.cpu_count(), return_as="generator", batch_size=8)(
-        delayed(_check)(shards, row, source) for row in rows
+        delayed(_check)(shards, row, source, layout) for row in rows
     )
     for where, figures in track(results, len(rows), "rows"):
         for name, figure in figures.items():
@@ -185,7 +190,7 @@ def _order_excess(row: Row, camera: Camera) -> float:
     return greedy_excess(cloud.points, row["points"])
 
 
-def _check(shards: Shards, index: int, source: Path | None) -> tuple[str, dict[str, float]]:
+def _check(shards: Shards, index: int, source: Path | None, layout: Layout) -> tuple[str, dict[str, float]]:
     """Give a row's name and its figures."""
     file = int(np.searchsorted(shards.starts, index, side="right") - 1)
     where = f"{shards.files[file].name} row {index - shards.starts[file]}"
@@ -196,25 +201,27 @@ def _check(shards: Shards, index: int, source: Path | None) -> tuple[str, dict[s
     where += f" {row['synset']}/{row['model_id']} view {row['view']}"
     figures = {"readable": 0.0} | check_row(row)
     if source is not None:
-        figures["surface"] = _distance(row, source) if np.isfinite(row["points"]).all() else np.inf
+        figures["surface"] = _distance(row, source, layout) if np.isfinite(row["points"]).all() else np.inf
     return where, figures
 
 
-def _distance(row: Row, source: Path) -> float:
+def _distance(row: Row, source: Path, layout: Layout) -> float:
     """Give the largest distance of a row's points to the source mesh; inf where there is no such mesh."""
     try:
-        mesh = read_mesh(find_obj(source, str(row["synset"]), str(row["model_id"])))
+        mesh = source_mesh(source, str(row["synset"]), str(row["model_id"]), layout)
     except InputError:
         return np.inf
     distances: NDArray[np.float64] = distance_to_mesh(row["points"], mesh, row["cam_from_obj"])
     return float(distances.max())
 
 
-def _check_packages(source: Path | None) -> None:
-    if source is not None and not source.is_dir():
-        raise InputError(f"{source} does not exist: --source is the ShapeNet folder that was rendered")
+def _check_packages(source: Path | None, layout: Layout) -> None:
     for package in ("fpsample", *(("open3d", "trimesh") if source else ())):
         try:
             __import__(package)
         except ImportError as error:
             raise needs(package, "reconstruct", error) from None
+    if source is not None and not source.exists():
+        raise InputError(f"{source} does not exist: --source is the ShapeNet folder that was rendered")
+    if source is not None:
+        list_models(source, Selection(layout=layout))  # refuses what is no ShapeNet, before rows are read

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import codecs
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from .obj import decode
 
-__all__ = ["GREY", "Material", "read_materials"]
+__all__ = ["GREY", "Material", "find_inside", "map_file", "read_materials"]
 
 
 @dataclass(frozen=True)
@@ -38,13 +39,16 @@ GREY = Material()
 _WORD_OPTIONS = ("-blendu", "-blendv", "-boost", "-cc", "-clamp", "-imfchan", "-texres", "-bm", "-type")
 
 
-def read_materials(folder: Path, libraries: tuple[str, ...]) -> tuple[dict[str, Material], list[str]]:
+def read_materials(
+    folder: Path, libraries: tuple[str, ...], base: str = "models"
+) -> tuple[dict[str, Material], list[str]]:
     """Read the MTL files that an OBJ names.
 
     Parameters
     ----------
-    folder : the model's folder, `<synset>/<id>`; the OBJ lies in its `models/`. Nothing outside is read.
+    folder : the model's folder, `<synset>/<id>`. Nothing outside is read.
     libraries : names as `mtllib` gives them
+    base : where the OBJ lies in it
 
     Returns
     -------
@@ -54,15 +58,15 @@ def read_materials(folder: Path, libraries: tuple[str, ...]) -> tuple[dict[str, 
     materials: dict[str, Material] = {}
     notes: list[str] = []
     for name in libraries:
-        path, note = find_inside(folder, name)
+        path, note = find_inside(folder, name, base)
         if path is None:
             notes.append(f"material library {note}")
             continue
-        _read_library(path.read_bytes(), folder, materials, notes)
+        _read_library(path.read_bytes(), folder, base, materials, notes)
     return materials, list(dict.fromkeys(notes))
 
 
-def _read_library(data: bytes, folder: Path, materials: dict[str, Material], notes: list[str]) -> None:
+def _read_library(data: bytes, folder: Path, base: str, materials: dict[str, Material], notes: list[str]) -> None:
     name = ""
     for line in data.removeprefix(codecs.BOM_UTF8).splitlines():
         key, rest = [*decode(line).split(maxsplit=1), "", ""][:2]
@@ -81,7 +85,7 @@ def _read_library(data: bytes, folder: Path, materials: dict[str, Material], not
         elif key == "ns":
             materials[name] = replace(material, gloss=min(1.0, max(0.0, _number(rest, 0.0) / 1000)))
         elif key in ("map_kd", "map_d"):
-            path, note = find_inside(folder, _map_file(rest))
+            path, note = find_inside(folder, map_file(rest), base)
             if path is None:
                 notes.append(f"texture {note}")
             elif key == "map_kd":
@@ -122,7 +126,7 @@ def _alpha(rest: str, default: float) -> float:
     return 1.0 if value <= 0 else min(1.0, value)
 
 
-def _map_file(rest: str) -> str:
+def map_file(rest: str) -> str:
     """Give the file name of a map line, its options skipped; a name may hold spaces."""
     words = rest.split(" ")
     while words[0].startswith("-") and len(words) > 1:
@@ -133,7 +137,7 @@ def _map_file(rest: str) -> str:
     return " ".join(words).strip()
 
 
-def find_inside(folder: Path, reference: str) -> tuple[Path | None, str]:
+def find_inside(folder: Path, reference: str, base: str = "models") -> tuple[Path | None, str]:
     """Find the file that a model refers to, inside the model's folder.
 
     Backslashes count as slashes, letter case is forgiven, and a bare name is also looked for in `images/`.
@@ -141,7 +145,8 @@ def find_inside(folder: Path, reference: str) -> tuple[Path | None, str]:
     Parameters
     ----------
     folder : the model's folder
-    reference : path as written, relative to the folder's `models/`
+    reference : path as written, relative to the folder's `base`
+    base : where the file that refers lies, relative to `folder`; "" is the folder itself
 
     Returns
     -------
@@ -149,39 +154,39 @@ def find_inside(folder: Path, reference: str) -> tuple[Path | None, str]:
     note : why there is none, else ""
     """
     try:
-        return _find(folder, reference, folder.resolve())
+        return _find(folder.resolve(), reference, base)
     except (OSError, ValueError, RuntimeError) as error:  # a null character, a name too long, links in a ring
         return None, f"{reference[:200]!r} cannot be looked up: {error}"
 
 
-def _find(folder: Path, reference: str, top: Path) -> tuple[Path | None, str]:
+def _find(top: Path, reference: str, base: str) -> tuple[Path | None, str]:
     wanted = reference.replace("\\", "/")
     if wanted.startswith("/") or wanted[1:2] == ":":
         return None, f"{reference!r} refused: an absolute path"
-    for base in (folder / "models", folder / "images", folder):
-        path = _forgiving(base, wanted, top)
+    for place in dict.fromkeys((base, f"{base}/images", "images", "")):
+        path = _forgiving(top, f"{place}/{wanted}")
         if path is not None:
             return path, ""
     name = wanted.rsplit("/", 1)[-1]
-    path = _forgiving(folder / "images", name, top) if name else None
+    path = _forgiving(top, f"images/{name}") if name else None
     if path is not None:
         return path, ""
-    if _leads_out(folder / "models", wanted, top):
+    if not (top / base / wanted).resolve().is_relative_to(top):
         return None, f"{reference!r} refused: it leads outside the model's folder"
     return None, f"{reference!r} is missing"
 
 
-def _leads_out(base: Path, relative: str, top: Path) -> bool:
-    return not (base / relative).resolve().is_relative_to(top)
+def _forgiving(top: Path, reference: str) -> Path | None:
+    """Follow a path below `top` part by part, exact names first, then names alike but for case; never out of `top`.
 
-
-def _forgiving(base: Path, relative: str, top: Path) -> Path | None:
-    """Follow a path part by part, exact names first, then names alike but for case; never out of `top`."""
-    path = base
-    for part in relative.split("/"):
-        if part in ("", "."):
-            continue
-        if part != ".." and not (path / part).exists() and path.is_dir():
+    `..` is taken back beforehand: `../<model_id>/texture.jpg` beside the OBJ names a file of the model's own.
+    """
+    inside = os.path.relpath(os.path.normpath(f"{top}/{reference}"), top)
+    path = top
+    for part in inside.split("/"):
+        if part == "..":
+            return None
+        if not (path / part).exists() and path.is_dir():
             alike = sorted(child.name for child in path.iterdir() if child.name.casefold() == part.casefold())
             part = alike[0] if alike else part  # noqa: PLW2901
         path = path / part

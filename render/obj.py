@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Mesh", "decode", "read_obj"]
+__all__ = ["Mesh", "decode", "parse_obj", "read_obj", "usable_mesh"]
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,12 @@ def read_obj(path: Path) -> Mesh:
     ------
     OSError : the file cannot be read
     """
-    data = path.read_bytes().removeprefix(codecs.BOM_UTF8).replace(b"\\\n", b" ").replace(b"\\\r\n", b" ")
+    return parse_obj(path.read_bytes())
+
+
+def parse_obj(data: bytes) -> Mesh:
+    """Read the bytes of an OBJ file, as `read_obj` does."""
+    data = data.removeprefix(codecs.BOM_UTF8).replace(b"\\\n", b" ").replace(b"\\\r\n", b" ")
     vertex_lines: list[bytes] = []
     uv_lines: list[bytes] = []
     face_lines: list[bytes] = []
@@ -85,7 +90,7 @@ def read_obj(path: Path) -> Mesh:
     uvs = np.nan_to_num(_numbers(uv_lines, 2), nan=0.0, posinf=0.0, neginf=0.0)
     corners, sizes = _corners(face_lines, np.array(before, dtype=np.int64).reshape(-1, 2))
     materials = np.array(face_materials, dtype=np.int64)
-    return _drop_unusable(vertices, uvs, corners, sizes, materials, tuple(names), tuple(libraries), lines_and_points)
+    return usable_mesh(vertices, uvs, corners, sizes, materials, tuple(names), tuple(libraries), lines_and_points)
 
 
 def decode(raw: bytes) -> str:
@@ -173,17 +178,27 @@ def _index(word: bytes) -> int:
     return index if abs(index) < 2**62 else 0
 
 
-def _drop_unusable(
+def usable_mesh(
     vertices: NDArray[np.float64],
     uvs: NDArray[np.float64],
     corners: NDArray[np.int64],
     sizes: NDArray[np.int64],
     materials: NDArray[np.int64],
     names: tuple[str, ...],
-    libraries: tuple[str, ...],
-    lines_and_points: int,
+    libraries: tuple[str, ...] = (),
+    lines_and_points: int = 0,
 ) -> Mesh:
-    """Leave out faces with a vertex that does not exist or is not finite, or with less than three corners."""
+    """Leave out faces with a vertex that does not exist or is not finite, or with less than three corners.
+
+    Parameters
+    ----------
+    vertices : (V, 3) float64, object frame
+    uvs : (U, 2) float64
+    corners : (C, 2) int64, vertex and uv of each corner; -1 stands for none
+    sizes : (F,) int64, corners of each face
+    materials : (F,) int64, index into `names`
+    lines_and_points : to be counted as faults
+    """
     face = np.repeat(np.arange(len(sizes)), sizes)
     vertex, uv = corners[:, 0], corners[:, 1]
     exists = (vertex >= 0) & (vertex < len(vertices))

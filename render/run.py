@@ -48,6 +48,7 @@ def render_models(
     jobs: int | None = None,
     timeout: float = 600.0,
     redo: bool = False,
+    announce: Sequence[str] = (),
 ) -> RenderSummary:
     """Render models that have no file yet to `renders/<synset>/<model_id>.h5`.
 
@@ -59,6 +60,7 @@ def render_models(
     jobs : workers; the number of cores where None
     timeout : seconds for one model
     redo : replace files made with other settings instead of refusing
+    announce : lines to say before work begins, once nothing speaks against it
 
     Raises
     ------
@@ -71,6 +73,8 @@ def render_models(
     sweep(renders)
     identity = config_hash(config)
     _check_settings(renders, config, identity, redo=redo)
+    for line in announce:
+        say(line)
     wanted = [model for model in models if not _present(renders, model, identity)]
     summary = RenderSummary(present=len(models) - len(wanted))
     _forget_failures(renders, wanted)
@@ -109,8 +113,7 @@ def _replies(
         try:
             out = _path(renders, model)
             out.parent.mkdir(exist_ok=True)
-            names = {"synset": model.synset, "model_id": model.model_id, "folder": str(model.folder), "out": str(out)}
-            reply = worker.render(names | shared, timeout)
+            reply = worker.render(model.job() | {"out": str(out)} | shared, timeout)
             tail = worker.tail()
         except WorkerError as error:
             reply, tail = {"status": "failed", "kind": error.kind, "reason": str(error)}, worker.tail()

@@ -1,39 +1,147 @@
-"""ShapeNetCore.v2 on disk: which models there are."""
+"""Models on disk: ShapeNetCore v2 or v1 in folders or zips, or any folder of model files; listed, and made at hand.
+
+Listing opens no model. A `Model` knows where its files lie; `fetch` makes them a folder.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
-from ..errors import InputError
+from ..errors import InputError, needs
+from .archive import SYNSET, list_archive, unpack
+from .select import Layout, Selection, select
+from .synsets import V2_NAMES
 
-__all__ = ["Model", "category_names", "find_models"]
+__all__ = [
+    "FORMATS",
+    "V1_FILE",
+    "V2_FILE",
+    "Listing",
+    "Model",
+    "category_names",
+    "fetch",
+    "find_models",
+    "list_models",
+    "source_model",
+]
 
-_SYNSET = re.compile(r"\d{8}")
+V2_FILE, V1_FILE = "models/model_normalized.obj", "model.obj"
+FORMATS = (".obj", ".glb", ".gltf", ".ply", ".stl", ".off")
+"""Files that `--layout flat` takes for models."""
+NO_SYNSET = "00000000"
+"""Synset of models that lie in no folder under `--layout flat`."""
 _REMEDY = (
     "expected ShapeNetCore.v2 as <synset>/<model>/models/model_normalized.obj (`cma3d samples OUT` makes a small one)"
 )
+_SPEECH = {
+    "v2": "ShapeNetCore.v2 in folders",
+    "v1": "ShapeNetCore.v1 in folders",
+    "zip": "ShapeNetCore in zip archives",
+    "flat": "model files in folders",
+}
+_LONGEST = 100  # bytes of an id made from a path, so that file names made from it fit any file system
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True, order=True, slots=True)
 class Model:
-    """One model of ShapeNet: `folder` is `<root>/<synset>/<model_id>`."""
+    """One model.
+
+    Attributes
+    ----------
+    folder : what its references may not leave: `<root>/<synset>/<model_id>`; the root where the layout is flat;
+        within `archive` where there is one
+    file : the mesh, relative to `folder`
+    archive : zip that holds the folder; "" where it lies on disk
+    """
 
     synset: str
     model_id: str
     folder: Path
+    file: str = V2_FILE
+    archive: str = ""
 
     @property
     def obj(self) -> Path:
-        """Where its OBJ lies, if it has one."""
-        return self.folder / "models" / "model_normalized.obj"
+        """Where its mesh lies, if it has one; of use only where there is no archive."""
+        return self.folder / self.file
 
     @property
     def key(self) -> str:
         """`synset/model_id`."""
         return f"{self.synset}/{self.model_id}"
+
+    def job(self) -> dict[str, str]:
+        """Give its fields as plain text, for JSON; `from_job` takes them back."""
+        return {
+            "synset": self.synset,
+            "model_id": self.model_id,
+            "folder": str(self.folder),
+            "file": self.file,
+            "archive": self.archive,
+        }
+
+    @classmethod
+    def from_job(cls, job: dict[str, Any]) -> Model:
+        """Make it from `job()`, whatever else is in there."""
+        return cls(
+            job["synset"], job["model_id"], Path(job["folder"]), job.get("file", V2_FILE), job.get("archive", "")
+        )
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The models of a folder that are wanted, sorted by synset and id.
+
+    Attributes
+    ----------
+    notes : what was asked for and is not there, one line each
+    whole : whether each synset has all its models, none left out by id, split, limit or share
+    """
+
+    root: Path
+    layout: Layout
+    models: list[Model]
+    notes: list[str]
+    whole: bool = True
+
+    @property
+    def title(self) -> str:
+        """Say in one line what was found."""
+        synsets = len({model.synset for model in self.models})
+        categories = "1 category" if synsets == 1 else f"{synsets} categories"
+        return f"{self.root}: {_SPEECH[self.layout]}, {len(self.models):,} models of {categories}"
+
+
+def fetch(model: Model, scratch: Path) -> tuple[Path, list[str]]:
+    """Make a model's folder available.
+
+    Parameters
+    ----------
+    scratch : an empty folder, where files of an archive go
+
+    Returns
+    -------
+    folder : holds `model.file`, if the model has it
+    notes : entries of the archive that were refused
+
+    Raises
+    ------
+    ModelError : its archive cannot be read
+    """
+    if not model.archive:
+        return model.folder, []
+    folder = scratch / model.folder.name  # its own name: an MTL may refer to ../<model_id>/texture.jpg
+    folder.mkdir()
+    return folder, unpack(Path(model.archive), model.folder.as_posix(), folder)
 
 
 def category_names(root: Path) -> dict[str, str]:
@@ -46,42 +154,203 @@ def category_names(root: Path) -> dict[str, str]:
 
 
 def find_models(root: Path, *, synsets: tuple[str, ...] = (), limit: int | None = None) -> list[Model]:
-    """List the models of a ShapeNet folder, sorted by synset and id; folders without an OBJ are models, too.
+    """List models, sorted by synset and id: `list_models` in short."""
+    return list_models(root, Selection(synsets=synsets, limit=limit)).models
 
-    Parameters
-    ----------
-    root : holds one folder a synset
-    synsets : offsets or names of `taxonomy.json` to take; all where empty
-    limit : take the first so many of each synset
+
+def list_models(root: Path, selection: Selection | None = None) -> Listing:
+    """List the models of a folder, or of a zip archive; folders without an OBJ are models, too.
 
     Raises
     ------
-    InputError : no folder, no ShapeNet, an empty one, or a synset that it has not
+    InputError : nothing there, not the layout that was asked for, or nothing that was selected
     """
+    selection = selection or Selection()
+    layout = _recognise(root) if selection.layout == "auto" else selection.layout
+    if not root.exists():
+        raise InputError(f"{root} does not exist: {_REMEDY}")
+    if layout == "flat":
+        models = _flat(root)
+        models = _of_synsets(models, selection.synsets, root)
+    elif layout == "zip":
+        models = _zipped(root, selection.synsets)
+    else:
+        models = _in_folders(root, selection.synsets, V1_FILE if layout == "v1" else V2_FILE)
+    if not models:
+        raise InputError(f"{root} has synset folders but no model in them: {_REMEDY}")
+    chosen, notes = select(models, selection)
+    return Listing(root, layout, chosen, notes, whole=len(chosen) == len(models))
+
+
+def _recognise(root: Path) -> Layout:
+    """Tell v2, v1 and zip apart by looking at a few folders.
+
+    Raises
+    ------
+    InputError : it is none of them
+    """
+    if root.is_file() and root.suffix.lower() == ".zip":
+        return "zip"
     if not root.is_dir():
         what = "is a file, not a folder" if root.exists() else "does not exist"
         raise InputError(f"{root} {what}: {_REMEDY}")
-    folders = {path.name: path for path in sorted(root.iterdir()) if _SYNSET.fullmatch(path.name) and path.is_dir()}
+    synsets = _synset_folders(root)
+    if synsets:
+        for folder in list(synsets.values())[:5]:
+            for name in _subfolders(folder)[:20]:
+                if (folder / name / V2_FILE).exists():
+                    return "v2"
+                if (folder / name / V1_FILE).exists():
+                    return "v1"
+        return "v2"
+    if _archives(root):
+        return "zip"
+    nested = next((path for path in sorted(root.glob("*/[0-9]*")) if _holds_models(path)), None)
+    hint = f"; {nested.parent} looks like one" if nested else ""
+    if not nested and next(_model_files(root), None):
+        hint = "; it holds model files, which --layout flat takes"
+    raise InputError(f"{root} is no ShapeNet, it has no synset folder such as 03001627: {_REMEDY}{hint}")
+
+
+def _holds_models(path: Path) -> bool:
+    """Tell whether a folder or zip is likely a synset's."""
+    if not SYNSET.fullmatch(path.stem):
+        return False
+    return path.suffix.lower() == ".zip" or (path.is_dir() and bool(_subfolders(path)))
+
+
+def _synset_folders(root: Path) -> dict[str, Path]:
+    return {name: root / name for name in _subfolders(root) if SYNSET.fullmatch(name)}
+
+
+def _subfolders(folder: Path) -> list[str]:
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(entry.name for entry in entries if entry.is_dir())
+    except OSError as error:
+        raise InputError(f"{folder} cannot be read: {error.strerror}; check its permissions") from None
+
+
+def _archives(root: Path) -> list[Path]:
+    """Give the zips that ShapeNet is handed out in: one a synset."""
+    if root.is_file():
+        return [root]
+    return [path for path in sorted(root.glob("*.[zZ][iI][pP]")) if SYNSET.fullmatch(path.stem)]
+
+
+def _in_folders(root: Path, synsets: tuple[str, ...], file: str) -> list[Model]:
+    folders = _synset_folders(root)
     if not folders:
-        nested = next((path.parents[1] for path in sorted(root.glob("*/[0-9]*/*/models"))), None)
-        hint = f"; {nested.parent} looks like one" if nested else ""
-        raise InputError(f"{root} is no ShapeNet, it has no synset folder such as 03001627: {_REMEDY}{hint}")
+        raise InputError(f"{root} is no ShapeNet, it has no synset folder such as 03001627: {_REMEDY}")
     models = []
     for synset in _wanted(synsets, folders, root):
-        ids = sorted(path.name for path in folders[synset].iterdir() if path.is_dir())
-        models += [Model(synset, model_id, folders[synset] / model_id) for model_id in ids[:limit]]
-    if not models:
-        raise InputError(f"{root} has synset folders but no model in them: {_REMEDY}")
+        folder = folders[synset]
+        models += [Model(synset, model_id, folder / model_id, file) for model_id in _subfolders(folder)]
     return models
 
 
-def _wanted(synsets: tuple[str, ...], folders: dict[str, Path], root: Path) -> list[str]:
+def _zipped(root: Path, synsets: tuple[str, ...]) -> list[Model]:
+    archives = _archives(root)
+    if not archives:
+        raise InputError(f"{root} holds no zip of a synset such as 03001627.zip: give the folder that they lie in")
+    if root.is_dir():
+        wanted = set(_wanted(synsets, [path.stem for path in archives], root))
+        archives = [path for path in archives if path.stem in wanted]
+    models = []
+    for archive in archives:
+        contents = list_archive(archive)
+        v1 = not any(V2_FILE in files for files in contents.values()) and any(
+            V1_FILE in files for files in contents.values()
+        )
+        file, path = V1_FILE if v1 else V2_FILE, str(archive)
+        models += [Model(synset, folder.rsplit("/", 1)[-1], Path(folder), file, path) for synset, folder in contents]
+    return sorted(models if root.is_dir() else _of_synsets(models, synsets, root))
+
+
+def _flat(root: Path) -> list[Model]:
+    """List model files: the synset is the first folder on the way, the id the rest of the path."""
+    files = list(_model_files(root))
+    if not files:
+        raise InputError(f"{root} holds no model file: --layout flat takes {', '.join(FORMATS)}, also in folders")
+    if any(not name.lower().endswith(".obj") for name in files):
+        try:
+            import trimesh  # noqa: F401
+        except ImportError as error:
+            raise needs("trimesh", "render", error) from None
+    names = {name: _flat_names(name) for name in files}
+    shared = Counter(names.values())
+    models = []
+    for name, (synset, model_id) in names.items():
+        if shared[synset, model_id] > 1:  # chair.obj and chair.glb: told apart by a name that others don't change
+            model_id += "-" + hashlib.sha256(os.fsencode(name)).hexdigest()[:8]  # noqa: PLW2901
+        models.append(Model(synset, model_id, root, name))
+    return sorted(models)
+
+
+def _model_files(root: Path) -> Iterator[str]:
+    """Walk to the model files of a folder, hidden ones left out; links to folders are not followed."""
+    for folder, inner, files in os.walk(root):
+        inner[:] = sorted(name for name in inner if not name.startswith("."))
+        relative = Path(folder).relative_to(root)
+        for name in sorted(files):
+            if not name.startswith(".") and name.lower().endswith(FORMATS):
+                yield (relative / name).as_posix()
+
+
+def _flat_names(file: str) -> tuple[str, str]:
+    """Give synset and id of a model file by its path: letters, digits, `_`, `-` and inner dots."""
+    *folders, name = Path(file).with_suffix("").parts
+    synset = _safe(folders[0]) if folders else NO_SYNSET
+    return synset, _safe("-".join([*folders[1:], name]))
+
+
+def _safe(text: str) -> str:
+    """Make a name of letters, digits, `_`, `-` and inner dots; a long one is cut and ends in a hash of all of it."""
+    safe = re.sub(r"[^\w.-]+", "-", text).strip(".-") or "model"
+    if len(safe.encode()) > _LONGEST:
+        kept = safe.encode()[: _LONGEST - 9].decode(errors="ignore")
+        safe = f"{kept}-{hashlib.sha256(text.encode(errors='surrogateescape')).hexdigest()[:8]}"
+    return safe
+
+
+def _of_synsets(models: list[Model], synsets: tuple[str, ...], root: Path) -> list[Model]:
+    wanted = set(_wanted(synsets, sorted({model.synset for model in models}), root))
+    return [model for model in models if model.synset in wanted]
+
+
+def _wanted(synsets: tuple[str, ...], there: Iterable[str], root: Path) -> list[str]:
+    """Give the synsets asked for by offset or name.
+
+    Raises
+    ------
+    InputError : one is not there
+    """
+    there = list(there)
     if not synsets:
-        return list(folders)
-    names = {name: synset for synset, name in category_names(root).items()}
-    wanted = {names.get(name, name) for name in synsets}
-    missing = sorted(wanted - set(folders))
+        return there
+    known = V2_NAMES | category_names(root)
+    names = {name: synset for table in (V2_NAMES, known) for synset, name in table.items()}
+    wanted = {name if name in there else names.get(name, name) for name in synsets}
+    missing = sorted(wanted - set(there))
     if missing:
-        known = ", ".join(sorted(name for name, synset in names.items() if synset in folders)) or ", ".join(folders)
-        raise InputError(f"{root} has no synset {missing[0]!r}; it has {known}")
+        listed = ", ".join(sorted(known.get(synset, synset) for synset in there))
+        raise InputError(f"{root} has no synset {missing[0]!r}; it has {listed}")
     return sorted(wanted)
+
+
+def source_model(root: Path, synset: str, model_id: str, layout: Layout = "auto") -> Model:
+    """Find one model by its names.
+
+    Raises
+    ------
+    InputError : `root` cannot be listed, or there is no such model
+    """
+    model = _by_key(root, layout).get(f"{synset}/{model_id}")
+    if model is None:
+        raise InputError(f"{root} has no model {synset}/{model_id}: --source is the ShapeNet that was rendered")
+    return model
+
+
+@lru_cache(maxsize=1)
+def _by_key(root: Path, layout: Layout) -> dict[str, Model]:
+    return {model.key: model for model in list_models(root, Selection(layout=layout)).models}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
+import json
 import os
 import subprocess
 import sys
@@ -91,6 +92,8 @@ def render_without_blender(shapenet: Path, out: Path) -> None:
         path = out / model.synset / f"{model.model_id}.h5"
         path.parent.mkdir(parents=True, exist_ok=True)
         write_render(path, cameras, {"depth": np.stack(views)}, colour, attributes)
+    settings = {"config_hash": config_hash(RENDER), "config": dataclasses.asdict(RENDER)}
+    (out / "render.json").write_text(json.dumps(settings))
 
 
 @pytest.fixture(scope="session")

@@ -72,6 +72,7 @@ def run_without(missing: set[str], code: str) -> subprocess.CompletedProcess[str
     )
 
 
+@pytest.mark.needs("bpy", "torch", "open3d")
 @pytest.mark.parametrize(
     ("missing", "but"),
     [
@@ -93,6 +94,7 @@ def test_the_parent_never_loads_blender_or_torch_by_itself() -> None:
     assert run_without(set(), code).returncode == 0
 
 
+@pytest.mark.needs("bpy", "torch", "open3d")
 @pytest.mark.parametrize(
     ("missing", "words", "says"),
     [

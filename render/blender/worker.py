@@ -18,19 +18,17 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+from ...errors import ModelError
 from ...reconstruct.choose import choose_views, count_points
 from ..config import RenderConfig
 from ..file import write_render
-from ..mtl import GREY, read_materials
-from ..obj import read_obj
+from ..formats import read_model
+from ..mtl import GREY
 from ..repair import repair
+from ..shapenet import Model, fetch
 from ..views import place_cameras
 
 __all__ = ["main"]
-
-
-class ModelError(Exception):
-    """The model cannot be rendered; the message says why."""
 
 
 def render_model(job: dict[str, Any], config: RenderConfig, scene: Any, scratch: Path) -> dict[str, Any]:
@@ -38,7 +36,8 @@ def render_model(job: dict[str, Any], config: RenderConfig, scene: Any, scratch:
 
     Parameters
     ----------
-    job : folder (the model's), synset, model_id, config_hash and out (the file to write)
+    job : the model (`Model.job`), config, config_hash and out (the file to write)
+    scratch : a folder of this model's own; what is written there is needed until this returns
 
     Returns
     -------
@@ -54,21 +53,15 @@ def render_model(job: dict[str, Any], config: RenderConfig, scene: Any, scratch:
 
     clock = [time.perf_counter()]
     blender_before = scene.seconds
-    folder = Path(job["folder"])
-    obj = folder / "models" / "model_normalized.obj"
-    if not obj.is_file():
-        raise ModelError("it has no models/model_normalized.obj")
-    if not obj.resolve().is_relative_to(folder.resolve()):
-        raise ModelError("its OBJ is a link that leads outside the model's folder")
-    mesh = read_obj(obj)
+    model = Model.from_job(job)
+    folder, refused = fetch(model, scratch)
+    mesh, materials, notes = read_model(folder, model.file, scratch)
     surface = repair(mesh)
     if not len(surface.front):
-        raise ModelError("its OBJ has no usable face" if len(mesh.vertices) else "its OBJ is empty")
-    materials, notes = read_materials(folder, mesh.libraries)
-    undefined = [name for name in mesh.material_names if name and name not in materials]
-    notes += [f"material {name!r} is not defined" for name in undefined]
-    notes += scene.show(surface, [materials.get(name, GREY) for name in mesh.material_names])
-    cameras = place_cameras(surface.vertices, config, f"{job['synset']}/{job['model_id']}")
+        kind = Path(model.file).suffix[1:].upper()
+        raise ModelError(f"its {kind} has no usable face" if len(mesh.vertices) else f"its {kind} is empty")
+    notes += refused + scene.show(surface, [materials.get(name, GREY) for name in mesh.material_names])
+    cameras = place_cameras(surface.vertices, config, model.key)
     clock.append(time.perf_counter())
     views = [render_geometry(scene, camera, scratch) for camera in cameras]
     geometry = {name: np.stack([view[name] for view in views]) for name in views[0]}
@@ -105,7 +98,9 @@ def main() -> None:
             job = json.loads(line)
             print(f"--- {job['synset']}/{job['model_id']}", file=sys.stderr, flush=True)
             try:
-                reply = {"status": "done", "seconds": render_model(job, config, scene, Path(scratch))}
+                # a name of its own for each: Cycles keeps images between renders by their path
+                with tempfile.TemporaryDirectory(dir=scratch) as own:
+                    reply = {"status": "done", "seconds": render_model(job, config, scene, Path(own))}
             except ModelError as error:
                 reply = {"status": "failed", "kind": "model", "reason": str(error)}
             except Exception as error:

@@ -63,6 +63,18 @@ def test_nothing_outside_the_model_is_read(folder: Path, reference: str, says: s
     assert repr(reference) in note
 
 
+@pytest.mark.parametrize("reference", ["a\0b.png", "a" * 5000, "a/" * 3000])
+def test_a_reference_that_no_file_system_takes(folder: Path, reference: str) -> None:
+    path, note = find_inside(folder, reference)
+    assert path is None
+    assert note
+
+
+def test_a_reference_out_and_back_names_the_models_own_file(folder: Path) -> None:
+    own = (folder / "images" / "Wood Grain.PNG").resolve()
+    assert find_inside(folder, "../abc/images/wood grain.png", "")[0] == own
+
+
 def test_a_library_outside_is_refused_too(folder: Path) -> None:
     (folder.parent / "other.mtl").write_text("newmtl a\nKd 1 0 0\n")
     materials, notes = read_materials(folder, ("../../other.mtl",))

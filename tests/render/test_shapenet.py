@@ -1,11 +1,18 @@
 from __future__ import annotations
 
+import json
+import pickle
+import shutil
+import tracemalloc
+import zipfile
 from pathlib import Path
 
 import pytest
 
 from shapenet3d_cma.errors import InputError
-from shapenet3d_cma.render.shapenet import category_names, find_models
+from shapenet3d_cma.render.select import Selection
+from shapenet3d_cma.render.shapenet import Model, category_names, fetch, find_models, list_models, source_model
+from shapenet3d_cma.render.synsets import TOTAL, V2_COUNTS
 
 
 def test_models_are_listed_in_order(shapenet: Path) -> None:
@@ -45,3 +52,129 @@ def test_a_broken_taxonomy_only_costs_the_names(tmp_path: Path) -> None:
     (tmp_path / "taxonomy.json").write_text("[{]")
     assert category_names(tmp_path) == {}
     assert [model.key for model in find_models(tmp_path)] == ["03001627/abc"]
+
+
+def zipped(shapenet: Path, out: Path) -> Path:
+    """Pack a ShapeNet as it is handed out: a zip a synset."""
+    out.mkdir()
+    for synset in shapenet.glob("[0-9]*"):
+        with zipfile.ZipFile(out / f"{synset.name}.zip", "w", zipfile.ZIP_DEFLATED) as file:
+            for path in sorted(synset.rglob("*")):
+                file.write(path, path.relative_to(shapenet))
+    return out
+
+
+def as_v1(shapenet: Path, out: Path) -> Path:
+    """Lay a ShapeNet out as version 1 was: the OBJ and its MTL in the model's own folder."""
+    for obj in shapenet.glob("*/*/models/model_normalized.obj"):
+        folder = out / obj.relative_to(shapenet).parents[1]
+        folder.mkdir(parents=True)
+        (folder / "model.obj").write_text(obj.read_text().replace("model_normalized.mtl", "model.mtl"))
+        text = obj.with_suffix(".mtl").read_text().replace("../images/", "./images/")
+        (folder / "model.mtl").write_text(text)
+        if (obj.parents[1] / "images").is_dir():
+            shutil.copytree(obj.parents[1] / "images", folder / "images")
+    return out
+
+
+def test_zips_hold_the_same_models_as_folders(shapenet: Path, tmp_path: Path) -> None:
+    zips = zipped(shapenet, tmp_path / "zips")
+    listing = list_models(zips)
+    assert listing.title == f"{zips}: ShapeNetCore in zip archives, 8 models of 4 categories"
+    folders = find_models(shapenet)
+    assert [model.key for model in listing.models] == [model.key for model in folders]
+    for model, twin in zip(listing.models, folders, strict=True):
+        scratch = tmp_path / model.model_id
+        scratch.mkdir()
+        folder, notes = fetch(model, scratch)
+        assert notes == []
+        assert folder.is_relative_to(scratch)
+        ours = {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+        theirs = {path.relative_to(twin.folder): path.read_bytes() for path in twin.folder.rglob("*") if path.is_file()}
+        assert ours == theirs
+    names = [model.key for model in find_models(zips, synsets=("chair", "03797390"))]
+    assert names == [model.key for model in find_models(shapenet, synsets=("chair", "03797390"))]
+    (single,) = {model.synset for model in find_models(zips / "03001627.zip")}
+    assert single == "03001627"
+    with pytest.raises(InputError, match="no synset 'zebra'; it has car, chair, lamp, mug"):
+        find_models(zips, synsets=("zebra",))
+
+
+def test_version_1_is_told_apart(shapenet: Path, tmp_path: Path) -> None:
+    old = as_v1(shapenet, tmp_path / "v1")
+    listing = list_models(old)
+    assert (listing.layout, len(listing.models)) == ("v1", 8)
+    assert all(model.obj.is_file() for model in listing.models)
+    zips = zipped(old, tmp_path / "zips")
+    assert {model.file for model in find_models(zips)} == {"model.obj"}
+    assert not any(model.obj.is_file() for model in list_models(old, Selection(layout="v2")).models)
+
+
+def test_a_flat_folder_of_models(tmp_path: Path) -> None:
+    for name in ("a.obj", "chair/b.OBJ", "chair/b.stl", "chair/deep/b.ply", "chair/x y(1).off", "é/c.glb"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    for name in ("read.me", ".hidden.obj", ".git/d.obj"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / ("long" * 40 + ".obj")).touch()
+    with pytest.raises(InputError, match="it holds model files, which --layout flat takes"):
+        find_models(tmp_path)
+    models = list_models(tmp_path, Selection(layout="flat")).models
+    by_file = {model.file: model for model in models}
+    assert (by_file["a.obj"].synset, by_file["a.obj"].model_id) == ("00000000", "a")
+    assert by_file["chair/deep/b.ply"].key == "chair/deep-b"
+    assert by_file["chair/x y(1).off"].key == "chair/x-y-1"
+    assert by_file["é/c.glb"].key == "é/c"
+    twins = {by_file["chair/b.OBJ"].model_id, by_file["chair/b.stl"].model_id}
+    assert len(twins) == 2
+    assert all(name.startswith("b-") for name in twins)
+    assert len(models) == len({model.key for model in models}) == 7
+    assert all(len(model.model_id.encode()) <= 110 for model in models)
+    (only,) = list_models(tmp_path, Selection(layout="flat", synsets=("é",))).models
+    assert only.folder == tmp_path
+    with pytest.raises(InputError, match=r"holds no model file: --layout flat takes \.obj"):
+        list_models(_empty(tmp_path / "void"), Selection(layout="flat"))
+
+
+def _empty(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
+
+
+@pytest.mark.parametrize("layout", ["v2", "v1", "zip"])
+def test_a_layout_that_was_asked_for_and_is_not_there(tmp_path: Path, layout: str) -> None:
+    with pytest.raises(InputError, match=r"no synset folder|no zip of a synset"):
+        list_models(tmp_path, Selection(layout=layout))
+    with pytest.raises(InputError, match="does not exist"):
+        list_models(tmp_path / "none", Selection(layout=layout))
+
+
+def test_a_model_travels_as_json_and_by_pickle() -> None:
+    for model in (Model("1", "a", Path("/x")), Model("1", "a", Path("1/a"), "model.obj", "/zips/1.zip")):
+        assert Model.from_job(json.loads(json.dumps(model.job() | {"out": "x"}))) == model
+        assert pickle.loads(pickle.dumps(model)) == model
+
+
+def test_all_of_shapenet_is_listed_in_little_memory(tmp_path: Path) -> None:
+    for number in range(2000):
+        (tmp_path / "03001627" / f"{number:032x}").mkdir(parents=True)
+    first = find_models(tmp_path)  # names that Python keeps once for all are made here
+    tracemalloc.start()
+    models = find_models(tmp_path)
+    assert models == first
+    used = tracemalloc.get_traced_memory()[0] / len(models)
+    tracemalloc.stop()
+    assert used * TOTAL < 80e6
+
+
+def test_one_model_is_found_by_its_names(shapenet: Path, tmp_path: Path) -> None:
+    model = find_models(shapenet)[0]
+    assert source_model(shapenet, model.synset, model.model_id) == model
+    for names in ((model.synset, "zebra"), ("..", model.model_id), (model.synset, f"../{model.key}")):
+        with pytest.raises(InputError, match="--source is the ShapeNet that was rendered"):
+            source_model(shapenet, *names)
+
+
+def test_the_known_counts_are_those_of_version_2() -> None:
+    assert (len(V2_COUNTS), TOTAL) == (55, 52_472)

@@ -1,0 +1,183 @@
+"""Read one model, of whatever format, to the structures that are rendered: OBJ by our own reader, others by trimesh."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import ModelError
+from .mtl import Material, find_inside, read_materials
+from .obj import Mesh, read_obj, usable_mesh
+
+__all__ = ["load_geometries", "read_model"]
+
+
+def read_model(folder: Path, file: str, scratch: Path) -> tuple[Mesh, dict[str, Material], list[str]]:
+    """Read a model's geometry and materials. Units and axes are those of the file; a scene's transforms are applied.
+
+    Parameters
+    ----------
+    folder : the model's folder; nothing outside is read
+    file : the mesh, relative to `folder`
+    scratch : a folder of the model's own, for pictures that stand inside a GLB
+
+    Returns
+    -------
+    mesh, materials by name, and notes of what was amiss, one line each
+
+    Raises
+    ------
+    ModelError : there is no such file, or it cannot be read
+    """
+    path = folder / file
+    if not path.is_file():
+        raise ModelError(f"it has no {file}")
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise ModelError(f"its {path.suffix[1:].upper()} is a link that leads outside the model's folder")
+    if path.suffix.lower() == ".obj":
+        mesh = read_obj(path)
+        materials, notes = read_materials(folder, mesh.libraries, str(Path(file).parent))
+        undefined = [name for name in mesh.material_names if name and name not in materials]
+        return mesh, materials, notes + [f"material {name!r} is not defined" for name in undefined]
+    return _convert(load_geometries(folder, file), scratch)
+
+
+class _InsideResolver:
+    """Hands trimesh the files that a GLTF or PLY names, those inside the model's folder only."""
+
+    def __init__(self, folder: Path, base: str) -> None:
+        self.folder, self.base = folder, base
+
+    def get(self, name: str) -> bytes:
+        if name == "model.gltf":  # trimesh's guess where a file is no JSON; it may be another model's
+            raise ModelError("it is no glTF document")
+        path, note = find_inside(self.folder, unquote(name), self.base)
+        if path is None:
+            raise ModelError(f"its file {note}")
+        return path.read_bytes()
+
+    __getitem__ = get
+
+
+def load_geometries(folder: Path, file: str) -> list[Any]:
+    """Load a model by trimesh: its triangle meshes, in the file's frame, its scene's transforms applied.
+
+    Raises
+    ------
+    ModelError : trimesh cannot read it, or a file that it needs is not inside `folder`
+    """
+    import trimesh
+
+    logging.getLogger("trimesh").setLevel(logging.CRITICAL)  # its warnings come back as notes and reasons
+    try:
+        with (folder / file).open("rb") as stream:
+            loaded = trimesh.load(
+                stream,
+                file_type=Path(file).suffix[1:].lower(),
+                resolver=_InsideResolver(folder, str(Path(file).parent)),
+                process=False,
+                maintain_order=True,
+            )
+        parts = loaded.dump(concatenate=False) if isinstance(loaded, trimesh.Scene) else [loaded]
+    except ModelError as error:
+        raise ModelError(f"{file} cannot be read: {error}") from None
+    except Exception as error:  # trimesh raises whatever its parsers meet
+        raise ModelError(f"{file} cannot be read: {type(error).__name__}: {error}") from None
+    return [part for part in np.atleast_1d(np.array(parts, dtype=object)) if isinstance(part, trimesh.Trimesh)]
+
+
+def _convert(parts: list[Any], scratch: Path) -> tuple[Mesh, dict[str, Material], list[str]]:
+    """Put trimesh's meshes together, a material each."""
+    vertices, uvs, faces, owner = [], [], [], []
+    materials: dict[str, Material] = {}
+    notes: list[str] = []
+    offset = 0
+    for number, part in enumerate(parts):
+        points, triangles = np.asarray(part.vertices, dtype=np.float64), np.asarray(part.faces, dtype=np.int64)
+        materials[f"part {number}"] = _material(part.visual, scratch / f"texture{number}.png", notes)
+        uv = getattr(part.visual, "uv", None)
+        plain = uv is None or len(uv) != len(points)
+        uvs.append(np.zeros((len(points), 2)) if plain else np.asarray(uv, dtype=np.float64)[:, :2])
+        vertices.append(points)
+        faces.append(triangles + offset)
+        owner.append(np.full(len(triangles), number))
+        offset += len(points)
+    corners = np.concatenate([*faces, np.zeros((0, 3), dtype=np.int64)]).ravel()
+    mesh = usable_mesh(
+        np.concatenate([*vertices, np.zeros((0, 3))]),
+        np.nan_to_num(np.concatenate([*uvs, np.zeros((0, 2))]), nan=0.0, posinf=0.0, neginf=0.0),
+        np.stack([corners, corners], axis=1),
+        np.full(len(corners) // 3, 3),
+        np.concatenate([*owner, np.zeros(0, dtype=np.int64)]),
+        tuple(materials),
+    )
+    return mesh, materials, list(dict.fromkeys(notes))
+
+
+def _material(visual: Any, texture: Path, notes: list[str]) -> Material:
+    """Describe how a part looks. A picture that stands inside the file is written to `texture`."""
+    if not getattr(visual, "defined", False):
+        return Material()
+    if visual.kind in ("vertex", "face"):
+        colours = np.asarray(visual.vertex_colors if visual.kind == "vertex" else visual.face_colors)[:, :3] / 255
+        if len(np.unique(colours, axis=0)) > 1:
+            notes.append(f"{visual.kind} colours are shown by their mean")
+        return Material(colour=_triple(colours.mean(axis=0)))
+    found = visual.material
+    if type(found).__name__ == "MultiMaterial":
+        notes.append("of several materials on one part the first is shown")
+        found = next(iter(found.materials), None)
+    if type(found).__name__ == "PBRMaterial":
+        return _pbr_material(found, texture)
+    colour = np.asarray(getattr(found, "diffuse", [204, 204, 204, 255]))[:3] / 255
+    image = _saved(getattr(found, "image", None), texture, np.ones(3))
+    return Material(colour=_triple(colour), texture=image)
+
+
+def _pbr_material(found: Any, texture: Path) -> Material:
+    """Describe a glTF material by its base colour; its factor is linear light, colours here are display values."""
+    factor = np.array([1.0, 1.0, 1.0, 1.0])
+    if found.baseColorFactor is not None:
+        given = np.asarray(found.baseColorFactor)
+        given = given / 255 if np.issubdtype(given.dtype, np.integer) else given.astype(np.float64)
+        factor[: len(given)] = given
+    linear = np.clip(factor[:3], 0, 1)
+    colour = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+    image = _saved(found.baseColorTexture, texture, colour)
+    see_through = found.alphaMode in ("BLEND", "MASK")
+    masked = see_through and image is not None and "A" in found.baseColorTexture.getbands()
+    alpha = float(factor[3]) if see_through else 1.0
+    rough = 1.0 if found.roughnessFactor is None else float(found.roughnessFactor)
+    return Material(
+        colour=_triple(colour),
+        alpha=alpha if alpha > 0 else 1.0,
+        texture=image,
+        mask=image if masked else None,
+        gloss=float(np.clip(1 - rough, 0, 1)),
+    )
+
+
+def _saved(image: Any, path: Path, factor: NDArray[np.float64]) -> Path | None:
+    """Write a picture, its colours times a factor; None where there is none."""
+    if image is None:
+        return None
+    from PIL import Image
+
+    bands = "RGBA" if "A" in image.getbands() or "transparency" in image.info else "RGB"
+    image = image.convert(bands)
+    if (factor < 1).any():
+        pixels = np.asarray(image, dtype=np.float64)
+        pixels[..., :3] *= factor
+        image = Image.fromarray(pixels.round().astype(np.uint8))
+    image.save(path, compress_level=1)
+    return path
+
+
+def _triple(colour: NDArray[np.float64]) -> tuple[float, float, float]:
+    red, green, blue = (float(value) for value in colour)
+    return red, green, blue
