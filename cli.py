@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from . import __version__
+from .build import pack_names
 from .config import options, read_settings
 from .errors import InputError
 from .model.config import PretrainConfig
@@ -18,11 +22,62 @@ from .progress import say
 from .render.config import RenderConfig
 from .render.samples.config import SamplesConfig
 
+if TYPE_CHECKING:
+    from .pack.run import PackSummary
+    from .render.run import RenderSummary
+
 __all__ = ["cli", "main"]
 
 FOLDER = click.Path(path_type=Path)
 SHIPPED = {path.stem: path for path in (Path(__file__).parent / "model").glob("*.toml")}
+SHARED_NAMES, OWN_NAMES = pack_names()
 JOBS = click.option("--jobs", type=click.IntRange(1), help="Side by side; the number of cores where left out.")
+
+
+def selecting(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options that choose models."""
+    for option in (
+        click.option("--limit", type=click.IntRange(1), help="Only the first so many models of each category."),
+        click.option(
+            "--synset", "synsets", multiple=True, help="Only this category, by offset or name; may be repeated."
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def running(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options that say how models are rendered, not what comes out; they arrive as the dictionary `run`."""
+    given = (
+        click.option("--timeout", type=click.FloatRange(1), default=600.0, show_default=True, help="Seconds a model."),
+        click.option(
+            "--memory-gib",
+            type=click.FloatRange(0.5),
+            default=8.0,
+            show_default=True,
+            help="Memory of one Blender, GiB; a model that takes more is stopped.",
+        ),
+        click.option(
+            "--renew-after",
+            type=click.IntRange(1),
+            default=500,
+            show_default=True,
+            help="Models after which a Blender makes way for a fresh one.",
+        ),
+        click.option("--retry-failed", is_flag=True, help="Try again what failed in earlier runs."),
+        click.option("--redo", is_flag=True, help="Replace renders that were made with other settings."),
+        click.option("--scheduler", help="Render on the Dask cluster of this scheduler, tcp://host:port."),
+    )
+    names = ("timeout", "memory_gib", "renew_after", "retry_failed", "redo", "scheduler")
+
+    @functools.wraps(command)
+    def with_run(**words: Any) -> None:
+        run = {name: words.pop(name) for name in names}
+        command(run=run, **words)
+
+    for option in reversed(given):
+        with_run = option(with_run)
+    return JOBS(with_run)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -34,11 +89,14 @@ def cli() -> None:
     cma3d demo OUT                       all of it, small, on procedural models
     cma3d render SHAPENET RENDERS        CAD models to RGB-D views (resumes by itself)
     cma3d pack RENDERS SHARDS            views to HDF5 shards of point clouds that know their pixels
+    cma3d build SHAPENET OUT             both in one go, the fast way
+    cma3d status OUT                     how far a render is, from another terminal
     cma3d verify SHARDS --source SHAPENET
     cma3d inspect SHARDS --row 0 -o row.png
     cma3d pretrain SHARDS RUN
 
-    Exit status: 0 done; 1 finished, with failures that are listed; 2 wrong use or bad input.
+    Exit status: 0 done; 1 finished, with failures that are listed; 2 wrong use or bad input;
+    130 stopped, as by Ctrl-C.
     """
 
 
@@ -62,11 +120,8 @@ def samples(out: Path, config_file: Path | None, **given: Any) -> None:
 @cli.command()
 @click.argument("shapenet", type=FOLDER)
 @click.argument("renders", type=FOLDER)
-@click.option("--synset", "synsets", multiple=True, help="Only this category, by offset or name; may be repeated.")
-@click.option("--limit", type=click.IntRange(1), help="Only the first so many models of each category.")
-@JOBS
-@click.option("--timeout", type=click.FloatRange(1), default=600.0, show_default=True, help="Seconds for one model.")
-@click.option("--redo", is_flag=True, help="Replace renders that were made with other settings.")
+@selecting
+@running
 @options(RenderConfig)
 def render(
     shapenet: Path,
@@ -74,33 +129,105 @@ def render(
     synsets: tuple[str, ...],
     limit: int | None,
     jobs: int | None,
-    timeout: float,
-    redo: bool,
+    run: dict[str, Any],
     config_file: Path | None,
     **given: Any,
 ) -> None:
     """Render the models of SHAPENET to RENDERS/<synset>/<model>.h5 with Blender's Cycles.
 
     Models that have their file are not rendered again, so a stopped run is resumed by the same command. Models that
-    fail are listed in RENDERS/failures.jsonl.
+    fail are listed in RENDERS/failures.jsonl and left alone from then on, unless --retry-failed is given.
 
     \b
     Examples:
       cma3d render ShapeNetCore.v2 renders
       cma3d render ShapeNetCore.v2 renders --colour best          24 views measured, the best one shaded
       cma3d render ShapeNetCore.v2 try --synset chair --limit 5 --views 8 --light interior
+      cma3d render ShapeNetCore.v2 renders --retry-failed --timeout 3600 --memory-gib 24
+      cma3d render ShapeNetCore.v2 renders --scheduler tcp://head:8786
     """
     from .render.run import render_models
     from .render.shapenet import find_models
 
     config = read_settings(RenderConfig, config_file, given)
     models = find_models(shapenet, synsets=synsets, limit=limit)
-    done = render_models(models, renders, config, jobs=jobs, timeout=timeout, redo=redo)
-    rate = f", {done.rendered / done.wall * 3600:,.0f} an hour" if done.rendered else ""
-    click.echo(f"{done.rendered} models rendered, {done.present} there before, {len(done.failures)} failed{rate}")
-    if done.failures:
-        click.echo(f"the failures and their reasons are in {renders / 'failures.jsonl'}")
+    done = render_models(models, renders, config, jobs=jobs, **run)
+    click.echo(_rendered(done))
+    if done.failures or done.quarantined:
+        click.echo(f"the failures and their reasons are in {renders / 'failures.jsonl'}; --retry-failed tries again")
         sys.exit(1)
+
+
+def _rendered(done: RenderSummary) -> str:
+    """Say in a line what a run did."""
+    rate = f", {done.rendered / done.wall * 3600:,.0f} an hour" if done.rendered else ""
+    before = f", {len(done.quarantined)} failed before" if done.quarantined else ""
+    return f"{done.rendered} models rendered, {done.present} there before, {len(done.failures)} failed{before}{rate}"
+
+
+@cli.command()
+@click.argument("shapenet", type=FOLDER)
+@click.argument("out", type=FOLDER)
+@selecting
+@running
+@options(RenderConfig, defaults={"colour": "best"})
+@options(PackConfig, prefix="pack_", leave_out=tuple(sorted(OWN_NAMES)), config=False)
+@options(PackConfig, leave_out=tuple(sorted(SHARED_NAMES)), config=False)
+def build(
+    shapenet: Path,
+    out: Path,
+    synsets: tuple[str, ...],
+    limit: int | None,
+    jobs: int | None,
+    run: dict[str, Any],
+    config_file: Path | None,
+    **given: Any,
+) -> None:
+    """Render and pack in one go, the fast way: OUT/renders and OUT/shards.
+
+    Of each model all views are measured, and the one that is packed is shaded; with --keep all, all are. A stopped
+    build is resumed by the same command. A --config file has two tables, [render] and [pack].
+
+    \b
+    Examples:
+      cma3d build ShapeNetCore.v2 dataset
+      cma3d build ShapeNetCore.v2 dataset --synset chair --limit 100 --points 1024
+      cma3d status dataset                                        from another terminal
+    """
+    from .build import build_dataset, read_build_settings
+    from .render.shapenet import find_models
+
+    render_config, pack_config = read_build_settings(config_file, given)
+    models = find_models(shapenet, synsets=synsets, limit=limit)
+    rendered, packed = build_dataset(models, out, render_config, pack_config, jobs=jobs, **run)
+    click.echo(_rendered(rendered))
+    click.echo(_packed(packed, out / "shards"))
+    if rendered.failures or rendered.quarantined or packed.failures:
+        click.echo(
+            f"failures and their reasons: {out / 'renders' / 'failures.jsonl'}, {out / 'shards' / 'manifest.json'}"
+        )
+        sys.exit(1)
+
+
+@cli.command()
+@click.argument("out", type=FOLDER)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def status(out: Path, as_json: bool) -> None:
+    """Tell how far a render is: done, failed, left, rate, time left, and the reasons of failures.
+
+    OUT is a folder of renders, or what `cma3d build` or `cma3d demo` makes. Nothing is changed; the run may be going
+    on in another terminal, on another machine that shares the storage, or not at all.
+
+    \b
+    Examples:
+      cma3d status renders
+      watch cma3d status dataset
+      cma3d status dataset --json
+    """
+    from .render.state import read_status, status_table
+
+    found = read_status(out)
+    click.echo(json.dumps(found, indent=1) if as_json else status_table(found))
 
 
 @cli.command()
@@ -119,13 +246,17 @@ def pack(renders: Path, shards: Path, jobs: int | None, config_file: Path | None
     from .pack.run import pack_renders
 
     packed = pack_renders(renders, shards, read_settings(PackConfig, config_file, given), jobs=jobs)
-    click.echo(f"{packed.rows} rows of {len(packed.synsets)} categories in {shards}")
-    if packed.left_out:
-        click.echo(f"{len(packed.left_out)} views left out, the first because {packed.left_out[0]['reason']}")
-    for failure in packed.failures:
-        click.echo(f"{failure['file']} failed: {failure['reason']}")
+    click.echo(_packed(packed, shards))
     if packed.failures:
         sys.exit(1)
+
+
+def _packed(packed: PackSummary, shards: Path) -> str:
+    """Say in lines what was packed."""
+    lines = [f"{packed.rows} rows of {len(packed.synsets)} categories in {shards}"]
+    if packed.left_out:
+        lines.append(f"{len(packed.left_out)} views left out, the first because {packed.left_out[0]['reason']}")
+    return "\n".join(lines + [f"{failure['file']} failed: {failure['reason']}" for failure in packed.failures])
 
 
 @cli.command()
@@ -212,6 +343,7 @@ def demo(out: Path, jobs: int | None) -> None:
 
 def main() -> None:
     """Run the command line: whatever the user can mend is one line on standard error and exit status 2."""
+    signal.signal(signal.SIGTERM, _stop)
     try:
         cli.main(standalone_mode=False)
     except (InputError, click.ClickException) as error:
@@ -223,6 +355,12 @@ def main() -> None:
     except (click.Abort, KeyboardInterrupt):
         click.echo("cma3d: stopped; what was finished is kept, the same command goes on from there", err=True)
         sys.exit(130)
+
+
+def _stop(*_: object) -> None:
+    """End on SIGTERM, which batch systems send, as on Ctrl-C."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

@@ -39,6 +39,10 @@ def write_render(
     depth : (V, H, W) float32, planar z, object units, 0 = background
     rgb : view -> (H, W, 3) uint8, sRGB; views left out have no colour
     attributes : `synset`, `model_id`, `config`, `config_hash`, `repairs`, `notes`; stored as text or JSON
+
+    Raises
+    ------
+    OSError : it cannot be written; `path` stays as it was
     """
     views, height, width = depth.shape
     arrays = {
@@ -47,7 +51,8 @@ def write_render(
         "cam_from_obj": np.stack([camera.cam_from_obj for camera in cameras]),
         "shaded": np.array([view in rgb for view in range(views)]),
     }
-    with atomic_path(path) as partial, h5py.File(partial, "w", libver=LIBVER) as file:
+    # HDF5 may end the process when a disk is full: it builds the file in memory, and Python's own write can fail
+    with h5py.File(path.name, "w", driver="core", backing_store=False, libver=LIBVER) as file:
         for field in RENDER_FIELDS:
             dataset = create_field(file, field, views, H=height, W=width)
             if field.name == "rgb":
@@ -65,6 +70,10 @@ def write_render(
         }
         for name, value in (common | attributes).items():
             file.attrs[name] = value if isinstance(value, str | int) else json.dumps(value, sort_keys=True)
+        file.flush()
+        image = file.id.get_file_image()
+    with atomic_path(path) as partial:
+        partial.write_bytes(image)
 
 
 @dataclass(frozen=True)

@@ -133,7 +133,9 @@ def test_render_lists_its_failures_and_exits_1(cma3d: Run, shapenet: Path, tmp_p
     failures = (tmp_path / "renders" / "failures.jsonl").read_text().splitlines()
     assert [json.loads(line)["model_id"] for line in failures] == ["hollow"]
     again = cma3d(*words)
-    assert "0 models rendered, 2 there before, 1 failed" in again.stdout
+    assert "0 models rendered, 2 there before, 0 failed, 1 failed before" in again.stdout
+    assert again.returncode == 1
+    assert "0 models rendered, 2 there before, 1 failed\n" in cma3d(*words, "--retry-failed").stdout
 
 
 def test_settings_come_from_toml_and_the_command_line_wins(cma3d: Run, shapenet: Path, tmp_path: Path) -> None:
