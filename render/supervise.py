@@ -30,6 +30,7 @@ START_LIMIT = 120.0  # seconds for Blender to load; some 2 s on a warm disk
 STARTS = 3  # tries to start Blender before the machine is to blame
 TRIES = 2  # for one model: the second in a fresh process
 FINAL = {"model", "start", "disk", "stopped"}  # kinds of failure that a fresh process does not mend
+KEEP = 0.75  # of the memory limit, that a worker may hold between models
 LOOK = 0.1  # seconds between two looks at a worker's memory
 LOG_TAIL = 40  # lines kept of a worker's log for the failure report
 LOG_BYTES = 2**16  # of the log that are read for them
@@ -45,7 +46,7 @@ class Limits:
     timeout : seconds for one model
     memory_gib : resident memory of a worker, GiB; one that takes more is killed
     renew_after : models after which a worker makes way for a fresh one; so does one that keeps, after a model,
-        more than half of `memory_gib`
+        more than three quarters of `memory_gib`
     """
 
     timeout: float = 600.0
@@ -144,7 +145,7 @@ class Worker:
             pass
         reply = self._reply(self.limits.timeout)
         self._models += 1
-        if self._models >= self.limits.renew_after or self._resident() > self.limits.memory_gib / 2:
+        if self._models >= self.limits.renew_after or self._resident() > KEEP * self.limits.memory_gib:
             self.stop()
         return reply
 
