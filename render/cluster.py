@@ -10,6 +10,8 @@ Storage is shared: every worker reads the models and writes the renders under th
 from __future__ import annotations
 
 import os
+import queue
+import socket
 import threading
 import time
 import uuid
@@ -17,6 +19,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from ..errors import InputError, needs
 from .config import RenderConfig
@@ -65,59 +68,75 @@ def render_on_cluster(
     InputError : dask is not installed, the scheduler does not answer or goes away, or it has no worker
     """
     try:
-        from distributed import CancelledError, Client, as_completed
+        from distributed import Client
     except ImportError as error:
         raise needs("dask", "distributed", error) from None
     client = _connect(Client, scheduler)
+    run = uuid.uuid4().hex
     try:
-        setup = Setup(uuid.uuid4().hex, config, limits, str(mark), _threads_by_host(client))
-        waiting, under_way, again = iter(range(len(jobs))), {}, set()
-        done = as_completed()
-        looked, room = 0.0, 0
-
-        def submit(number: int) -> None:
-            future = client.submit(_render, setup, jobs[number], is_present, pure=False)
-            under_way[future.key] = number
-            done.add(future)
-
-        while True:
-            if time.monotonic() - looked > REFRESH:  # workers come and go
-                looked, room = time.monotonic(), 2 * max(1, sum(client.nthreads().values()))
-            while len(under_way) < room and (number := next(waiting, None)) is not None:
-                submit(number)
-            if not under_way:
-                return
-            future = next(done)
-            number = under_way.pop(future.key)
-            try:
-                reply = future.result()
-            except CancelledError:
-                raise InputError(
-                    f"the Dask scheduler {scheduler} went away: start it and give the command again"
-                ) from None
-            except Exception as error:  # its Dask workers died: Dask's own tries are used up
-                reply = {"status": "failed", "kind": "crash", "reason": f"{error}", "tries": 2, "log": []}
-                if number not in again:
-                    again.add(number)
-                    submit(number)
-                    continue
-            if reply.get("kind") == "stopped":  # by another run that found this one at rest
-                submit(number)
-                continue
-            yield number, reply
+        setup = Setup(run, config, limits, str(mark), _threads_by_host(client))
+        yield from _replies(client, lambda job: client.submit(_render, setup, job, is_present, pure=False), jobs)
     finally:
-        _leave(client, locals().get("setup"))
+        _leave(client, run)
+
+
+def _replies(
+    client: Any, submit: Callable[[dict[str, Any]], Any], jobs: Sequence[dict[str, Any]]
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Keep some more tasks under way than there are workers, and give the replies as they come."""
+    ended: queue.SimpleQueue[tuple[int, Any]] = queue.SimpleQueue()
+    futures: dict[int, Any] = {}  # under way; without a reference the scheduler forgets them
+    waiting, again = iter(range(len(jobs))), set()
+
+    def start(number: int) -> None:
+        futures[number] = submit(jobs[number])
+        futures[number].add_done_callback(lambda future: ended.put((number, future)))
+
+    looked = -REFRESH
+    while True:
+        if time.monotonic() - looked >= REFRESH:  # workers come and go
+            looked, room = time.monotonic(), 2 * max(1, sum(client.nthreads().values()))
+        while len(futures) < room and (number := next(waiting, None)) is not None:
+            start(number)
+        if not futures:
+            return
+        try:
+            number, future = ended.get(timeout=REFRESH)
+        except queue.Empty:
+            continue
+        del futures[number]
+        reply = _result(future)
+        # once more: what its Dask workers died of, and what another run stopped that found this one at rest
+        if reply["status"] == "failed" and (reply["kind"] == "stopped" or ("lost" in reply and number not in again)):
+            again.add(number)
+            start(number)
+        else:
+            yield number, reply
+
+
+def _result(future: Any) -> dict[str, Any]:
+    """Give a task's reply; a failure that is "lost" where its Dask workers died too often for the scheduler."""
+    try:
+        reply: dict[str, Any] = future.result()
+    except Exception as error:
+        if future.cancelled():
+            raise InputError("the Dask scheduler went away: start it, and give the same command again") from None
+        return {"status": "failed", "kind": "crash", "reason": str(error), "tries": 2, "log": [], "lost": True}
+    return reply
 
 
 def _connect(make: Any, scheduler: str) -> Any:
+    """Make a Dask client. The address is tried first: a client that finds nobody holds the program for a minute."""
+    remedy = "start one with `dask scheduler`, and give the address that it prints, such as tcp://host:8786"
     try:
+        address = urlsplit(scheduler)
+        if address.scheme not in ("tcp", "tls") or address.hostname is None or address.port is None:
+            raise InputError(f"--scheduler {scheduler} is no address of a Dask scheduler: {remedy}")
+        socket.create_connection((address.hostname, address.port), timeout=WAIT).close()
         client = make(scheduler, timeout=WAIT, set_as_default=False)
     except (OSError, ValueError, TimeoutError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(
-            f"no Dask scheduler answers at {scheduler} ({reason}): start one with `dask scheduler`, "
-            "and give the address that it prints"
-        ) from None
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(f"no Dask scheduler answers at {scheduler} ({reason}): {remedy}") from None
     try:
         client.wait_for_workers(1, timeout=WAIT)
     except TimeoutError:
@@ -140,11 +159,10 @@ def _host(address: str) -> str:
     return address.rpartition(":")[0]
 
 
-def _leave(client: Any, setup: Setup | None) -> None:
+def _leave(client: Any, run: str) -> None:
     """End the run's Blenders on all workers, and the connection."""
     try:
-        if setup is not None:
-            client.run(_close, setup.run, on_error="ignore")
+        client.run(_close, run, on_error="ignore")
     except Exception:  # the cluster is gone, and its Blenders with it
         pass
     finally:

@@ -69,7 +69,7 @@ def blenders(process: psutil.Process) -> list[psutil.Process]:
     return found
 
 
-def wait_for(condition: Callable[[], object], seconds: float = 60) -> None:
+def wait_for(condition: Callable[[], object], seconds: float = 40) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it never came"
@@ -283,7 +283,9 @@ def test_build_renders_and_packs_and_goes_on(world: Path, tmp_path: Path, cma3d:
     assert f"4 rows of 1 categories in {tmp_path / 'shards'}" in done.stdout
     settings = json.loads((tmp_path / "renders" / "render.json").read_text())["config"]
     assert settings["colour"] == "best"
-    stamps = {path: path.stat().st_mtime_ns for path in [*find_renders(tmp_path / "renders"), *tmp_path.rglob("shard-*")]}
+    stamps = {
+        path: path.stat().st_mtime_ns for path in [*find_renders(tmp_path / "renders"), *tmp_path.rglob("shard-*")]
+    }
     assert "0 models rendered, 4 there before" in cma3d(*words).stdout
     assert all(path.stat().st_mtime_ns == stamp for path, stamp in stamps.items())
     refused = cma3d(*words, "--keep", "all", "--colour", "best")
