@@ -19,6 +19,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from ..errors import InputError
 from ..files import PARTIAL, write_text
 from ..progress import duration
@@ -119,25 +121,19 @@ def read_status(out: Path) -> dict[str, Any]:
     renders = next((folder for folder in (out, out / "renders") if (folder / SETTINGS).is_file()), None)
     if renders is None:
         raise InputError(f"{out} is no folder of renders: `cma3d render SHAPENET RENDERS` or `cma3d build` makes one")
-    now = time.time()
     identity = json.loads((renders / SETTINGS).read_text(encoding="utf-8"))["config_hash"]
     plans = [plan for plan in _read_plans(renders) if plan["config_hash"] == identity]
-    running = [plan for plan in plans if plan["ended"] is None and now - plan["seen"] < SILENT and _lives(plan)]
+    running = [plan for plan in plans if _lives(plan)]
     written = _written(renders)
-    failures = {(entry["synset"], entry["model_id"]): entry for entry in read_failures(renders)}
-    failures = {key: entry for key, entry in failures.items() if entry.get("config_hash") == identity}
+    failures = {
+        (entry["synset"], entry["model_id"]): entry
+        for entry in read_failures(renders)
+        if entry.get("config_hash") == identity
+    }
     planned = {(synset, model) for plan in plans for synset, model in plan["keys"]} or {*written, *failures}
-    done = planned & set(written)
-    failed = planned & set(failures)
+    done, failed = planned & set(written), planned & set(failures)
     left = len(planned) - len(done) - len(failed)
-    rate = 0.0
-    if running:
-        begin = max(now - RECENT, min(plan["started"] for plan in running))
-        rate = sum(written[key] >= begin for key in done) / max(now - begin, 1.0)
-    by_kind: dict[str, list[dict[str, Any]]] = {}
-    for key in sorted(failed):
-        entry = {name: failures[key].get(name) for name in ("synset", "model_id", "reason", "tries")}
-        by_kind.setdefault(failures[key]["kind"], []).append(entry)
+    rate = _recent_rate([written[key] for key in done], running)
     return {
         "planned": len(planned),
         "done": len(done),
@@ -147,8 +143,24 @@ def read_status(out: Path) -> dict[str, Any]:
         "models_per_second": rate,
         "views_per_second": rate * max((plan["views"] for plan in running), default=0),
         "seconds_left": left / rate if rate else None,
-        "failures": by_kind,
+        "failures": _by_kind([failures[key] for key in sorted(failed)]),
     }
+
+
+def _recent_rate(written: list[float], running: list[dict[str, Any]]) -> float:
+    """Give files a second over the last minutes, since the first of the runs that live began; 0 where none does."""
+    if not running:
+        return 0.0
+    begin = max(time.time() - RECENT, min(plan["started"] for plan in running))
+    return sum(moment >= begin for moment in written) / max(time.time() - begin, 1.0)
+
+
+def _by_kind(failures: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    kinds: dict[str, list[dict[str, Any]]] = {}
+    for failure in failures:
+        entry = {name: failure.get(name) for name in ("synset", "model_id", "reason", "tries")}
+        kinds.setdefault(str(failure["kind"]), []).append(entry)
+    return kinds
 
 
 def status_table(status: dict[str, Any]) -> str:
@@ -179,9 +191,9 @@ def _read_plans(renders: Path) -> list[dict[str, Any]]:
 
 
 def _lives(plan: dict[str, Any]) -> bool:
-    """Tell whether a run's process is there; of another machine's only the silence tells."""
-    import psutil
-
+    """Tell whether a run goes on: it gave a sign of life of late, and its process, where it can be seen, is there."""
+    if plan["ended"] is not None or time.time() - plan["seen"] > SILENT:
+        return False
     return plan["host"] != socket.gethostname() or psutil.pid_exists(plan["pid"])
 
 
