@@ -15,8 +15,10 @@ from pathlib import Path
 import psutil
 import pytest
 
+from shapenet3d_cma.render import cluster as cluster_module
 from shapenet3d_cma.render.run import read_failures, render_models
 from shapenet3d_cma.render.shapenet import Model, find_models
+from shapenet3d_cma.render.supervise import Limits
 from shapenet3d_cma.tests.render.test_running import CONFIG, WORDS, blenders, rendered, start, unbroken, wait_for, world
 from shapenet3d_cma.tests.same import assert_same_renders
 
@@ -142,6 +144,16 @@ def test_a_faulty_model_is_recorded_from_the_cluster_too(world: Path, tmp_path: 
     (failure,) = done.failures
     assert (failure["kind"], failure["tries"]) == ("model", 1)
     assert "it has no models/model_normalized.obj" in failure["reason"]
+
+
+def test_a_task_that_runs_again_renders_nothing_twice(tmp_path: Path) -> None:
+    """A worker may die after it wrote the file and before it said so: the task goes to another one."""
+    setup = cluster_module.Setup("run", CONFIG, Limits(), str(tmp_path / "nothing"), {})
+    job = {"out": str(tmp_path / "a.h5"), "config_hash": "abc"}
+    asked = []
+    reply = cluster_module._render(setup, job, lambda out, identity: asked.append((out, identity)) or True)
+    assert reply == {"status": "done", "seconds": {}}
+    assert asked == [(tmp_path / "a.h5", "abc")]
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import random
 import shutil
 import signal
@@ -112,6 +111,19 @@ def test_a_stopped_run_leaves_whole_files_and_no_blender_and_goes_on(
     assert not list(tmp_path.rglob(f"{PARTIAL}*"))
 
 
+def test_blender_dies_with_its_supervisor_in_the_middle_of_a_long_render(world: Path, tmp_path: Path) -> None:
+    process = start(
+        "render", world, tmp_path, "--views", 1, "--size", 512, "--samples", 65536, "--jobs", 1, "--limit", 1
+    )
+    wait_for(lambda: blenders(psutil.Process(process.pid)))
+    (worker,) = blenders(psutil.Process(process.pid))
+    wait_for(lambda: worker.cpu_times().user > 3)  # it has loaded, and renders for minutes
+    process.kill()
+    process.communicate()
+    psutil.wait_procs([worker], timeout=3)
+    assert not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE
+
+
 def test_killed_blenders_cost_nothing(world: Path, unbroken: Path, tmp_path: Path) -> None:
     """SIGKILL to a worker at drawn moments: each victim has a second try in a fresh process."""
     draw, stop, kills = random.Random(3), threading.Event(), []
@@ -169,6 +181,23 @@ def tiny_disk(folder: Path, size: str) -> Iterator[None]:
         yield
     finally:
         subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def test_a_large_file_on_a_full_disk_is_an_error_that_python_can_tell(tmp_path: Path) -> None:
+    """HDF5, left to write by itself, ends the process."""
+    code = (
+        "import sys, numpy as np; from pathlib import Path; from shapenet3d_cma.camera import Camera\n"
+        "from shapenet3d_cma.render.file import write_render\n"
+        "depth = np.random.default_rng(0).random((24, 224, 224), dtype=np.float32)\n"
+        "try: write_render(Path(sys.argv[1]), [Camera(np.eye(3), np.eye(4), 224, 224)] * 24, depth, {}, {})\n"
+        "except OSError as error: print(error.errno)\n"
+    )
+    small = tmp_path / "small"
+    with tiny_disk(small, "1m"):
+        line = [sys.executable, "-c", code, str(small / "a.h5")]
+        done = subprocess.run(line, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "28\n", "")
+        assert list(small.iterdir()) == []
 
 
 def test_a_full_disk_is_told_from_other_errors(tmp_path: Path) -> None:
@@ -298,7 +327,6 @@ def test_build_renders_and_packs_and_goes_on(world: Path, tmp_path: Path, cma3d:
 def test_two_runs_may_share_a_folder(world: Path, unbroken: Path, tmp_path: Path) -> None:
     """As the tasks of a job array do: neither sweeps away what the other is writing."""
     models = find_models(world)
-    os.environ.setdefault("PYTHONPATH", "")
     processes = [start("render", world, tmp_path, *WORDS, "--jobs", 1, "--synset", name) for name in ("mug", "bed")]
     outs = [process.communicate(timeout=120) for process in processes]
     assert [process.returncode for process in processes] == [0, 0], outs
