@@ -3,29 +3,36 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
+import signal
 import sys
 from collections.abc import Callable
-from functools import wraps
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
 from . import __version__
+from .build import pack_names
 from .config import options, read_settings
 from .errors import InputError
 from .model.config import PretrainConfig
 from .pack.config import PackConfig
 from .progress import say
-from .render.config import RenderConfig
+from .render.config import Device, RenderConfig
 from .render.samples.config import SamplesConfig
 from .render.select import Layout, Selection
+
+if TYPE_CHECKING:
+    from .pack.run import PackSummary
+    from .render.run import RenderSummary
 
 __all__ = ["cli", "main"]
 
 FOLDER = click.Path(path_type=Path)
 SHIPPED = {path.stem: path for path in (Path(__file__).parent / "model").glob("*.toml")}
+SHARED_NAMES, OWN_NAMES = pack_names()
 JOBS = click.option("--jobs", type=click.IntRange(1), help="Side by side; the number of cores where left out.")
 LAYOUT = click.option(
     "--layout",
@@ -49,7 +56,7 @@ SELECTION = (
 def selection(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that choose among the models of SHAPENET; the command gets them as one `Selection`."""
 
-    @wraps(command)
+    @functools.wraps(command)
     def with_selection(**given: Any) -> Any:
         chosen = {field.name: given.pop(field.name) for field in dataclasses.fields(Selection)}
         return command(selection=Selection(**chosen), **given)
@@ -57,6 +64,53 @@ def selection(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in reversed(SELECTION):
         with_selection = option(with_selection)
     return with_selection
+
+
+def running(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options that say how models are rendered, not what comes out; they arrive as the dictionary `run`."""
+    given = (
+        click.option("--timeout", type=click.FloatRange(1), default=600.0, show_default=True, help="Seconds a model."),
+        click.option(
+            "--memory-gib",
+            type=click.FloatRange(0.5),
+            default=8.0,
+            show_default=True,
+            help="Memory of one Blender, GiB; a model that takes more is stopped.",
+        ),
+        click.option(
+            "--renew-after",
+            type=click.IntRange(1),
+            default=500,
+            show_default=True,
+            help="Models after which a Blender makes way for a fresh one.",
+        ),
+        click.option(
+            "--device",
+            type=click.Choice(get_args(Device)),
+            default="auto",
+            show_default=True,
+            help="Where Cycles computes; a GPU that is not there is said, and the CPU takes its place.",
+        ),
+        click.option("--retry-failed", is_flag=True, help="Try again what failed in earlier runs."),
+        click.option("--redo", is_flag=True, help="Replace renders that were made with other settings."),
+        click.option("--scheduler", help="Render on the Dask cluster of this scheduler, tcp://host:port."),
+    )
+    names = ("timeout", "memory_gib", "renew_after", "device", "retry_failed", "redo", "scheduler")
+
+    @functools.wraps(command)
+    def with_run(**words: Any) -> None:
+        run = {name: words.pop(name) for name in names}
+        command(run=run, **words)
+
+    for option in reversed(given):
+        with_run = option(with_run)
+    return JOBS(with_run)
+
+
+def refuse_inside(out: Path, source: Path) -> None:
+    """Refuse to write among the user's own models."""
+    if source.is_dir() and out.resolve().is_relative_to(source.resolve()):
+        raise InputError(f"{out} lies in {source}, which holds the models: choose a folder outside")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -69,11 +123,14 @@ def cli() -> None:
     cma3d doctor SHAPENET                what is wrong with the models, before days are spent
     cma3d render SHAPENET RENDERS        CAD models to RGB-D views (resumes by itself)
     cma3d pack RENDERS SHARDS            views to HDF5 shards of point clouds that know their pixels
+    cma3d build SHAPENET OUT             both in one go, the fast way
+    cma3d status OUT                     how far a render is, from another terminal
     cma3d verify SHARDS --source SHAPENET
     cma3d inspect SHARDS --row 0 -o row.png
     cma3d pretrain SHARDS RUN
 
-    Exit status: 0 done; 1 finished, with failures that are listed; 2 wrong use or bad input.
+    Exit status: 0 done; 1 finished, with failures that are listed; 2 wrong use or bad input;
+    130 stopped, as by Ctrl-C.
     """
 
 
@@ -126,17 +183,14 @@ def doctor(shapenet: Path, selection: Selection, as_json: bool, jobs: int | None
 @click.argument("shapenet", type=FOLDER)
 @click.argument("renders", type=FOLDER)
 @selection
-@JOBS
-@click.option("--timeout", type=click.FloatRange(1), default=600.0, show_default=True, help="Seconds for one model.")
-@click.option("--redo", is_flag=True, help="Replace renders that were made with other settings.")
+@running
 @options(RenderConfig, leave_out=("view_list",))
 def render(
     shapenet: Path,
     renders: Path,
     selection: Selection,
     jobs: int | None,
-    timeout: float,
-    redo: bool,
+    run: dict[str, Any],
     config_file: Path | None,
     **given: Any,
 ) -> None:
@@ -144,7 +198,7 @@ def render(
 
     SHAPENET is ShapeNetCore v2 or v1, a folder of its zips as they are handed out, or any folder of models.
     Models that have their file are not rendered again, so a stopped run is resumed by the same command. Models that
-    fail are listed in RENDERS/failures.jsonl.
+    fail are listed in RENDERS/failures.jsonl and left alone from then on, unless --retry-failed is given.
 
     \b
     Examples:
@@ -155,19 +209,94 @@ def render(
       cma3d render ShapeNetCore.v2 renders --shard $SLURM_ARRAY_TASK_ID/8     jobs 0 to 7 of an array
       cma3d render zips renders                                   zips holds 02691156.zip, 02747177.zip, …
       cma3d render my-models renders --layout flat                OBJ, GLB, PLY, STL, OFF files
+      cma3d render ShapeNetCore.v2 renders --retry-failed --timeout 3600 --memory-gib 24
+      cma3d render ShapeNetCore.v2 renders --scheduler tcp://head:8786
     """
     from .render.run import render_models
     from .render.shapenet import list_models
 
     config = read_settings(RenderConfig, config_file, given)
     listing = list_models(shapenet, selection)
+    refuse_inside(renders, shapenet)
     said = (listing.title, *listing.notes)
-    done = render_models(listing.models, renders, config, jobs=jobs, timeout=timeout, redo=redo, announce=said)
-    rate = f", {done.rendered / done.wall * 3600:,.0f} an hour" if done.rendered else ""
-    click.echo(f"{done.rendered} models rendered, {done.present} there before, {len(done.failures)} failed{rate}")
-    if done.failures:
-        click.echo(f"the failures and their reasons are in {renders / 'failures.jsonl'}")
+    done = render_models(listing.models, renders, config, jobs=jobs, said=said, **run)
+    click.echo(_rendered(done))
+    if done.failures or done.quarantined:
+        click.echo(f"the failures and their reasons are in {renders / 'failures.jsonl'}; --retry-failed tries again")
         sys.exit(1)
+
+
+def _rendered(done: RenderSummary) -> str:
+    """Say in a line what a run did."""
+    rate = f", {done.rendered / done.wall * 3600:,.0f} an hour" if done.rendered else ""
+    before = f", {len(done.quarantined)} failed before" if done.quarantined else ""
+    return f"{done.rendered} models rendered, {done.present} there before, {len(done.failures)} failed{before}{rate}"
+
+
+@cli.command()
+@click.argument("shapenet", type=FOLDER)
+@click.argument("out", type=FOLDER)
+@selection
+@running
+@options(RenderConfig, leave_out=("view_list",), defaults={"colour": "best"})
+@options(PackConfig, prefix="pack_", leave_out=tuple(sorted(OWN_NAMES)), config=False)
+@options(PackConfig, leave_out=tuple(sorted(SHARED_NAMES)), config=False)
+def build(
+    shapenet: Path,
+    out: Path,
+    selection: Selection,
+    jobs: int | None,
+    run: dict[str, Any],
+    config_file: Path | None,
+    **given: Any,
+) -> None:
+    """Render and pack in one go, the fast way: OUT/renders and OUT/shards.
+
+    Of each model all views are measured, and the one that is packed is shaded; with --keep all, all are. A stopped
+    build is resumed by the same command. A --config file has two tables, [render] and [pack].
+
+    \b
+    Examples:
+      cma3d build ShapeNetCore.v2 dataset
+      cma3d build ShapeNetCore.v2 dataset --synset chair --limit 100 --points 1024
+      cma3d status dataset                                        from another terminal
+    """
+    from .build import build_dataset, read_build_settings
+    from .render.shapenet import list_models
+
+    render_config, pack_config = read_build_settings(config_file, given)
+    listing = list_models(shapenet, selection)
+    refuse_inside(out, shapenet)
+    said = (listing.title, *listing.notes)
+    rendered, packed = build_dataset(listing.models, out, render_config, pack_config, jobs=jobs, said=said, **run)
+    click.echo(_rendered(rendered))
+    click.echo(_packed(packed, out / "shards"))
+    if rendered.failures or rendered.quarantined or packed.failures:
+        click.echo(
+            f"failures and their reasons: {out / 'renders' / 'failures.jsonl'}, {out / 'shards' / 'manifest.json'}"
+        )
+        sys.exit(1)
+
+
+@cli.command()
+@click.argument("out", type=FOLDER)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def status(out: Path, as_json: bool) -> None:
+    """Tell how far a render is: done, failed, left, rate, time left, and the reasons of failures.
+
+    OUT is a folder of renders, or what `cma3d build` or `cma3d demo` makes. Nothing is changed; the run may be going
+    on in another terminal, on another machine that shares the storage, or not at all.
+
+    \b
+    Examples:
+      cma3d status renders
+      watch cma3d status dataset
+      cma3d status dataset --json
+    """
+    from .render.state import read_status, status_table
+
+    found = read_status(out)
+    click.echo(json.dumps(found, indent=1) if as_json else status_table(found))
 
 
 @cli.command()
@@ -186,13 +315,17 @@ def pack(renders: Path, shards: Path, jobs: int | None, config_file: Path | None
     from .pack.run import pack_renders
 
     packed = pack_renders(renders, shards, read_settings(PackConfig, config_file, given), jobs=jobs)
-    click.echo(f"{packed.rows} rows of {len(packed.synsets)} categories in {shards}")
-    if packed.left_out:
-        click.echo(f"{len(packed.left_out)} views left out, the first because {packed.left_out[0]['reason']}")
-    for failure in packed.failures:
-        click.echo(f"{failure['file']} failed: {failure['reason']}")
+    click.echo(_packed(packed, shards))
     if packed.failures:
         sys.exit(1)
+
+
+def _packed(packed: PackSummary, shards: Path) -> str:
+    """Say in lines what was packed."""
+    lines = [f"{packed.rows} rows of {len(packed.synsets)} categories in {shards}"]
+    if packed.left_out:
+        lines.append(f"{len(packed.left_out)} views left out, the first because {packed.left_out[0]['reason']}")
+    return "\n".join(lines + [f"{failure['file']} failed: {failure['reason']}" for failure in packed.failures])
 
 
 @cli.command()
@@ -284,6 +417,7 @@ def demo(out: Path, jobs: int | None) -> None:
 
 def main() -> None:
     """Run the command line: whatever the user can mend is one line on standard error and exit status 2."""
+    signal.signal(signal.SIGTERM, _stop)
     try:
         cli.main(standalone_mode=False)
     except (InputError, click.ClickException) as error:
@@ -295,6 +429,12 @@ def main() -> None:
     except (click.Abort, KeyboardInterrupt):
         click.echo("cma3d: stopped; what was finished is kept, the same command goes on from there", err=True)
         sys.exit(130)
+
+
+def _stop(*_: object) -> None:
+    """End on SIGTERM, which batch systems send, as on Ctrl-C."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

@@ -51,11 +51,24 @@ def click_type(field: dataclasses.Field[Any], hint: Any) -> click.ParamType[Any]
     raise TypeError(f"{field.name}: no click type for {hint}")
 
 
-def options(settings: type[Any], *, leave_out: tuple[str, ...] = ()) -> Callable[[F], F]:
+def options(
+    settings: type[Any],
+    *,
+    leave_out: tuple[str, ...] = (),
+    prefix: str = "",
+    defaults: Mapping[str, Any] | None = None,
+    config: bool = True,
+) -> Callable[[F], F]:
     """Decorate a click command with `--config` and one option per field of a settings dataclass.
 
     The command gets the options that were given as keyword arguments, None for the others:
     hand them to `read_settings`.
+
+    Parameters
+    ----------
+    prefix : put before the names of all options, and of the keyword arguments
+    defaults : told in the help in place of the dataclass's own
+    config : whether `--config` is among them
     """
 
     def decorate(command: F) -> F:
@@ -63,15 +76,18 @@ def options(settings: type[Any], *, leave_out: tuple[str, ...] = ()) -> Callable
         for field in reversed(dataclasses.fields(settings)):
             if field.name in leave_out:
                 continue
-            flag = "--" + field.name.replace("_", "-")
-            shown = " ".join(map(str, field.default)) if isinstance(field.default, tuple) else str(field.default)
-            name: list[str] = [field.name, flag]
+            flag = "--" + f"{prefix}{field.name}".replace("_", "-")
+            default = (defaults or {}).get(field.name, field.default)
+            shown = " ".join(map(str, default)) if isinstance(default, tuple) else str(default)
+            name: list[str] = [f"{prefix}{field.name}", flag]
             kind: Any = click_type(field, hints[field.name])
             if hints[field.name] is bool:
-                name, kind = [field.name, f"{flag}/--no-{flag[2:]}"], None
-                shown = "on" if field.default else "off"
-            help_text = field.metadata["help"] + ("" if field.default is None else f"  [default: {shown}]")
+                name, kind = [name[0], f"{flag}/--no-{flag[2:]}"], None
+                shown = "on" if default else "off"
+            help_text = field.metadata["help"] + ("" if default is None else f"  [default: {shown}]")
             command = click.option(*name, type=kind, default=None, help=help_text)(command)
+        if not config:
+            return command
         return click.option(
             "--config",
             "config_file",
@@ -82,8 +98,18 @@ def options(settings: type[Any], *, leave_out: tuple[str, ...] = ()) -> Callable
     return decorate
 
 
-def read_settings(settings: type[T], config_file: Path | None = None, given: Mapping[str, Any] | None = None) -> T:
+def read_settings(
+    settings: type[T],
+    config_file: Path | None = None,
+    given: Mapping[str, Any] | None = None,
+    *,
+    table: str | None = None,
+) -> T:
     """Merge defaults, a TOML file and given values (None: not given) into a settings dataclass.
+
+    Parameters
+    ----------
+    table : of the TOML file that holds these settings; where None they stand at its top
 
     Raises
     ------
@@ -96,6 +122,9 @@ def read_settings(settings: type[T], config_file: Path | None = None, given: Map
             values.update(tomllib.loads(config_file.read_text(encoding="utf-8")))
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise InputError(f"{config_file} cannot be read as TOML: {error}") from None
+    if table is not None:
+        values = values.get(table, {})
+        where = f"{where}[{table}] " if config_file else ""
     fields = {field.name: field for field in dataclasses.fields(settings)}  # type: ignore[arg-type]
     unknown = sorted(set(values) - set(fields))
     if unknown:

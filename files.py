@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+import re
 import secrets
+import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
+
 from .errors import InputError
 
-__all__ = ["atomic_path", "make_folder", "sha256", "sweep", "write_text"]
+__all__ = ["atomic_path", "is_full", "make_folder", "sha256", "sweep", "write_text"]
 
 PARTIAL = ".partial-"
+_OWNED = re.compile(re.escape(PARTIAL) + r"(?P<host>.+)@(?P<pid>\d+)-")
+_ABANDONED = 24 * 3600.0  # seconds after which a partial file of another machine is nobody's
 
 
 @contextmanager
@@ -22,7 +30,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
     A kill at any moment leaves `path` as it was: whole, or absent. What an exception left is removed.
     """
-    partial = path.with_name(f"{PARTIAL}{os.getpid()}-{secrets.token_hex(4)}-{path.name}")
+    owner = f"{socket.gethostname()}@{os.getpid()}"
+    partial = path.with_name(f"{PARTIAL}{owner}-{secrets.token_hex(4)}-{path.name}")
     try:
         yield partial
         with partial.open("rb") as file:
@@ -38,9 +47,34 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 
 def sweep(folder: Path) -> None:
-    """Remove what killed runs left half written in a folder and the folders in it."""
+    """Remove what killed runs left half written in a folder and the folders in it.
+
+    What a process that lives is writing stays: several runs, also of several machines, may share a folder.
+    """
     for path in [*folder.glob(f"{PARTIAL}*"), *folder.glob(f"*/{PARTIAL}*")]:
-        path.unlink(missing_ok=True)
+        if not _in_use(path):
+            path.unlink(missing_ok=True)
+
+
+def _in_use(partial: Path) -> bool:
+    """Tell whether the process that writes a partial file lives; of another machine's only the age is known."""
+    owner = _OWNED.match(partial.name)
+    if owner is None:
+        return False
+    if owner["host"] == socket.gethostname():
+        return psutil.pid_exists(int(owner["pid"]))
+    try:
+        return time.time() - partial.stat().st_mtime < _ABANDONED
+    except OSError:  # renamed in the meantime
+        return True
+
+
+def is_full(error: BaseException) -> bool:
+    """Tell whether an error says that a disk, or the user's share of it, is full; HDF5 says it in words alone."""
+    full = (errno.ENOSPC, errno.EDQUOT)
+    if isinstance(error, OSError) and error.errno in full:
+        return True
+    return any(f"errno = {number}," in str(error) or os.strerror(number) in str(error) for number in full)
 
 
 def write_text(path: Path, text: str) -> None:

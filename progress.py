@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any, TypeVar
 
-__all__ = ["Progress", "say", "track"]
+__all__ = ["Progress", "duration", "say", "track"]
 
 T = TypeVar("T")
 _PLAIN_EVERY = 10.0  # seconds between plain lines
@@ -26,10 +26,11 @@ class Progress(AbstractContextManager["Progress"]):
     Parameters
     ----------
     what : names the items, in the plural: "models"
+    parts : number and name of what each item consists of, such as (24, "views"): their rate is shown, too
     """
 
-    def __init__(self, total: int, what: str) -> None:
-        self.total, self.what, self.done = total, what, 0
+    def __init__(self, total: int, what: str, parts: tuple[int, str] | None = None) -> None:
+        self.total, self.what, self.parts, self.done, self.failed = total, what, parts, 0, 0
         self._begin = self._last = time.monotonic()
         self._bar: Any = None
 
@@ -39,17 +40,24 @@ class Progress(AbstractContextManager["Progress"]):
             self._bar.start()
         return self
 
-    def advance(self, count: int = 1) -> None:
-        """Count items as done."""
+    def advance(self, count: int = 1, *, failed: int = 0) -> None:
+        """Count items as done, `failed` of them without success."""
         self.done += count
+        self.failed += failed
         now = time.monotonic()
         rate = self.done / max(now - self._begin, 1e-9)
         if self._bar is not None:
-            self._bar.update(self._task, advance=count, rate=f"{rate:.3g}/s")
+            self._bar.update(self._task, advance=count, rate=self._rate(rate))
         elif now - self._last >= _PLAIN_EVERY or self.done == self.total:
             self._last = now
-            left = _duration((self.total - self.done) / rate)
-            say(f"{self.done} of {self.total} {self.what}, {rate:.3g} a second, {left} left")
+            left = duration((self.total - self.done) / rate)
+            say(f"{self.done} of {self.total} {self.what}, {self._rate(rate)}, {left} left")
+
+    def _rate(self, rate: float) -> str:
+        words = f"{rate:.3g} a second"
+        if self.parts:
+            words += f", {rate * self.parts[0]:.3g} {self.parts[1]} a second"
+        return words + (f", {self.failed} failed" if self.failed else "")
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -82,7 +90,8 @@ def _bar(what: str, total: int) -> tuple[Any, Any]:
     return bar, bar.add_task(what, total=total, rate="")
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Say a time in words: 2 h 05 min, 3 min 20 s, 4 s."""
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {seconds:02} s" if minutes else f"{seconds} s"

@@ -40,6 +40,10 @@ def write_render(
         view has
     colour : view -> rgb (H, W, 3) uint8, sRGB, and perhaps alpha (H, W) uint8; views left out have no colour
     attributes : `synset`, `model_id`, `config`, `config_hash`, `repairs`, `notes`, `materials`; stored as text or JSON
+
+    Raises
+    ------
+    OSError : it cannot be written; `path` stays as it was
     """
     views, height, width = geometry["depth"].shape
     arrays = {
@@ -49,7 +53,8 @@ def write_render(
         "shaded": np.array([view in colour for view in range(views)]),
     }
     painted = {name for fields in colour.values() for name in fields} | {"rgb"}
-    with atomic_path(path) as partial, h5py.File(partial, "w", libver=LIBVER) as file:
+    # HDF5 may end the process when a disk is full: it builds the file in memory, and Python's own write can fail
+    with h5py.File(path.name, "w", driver="core", backing_store=False, libver=LIBVER) as file:
         for field in (*RENDER_FIELDS, *RENDER_EXTRAS):
             if field.name in painted:
                 dataset = create_field(file, field, views, H=height, W=width)
@@ -67,6 +72,10 @@ def write_render(
         }
         for name, value in (common | attributes).items():
             file.attrs[name] = value if isinstance(value, str | int) else json.dumps(value, sort_keys=True)
+        file.flush()
+        image = file.id.get_file_image()
+    with atomic_path(path) as partial:
+        partial.write_bytes(image)
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
-import queue
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,26 +15,30 @@ from joblib import Parallel, delayed
 
 from ..config import config_hash
 from ..errors import InputError
-from ..files import make_folder, sweep, write_text
-from ..progress import say, track
-from .config import RenderConfig
+from ..files import is_full, make_folder, sweep, write_text
+from ..progress import Progress, say
+from .config import Device, RenderConfig
 from .shapenet import Model
-from .supervise import Worker, WorkerError, check_blender
+from .state import FAILURES, SETTINGS, announce, forget_failures, read_failures
+from .supervise import Limits, Pool, check_blender, count_cores, sweep_scratch
 from .views import load_view_file
 
 __all__ = ["FAILURES", "RenderSummary", "read_failures", "read_render_settings", "render_models"]
 
-SETTINGS = "render.json"
-FAILURES = "failures.jsonl"
+Reply = dict[str, Any]
 
 
 @dataclass
 class RenderSummary:
-    """What a run did: models rendered now, there before, and failed; seconds by phase summed over workers."""
+    """What a run did: models rendered now, there before, and failed; seconds by phase summed over workers.
+
+    `quarantined` are the failures of earlier runs whose models were not tried again.
+    """
 
     rendered: int = 0
     present: int = 0
     failures: list[dict[str, Any]] = field(default_factory=list)
+    quarantined: list[dict[str, Any]] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
     wall: float = 0.0
 
@@ -46,80 +49,135 @@ def render_models(
     config: RenderConfig,
     *,
     jobs: int | None = None,
-    timeout: float = 600.0,
+    timeout: float = Limits.timeout,
+    memory_gib: float = Limits.memory_gib,
+    renew_after: int = Limits.renew_after,
+    device: Device = Limits.device,
     redo: bool = False,
-    announce: Sequence[str] = (),
+    retry_failed: bool = False,
+    scheduler: str | None = None,
+    said: Sequence[str] = (),
 ) -> RenderSummary:
     """Render models that have no file yet to `renders/<synset>/<model_id>.h5`.
 
-    A model that fails, or whose Blender crashes or hangs, is recorded in `failures.jsonl` with the tail of Blender's
-    log, and the run goes on. The content of the files does not depend on `jobs` or on resuming.
+    A model that fails, or on which Blender crashes, hangs or swells twice, is recorded in `failures.jsonl` with the
+    tail of Blender's log, and the run goes on. It is not tried again by later runs unless they are asked to. The
+    content of the files does not depend on `jobs`, on `scheduler` or on resuming.
 
     Parameters
     ----------
-    jobs : workers; the number of cores where None
-    timeout : seconds for one model
+    jobs : workers; the number of cores where None; of no meaning on a cluster
+    timeout, memory_gib, renew_after, device : see `Limits`
     redo : replace files made with other settings instead of refusing
-    announce : lines to say before work begins, once nothing speaks against it
+    retry_failed : try again what failed in earlier runs
+    scheduler : address of a Dask scheduler (tcp://host:port) whose workers render; this machine where None
+    said : lines to say before work begins, once nothing speaks against it
 
     Raises
     ------
-    InputError : Blender does not load, `renders` cannot be written or was made with other settings
+    InputError : Blender does not load, `renders` cannot be written or was made with other settings, or a disk is full
     """
     config = load_view_file(config)
-    check_blender()
+    if scheduler is None:
+        check_blender()
     begin = time.monotonic()
     make_folder(renders)
-    sweep(renders)
-    identity = config_hash(config)
-    _check_settings(renders, config, identity, redo=redo)
-    for line in announce:
-        say(line)
-    wanted = [model for model in models if not _present(renders, model, identity)]
-    summary = RenderSummary(present=len(models) - len(wanted))
-    _forget_failures(renders, wanted)
-    if summary.present:
-        say(f"{summary.present} models are rendered already")
-    jobs = max(1, min(jobs or os.cpu_count() or 1, len(wanted)))
-    for model, reply in track(_replies(wanted, renders, config, jobs, timeout), len(wanted), "models"):
-        if reply["status"] == "done":
-            summary.rendered += 1
-            for phase, seconds in reply["seconds"].items():
-                summary.seconds[phase] = summary.seconds.get(phase, 0.0) + seconds
-            continue
-        failure = {"synset": model.synset, "model_id": model.model_id} | reply
-        summary.failures.append(failure)
-        with (renders / FAILURES).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(failure) + "\n")
-        say(f"{model.key} failed: {reply['reason']}")
+    try:
+        sweep(renders)
+        sweep_scratch()
+        identity = config_hash(config)
+        _check_settings(renders, config, identity, redo=redo)
+        for line in said:
+            say(line)
+        wanted, summary = _what_is_left(models, renders, identity, retry_failed=retry_failed)
+        limits = Limits(timeout, memory_gib, renew_after, device)
+        keys = [(model.synset, model.model_id) for model in models]
+        with announce(renders, keys, identity, config.views):
+            if scheduler is None:
+                replies = _render_here(wanted, renders, config, limits, jobs)
+            else:
+                replies = _render_there(wanted, renders, config, limits, scheduler)
+            with closing(replies):
+                _follow(replies, len(wanted), renders, config, summary)
+    except OSError as error:
+        if is_full(error):
+            raise _disk_full(renders, f"the disk of {renders} is full") from None
+        raise
     summary.wall = time.monotonic() - begin
     return summary
 
 
-def _replies(
-    models: list[Model], renders: Path, config: RenderConfig, jobs: int, timeout: float
-) -> Iterator[tuple[Model, dict[str, Any]]]:
-    """Hand models to idle workers; give each with its reply, in the order in which they end."""
-    logs = make_folder(renders / ".logs")
-    threads = max(1, (os.cpu_count() or 1) // jobs)
-    workers = [Worker(config, threads, logs / f"worker-{os.getpid()}-{number}.log") for number in range(jobs)]
-    idle: queue.SimpleQueue[Worker] = queue.SimpleQueue()
-    for worker in workers:
-        idle.put(worker)
-    shared = {"config": dataclasses.asdict(config), "config_hash": config_hash(config)}
+def _what_is_left(
+    models: Sequence[Model], renders: Path, identity: str, *, retry_failed: bool
+) -> tuple[list[Model], RenderSummary]:
+    """Choose the models to render: those without a file, but for those that failed before."""
+    missing = [model for model in models if not _present(_path(renders, model), identity)]
+    summary = RenderSummary(present=len(models) - len(missing))
+    if retry_failed:
+        forget_failures(renders, [(model.synset, model.model_id) for model in missing])
+    failed = {
+        (entry["synset"], entry["model_id"]): entry
+        for entry in read_failures(renders)
+        if entry.get("config_hash") == identity
+    }
+    wanted = [model for model in missing if (model.synset, model.model_id) not in failed]
+    summary.quarantined = [failed[key] for model in missing if (key := (model.synset, model.model_id)) in failed]
+    if summary.present:
+        say(f"{summary.present} models are rendered already")
+    if summary.quarantined:
+        say(f"{len(summary.quarantined)} models failed before and are left out: --retry-failed tries them again")
+    return wanted, summary
 
-    def render_one(model: Model) -> tuple[Model, dict[str, Any]]:
-        worker = idle.get()
-        try:
-            out = _path(renders, model)
-            out.parent.mkdir(exist_ok=True)
-            reply = worker.render(model.job() | {"out": str(out)} | shared, timeout)
-            tail = worker.tail()
-        except WorkerError as error:
-            reply, tail = {"status": "failed", "kind": error.kind, "reason": str(error)}, worker.tail()
-        finally:
-            idle.put(worker)
-        return model, reply if reply["status"] == "done" else reply | {"log": tail}
+
+def _follow(
+    replies: Iterator[tuple[Model, Reply]], total: int, renders: Path, config: RenderConfig, summary: RenderSummary
+) -> None:
+    """Count replies as they come, write failures down, and show how far it is."""
+    with Progress(total, "models", parts=(config.views, "views")) as progress:
+        for model, reply in replies:
+            if reply["status"] == "done":
+                summary.rendered += 1
+                for phase, seconds in reply["seconds"].items():
+                    summary.seconds[phase] = summary.seconds.get(phase, 0.0) + seconds
+                progress.advance()
+                continue
+            if reply["kind"] == "disk":
+                raise _disk_full(renders, reply["reason"])
+            if reply["kind"] == "start":
+                raise InputError(f"{reply['reason']}; nothing more can be rendered: mend that, give the command again")
+            names = {"synset": model.synset, "model_id": model.model_id, "config_hash": config_hash(config)}
+            failure = names | reply
+            summary.failures.append(failure)
+            with (renders / FAILURES).open("a", encoding="utf-8") as file:
+                file.write(json.dumps(failure) + "\n")
+            say(f"{model.key} failed: {reply['reason']}")
+            progress.advance(failed=1)
+
+
+def _disk_full(renders: Path, reason: str) -> InputError:
+    return InputError(f"{reason}: make room and give the same command again; what is in {renders} is whole")
+
+
+def _job(model: Model, renders: Path, config: RenderConfig) -> dict[str, Any]:
+    """Say to a worker what it has to know of one model."""
+    return model.job() | {
+        "out": str(_path(renders, model).absolute()),
+        "config": dataclasses.asdict(config),
+        "config_hash": config_hash(config),
+    }
+
+
+def _render_here(
+    models: list[Model], renders: Path, config: RenderConfig, limits: Limits, jobs: int | None
+) -> Generator[tuple[Model, Reply], None, None]:
+    """Hand models to this machine's Blenders; give each with its reply, in the order in which they end."""
+    jobs = max(1, min(jobs or count_cores(), len(models)))
+    pool = Pool(config, max(1, count_cores() // jobs), limits)
+
+    def render_one(model: Model) -> tuple[Model, Reply]:
+        job = _job(model, renders, config)
+        Path(job["out"]).parent.mkdir(exist_ok=True)
+        return model, pool.render(job)
 
     try:
         # threads: each only waits for its Blender
@@ -127,9 +185,19 @@ def _replies(
             delayed(render_one)(model) for model in models
         )
     finally:
-        for worker in workers:
-            worker.stop()
-            worker.log.unlink(missing_ok=True)
+        pool.close()
+
+
+def _render_there(
+    models: list[Model], renders: Path, config: RenderConfig, limits: Limits, scheduler: str
+) -> Generator[tuple[Model, Reply], None, None]:
+    """Hand models to the workers of a Dask cluster; give each with its reply, in the order in which they end."""
+    from .cluster import render_on_cluster
+
+    jobs = [_job(model, renders, config) for model in models]
+    mark = (renders / SETTINGS).absolute()
+    for number, reply in render_on_cluster(scheduler, jobs, config, limits, mark, _present):
+        yield models[number], reply
 
 
 def read_render_settings(renders: Path) -> tuple[str, dict[str, Any]] | None:
@@ -139,18 +207,6 @@ def read_render_settings(renders: Path) -> tuple[str, dict[str, Any]] | None:
         return str(settings["config_hash"]), dict(settings["config"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
-
-
-def read_failures(renders: Path) -> list[dict[str, Any]]:
-    """Read `failures.jsonl`; a line cut short by a kill is left out."""
-    path = renders / FAILURES
-    failures = []
-    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
-        try:
-            failures.append(json.loads(line))
-        except ValueError:
-            continue
-    return failures
 
 
 def _path(renders: Path, model: Model) -> Path:
@@ -177,20 +233,15 @@ def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def _present(renders: Path, model: Model, identity: str) -> bool:
-    """Tell whether a model's file stands, made with these settings."""
+def _present(path: Path, identity: str) -> bool:
+    """Tell whether a render file stands, made with these settings; one made with others is removed."""
     import h5py
 
     try:
-        with h5py.File(_path(renders, model), "r") as file:
-            return bool(file.attrs.get("config_hash") == identity)
+        with h5py.File(path, "r") as file:
+            same = bool(file.attrs.get("config_hash") == identity)
     except OSError:  # absent, or damaged: rendered again
         return False
-
-
-def _forget_failures(renders: Path, models: list[Model]) -> None:
-    """Drop the failures of models that are tried again."""
-    again = {(model.synset, model.model_id) for model in models}
-    kept = [entry for entry in read_failures(renders) if (entry.get("synset"), entry.get("model_id")) not in again]
-    if (renders / FAILURES).is_file():
-        write_text(renders / FAILURES, "".join(json.dumps(entry) + "\n" for entry in kept))
+    if not same:  # to be replaced: until then it must not pass for done
+        path.unlink(missing_ok=True)
+    return same

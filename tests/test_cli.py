@@ -88,6 +88,13 @@ def test_an_output_that_cannot_be_written_is_said_before_work_begins(
         assert "cannot be written" in line
 
 
+def test_nothing_is_written_among_the_models(cma3d: Run, shapenet: Path) -> None:
+    before = sorted(shapenet.rglob("*"))
+    for words in (("render", shapenet, shapenet), ("build", shapenet, shapenet / "out")):
+        assert "which holds the models: choose a folder outside" in refused(cma3d(*words))
+    assert sorted(shapenet.rglob("*")) == before
+
+
 def test_no_row_for_the_asked_model(cma3d: Run, shards: Path, tmp_path: Path) -> None:
     line = refused(cma3d("inspect", shards, "--model", "zebra", "-o", tmp_path / "a.png"))
     assert "no row of the model 'zebra'; it has 8 rows" in line
@@ -139,7 +146,9 @@ def test_render_lists_its_failures_and_exits_1(cma3d: Run, shapenet: Path, tmp_p
     failures = (tmp_path / "renders" / "failures.jsonl").read_text().splitlines()
     assert [json.loads(line)["model_id"] for line in failures] == ["hollow"]
     again = cma3d(*words)
-    assert "0 models rendered, 2 there before, 1 failed" in again.stdout
+    assert "0 models rendered, 2 there before, 0 failed, 1 failed before" in again.stdout
+    assert again.returncode == 1
+    assert "0 models rendered, 2 there before, 1 failed\n" in cma3d(*words, "--retry-failed").stdout
 
 
 @pytest.mark.needs("bpy")

@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import os
+import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -33,6 +37,25 @@ def test_what_a_kill_leaves_is_swept(tmp_path: Path) -> None:
         (folder / "b.h5").touch()
     sweep(tmp_path)
     assert sorted(path.name for path in tmp_path.rglob("*.h5")) == ["b.h5", "b.h5"]
+
+
+def test_what_others_are_writing_is_not_swept(tmp_path: Path) -> None:
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    here = socket.gethostname()
+    mine, dead, far, lost = (
+        tmp_path / f"{PARTIAL}{owner}-00-a.h5"
+        for owner in (f"{here}@{os.getpid()}", f"{here}@{ended.pid}", "far-away@1", "long-gone@1")
+    )
+    for path in (mine, dead, far, lost):
+        path.touch()
+    os.utime(lost, (0, 0))
+    sweep(tmp_path)
+    assert set(tmp_path.iterdir()) == {mine, far}
+    with atomic_path(tmp_path / "b.h5") as partial:
+        partial.write_bytes(b"whole")
+        sweep(tmp_path)
+    assert (tmp_path / "b.h5").read_bytes() == b"whole"
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import shutil
 import signal
 import sys
 import tempfile
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import ModelError
+from ...files import is_full
 from ...reconstruct.choose import choose_views, count_points
 from ..config import RenderConfig
 from ..file import write_render
@@ -29,6 +31,8 @@ from ..shapenet import Model, fetch
 from ..views import place_cameras
 
 __all__ = ["main"]
+
+ROOM = 2**20  # bytes: with less left on a disk, what failed failed for that
 
 
 def render_model(job: dict[str, Any], config: RenderConfig, scene: Any, scratch: Path) -> dict[str, Any]:
@@ -82,38 +86,53 @@ def render_model(job: dict[str, Any], config: RenderConfig, scene: Any, scratch:
 
 def main() -> None:
     """Answer jobs until standard input ends."""
-    _die_with_parent()
+    settings = json.loads(sys.argv[1])
+    _die_with_parent(settings.pop("parent"))
     # replies keep the real standard output; whatever Blender prints, also from C, joins the log
     replies = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
     os.dup2(2, 1)
-    settings = json.loads(sys.argv[1])
-    threads, device = settings.pop("threads"), settings.pop("device", "cpu")
+    threads, scratch = settings.pop("threads"), Path(settings.pop("scratch"))
+    device = settings.pop("device", "cpu")
     config = RenderConfig(**settings | {"elevation": tuple(settings["elevation"])})
     from .scene import Scene
 
     scene = Scene(config, threads, device)
     print(json.dumps({"status": "ready", "device": scene.renders_on}), file=replies)
-    with tempfile.TemporaryDirectory(prefix="cma3d-") as scratch:
-        for line in sys.stdin:
-            job = json.loads(line)
-            print(f"--- {job['synset']}/{job['model_id']}", file=sys.stderr, flush=True)
-            try:
-                # a name of its own for each: Cycles keeps images between renders by their path
-                with tempfile.TemporaryDirectory(dir=scratch) as own:
-                    reply = {"status": "done", "seconds": render_model(job, config, scene, Path(own))}
-            except ModelError as error:
-                reply = {"status": "failed", "kind": "model", "reason": str(error)}
-            except Exception as error:
-                traceback.print_exc()
-                reply = {"status": "failed", "kind": "error", "reason": f"{type(error).__name__}: {error}"}
-            print(json.dumps(reply), file=replies)
+    for line in sys.stdin:
+        job = json.loads(line)
+        print(f"--- {job['synset']}/{job['model_id']}", file=sys.stderr, flush=True)
+        try:
+            # a name of its own for each: Cycles keeps images between renders by their path
+            with tempfile.TemporaryDirectory(dir=scratch) as own:
+                reply = {"status": "done", "seconds": render_model(job, config, scene, Path(own))}
+        except ModelError as error:
+            reply = {"status": "failed", "kind": "model", "reason": str(error)}
+        except Exception as error:
+            traceback.print_exc()
+            full = _full_disk(error, Path(job["out"]).parent, scratch)
+            kind, reason = ("disk", full) if full else ("error", f"{type(error).__name__}: {error}")
+            reply = {"status": "failed", "kind": kind, "reason": reason}
+        print(json.dumps(reply), file=replies)
 
 
-def _die_with_parent() -> None:
+def _full_disk(error: Exception, *folders: Path) -> str:
+    """Name the full disk behind an error; "" where there is none.
+
+    Blender does not say so when its scratch files are cut short, so the room that is left is looked at, too.
+    """
+    for folder in folders:
+        if shutil.disk_usage(folder).free < ROOM:
+            return f"the disk of {folder} is full"
+    return f"the disk of {folders[0]} is full" if is_full(error) else ""
+
+
+def _die_with_parent(parent: int) -> None:
     """Have Linux kill this process when its parent dies, so that a killed run leaves no Blender behind."""
     if sys.platform == "linux":
         pr_set_pdeathsig = 1
         ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
+        if os.getppid() != parent:  # it died before Linux was told
+            sys.exit(1)
 
 
 if __name__ == "__main__":

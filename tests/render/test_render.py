@@ -29,7 +29,7 @@ from shapenet3d_cma.render.run import read_failures, render_models
 from shapenet3d_cma.render.samples.config import SamplesConfig
 from shapenet3d_cma.render.samples.write import write_samples
 from shapenet3d_cma.render.shapenet import Model, find_models
-from shapenet3d_cma.render.supervise import Worker, WorkerError
+from shapenet3d_cma.render.supervise import Limits, Worker, WorkerError
 
 SMALL = RenderConfig(views=3, size=48, samples=2, colour="best")
 
@@ -391,40 +391,51 @@ def test_both_sides_show_their_own_material(broken: Path, tmp_path: Path) -> Non
     assert (difference[doubles["depth"] > 0] > 60).mean() < 0.02
 
 
-def test_a_crash_of_blender_costs_one_model(shapenet: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """SIGKILL to the worker in the middle of a model: recorded, the rest is rendered, the next run mends it."""
+@pytest.mark.parametrize("kills", [1, 2])
+def test_a_crash_of_blender_costs_at_most_one_model(
+    shapenet: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kills: int
+) -> None:
+    """SIGKILL to the worker in the middle of a model: one is mended by a second try, two are recorded."""
     models = find_models(shapenet)
     victim = models[1]
-    ask = Worker.render
+    ask, left = Worker.render, [None] * kills
 
-    def kill_at_victim(self: Worker, job: dict[str, object], timeout: float) -> dict[str, object]:
-        if job["model_id"] == victim.model_id:
+    def kill_at_victim(self: Worker, job: dict[str, object]) -> dict[str, object]:
+        if job["model_id"] == victim.model_id and left:
+            left.pop()
+            self.stop()
             self._start()
             assert self._process is not None
             threading.Timer(0.02, os.kill, (self._process.pid, signal.SIGKILL)).start()
-        return ask(self, job, timeout)
+        return ask(self, job)
 
     with monkeypatch.context() as patch:
         patch.setattr(Worker, "render", kill_at_victim)
         done = render_models(models, tmp_path, SMALL, jobs=2)
+    if kills == 1:
+        assert (done.rendered, done.failures) == (len(models), [])
+        return
     (failure,) = done.failures
-    assert (failure["model_id"], failure["kind"]) == (victim.model_id, "crash")
+    assert (failure["model_id"], failure["kind"], failure["tries"]) == (victim.model_id, "crash", 2)
     assert "signal 9" in failure["reason"]
     assert done.rendered == len(models) - 1
-    assert render_models(models, tmp_path, SMALL).rendered == 1
+    later = render_models(models, tmp_path, SMALL)
+    assert (later.rendered, [entry["model_id"] for entry in later.quarantined]) == (0, [victim.model_id])
+    assert render_models(models, tmp_path, SMALL, retry_failed=True).rendered == 1
     assert read_failures(tmp_path) == []
 
 
 def test_a_model_that_takes_for_ever_is_stopped(shapenet: Path, tmp_path: Path) -> None:
-    worker = Worker(SMALL, 1, tmp_path / "log")
+    worker = Worker(SMALL, 1, Limits(timeout=0.001))
     model = find_models(shapenet)[0]
     job = {"folder": str(model.folder), "synset": model.synset, "model_id": model.model_id}
     job |= {"out": str(tmp_path / "out.h5"), "config": {}, "config_hash": ""}
     with pytest.raises(WorkerError, match=r"longer than 0\.001 s") as caught:
-        worker.render(job, timeout=0.001)
+        worker.render(job)
     assert caught.value.kind == "timeout"
-    assert worker.render(job, timeout=120)["status"] == "done"  # the next call has a new Blender
-    worker.stop()
+    worker.limits = Limits(timeout=120)
+    assert worker.render(job)["status"] == "done"  # the next call has a new Blender
+    worker.close()
 
 
 def test_a_killed_run_leaves_no_blender_and_no_half_files(shapenet: Path, tmp_path: Path) -> None:

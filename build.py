@@ -1,0 +1,91 @@
+"""`cma3d build`: ShapeNet to shards in one go."""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .config import read_settings
+from .errors import InputError
+from .files import make_folder
+from .pack.config import PackConfig
+from .render.config import RenderConfig
+
+if TYPE_CHECKING:
+    from .pack.run import PackSummary
+    from .render.run import RenderSummary
+    from .render.shapenet import Model
+
+__all__ = ["build_dataset", "pack_names", "read_build_settings"]
+
+
+def pack_names() -> tuple[set[str], set[str]]:
+    """Give the names of packing's settings that rendering has, too (`--pack-NAME` in a build), and all the others."""
+    own = {field.name for field in dataclasses.fields(PackConfig)}
+    shared = own & {field.name for field in dataclasses.fields(RenderConfig)}
+    return shared, own - shared
+
+
+def read_build_settings(config_file: Path | None, given: Mapping[str, Any]) -> tuple[RenderConfig, PackConfig]:
+    """Merge defaults, a TOML file with the tables [render] and [pack], and given options (None: not given).
+
+    Colour is given to the view that is packed, or to all of them where all are packed.
+
+    Raises
+    ------
+    InputError : as `read_settings`; a table that is neither; views to pack that would have no colour
+    """
+    tables: dict[str, Any] = {}
+    if config_file is not None:
+        try:
+            tables = tomllib.loads(config_file.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise InputError(f"{config_file} cannot be read as TOML: {error}") from None
+    unknown = sorted(name for name in tables if name not in ("render", "pack") or not isinstance(tables[name], dict))
+    if unknown:
+        raise InputError(
+            f"{config_file}: {unknown[0]!r} is out of place; the settings of a build stand in [render] and [pack]"
+        )
+    shared, own = pack_names()
+    asked = {name: given.get(name) for name in own} | {name: given.get(f"pack_{name}") for name in shared}
+    pack = read_settings(PackConfig, config_file, asked, table="pack")
+    asked = {field.name: given.get(field.name) for field in dataclasses.fields(RenderConfig)}
+    if asked["colour"] is None and "colour" not in tables.get("render", {}):
+        asked["colour"] = pack.keep
+    render = read_settings(RenderConfig, config_file, asked, table="render")
+    if pack.keep == "all" and render.colour != "all":
+        raise InputError(
+            f"--keep all packs views that --colour {render.colour} leaves without colour: give --colour all"
+        )
+    return render, pack
+
+
+def build_dataset(
+    models: Sequence[Model],
+    out: Path,
+    render_config: RenderConfig,
+    pack_config: PackConfig,
+    *,
+    jobs: int | None = None,
+    **run: Any,
+) -> tuple[RenderSummary, PackSummary]:
+    """Render models to `out/renders` and pack them to `out/shards`; goes on where it was stopped.
+
+    Parameters
+    ----------
+    jobs : side by side; the number of cores where None
+    run : further keyword arguments of `render_models`
+
+    Raises
+    ------
+    InputError : a stage cannot run here, or nothing can be packed
+    """
+    from .pack.run import pack_renders
+    from .render.run import render_models
+
+    make_folder(out)
+    rendered = render_models(models, out / "renders", render_config, jobs=jobs, **run)
+    return rendered, pack_renders(out / "renders", out / "shards", pack_config, jobs=jobs)

@@ -1,0 +1,220 @@
+"""Rendering on a Dask cluster that is there already: a model is a task, a Dask worker keeps a Blender of its own.
+
+The futures are asked for directly, not through joblib's dask backend: that one gives up the whole run when one task's
+workers died too often, and hands out tasks in batches that a dead worker loses together. Here each model is a task of
+its own and ends in a reply, whatever happens to the workers.
+
+Storage is shared: every worker reads the models and writes the renders under the same paths as the supervisor.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from ..errors import InputError, needs
+from .config import RenderConfig
+from .supervise import Limits, Pool, check_blender, count_cores
+
+__all__ = ["Setup", "render_on_cluster"]
+
+WAIT = 30.0  # seconds for the scheduler to answer, and for its first worker
+REFRESH = 10.0  # seconds between two looks at how many workers there are
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What the tasks of one run have in common; `run` names it among others on the cluster."""
+
+    run: str
+    config: RenderConfig
+    limits: Limits
+    mark: str  # a file that every worker must see, if storage is shared
+    threads: dict[str, int]  # a host's Dask threads: its cores are shared among them
+
+
+def render_on_cluster(
+    scheduler: str,
+    jobs: Sequence[dict[str, Any]],
+    config: RenderConfig,
+    limits: Limits,
+    mark: Path,
+    is_present: Callable[[Path, str], bool],
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Have models rendered by the workers of a Dask cluster.
+
+    Parameters
+    ----------
+    scheduler : its address, tcp://host:port
+    jobs : see `blender.worker.render_model`; paths are absolute
+    mark : a file that shows a worker that storage is shared
+    is_present : (out, config_hash) -> whether a model's file stands; a task that runs a second time renders nothing
+
+    Yields
+    ------
+    number, reply : index of the job, and as from `Pool.render`; in the order in which they end
+
+    Raises
+    ------
+    InputError : dask is not installed, the scheduler does not answer or goes away, or it has no worker
+    """
+    try:
+        from distributed import Client
+    except ImportError as error:
+        raise needs("dask", "distributed", error) from None
+    client = _connect(Client, scheduler)
+    run = uuid.uuid4().hex
+    try:
+        setup = Setup(run, config, limits, str(mark), _threads_by_host(client))
+        yield from _replies(client, lambda job: client.submit(_render, setup, job, is_present, pure=False), jobs)
+    finally:
+        _leave(client, run)
+
+
+def _replies(
+    client: Any, submit: Callable[[dict[str, Any]], Any], jobs: Sequence[dict[str, Any]]
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Keep some more tasks under way than there are workers, and give the replies as they come."""
+    ended: queue.SimpleQueue[tuple[int, Any]] = queue.SimpleQueue()
+    futures: dict[int, Any] = {}  # under way; without a reference the scheduler forgets them
+    waiting, again = iter(range(len(jobs))), set()
+
+    def start(number: int) -> None:
+        futures[number] = submit(jobs[number])
+        futures[number].add_done_callback(lambda future: ended.put((number, future)))
+
+    looked = -REFRESH
+    while True:
+        if time.monotonic() - looked >= REFRESH:  # workers come and go
+            looked, room = time.monotonic(), 2 * max(1, sum(client.nthreads().values()))
+        while len(futures) < room and (number := next(waiting, None)) is not None:
+            start(number)
+        if not futures:
+            return
+        try:
+            number, future = ended.get(timeout=REFRESH)
+        except queue.Empty:
+            continue
+        del futures[number]
+        reply = _result(future)
+        # once more: what its Dask workers died of, and what another run stopped that found this one at rest
+        if reply["status"] == "failed" and (reply["kind"] == "stopped" or ("lost" in reply and number not in again)):
+            again.add(number)
+            start(number)
+        else:
+            yield number, reply
+
+
+def _result(future: Any) -> dict[str, Any]:
+    """Give a task's reply; a failure that is "lost" where its Dask workers died too often for the scheduler."""
+    try:
+        reply: dict[str, Any] = future.result()
+    except Exception as error:
+        if future.cancelled():
+            raise InputError("the Dask scheduler went away: start it, and give the same command again") from None
+        return {"status": "failed", "kind": "crash", "reason": str(error), "tries": 2, "log": [], "lost": True}
+    return reply
+
+
+def _connect(make: Any, scheduler: str) -> Any:
+    """Make a Dask client. The address is tried first: a client that finds nobody holds the program for a minute."""
+    remedy = "start one with `dask scheduler`, and give the address that it prints, such as tcp://host:8786"
+    try:
+        address = urlsplit(scheduler)
+        if address.scheme not in ("tcp", "tls") or address.hostname is None or address.port is None:
+            raise InputError(f"--scheduler {scheduler} is no address of a Dask scheduler: {remedy}")
+        socket.create_connection((address.hostname, address.port), timeout=WAIT).close()
+        client = make(scheduler, timeout=WAIT, set_as_default=False)
+    except (OSError, ValueError, TimeoutError) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(f"no Dask scheduler answers at {scheduler} ({reason}): {remedy}") from None
+    try:
+        client.wait_for_workers(1, timeout=WAIT)
+    except TimeoutError:
+        client.close()
+        raise InputError(
+            f"the Dask scheduler {scheduler} has no worker: `dask worker {scheduler}` starts one"
+        ) from None
+    return client
+
+
+def _threads_by_host(client: Any) -> dict[str, int]:
+    threads: dict[str, int] = {}
+    for address, number in client.nthreads().items():
+        host = _host(address)
+        threads[host] = threads.get(host, 0) + number
+    return threads
+
+
+def _host(address: str) -> str:
+    return address.rpartition(":")[0]
+
+
+def _leave(client: Any, run: str) -> None:
+    """End the run's Blenders on all workers, and the connection."""
+    try:
+        client.run(_close, run, on_error="ignore")
+    except Exception:  # the cluster is gone, and its Blenders with it
+        pass
+    finally:
+        client.close(timeout=5)
+
+
+# ---- in the Dask workers ----
+
+_POOLS: dict[str, Pool] = {}
+_CLOSED: set[str] = set()
+_LOCK = threading.Lock()
+
+
+def _render(setup: Setup, job: dict[str, Any], is_present: Callable[[Path, str], bool]) -> dict[str, Any]:
+    """Render one model in the Blender that this Dask worker keeps for the run."""
+    out = Path(job["out"])
+    if is_present(out, job["config_hash"]):  # another worker wrote it, and died before it could say so
+        return {"status": "done", "seconds": {}}
+    try:
+        pool = _pool(setup)
+    except InputError as error:
+        return {"status": "failed", "kind": "start", "reason": f"{os.uname().nodename}: {error}"}
+    if pool is None:
+        return {"status": "failed", "kind": "stopped", "reason": "the run was stopped"}
+    out.parent.mkdir(exist_ok=True)
+    return pool.render(job)
+
+
+def _pool(setup: Setup) -> Pool | None:
+    """Give the pool of a run, made at its first task here; None where the run has been stopped."""
+    from distributed import get_worker
+
+    with _LOCK:
+        if setup.run in _CLOSED:
+            return None
+        if setup.run not in _POOLS:
+            if not Path(setup.mark).is_file():
+                raise InputError(f"{setup.mark} is not there: storage must be shared, under the same paths")
+            check_blender()
+            for run, idle in list(_POOLS.items()):
+                if not idle.busy:  # of a run that was killed, or rests: it starts anew if need be
+                    _POOLS.pop(run).close()
+            worker = get_worker()
+            shared = setup.threads.get(_host(worker.address), worker.state.nthreads)
+            threads = max(1, count_cores() // max(1, shared))
+            _POOLS[setup.run] = Pool(setup.config, threads, setup.limits)
+        return _POOLS[setup.run]
+
+
+def _close(run: str) -> None:
+    with _LOCK:
+        _CLOSED.add(run)
+        pool = _POOLS.pop(run, None)
+    if pool is not None:
+        pool.close()

@@ -1,0 +1,336 @@
+"""Laws of long runs: whatever is killed, fills up or hangs, what is left is whole, and going on gives the same."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+
+from shapenet3d_cma.errors import InputError
+from shapenet3d_cma.files import PARTIAL
+from shapenet3d_cma.render import supervise
+from shapenet3d_cma.render.blender import worker as blender_worker
+from shapenet3d_cma.render.config import RenderConfig
+from shapenet3d_cma.render.file import find_renders
+from shapenet3d_cma.render.run import read_failures, render_models
+from shapenet3d_cma.render.samples.config import SamplesConfig
+from shapenet3d_cma.render.samples.write import write_samples
+from shapenet3d_cma.render.shapenet import Model, find_models
+from shapenet3d_cma.render.state import read_status
+from shapenet3d_cma.tests.same import assert_same_renders
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+CONFIG = RenderConfig(views=4, size=40, samples=2, colour="best")
+WORDS = ("--views", "4", "--size", "40", "--samples", "2", "--colour", "best")
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Sixteen small models."""
+    out = tmp_path_factory.mktemp("running") / "shapenet"
+    write_samples(out, SamplesConfig(per_category=4, categories="mug,lamp,chair,bed"))
+    return out
+
+
+@pytest.fixture(scope="module")
+def unbroken(world: Path) -> Path:
+    """All of them, rendered without any disturbance."""
+    out = world.parent / "unbroken"
+    assert render_models(find_models(world), out, CONFIG, jobs=2).rendered == 16
+    return out
+
+
+def start(*words: object) -> subprocess.Popen[str]:
+    """Start the command as a user does, and go on."""
+    line = [sys.executable, "-m", "shapenet3d_cma.cli", *map(str, words)]
+    return subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def blenders(process: psutil.Process) -> list[psutil.Process]:
+    """Give the Blender workers below a process."""
+    found = []
+    for child in process.children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            if "shapenet3d_cma.render.blender.worker" in child.cmdline():
+                found.append(child)
+    return found
+
+
+def wait_for(condition: Callable[[], object], seconds: float = 40) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it never came"
+        time.sleep(0.02)
+
+
+def rendered(folder: Path) -> list[Path]:
+    return [path for path in folder.glob("*/*.h5") if not path.name.startswith(PARTIAL)]
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_a_stopped_run_leaves_whole_files_and_no_blender_and_goes_on(
+    world: Path, unbroken: Path, tmp_path: Path, cma3d: Run, how: signal.Signals
+) -> None:
+    words = ("render", world, tmp_path, *WORDS, "--jobs", 2)
+    moment = random.Random(int(how)).randrange(1, 9)
+    process = start(*words)
+    wait_for(lambda: len(rendered(tmp_path)) >= moment)
+    workers = blenders(psutil.Process(process.pid))
+    assert workers
+    begin = time.monotonic()
+    process.send_signal(how)
+    out, err = process.communicate(timeout=60)
+    assert time.monotonic() - begin < 5
+    if how == signal.SIGKILL:
+        assert process.returncode == -9
+    else:
+        assert (process.returncode, out) == (130, "")
+        assert err.splitlines()[-1] == "cma3d: stopped; what was finished is kept, the same command goes on from there"
+        assert "Traceback" not in err
+        assert not list(tmp_path.rglob(f"{PARTIAL}*.h5")) or how == signal.SIGKILL
+    psutil.wait_procs(workers, timeout=5)
+    assert not any(worker.is_running() and worker.status() != psutil.STATUS_ZOMBIE for worker in workers)
+    assert not read_status(tmp_path)["running"]
+    there = {path: path.stat().st_mtime_ns for path in rendered(tmp_path)}
+    assert 0 < len(there) < 16
+    assert cma3d(*words).returncode == 0
+    assert all(path.stat().st_mtime_ns == stamp for path, stamp in there.items()), "nothing is rendered twice"
+    assert_same_renders(unbroken, tmp_path)
+    assert not list(tmp_path.rglob(f"{PARTIAL}*"))
+
+
+def test_blender_dies_with_its_supervisor_in_the_middle_of_a_long_render(world: Path, tmp_path: Path) -> None:
+    process = start(
+        "render", world, tmp_path, "--views", 1, "--size", 512, "--samples", 65536, "--jobs", 1, "--limit", 1
+    )
+    wait_for(lambda: blenders(psutil.Process(process.pid)))
+    (worker,) = blenders(psutil.Process(process.pid))
+    wait_for(lambda: worker.cpu_times().user > 3)  # it has loaded, and renders for minutes
+    process.kill()
+    process.communicate()
+    psutil.wait_procs([worker], timeout=3)
+    assert not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE
+
+
+def test_killed_blenders_cost_nothing(world: Path, unbroken: Path, tmp_path: Path) -> None:
+    """SIGKILL to a worker at drawn moments: each victim has a second try in a fresh process."""
+    draw, stop, kills = random.Random(3), threading.Event(), []
+
+    def kill_now_and_then() -> None:
+        while len(kills) < 4 and not stop.wait(draw.uniform(0.5, 2.5)):
+            for worker in blenders(psutil.Process())[:1]:
+                worker.kill()
+                kills.append(worker.pid)
+
+    killer = threading.Thread(target=kill_now_and_then)
+    killer.start()
+    try:
+        done = render_models(find_models(world), tmp_path, CONFIG, jobs=2)
+    finally:
+        stop.set()
+        killer.join()
+    assert kills
+    if done.failures:  # killed twice in a row: told, and mended when asked
+        assert {failure["kind"] for failure in done.failures} == {"crash"}
+        done = render_models(find_models(world), tmp_path, CONFIG, jobs=2, retry_failed=True)
+    assert done.failures == []
+    assert read_failures(tmp_path) == []
+    assert_same_renders(unbroken, tmp_path)
+
+
+def test_a_full_disk_stops_the_run_in_one_line(world: Path, unbroken: Path, tmp_path: Path, cma3d: Run) -> None:
+    small = tmp_path / "small"
+    with tiny_disk(small, "400k"):
+        filler = small / "filler"
+        filler.write_bytes(bytes(200 * 1024))
+        out = small / "renders"
+        done = cma3d("render", world, out, *WORDS, "--jobs", 2)
+        assert done.returncode == 2, done.stderr
+        assert "the disk of " in done.stderr.splitlines()[-1]
+        assert "is full: make room and give the same command again" in done.stderr.splitlines()[-1]
+        assert "Traceback" not in done.stderr
+        assert not list(out.rglob(f"{PARTIAL}*"))
+        assert read_failures(out) == [], "a model is not to blame for the disk"
+        filler.unlink()
+        subprocess.run(["mount", "-o", "remount,size=64m", str(small)], check=True)
+        assert cma3d("render", world, out, *WORDS, "--jobs", 2).returncode == 0
+        assert_same_renders(unbroken, out)
+
+
+@contextmanager
+def tiny_disk(folder: Path, size: str) -> Iterator[None]:
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip("a small disk can only be mounted by root")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def test_a_large_file_on_a_full_disk_is_an_error_that_python_can_tell(tmp_path: Path) -> None:
+    """HDF5, left to write by itself, ends the process."""
+    code = (
+        "import sys, numpy as np; from pathlib import Path; from shapenet3d_cma.camera import Camera\n"
+        "from shapenet3d_cma.render.file import write_render\n"
+        "depth = np.random.default_rng(0).random((24, 224, 224), dtype=np.float32)\n"
+        "try: write_render(Path(sys.argv[1]), [Camera(np.eye(3), np.eye(4), 224, 224)] * 24, {'depth': depth}, {}, {})\n"
+        "except OSError as error: print(error.errno)\n"
+    )
+    small = tmp_path / "small"
+    with tiny_disk(small, "1m"):
+        line = [sys.executable, "-c", code, str(small / "a.h5")]
+        done = subprocess.run(line, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "28\n", "")
+        assert list(small.iterdir()) == []
+
+
+def test_a_full_disk_is_told_from_other_errors(tmp_path: Path) -> None:
+    full = OSError(28, "No space left on device")
+    assert "is full" in blender_worker._full_disk(full, tmp_path)
+    in_words = RuntimeError("Can't decrement id ref count (file write failed: errno = 28, error message = '…')")
+    assert "is full" in blender_worker._full_disk(in_words, tmp_path)
+    assert blender_worker._full_disk(OSError(13, "Permission denied"), tmp_path) == ""
+
+
+def test_a_model_that_takes_for_ever_is_quarantined_and_the_rest_is_rendered(world: Path, tmp_path: Path) -> None:
+    models = find_models(world)[:3]
+    huge = RenderConfig(views=1, size=512, samples=65536, colour="best")
+    begin = time.monotonic()
+    done = render_models(models[:1], tmp_path / "slow", huge, jobs=1, timeout=1)
+    assert time.monotonic() - begin < 60
+    (failure,) = done.failures
+    assert (failure["kind"], failure["reason"], failure["tries"]) == ("timeout", "it took longer than 1 s", 2)
+    assert failure["log"], "the tail of the log tells what it was at"
+    status = read_status(tmp_path / "slow")
+    assert (status["planned"], status["done"], status["failed"], status["left"]) == (1, 0, 1, 0)
+    assert status["failures"]["timeout"][0]["reason"] == "it took longer than 1 s"
+    assert render_models(models[:1], tmp_path / "slow", huge, jobs=1).quarantined == done.failures
+
+
+def test_a_model_that_eats_memory_is_quarantined_and_the_rest_is_rendered(
+    world: Path, unbroken: Path, tmp_path: Path
+) -> None:
+    glutton = Model("03001627", "glutton", tmp_path / "shapenet" / "03001627" / "glutton")
+    write_large_model(glutton.obj, 400)
+    models = [*find_models(world)[:2], glutton, *find_models(world)[2:4]]
+    done = render_models(models, tmp_path / "renders", CONFIG, jobs=2, memory_gib=0.45)
+    (failure,) = done.failures
+    assert (failure["model_id"], failure["kind"]) == ("glutton", "memory")
+    assert failure["reason"] == "it took more than 0.45 GiB"
+    assert done.rendered == 4
+    assert_same_renders(unbroken, tmp_path / "renders", some=True)
+    later = render_models(models, tmp_path / "renders", CONFIG, jobs=1, retry_failed=True)
+    assert (later.rendered, later.present, later.failures) == (1, 4, [])
+
+
+def write_large_model(obj: Path, side: int) -> None:
+    """Write a wavy sheet of 2 side^2 triangles."""
+    obj.parent.mkdir(parents=True)
+    step = range(side + 1)
+    lines = [f"v {x / side} {((x * 7 + z * 3) % 11) / 200} {z / side}" for x in step for z in step]
+    for x in range(side):
+        for z in range(side):
+            a = x * (side + 1) + z + 1
+            lines += [f"f {a} {a + 1} {a + side + 1}", f"f {a + 1} {a + side + 2} {a + side + 1}"]
+    obj.write_text("\n".join(lines) + "\n")
+
+
+def test_workers_are_renewed_and_the_content_does_not_tell(
+    world: Path, unbroken: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    starts = []
+    start_one = supervise.Worker._start
+    monkeypatch.setattr(supervise.Worker, "_start", lambda self: (starts.append(1), start_one(self))[1])
+    assert render_models(find_models(world)[:4], tmp_path, CONFIG, jobs=1, renew_after=2).rendered == 4
+    assert len(starts) == 2
+    assert_same_renders(unbroken, tmp_path, some=True)
+
+
+def test_a_machine_that_cannot_start_blender_is_to_blame_and_no_model(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervise, "START_LIMIT", 0.01)
+    with pytest.raises(InputError, match=r"Blender does not start: it took longer than 0\.01 s.*nothing more"):
+        render_models(find_models(world)[:1], tmp_path, CONFIG, jobs=1)
+    assert read_failures(tmp_path) == []
+
+
+def test_status_tells_what_is_there(world: Path, unbroken: Path, tmp_path: Path, cma3d: Run) -> None:
+    told = json.loads(cma3d("status", unbroken, "--json").stdout)
+    assert (told["planned"], told["done"], told["failed"], told["left"], told["running"]) == (16, 16, 0, 0, False)
+    out = tmp_path / "out" / "renders"
+    shutil.copytree(unbroken, out)
+    for path in rendered(out)[:5]:
+        path.unlink()
+    people = cma3d("status", out.parent)
+    assert people.returncode == 0
+    assert people.stdout.splitlines() == [
+        "11 of 16 models done, 0 failed, 5 left",
+        "not running: the same command as before goes on",
+    ]
+    nothing = cma3d("status", tmp_path / "nothing")
+    assert nothing.returncode == 2
+    assert "is no folder of renders" in nothing.stderr
+
+
+def test_status_of_a_running_run_tells_rate_and_time_left(world: Path, tmp_path: Path) -> None:
+    process = start("render", world, tmp_path, *WORDS, "--jobs", 1)
+    try:
+        wait_for(lambda: len(rendered(tmp_path)) >= 3)
+        status = read_status(tmp_path)
+        assert status["running"]
+        assert status["done"] >= 3
+        assert status["left"] == 16 - status["done"]
+        assert status["views_per_second"] == pytest.approx(4 * status["models_per_second"])
+        assert status["seconds_left"] == pytest.approx(status["left"] / status["models_per_second"])
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=30)
+
+
+def test_build_renders_and_packs_and_goes_on(world: Path, tmp_path: Path, cma3d: Run) -> None:
+    words = ("build", world, tmp_path, "--synset", "mug", "--views", 3, "--size", 64, "--samples", 1, "--points", 64)
+    done = cma3d(*words)
+    assert done.returncode == 0, done.stderr
+    assert "4 models rendered, 0 there before, 0 failed" in done.stdout
+    assert f"4 rows of 1 categories in {tmp_path / 'shards'}" in done.stdout
+    settings = json.loads((tmp_path / "renders" / "render.json").read_text())["config"]
+    assert settings["colour"] == "best"
+    stamps = {
+        path: path.stat().st_mtime_ns for path in [*find_renders(tmp_path / "renders"), *tmp_path.rglob("shard-*")]
+    }
+    assert "0 models rendered, 4 there before" in cma3d(*words).stdout
+    assert all(path.stat().st_mtime_ns == stamp for path, stamp in stamps.items())
+    refused = cma3d(*words, "--keep", "all", "--colour", "best")
+    assert refused.returncode == 2
+    assert "--keep all packs views that --colour best leaves without colour" in refused.stderr
+    (tmp_path / "b.toml").write_text("[render]\nviews = 3\n[paint]\n")
+    assert "'paint' is out of place" in cma3d(*words, "--config", tmp_path / "b.toml").stderr
+
+
+def test_two_runs_may_share_a_folder(world: Path, unbroken: Path, tmp_path: Path) -> None:
+    """As the tasks of a job array do: neither sweeps away what the other is writing."""
+    models = find_models(world)
+    processes = [start("render", world, tmp_path, *WORDS, "--jobs", 1, "--synset", name) for name in ("mug", "bed")]
+    outs = [process.communicate(timeout=120) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], outs
+    status = read_status(tmp_path)
+    assert (status["planned"], status["done"]) == (8, 8)
+    assert render_models(models, tmp_path, CONFIG, jobs=2).rendered == 8
+    assert_same_renders(unbroken, tmp_path)

@@ -1,0 +1,23 @@
+"""When two renders are the same: array by array, attribute by attribute."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from shapenet3d_cma.render.file import find_renders
+
+
+def assert_same_renders(one: Path, two: Path, *, some: bool = False) -> None:
+    """Both folders hold the same models with the same content; with `some`, `two` may hold less of them."""
+    names = [{path.relative_to(folder) for path in find_renders(folder)} for folder in (one, two)]
+    assert names[0] >= names[1] if some else names[0] == names[1]
+    for name in names[1]:
+        with h5py.File(one / name) as first, h5py.File(two / name) as second:
+            assert set(first) == set(second)
+            for field in first:
+                assert first[field].dtype == second[field].dtype, (name, field)
+                assert np.array_equal(first[field][...], second[field][...]), (name, field)
+            assert dict(first.attrs) == dict(second.attrs), name
