@@ -69,7 +69,9 @@ def selection(command: Callable[..., Any]) -> Callable[..., Any]:
 def running(command: Callable[..., None]) -> Callable[..., None]:
     """Add the options that say how models are rendered, not what comes out; they arrive as the dictionary `run`."""
     given = (
-        click.option("--timeout", type=click.FloatRange(1), default=600.0, show_default=True, help="Seconds a model."),
+        click.option(
+            "--timeout", type=click.FloatRange(1, 1e7), default=600.0, show_default=True, help="Seconds a model."
+        ),
         click.option(
             "--memory-gib",
             type=click.FloatRange(0.5),
@@ -420,6 +422,9 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _stop)
     try:
         cli.main(standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        sys.exit(2)
     except (InputError, click.ClickException) as error:
         message = error.format_message() if isinstance(error, click.ClickException) else str(error)
         context = getattr(error, "ctx", None)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 import tomllib
 import types
 import typing
@@ -31,6 +32,16 @@ def setting(default: Any, text: str, *, low: float | None = None, high: float | 
     return dataclasses.field(default=default, metadata={"help": text, "low": low, "high": high})
 
 
+class _FiniteRange(click.FloatRange):
+    """A range of floats that holds neither NaN, which passes any comparison, nor infinity."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):
+            self.fail(f"{value} is not a finite number.", param, ctx)
+        return number
+
+
 def click_type(field: dataclasses.Field[Any], hint: Any) -> click.ParamType[Any]:
     """Give the click type that converts and checks a field's values."""
     low, high = field.metadata["low"], field.metadata["high"]
@@ -45,7 +56,7 @@ def click_type(field: dataclasses.Field[Any], hint: Any) -> click.ParamType[Any]
     if hint is int:
         return click.IntRange(None if low is None else int(low), None if high is None else int(high))
     if hint is float:
-        return click.FloatRange(low, high)
+        return _FiniteRange(low, high)
     if hint is str:
         return click.STRING
     raise TypeError(f"{field.name}: no click type for {hint}")
@@ -133,8 +144,8 @@ def read_settings(
     hints = typing.get_type_hints(settings)
     for name, value in values.items():
         try:
-            if isinstance(value, bool) != (hints[name] is bool):  # bool is an int to Python, not to a reader
-                raise click.BadParameter(f"{value!r} is not of type {hints[name]}")
+            if not _fits(value, hints[name]):
+                raise click.BadParameter(f"expected {_in_words(hints[name])}")
             values[name] = click_type(fields[name], hints[name]).convert(value, None, None)
         except (click.BadParameter, TypeError) as error:
             message = error.message if isinstance(error, click.BadParameter) else str(error)
@@ -143,6 +154,23 @@ def read_settings(
         return settings(**values)
     except ValueError as error:
         raise InputError(f"{where}{error}") from None
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Tell whether a value has the type of a field: TOML knows types, so "3" and 2.7 are no counts."""
+    if typing.get_origin(hint) is tuple:
+        arms = typing.get_args(hint)
+        return isinstance(value, list | tuple) and len(value) == len(arms) and all(map(_fits, value, arms))
+    if hint in (int, float) and isinstance(value, bool):  # bool is an int to Python, not to a reader
+        return False
+    wanted = {int: int, float: (int, float), bool: bool}.get(hint, str)
+    return isinstance(value, wanted)  # type: ignore[arg-type]
+
+
+def _in_words(hint: Any) -> str:
+    if typing.get_origin(hint) is tuple:
+        return f"a list of {len(typing.get_args(hint))} numbers"
+    return {int: "a whole number", float: "a number", bool: "true or false"}.get(hint, "a text")
 
 
 def config_hash(settings: Any) -> str:

@@ -33,7 +33,7 @@ class RenderConfig:
         0.0, "Draw cameras farther away by up to this share of the distance.", low=0, high=10
     )
     roll: float = setting(0.0, "Draw rotations about the optical axis up to this, degrees.", low=0, high=180)
-    seed: int = setting(0, "Seed of what is drawn for each model.", low=0)
+    seed: int = setting(0, "Seed of what is drawn for each model.", low=0, high=2**63 - 1)
     # images
     size: int = setting(224, "Height of the images, pixels.", low=8, high=8192)
     aspect: float = setting(1.0, "Width of the images over their height.", low=0.1, high=10)

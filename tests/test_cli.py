@@ -37,6 +37,13 @@ def test_help_is_there_for_everyone_and_shows_examples(cma3d: Run) -> None:
     assert cma3d("--version").stdout == f"cma3d, version {__version__}\n"
 
 
+def test_no_word_at_all_shows_the_help(cma3d: Run) -> None:
+    done = cma3d()
+    assert done.returncode == 2
+    assert "cma3d demo OUT" in done.stderr
+    assert len(done.stderr.splitlines()) > 10
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [

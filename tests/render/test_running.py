@@ -189,7 +189,8 @@ def test_a_large_file_on_a_full_disk_is_an_error_that_python_can_tell(tmp_path: 
         "import sys, numpy as np; from pathlib import Path; from shapenet3d_cma.camera import Camera\n"
         "from shapenet3d_cma.render.file import write_render\n"
         "depth = np.random.default_rng(0).random((24, 224, 224), dtype=np.float32)\n"
-        "try: write_render(Path(sys.argv[1]), [Camera(np.eye(3), np.eye(4), 224, 224)] * 24, {'depth': depth}, {}, {})\n"
+        "cameras = [Camera(np.eye(3), np.eye(4), 224, 224)] * 24\n"
+        "try: write_render(Path(sys.argv[1]), cameras, {'depth': depth}, {}, {})\n"
         "except OSError as error: print(error.errno)\n"
     )
     small = tmp_path / "small"
