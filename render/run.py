@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import time
@@ -18,6 +19,7 @@ from ..errors import InputError
 from ..files import is_full, make_folder, sweep, write_text
 from ..progress import Progress, say
 from .config import Device, RenderConfig
+from .file import read_config_hash
 from .shapenet import Model
 from .state import FAILURES, SETTINGS, announce, forget_failures, read_failures
 from .supervise import Limits, Pool, check_blender, count_cores, sweep_scratch
@@ -224,8 +226,22 @@ def _check_settings(renders: Path, config: RenderConfig, identity: str, *, redo:
             f"{renders} was rendered with {name} = {before[1].get(name)}, not {asked}: "
             "give the same settings, choose another folder, or replace all with --redo"
         )
+    if before is None and not redo:
+        _check_one_file(renders, identity)
     settings = {"config_hash": identity, "config": dataclasses.asdict(config)}
     write_text(renders / SETTINGS, json.dumps(settings, indent=2) + "\n")
+
+
+def _check_one_file(renders: Path, identity: str) -> None:
+    """Where the folder itself does not say what it was rendered with, let one of its files say it."""
+    for path in renders.glob("*/[!.]*.h5"):
+        with contextlib.suppress(OSError, KeyError):
+            if read_config_hash(path) != identity:
+                raise InputError(
+                    f"{renders} has no readable {SETTINGS}, and {path.name} was rendered with other settings than "
+                    "these: give the same settings, choose another folder, or replace all with --redo"
+                )
+            return
 
 
 def _plain(value: Any) -> Any:
@@ -235,12 +251,9 @@ def _plain(value: Any) -> Any:
 
 def _present(path: Path, identity: str) -> bool:
     """Tell whether a render file stands, made with these settings; one made with others is removed."""
-    import h5py
-
     try:
-        with h5py.File(path, "r") as file:
-            same = bool(file.attrs.get("config_hash") == identity)
-    except OSError:  # absent, or damaged: rendered again
+        same = read_config_hash(path) == identity
+    except (OSError, KeyError):  # absent, or damaged: rendered again
         return False
     if not same:  # to be replaced: until then it must not pass for done
         path.unlink(missing_ok=True)

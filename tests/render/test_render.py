@@ -322,6 +322,10 @@ def test_a_stopped_run_goes_on_and_other_settings_are_refused(shapenet: Path, tm
     assert not list(tmp_path.rglob(f"{PARTIAL}*"))
     with pytest.raises(InputError, match=r"rendered with size = 48, not 56.*--redo"):
         render_models(models, tmp_path, RenderConfig(views=3, size=56, samples=2, colour="best"))
+    (tmp_path / "render.json").write_text("{")
+    with pytest.raises(InputError, match=r"no readable render\.json.*--redo"):
+        render_models(models, tmp_path, RenderConfig(views=3, size=56, samples=2, colour="best"))
+    assert {path: path.stat().st_mtime_ns for path in before} == before
     other = RenderConfig(views=2, size=48, samples=2, colour="best")
     assert render_models(models, tmp_path, other, redo=True).rendered == len(models)
 
