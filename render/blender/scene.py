@@ -100,12 +100,12 @@ class Scene:
             return
         world.cycles.sampling_method = "NONE"  # an even sky needs no importance map
         background.inputs["Color"].default_value = (1, 1, 1, 1)
-        background.inputs["Strength"].default_value = 0.5
-        # together about 1 on a surface that faces up: white is all but white, and not clipped
+        background.inputs["Strength"].default_value = 0.45
+        # together about 0.9 on a surface that faces up: white is nearly white, and seen before a white background
         for name, towards, strength, angle in (
-            ("key", (0.6, 1.0, -0.8), 1.5, 30),
-            ("fill", (-0.9, 0.5, -0.3), 0.55, 60),
-            ("rim", (0.2, 0.6, 1.0), 0.65, 60),
+            ("key", (0.6, 1.0, -0.8), 1.3, 30),
+            ("fill", (-0.9, 0.5, -0.3), 0.5, 60),
+            ("rim", (0.2, 0.6, 1.0), 0.55, 60),
         ):
             light = bpy.data.lights.new(name, "SUN")
             light.energy, light.angle = strength, np.radians(angle)
