@@ -107,9 +107,13 @@ def render(
 @click.argument("renders", type=FOLDER)
 @click.argument("shards", type=FOLDER)
 @JOBS
+@click.option("--redo", is_flag=True, help="Replace shards that were made with other settings.")
 @options(PackConfig)
-def pack(renders: Path, shards: Path, jobs: int | None, config_file: Path | None, **given: Any) -> None:
+def pack(renders: Path, shards: Path, jobs: int | None, redo: bool, config_file: Path | None, **given: Any) -> None:
     """Turn RENDERS into SHARDS: depth to points that know their pixels, in farthest point order.
+
+    Shards that stand are kept where their render files are the same, byte for byte, so a stopped run is resumed by
+    the same command, and after some renders changed it packs only their shards anew.
 
     \b
     Examples:
@@ -118,7 +122,7 @@ def pack(renders: Path, shards: Path, jobs: int | None, config_file: Path | None
     """
     from .pack.run import pack_renders
 
-    packed = pack_renders(renders, shards, read_settings(PackConfig, config_file, given), jobs=jobs)
+    packed = pack_renders(renders, shards, read_settings(PackConfig, config_file, given), jobs=jobs, redo=redo)
     click.echo(f"{packed.rows} rows of {len(packed.synsets)} categories in {shards}")
     if packed.left_out:
         click.echo(f"{len(packed.left_out)} views left out, the first because {packed.left_out[0]['reason']}")

@@ -121,7 +121,7 @@ class Shards(Sequence[Row]):
     def _slice(self, file: int, dataset: Any, rows: slice) -> NDArray[Any]:
         try:
             return np.asarray(dataset[rows])
-        except OSError as error:
+        except (OSError, ValueError, RuntimeError) as error:  # ValueError: a string that is no UTF-8
             raise InputError(
                 f"{self.files[file]}: rows {rows.start} to {rows.stop - 1} cannot be read ({error}): "
                 "the file is damaged; copy it again, or pack again"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import json
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
@@ -13,21 +15,62 @@ import numpy as np
 
 from .. import __version__
 from ..camera import CONVENTIONS
+from ..errors import InputError
 from ..files import atomic_path
 from .schema import FORMAT, LIBVER, SCHEMA_VERSION, SHARD_FIELDS, Row, create_field
 
-__all__ = ["ShardWriter"]
+__all__ = ["ShardWriter", "cannot_write"]
 
 _GROWTH = 256  # rows by which the datasets grow; what is not used is cut off in the end
 
 
+def cannot_write(path: Path, error: OSError) -> str:
+    """Say in one line that a file cannot be written, why, and what to do."""
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    remedy = "free some space, then the same command goes on" if full else "see to the folder or its rights"
+    return f"{path} cannot be written: {error.strerror or error}; {remedy}"
+
+
+class _Sink(io.FileIO):
+    """A file that HDF5 always can write: after the first error it takes all and keeps nothing.
+
+    HDF5 cannot close a file that it cannot write, and brings the process down at its end. So it never learns of a
+    full disk; `error` tells.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, "x+")
+        self.error: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        left = memoryview(data).cast("B")
+        size = len(left)
+        while left and self.error is None:
+            try:
+                left = left[super().write(left) :]
+            except OSError as error:
+                self.error = error
+        return size
+
+    def truncate(self, size: int | None = None) -> int:
+        try:
+            return super().truncate(size)
+        except OSError as error:
+            self.error = self.error or error
+            return self.tell() if size is None else size
+
+
 class ShardWriter(AbstractContextManager["ShardWriter"]):
-    """Append rows to a shard; the file takes its name when the block ends without an error.
+    """Append rows to a shard; the file takes its name when the block ends without an error, and with a row at least.
 
     Parameters
     ----------
     path : the shard
     attributes : stored as text or JSON beside format, version and conventions
+
+    Raises
+    ------
+    InputError : the file cannot be written, as on a full disk; from any of its methods
 
     Examples
     --------
@@ -37,12 +80,10 @@ class ShardWriter(AbstractContextManager["ShardWriter"]):
 
     def __init__(self, path: Path, attributes: dict[str, Any]) -> None:
         self.path, self.attributes, self.rows = path, attributes, 0
-        self._stack = ExitStack()
+        self._name, self._open = ExitStack(), ExitStack()  # the temporary name outlives the open file
         self._datasets: dict[str, h5py.Dataset] = {}
 
     def __enter__(self) -> ShardWriter:
-        partial = self._stack.enter_context(atomic_path(self.path))
-        self._file = self._stack.enter_context(h5py.File(partial, "w", libver=LIBVER))
         return self
 
     def append(self, row: Row) -> None:
@@ -51,8 +92,19 @@ class ShardWriter(AbstractContextManager["ShardWriter"]):
         Raises
         ------
         ValueError : a field is missing, or its shape differs from the rows before
+        InputError : the file cannot be written
         """
+        try:
+            self._append(row)
+            if self._sink.error is not None:
+                raise self._sink.error
+        except OSError as error:
+            raise InputError(cannot_write(self.path, error)) from None
+
+    def _append(self, row: Row) -> None:
         if not self._datasets:
+            self._sink = self._open.enter_context(_Sink(self._name.enter_context(atomic_path(self.path))))
+            self._file = self._open.enter_context(h5py.File(self._sink, "w", libver=LIBVER))
             height, width = row["depth"].shape
             letters = {"H": height, "W": width, "P": len(row["points"])}
             for field in SHARD_FIELDS:
@@ -70,11 +122,35 @@ class ShardWriter(AbstractContextManager["ShardWriter"]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is not None:
-            self._stack.__exit__(kind, error, trace)
+        if error is not None:
+            try:
+                self._open.close()
+            finally:
+                self._name.__exit__(kind, error, trace)
             return
-        with self._stack:
+        with self._name:
+            self.close()
+            try:
+                self._name.close()
+            except OSError as failed:
+                raise InputError(cannot_write(self.path, failed)) from None
+
+    def close(self) -> None:
+        """Write what is left; from then on only the name is missing, which the end of the block gives.
+
+        Raises
+        ------
+        InputError : the file cannot be written
+        """
+        if not self.rows or self._file.id.valid == 0:
+            return
+        try:
             self._finish()
+            self._open.close()
+            if self._sink.error is not None:
+                raise self._sink.error
+        except OSError as error:
+            raise InputError(cannot_write(self.path, error)) from None
 
     def _finish(self) -> None:
         for dataset in self._datasets.values():

@@ -45,7 +45,10 @@ def test_help_is_there_for_everyone_and_shows_examples(cma3d: Run) -> None:
         (["render", "a", "b", "--views", "0"], "'--views': 0 is not in the range"),
         (["render", "a", "b", "--colour", "some"], "'some' is not one of 'all', 'best'"),
         (["render", "a", "b", "--elevation", "40", "10"], "elevation must be two rising angles"),
-        (["render", "a", "b", "--background", "blue"], "background must be a colour #rrggbb, got 'blue'"),
+        (
+            ["render", "a", "b", "--background", "blue"],
+            "background must be a colour #rrggbb or transparent, got 'blue'",
+        ),
         (["render", "none", "b"], "none does not exist: expected ShapeNetCore.v2"),
         (["pack", "none", "b"], "none is no folder <synset>/<model>.h5: `cma3d render"),
         (["verify", "none"], "none is no folder of shards: `cma3d pack"),
