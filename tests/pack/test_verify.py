@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -11,8 +12,9 @@ import numpy as np
 import pytest
 
 from shapenet3d_cma.errors import InputError
+from shapenet3d_cma.files import sha256
 from shapenet3d_cma.pack.reader import Shards
-from shapenet3d_cma.pack.schema import Row
+from shapenet3d_cma.pack.schema import SHARD_FIELDS, Row
 from shapenet3d_cma.pack.sheet import draw_overview, draw_sheet
 from shapenet3d_cma.pack.source import distance_to_mesh, read_mesh
 from shapenet3d_cma.pack.verify import LAWS, Law, Verdict, check_row, verdict_table, verify_shards
@@ -24,7 +26,7 @@ def test_every_law_holds_on_every_row(shards: Path, shapenet: Path) -> None:
     verdicts = verify_shards(shards, source=shapenet, jobs=2)
     assert [verdict.law for verdict in verdicts] == list(LAWS)
     for verdict in verdicts:
-        assert verdict.checked == (3 if verdict.law.name == "sha256" else 8)
+        assert verdict.checked == (3 if verdict.law.name in ("attributes", "sha256") else 8)
         assert verdict.broken == 0, verdict
     assert "8 rows: every law holds" in verdict_table(verdicts)
 
@@ -82,6 +84,14 @@ def count_one_more(row: Row) -> Row:
     return row | {"num_points": row["num_points"] + 1}
 
 
+def no_image(row: Row) -> Row:
+    return row | {"rgb": np.zeros_like(row["rgb"])}
+
+
+def image_of_another(row: Row) -> Row:
+    return row | {"rgb": np.roll(row["rgb"], row["rgb"].shape[0] // 2, axis=0)}
+
+
 @pytest.mark.parametrize(
     ("damage", "laws"),
     [
@@ -95,6 +105,8 @@ def count_one_more(row: Row) -> Row:
         (opengl_camera, {"pixel", "pixel centre", "point"}),
         (nan_depth, {"finite"}),
         (count_one_more, {"num_points"}),
+        (no_image, {"image"}),
+        (image_of_another, {"outline"}),
     ],
 )
 def test_a_broken_law_is_named(shards: Path, damage: Callable[[Row], Row], laws: set[str]) -> None:
@@ -102,6 +114,108 @@ def test_a_broken_law_is_named(shards: Path, damage: Callable[[Row], Row], laws:
     assert not {name for name, figure in check_row(row).items() if figure > LIMITS[name]}
     broken = {name for name, figure in check_row(damage(row)).items() if not figure <= LIMITS[name]}
     assert laws <= broken
+
+
+@pytest.fixture
+def copy(shards: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(shards, tmp_path / "copy"))
+
+
+def vouch(folder: Path) -> None:
+    """Make the manifest agree with its shards' bytes, so that only the other laws can speak."""
+    manifest = json.loads((folder / "manifest.json").read_text())
+    for entry in manifest["shards"]:
+        entry["bytes"] = (folder / entry["file"]).stat().st_size
+        entry["sha256"] = sha256(folder / entry["file"])
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+def broken(folder: Path, source: Path | None = None) -> dict[str, Verdict]:
+    return {verdict.law.name: verdict for verdict in verify_shards(folder, source=source, jobs=1) if verdict.broken}
+
+
+def test_a_row_over_another_is_found_across_shards(copy: Path) -> None:
+    with h5py.File(copy / "shard-00000.h5") as one, h5py.File(copy / "shard-00002.h5", "a") as two:
+        for field in SHARD_FIELDS:
+            two[field.name][1] = one[field.name][2]
+    vouch(copy)
+    found = broken(copy)
+    assert set(found) == {"distinct rows"}
+    assert found["distinct rows"].where.startswith("shard-00002.h5 row 1 ")
+    assert found["distinct rows"].reason.startswith("the same as shard-00000.h5 row 2 ")
+
+
+@pytest.mark.parametrize(("view", "excess"), [(6, 1.0), (99, 94.0)])
+def test_a_view_that_was_not_rendered_is_found(copy: Path, view: int, excess: float) -> None:
+    with h5py.File(copy / "shard-00000.h5", "a") as file:
+        file["view"][1] = view
+    vouch(copy)
+    found = broken(copy)
+    assert set(found) == {"view"}
+    assert found["view"].worst == excess
+
+
+def test_the_image_of_another_row_is_found(copy: Path) -> None:
+    with h5py.File(copy / "shard-00000.h5", "a") as one, h5py.File(copy / "shard-00002.h5", "a") as two:
+        one["rgb"][0], two["rgb"][1] = two["rgb"][1], one["rgb"][0]
+    vouch(copy)
+    assert set(broken(copy)) == {"outline"}
+
+
+def lose_conventions(file: h5py.File) -> None:
+    del file.attrs["conventions"]
+
+
+def other_conventions(file: h5py.File) -> None:
+    file.attrs["conventions"] = json.dumps(json.loads(file.attrs["conventions"]) | {"pixel": "(row, column)"})
+
+
+def other_settings(file: h5py.File) -> None:
+    file.attrs["config"] = json.dumps(json.loads(file.attrs["config"]) | {"points": 9})
+
+
+def torn_settings(file: h5py.File) -> None:
+    file.attrs["render_config"] = "{"
+
+
+@pytest.mark.parametrize(
+    ("damage", "name"),
+    [
+        (lose_conventions, "conventions"),
+        (other_conventions, "conventions"),
+        (other_settings, "config"),
+        (torn_settings, "render_config"),
+    ],
+)
+def test_a_shard_that_states_something_else_is_found(
+    copy: Path, damage: Callable[[h5py.File], None], name: str
+) -> None:
+    with h5py.File(copy / "shard-00001.h5", "a") as file:
+        damage(file)
+    vouch(copy)
+    found = broken(copy)
+    assert set(found) == {"attributes"}
+    assert (found["attributes"].where, found["attributes"].checked) == ("shard-00001.h5", 3)
+    assert found["attributes"].reason == f"other than expected: {name}"
+
+
+def test_a_shard_of_another_version_is_refused_before_any_law(copy: Path) -> None:
+    with h5py.File(copy / "shard-00001.h5", "a") as file:
+        file.attrs["schema_version"] = 7
+    vouch(copy)
+    with pytest.raises(InputError, match=r"shard-00001\.h5 has schema version 7; this program reads version 1: make"):
+        verify_shards(copy, jobs=1)
+
+
+def test_what_cannot_be_read_has_a_reason(copy: Path) -> None:
+    shard = copy / "shard-00001.h5"
+    shard.write_bytes(bytes(shard.stat().st_size))
+    found = broken(copy)
+    assert set(found) == {"readable", "sha256"}
+    assert found["readable"].broken == 3
+    assert "cannot be opened as HDF5" in found["readable"].reason
+    assert "cannot be opened as HDF5" in verdict_table(list(found.values()))
+    assert "cannot be opened as HDF5" in found["readable"].as_json()["reason"]
 
 
 def test_every_flipped_bit_is_found(shards: Path, tmp_path: Path) -> None:
@@ -150,8 +264,23 @@ def test_the_wrong_source_is_noticed(shards: Path, shapenet: Path, tmp_path: Pat
     assert surface.law.name == "surface"
     assert surface.broken == 2
     assert surface.worst == np.inf
-    with pytest.raises(InputError, match="--source is the ShapeNet folder"):
-        verify_shards(shards, source=tmp_path / "none")
+    shutil.rmtree(one)
+    surface = verify_shards(shards, source=copy, jobs=1)[-2]
+    assert f"03001627/{one.name}/models/model_normalized.obj does not exist" in surface.reason
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").touch()
+    for source, says in (("none", "does not exist"), ("empty", "is no ShapeNet"), ("file", "is a file")):
+        with pytest.raises(InputError, match=f"--source is the ShapeNet that was rendered, but .*{says}"):
+            verify_shards(shards, source=tmp_path / source)
+
+
+def test_one_point_off_the_surface_breaks_the_law(shards: Path, shapenet: Path, copy: Path) -> None:
+    with h5py.File(copy / "shard-00000.h5", "a") as file:
+        point = file["points"][1, 17]
+        point[1] += 1e-3
+        file["points"][1, 17] = point
+    vouch(copy)
+    assert broken(copy, shapenet)["surface"].broken == 1
 
 
 def test_a_figure_that_is_no_number_breaks_its_law() -> None:
