@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -22,6 +23,7 @@ __all__ = ["cli", "main"]
 
 FOLDER = click.Path(path_type=Path)
 SHIPPED = {path.stem: path for path in (Path(__file__).parent / "model").glob("*.toml")}
+_AGAIN = 2.0  # seconds after which a stop that went unnoticed comes again
 JOBS = click.option("--jobs", type=click.IntRange(1), help="Side by side; the number of cores where left out.")
 
 
@@ -216,17 +218,57 @@ def demo(out: Path, jobs: int | None) -> None:
 
 def main() -> None:
     """Run the command line: whatever the user can mend is one line on standard error and exit status 2."""
+    for name in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM):
+        signal.signal(name, _stop)
+    sys.unraisablehook = _unraisable
     try:
         cli.main(standalone_mode=False)
+        if _stopped():
+            raise KeyboardInterrupt
     except (InputError, click.ClickException) as error:
+        if _stopped():  # to some libraries a stop is a failed import
+            _say_stopped()
         message = error.format_message() if isinstance(error, click.ClickException) else str(error)
         context = getattr(error, "ctx", None)
         hint = f" (see {context.command_path} --help)" if context else ""
         click.echo(f"cma3d: {' '.join(message.split())}{hint}", err=True)
         sys.exit(2)
     except (click.Abort, KeyboardInterrupt):
-        click.echo("cma3d: stopped; what was finished is kept, the same command goes on from there", err=True)
-        sys.exit(130)
+        _say_stopped()
+
+
+def _say_stopped() -> NoReturn:
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    click.echo("cma3d: stopped; what was finished is kept, the same command goes on from there", err=True)
+    sys.exit(130)
+
+
+def _stop(*_: object) -> None:
+    """End on Ctrl-C, and on SIGTERM, which batch systems send.
+
+    Libraries swallow the exception: in callbacks, and in imports that take any error for a missing package. So the
+    signal comes again until `main` has seen it, as if the user pressed again; while it is on its way, it waits.
+    """
+    signal.setitimer(signal.ITIMER_REAL, _AGAIN)
+    error = sys.exc_info()[1]
+    while error is not None:
+        if isinstance(error, KeyboardInterrupt):
+            return
+        error = error.__context__
+    raise KeyboardInterrupt
+
+
+def _unraisable(unraisable: sys.UnraisableHookArgs) -> None:
+    """Let a stop that fell into a callback, which cannot raise, come again at once; show the rest as Python does."""
+    if unraisable.exc_type is KeyboardInterrupt:
+        signal.setitimer(signal.ITIMER_REAL, 0.05)
+    else:
+        sys.__unraisablehook__(unraisable)
+
+
+def _stopped() -> bool:
+    """Tell whether a stop is under way: its alarm is set."""
+    return signal.getitimer(signal.ITIMER_REAL)[0] > 0
 
 
 if __name__ == "__main__":

@@ -146,6 +146,8 @@ class Shards(Sequence[Row]):
         ------
         InputError : no row has it
         """
+        if not len(self):
+            raise InputError(f"{self.folder} has no row of the model {model_id!r}: it is empty; pack again")
         names = self.read(range(len(self)), ["synset", "model_id"])
         rows = [
             row

@@ -50,7 +50,7 @@ def test_help_is_there_for_everyone_and_shows_examples(cma3d: Run) -> None:
             "background must be a colour #rrggbb or transparent, got 'blue'",
         ),
         (["render", "none", "b"], "none does not exist: expected ShapeNetCore.v2"),
-        (["pack", "none", "b"], "none is no folder <synset>/<model>.h5: `cma3d render"),
+        (["pack", "none", "b"], "none does not exist: `cma3d render SHAPENET RENDERS` makes"),
         (["verify", "none"], "none is no folder of shards: `cma3d pack"),
         (["inspect", "none"], "give either --row I or --model ID"),
         (["inspect", "none", "--row", "0"], "none is no folder of shards"),

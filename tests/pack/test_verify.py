@@ -305,6 +305,17 @@ def test_sheets_are_pictures(shards: Path, tmp_path: Path) -> None:
     assert np.array_equal(overview[:, 80:160], Shards(shards)[1]["rgb"])
 
 
+def test_a_set_without_rows_is_said_to_be_empty(copy: Path, tmp_path: Path) -> None:
+    manifest = json.loads((copy / "manifest.json").read_text())
+    (copy / "manifest.json").write_text(json.dumps(manifest | {"shards": []}))
+    with pytest.raises(InputError, match="has no row 0: it is empty"):
+        draw_sheet(copy, tmp_path / "a.png", row=0)
+    with pytest.raises(InputError, match="holds no row"):
+        verify_shards(copy)
+    with pytest.raises(InputError, match="no row of the model 'x'"):
+        draw_sheet(copy, tmp_path / "a.png", model="x")
+
+
 def test_bad_requests_for_sheets_are_answered(shards: Path, tmp_path: Path) -> None:
     for out, row, says in (
         (tmp_path / "a.png", 8, "has no row 8: it has rows 0 to 7"),
