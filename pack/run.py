@@ -9,6 +9,7 @@ import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -143,13 +144,8 @@ class _Packing:
                 f"{path} is there, but no manifest lists it: choose another folder, or replace it with --redo"
             )
         results = parallel(delayed(model_rows)(source, self.config, self.render_hash) for source in part)
-        with ShardWriter(path, self.attributes | {"plan": plan}) as shard:
-            packed = _append_all(shard, results, progress)
-            shard.close()
-            if packed.rows:  # the shard is about to take its name: what stood here is no longer one set
-                self.ours.add(path.name)
-                self._break_up()
-        return packed
+        with ShardWriter(path, self.attributes | {"plan": plan}, partial(self._break_up, path.name)) as shard:
+            return _append_all(shard, results, progress)
 
     def _plan(self, part: Sequence[Path], digests: Sequence[str]) -> str:
         """Give digits that stand for all that decides a shard's content."""
@@ -157,8 +153,9 @@ class _Packing:
         made_with = [SCHEMA_VERSION, dataclasses.asdict(self.config), self.render_hash]
         return hashlib.sha256(json.dumps([*made_with, names, list(digests)]).encode()).hexdigest()
 
-    def _break_up(self) -> None:
-        """Put the record of an unfinished packing in the manifest's place."""
+    def _break_up(self, name: str) -> None:
+        """Put the record of an unfinished packing in the manifest's place: with a new shard, the old are no set."""
+        self.ours.add(name)
         record = {name: self.attributes[name] for name in ("config", "render_config")}
         _write_json(self.shards / UNFINISHED, record | {"shards": [{"file": name} for name in sorted(self.ours)]})
         (self.shards / MANIFEST).unlink(missing_ok=True)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno
 import io
 import json
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -31,46 +32,20 @@ def cannot_write(path: Path, error: OSError) -> str:
     return f"{path} cannot be written: {error.strerror or error}; {remedy}"
 
 
-class _Sink(io.FileIO):
-    """A file that HDF5 always can write: after the first error it takes all and keeps nothing.
-
-    HDF5 cannot close a file that it cannot write, and brings the process down at its end. So it never learns of a
-    full disk; `error` tells.
-    """
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(path, "x+")
-        self.error: OSError | None = None
-
-    def write(self, data: Any) -> int:
-        left = memoryview(data).cast("B")
-        size = len(left)
-        while left and self.error is None:
-            try:
-                left = left[super().write(left) :]
-            except OSError as error:
-                self.error = error
-        return size
-
-    def truncate(self, size: int | None = None) -> int:
-        try:
-            return super().truncate(size)
-        except OSError as error:
-            self.error = self.error or error
-            return self.tell() if size is None else size
-
-
 class ShardWriter(AbstractContextManager["ShardWriter"]):
-    """Append rows to a shard; the file takes its name when the block ends without an error, and with a row at least.
+    """Append rows to a shard, which is written when the block ends without an error, and with a row at least.
+
+    Until then it is held in memory, compressed.
 
     Parameters
     ----------
     path : the shard
     attributes : stored as text or JSON beside format, version and conventions
+    before_naming : called when the file is on the disk, before it takes its name, and the place of what has it
 
     Raises
     ------
-    InputError : the file cannot be written, as on a full disk; from any of its methods
+    InputError : at the end of the block, the file cannot be written, as on a full disk
 
     Examples
     --------
@@ -78,12 +53,16 @@ class ShardWriter(AbstractContextManager["ShardWriter"]):
     ...     shard.append(row)
     """
 
-    def __init__(self, path: Path, attributes: dict[str, Any]) -> None:
-        self.path, self.attributes, self.rows = path, attributes, 0
-        self._name, self._open = ExitStack(), ExitStack()  # the temporary name outlives the open file
+    def __init__(
+        self, path: Path, attributes: dict[str, Any], before_naming: Callable[[], object] = lambda: None
+    ) -> None:
+        self.path, self.attributes, self.rows, self._before_naming = path, attributes, 0, before_naming
         self._datasets: dict[str, h5py.Dataset] = {}
 
     def __enter__(self) -> ShardWriter:
+        # HDF5 cannot close a file on a full disk and ends the process: it fills memory, which Python writes
+        self._memory = io.BytesIO()
+        self._file = h5py.File(self._memory, "w", libver=LIBVER)
         return self
 
     def append(self, row: Row) -> None:
@@ -92,19 +71,8 @@ class ShardWriter(AbstractContextManager["ShardWriter"]):
         Raises
         ------
         ValueError : a field is missing, or its shape differs from the rows before
-        InputError : the file cannot be written
         """
-        try:
-            self._append(row)
-            if self._sink.error is not None:
-                raise self._sink.error
-        except OSError as error:
-            raise InputError(cannot_write(self.path, error)) from None
-
-    def _append(self, row: Row) -> None:
         if not self._datasets:
-            self._sink = self._open.enter_context(_Sink(self._name.enter_context(atomic_path(self.path))))
-            self._file = self._open.enter_context(h5py.File(self._sink, "w", libver=LIBVER))
             height, width = row["depth"].shape
             letters = {"H": height, "W": width, "P": len(row["points"])}
             for field in SHARD_FIELDS:
@@ -122,35 +90,17 @@ class ShardWriter(AbstractContextManager["ShardWriter"]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is not None:
-            try:
-                self._open.close()
-            finally:
-                self._name.__exit__(kind, error, trace)
-            return
-        with self._name:
-            self.close()
-            try:
-                self._name.close()
-            except OSError as failed:
-                raise InputError(cannot_write(self.path, failed)) from None
-
-    def close(self) -> None:
-        """Write what is left; from then on only the name is missing, which the end of the block gives.
-
-        Raises
-        ------
-        InputError : the file cannot be written
-        """
-        if not self.rows or self._file.id.valid == 0:
+        with self._file:
+            if error is None:
+                self._finish()
+        if error is not None or not self.rows:
             return
         try:
-            self._finish()
-            self._open.close()
-            if self._sink.error is not None:
-                raise self._sink.error
-        except OSError as error:
-            raise InputError(cannot_write(self.path, error)) from None
+            with atomic_path(self.path) as partial:
+                partial.write_bytes(self._memory.getbuffer())
+                self._before_naming()
+        except OSError as failed:
+            raise InputError(cannot_write(self.path, failed)) from None
 
     def _finish(self) -> None:
         for dataset in self._datasets.values():
