@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import json
+import os
 import signal
 import sys
 from pathlib import Path
@@ -238,9 +240,12 @@ def main() -> None:
 
 
 def _say_stopped() -> NoReturn:
-    signal.setitimer(signal.ITIMER_REAL, 0)
+    for name in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM):
+        signal.signal(name, signal.SIG_IGN)
     click.echo("cma3d: stopped; what was finished is kept, the same command goes on from there", err=True)
-    sys.exit(130)
+    atexit._run_exitfuncs()  # ends workers
+    sys.stdout.flush()
+    os._exit(130)  # what C++ libraries, stopped half-way in their import, do at an exit may change the status
 
 
 def _stop(*_: object) -> None:

@@ -6,17 +6,20 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
+from shapenet3d_cma.camera import Camera
 from shapenet3d_cma.errors import InputError
 from shapenet3d_cma.files import sha256
 from shapenet3d_cma.pack.reader import Shards
 from shapenet3d_cma.pack.schema import SHARD_FIELDS, Row
-from shapenet3d_cma.pack.sheet import draw_overview, draw_sheet
-from shapenet3d_cma.pack.source import distance_to_mesh, read_mesh
+from shapenet3d_cma.pack.sheet import draw_overview, draw_row, draw_sheet
+from shapenet3d_cma.pack.source import SourceMesh, distance_to_mesh, find_obj, read_mesh
 from shapenet3d_cma.pack.verify import LAWS, Law, Verdict, check_row, verdict_table, verify_shards
 
 LIMITS = {law.name: law.limit for law in LAWS}
@@ -253,6 +256,78 @@ def test_points_off_the_surface_are_measured(shards: Path, shapenet: Path) -> No
     towards_camera = row["cam_from_obj"][2, :3] * -0.5
     away = (row["points"] + towards_camera).astype(np.float32)
     assert distance_to_mesh(away, mesh, row["cam_from_obj"]).min() > 1e-3
+
+
+def mesh_of(path: Path, *triangles: object) -> SourceMesh:
+    corners = np.array(triangles, dtype=float).reshape(-1, 3)
+    faces = [f"f {first} {first + 1} {first + 2}" for first in range(1, len(corners), 3)]
+    path.write_text("\n".join([*(f"v {x} {y} {z}" for x, y, z in corners), *faces]) + "\n")
+    return read_mesh(path)
+
+
+@pytest.mark.parametrize("silent", ["compute_closest_points", "cast_rays"])
+def test_the_nearest_triangle_and_the_one_on_the_ray_both_count(tmp_path: Path, silent: str) -> None:
+    """Either finds the point's own triangle where the other names a wrong one."""
+    near, far = [[0, 0, 0], [1, 0, 0], [0, 1, 0]], [[0, 0, -9], [1, 0, -9], [0, 1, -9]]
+    mesh = mesh_of(tmp_path / "a.obj", near, far)
+
+    class Scene:
+        """Open3D's, but that one of its answers is the far triangle."""
+
+        INVALID_ID = mesh.scene.INVALID_ID
+
+        def __getattr__(self, name: str) -> Any:
+            answer = getattr(mesh.scene, name)
+            if name != silent:
+                return answer
+            return lambda asked: {"primitive_ids": answer(asked)["primitive_ids"] * 0 + 1}
+
+    points = np.array([[0.2, 0.3, 0]], dtype=np.float32)
+    pose = Camera.from_fov(40, 8, 8).look_at(eye=(0.2, 0.3, 5), target=(0.2, 0.3, 0)).cam_from_obj
+    wrong = SourceMesh(mesh.triangles, Scene())
+    assert distance_to_mesh(points, wrong, pose).max() <= 1e-6
+
+
+def test_no_name_leads_out_of_the_source(shapenet: Path) -> None:
+    model = next(shapenet.glob("0*/*"))
+    source = model.parent
+    for synset, name in (("..", f"{source.name}/{model.name}"), ("x", str(model)), ("x", f"../{model.name}")):
+        with pytest.raises(InputError, match="does not exist"):
+            find_obj(source, synset, name)
+
+
+def red_above(shards: Path) -> Row:
+    """A row whose points are red where they are high, in the object's own frame, else blue."""
+    row = Shards(shards)[0]
+    high = row["points"][:, 1] > np.quantile(row["points"][:, 1], 0.7)
+    rgb = np.full_like(row["rgb"], 255)
+    u, v = row["pixels"].T
+    rgb[v, u] = np.where(high[:, None], (255, 0, 0), (0, 0, 255))
+    return row | {"rgb": rgb}
+
+
+def centres(axis: Any) -> tuple[NDArray[Any], NDArray[Any]]:
+    """The middles of the red and of all points of a panel, x right and y down as on the paper."""
+    (dots,) = axis.collections
+    paper = axis.transData.transform(dots.get_offsets()) * (1, -1)
+    colours = dots.get_facecolors()
+    red = (colours[:, 0] > 0.9) & (colours[:, 2] < 0.1)
+    return paper[red].mean(axis=0), paper.mean(axis=0)
+
+
+def test_a_sheet_shows_points_where_they_are(shards: Path) -> None:
+    row = red_above(shards)
+    figure = draw_row(row, "row")
+    figure.canvas.draw()
+    image, _, reprojection, *clouds = figure.axes[:5]
+    (dots,) = reprojection.collections
+    assert np.abs(np.asarray(dots.get_offsets()) - (row["pixels"] + 0.5)).max() < 1e-3
+    for axis in (image, reprojection):
+        assert axis.images[0].get_extent() == [0, 80, 80, 0]
+        assert axis.get_ylim()[0] > axis.get_ylim()[1], "rows run downwards"
+    for axis in clouds:
+        red, middle = centres(axis)
+        assert red[1] < middle[1], "what is high is drawn above"
 
 
 def test_the_wrong_source_is_noticed(shards: Path, shapenet: Path, tmp_path: Path) -> None:
