@@ -15,7 +15,6 @@ MANIFEST = "manifest.json"
 UNFINISHED = "unfinished.json"
 """Stands in for the manifest from the first shard to the last: the settings, and the files that are ours."""
 
-_SETTINGS = {"config": dict, "render_config": dict, "seed": int}
 _ENTRY = {"file": str, "rows": int, "bytes": int, "sha256": str}
 _KINDS = {str: "a text", int: "a count"}
 
@@ -55,11 +54,6 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     entries = manifest.get("shards")
     if not isinstance(entries, list):
         raise InputError(f"{path} has no list of shards: it was changed; copy it again, or pack again")
-    for name, kind in _SETTINGS.items():
-        if not isinstance(manifest.get(name), kind):
-            raise InputError(f"{path} has no {name}: it was changed; copy it again, or pack again")
-    if not isinstance(manifest["render_config"].get("views"), int):
-        raise InputError(f"{path} does not say how many views were rendered: copy it again, or pack again")
     for number, entry in enumerate(entries):
         _check_entry(path, number, entry)
     return manifest

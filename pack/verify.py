@@ -249,7 +249,7 @@ def _check_file(shards: Shards, index: int, verdicts: Mapping[str, Verdict]) -> 
         raise
     except (InputError, OSError):
         return
-    expected = {name: shards.manifest[name] for name in stated} | {"conventions": CONVENTIONS}
+    expected = {name: shards.manifest.get(name, "missing") for name in stated} | {"conventions": CONVENTIONS}
     other = [name for name, value in expected.items() if _plain(stated[name]) != value]
     reason = f"other than expected: {', '.join(other)}" if other else ""
     verdicts["attributes"].add(len(other), shards.files[index].name, reason)
@@ -281,8 +281,10 @@ def _check(folder: Path, call: str, index: int, source: Path | None) -> _Found:
     key = (str(row["synset"]), str(row["model_id"]), int(row["view"]))
     where += f" {key[0]}/{key[1]} view {key[2]}"
     figures = {"readable": 0.0} | check_row(row)
-    render = shards.manifest["render_config"]
-    figures["view"] = float(max(0, key[2] + 1 - int(render["views"])))
+    render = shards.manifest.get("render_config")
+    render = render if isinstance(render, dict) else {}
+    views = render.get("views")  # where it is missing or strange, the law of attributes speaks
+    figures["view"] = float(max(0, key[2] + 1 - views)) if isinstance(views, int) else np.inf
     if render.get("background") in ("transparent", "#000000"):  # all that a black object shows
         del figures["image"]
     reasons: dict[str, str] = {}

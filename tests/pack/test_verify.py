@@ -202,6 +202,13 @@ def test_a_shard_that_states_something_else_is_found(
     assert found["attributes"].reason == f"other than expected: {name}"
 
 
+@pytest.mark.parametrize("value", [None, 5, {}, {"views": "x"}])
+def test_a_manifest_that_lost_its_settings_is_found(copy: Path, value: object) -> None:
+    manifest = json.loads((copy / "manifest.json").read_text())
+    (copy / "manifest.json").write_text(json.dumps(manifest | {"render_config": value}))
+    assert set(broken(copy)) == {"attributes", "view"}
+
+
 def test_a_shard_of_another_version_is_refused_before_any_law(copy: Path) -> None:
     with h5py.File(copy / "shard-00001.h5", "a") as file:
         file.attrs["schema_version"] = 7
