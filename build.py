@@ -88,4 +88,5 @@ def build_dataset(
 
     make_folder(out)
     rendered = render_models(models, out / "renders", render_config, jobs=jobs, **run)
-    return rendered, pack_renders(out / "renders", out / "shards", pack_config, jobs=jobs)
+    redo = bool(run.get("redo", False))
+    return rendered, pack_renders(out / "renders", out / "shards", pack_config, jobs=jobs, redo=redo)

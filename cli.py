@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import atexit
 import dataclasses
 import functools
 import json
+import os
 import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, NoReturn, get_args
 
 import click
 
@@ -33,6 +35,7 @@ __all__ = ["cli", "main"]
 FOLDER = click.Path(path_type=Path)
 SHIPPED = {path.stem: path for path in (Path(__file__).parent / "model").glob("*.toml")}
 SHARED_NAMES, OWN_NAMES = pack_names()
+_AGAIN = 2.0  # seconds after which a stop that went unnoticed comes again
 JOBS = click.option("--jobs", type=click.IntRange(1), help="Side by side; the number of cores where left out.")
 LAYOUT = click.option(
     "--layout",
@@ -305,9 +308,13 @@ def status(out: Path, as_json: bool) -> None:
 @click.argument("renders", type=FOLDER)
 @click.argument("shards", type=FOLDER)
 @JOBS
+@click.option("--redo", is_flag=True, help="Replace shards that were made with other settings.")
 @options(PackConfig)
-def pack(renders: Path, shards: Path, jobs: int | None, config_file: Path | None, **given: Any) -> None:
+def pack(renders: Path, shards: Path, jobs: int | None, redo: bool, config_file: Path | None, **given: Any) -> None:
     """Turn RENDERS into SHARDS: depth to points that know their pixels, in farthest point order.
+
+    Shards that stand are kept where their render files are the same, byte for byte, so a stopped run is resumed by
+    the same command, and after some renders changed it packs only their shards anew.
 
     \b
     Examples:
@@ -316,7 +323,7 @@ def pack(renders: Path, shards: Path, jobs: int | None, config_file: Path | None
     """
     from .pack.run import pack_renders
 
-    packed = pack_renders(renders, shards, read_settings(PackConfig, config_file, given), jobs=jobs)
+    packed = pack_renders(renders, shards, read_settings(PackConfig, config_file, given), jobs=jobs, redo=redo)
     click.echo(_packed(packed, shards))
     if packed.failures:
         sys.exit(1)
@@ -419,27 +426,63 @@ def demo(out: Path, jobs: int | None) -> None:
 
 def main() -> None:
     """Run the command line: whatever the user can mend is one line on standard error and exit status 2."""
-    signal.signal(signal.SIGTERM, _stop)
+    for name in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM):
+        signal.signal(name, _stop)
+    sys.unraisablehook = _unraisable
     try:
         cli.main(standalone_mode=False)
+        if _stopped():
+            raise KeyboardInterrupt
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         sys.exit(2)
     except (InputError, click.ClickException) as error:
+        if _stopped():  # to some libraries a stop is a failed import
+            _say_stopped()
         message = error.format_message() if isinstance(error, click.ClickException) else str(error)
         context = getattr(error, "ctx", None)
         hint = f" (see {context.command_path} --help)" if context else ""
         click.echo(f"cma3d: {' '.join(message.split())}{hint}", err=True)
         sys.exit(2)
     except (click.Abort, KeyboardInterrupt):
-        click.echo("cma3d: stopped; what was finished is kept, the same command goes on from there", err=True)
-        sys.exit(130)
+        _say_stopped()
+
+
+def _say_stopped() -> NoReturn:
+    for name in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM):
+        signal.signal(name, signal.SIG_IGN)
+    click.echo("cma3d: stopped; what was finished is kept, the same command goes on from there", err=True)
+    atexit._run_exitfuncs()  # ends workers
+    sys.stdout.flush()
+    os._exit(130)  # what C++ libraries, stopped half-way in their import, do at an exit may change the status
 
 
 def _stop(*_: object) -> None:
-    """End on SIGTERM, which batch systems send, as on Ctrl-C."""
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    """End on Ctrl-C, and on SIGTERM, which batch systems send.
+
+    Libraries swallow the exception: in callbacks, and in imports that take any error for a missing package. So the
+    signal comes again until `main` has seen it, as if the user pressed again; while it is on its way, it waits.
+    """
+    signal.setitimer(signal.ITIMER_REAL, _AGAIN)
+    error = sys.exc_info()[1]
+    while error is not None:
+        if isinstance(error, KeyboardInterrupt):
+            return
+        error = error.__context__
     raise KeyboardInterrupt
+
+
+def _unraisable(unraisable: sys.UnraisableHookArgs) -> None:
+    """Let a stop that fell into a callback, which cannot raise, come again at once; show the rest as Python does."""
+    if unraisable.exc_type is KeyboardInterrupt:
+        signal.setitimer(signal.ITIMER_REAL, 0.05)
+    else:
+        sys.__unraisablehook__(unraisable)
+
+
+def _stopped() -> bool:
+    """Tell whether a stop is under way: its alarm is set."""
+    return signal.getitimer(signal.ITIMER_REAL)[0] > 0
 
 
 if __name__ == "__main__":

@@ -101,6 +101,14 @@ def make_folder(folder: Path) -> Path:
 
 
 def sha256(path: Path) -> str:
-    """Give the SHA-256 of a file's bytes, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    """Give the SHA-256 of a file's bytes, in hexadecimal.
+
+    Raises
+    ------
+    InputError : it cannot be read
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}; see to the file or its rights") from None

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import open3d as o3d
 
-from shapenet3d_cma.pack.source import find_obj, read_mesh
+from shapenet3d_cma.pack.source import source_mesh
 from shapenet3d_cma.progress import track
 from shapenet3d_cma.render.config import RenderConfig
 from shapenet3d_cma.render.file import Render, find_renders, open_render
@@ -81,7 +81,7 @@ def main() -> None:
         paths = find_renders(renders)
         for path in track(paths, len(paths), "models"):
             with open_render(path) as render:
-                mesh = read_mesh(find_obj(root, render.synset, render.model_id))
+                mesh = source_mesh(root, render.synset, render.model_id)
                 error, missed, pixels, bad = compare(render, mesh)
             errors.append(error)
             mismatched, foreground, unexcused = mismatched + missed, foreground + pixels, unexcused + bad

@@ -16,4 +16,9 @@ class PackConfig:
 
     points: int = setting(2048, "Points of each row, by farthest point sampling.", low=1, high=1_000_000)
     keep: Literal["best", "all"] = setting("best", "Views of a model to keep: the one with the most points, or all.")
-    shard_rows: int = setting(4096, "Most rows of one shard.", low=1)
+    shard_rows: int = setting(
+        1024,
+        "Most rows of one shard, of whole models: more only where one model alone has more. A killed packing loses "
+        "the shard it was at.",
+        low=1,
+    )

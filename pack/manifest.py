@@ -9,9 +9,14 @@ from typing import Any
 from ..errors import InputError
 from .schema import FORMAT, SCHEMA_VERSION
 
-__all__ = ["MANIFEST", "read_manifest"]
+__all__ = ["MANIFEST", "UNFINISHED", "read_manifest", "read_record"]
 
 MANIFEST = "manifest.json"
+UNFINISHED = "unfinished.json"
+"""Stands in for the manifest from the first shard to the last: the settings, and the files that are ours."""
+
+_ENTRY = {"file": str, "rows": int, "bytes": int, "sha256": str}
+_KINDS = {str: "a text", int: "a count"}
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -33,7 +38,11 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         if not folder.is_dir():
             raise InputError(f"{folder} is no folder of shards: {remedy}") from None
         raise InputError(f"{folder} has no {MANIFEST}: packing was not finished, run it again ({remedy})") from None
-    except (OSError, ValueError) as error:
+    except NotADirectoryError:
+        raise InputError(f"{folder} is a file: give the folder of shards that holds {MANIFEST}") from None
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}; see to the file or its rights") from None
+    except ValueError as error:
         raise InputError(f"{path} cannot be read: {error}; pack the renders again") from None
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise InputError(f"{path} is no {FORMAT} manifest")
@@ -42,15 +51,50 @@ def read_manifest(folder: Path) -> dict[str, Any]:
             f"{path} has schema version {manifest.get('schema_version')}; this program reads version "
             f"{SCHEMA_VERSION}: pack the renders again, or use the release that wrote it"
         )
-    for shard in manifest["shards"]:
-        file = folder / shard["file"]
-        if Path(shard["file"]).name != shard["file"]:
-            raise InputError(f"{path} names a shard outside its folder: {shard['file']}")
-        if not file.is_file():
-            raise InputError(f"{file} is missing, though the manifest lists it: copy it again, or pack again")
-        if file.stat().st_size != shard["bytes"]:
-            raise InputError(
-                f"{file} has {file.stat().st_size} bytes, the manifest says {shard['bytes']}: "
-                "it was cut off or changed; copy it again, or pack again"
-            )
+    entries = manifest.get("shards")
+    if not isinstance(entries, list):
+        raise InputError(f"{path} has no list of shards: it was changed; copy it again, or pack again")
+    for number, entry in enumerate(entries):
+        _check_entry(path, number, entry)
     return manifest
+
+
+def read_record(folder: Path) -> tuple[dict[str, Any], set[str]]:
+    """Read what earlier calls say of a folder, finished or not: {config, render_config} and the names of their files.
+
+    What is missing or cannot be read says nothing: an empty record.
+    """
+    settings: dict[str, Any] = {}
+    files: set[str] = set()
+    for name in (MANIFEST, UNFINISHED):  # the later one, where a kill left both, has the last word
+        try:
+            record = json.loads((folder / name).read_text(encoding="utf-8"))
+            files |= {str(entry["file"]) for entry in record["shards"]}
+            settings = {part: dict(record[part]) for part in ("config", "render_config")}
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+    return settings, {file for file in files if file == Path(file).name}
+
+
+def _check_entry(path: Path, number: int, entry: Any) -> None:
+    for name, kind in _ENTRY.items():
+        value = entry.get(name) if isinstance(entry, dict) else None
+        if not isinstance(value, kind) or isinstance(value, bool) or (isinstance(value, int) and value < 0):
+            raise InputError(
+                f"{path}: {name} of entry {number} of shards is {value!r}, not {_KINDS[kind]}: "
+                "it was changed; copy it again, or pack again"
+            )
+    if not entry["file"] or Path(entry["file"]).name != entry["file"]:
+        raise InputError(f"{path} names a shard outside its folder: {entry['file']}")
+    file = path.with_name(entry["file"])
+    try:
+        size = file.stat().st_size if file.is_file() else None
+    except OSError as error:
+        raise InputError(f"{file} cannot be read: {error.strerror}; see to the file or its rights") from None
+    if size is None:
+        raise InputError(f"{file} is missing, though the manifest lists it: copy it again, or pack again")
+    if size != entry["bytes"]:
+        raise InputError(
+            f"{file} has {size} bytes, the manifest says {entry['bytes']}: "
+            "it was cut off or changed; copy it again, or pack again"
+        )

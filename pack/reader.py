@@ -108,20 +108,32 @@ class Shards(Sequence[Row]):
         if self._process != os.getpid():  # forked: the parent's handles must not be shared
             self._forget()
         if index not in self._datasets:
-            path = self.files[index]
-            file = open_checked(path, SHARD_FIELDS, "shard")
-            if file["rgb"].shape[0] != self.manifest["shards"][index]["rows"]:
-                raise InputError(f"{path} holds {file['rgb'].shape[0]} rows, the manifest says otherwise: pack again")
+            file = self.check(index)
             self._datasets[index] = {
                 field.name: file[field.name].asstr() if field.dtype == "utf-8" else file[field.name]
                 for field in SHARD_FIELDS
             }
         return self._datasets[index]
 
+    def check(self, index: int) -> h5py.File:
+        """Open one of the files on its own, and check that it is what the manifest says; the caller closes it.
+
+        Raises
+        ------
+        InputError : see `open_checked`; another number of rows
+        """
+        path = self.files[index]
+        file = open_checked(path, SHARD_FIELDS, "shard")
+        if len(file["rgb"]) != self.manifest["shards"][index]["rows"]:
+            rows = len(file["rgb"])
+            file.close()
+            raise InputError(f"{path} holds {rows} rows, the manifest says otherwise: pack again")
+        return file
+
     def _slice(self, file: int, dataset: Any, rows: slice) -> NDArray[Any]:
         try:
             return np.asarray(dataset[rows])
-        except OSError as error:
+        except (OSError, ValueError, RuntimeError) as error:  # ValueError: a string that is no UTF-8
             raise InputError(
                 f"{self.files[file]}: rows {rows.start} to {rows.stop - 1} cannot be read ({error}): "
                 "the file is damaged; copy it again, or pack again"
@@ -134,6 +146,8 @@ class Shards(Sequence[Row]):
         ------
         InputError : no row has it
         """
+        if not len(self):
+            raise InputError(f"{self.folder} has no row of the model {model_id!r}: it is empty; pack again")
         names = self.read(range(len(self)), ["synset", "model_id"])
         rows = [
             row

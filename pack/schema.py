@@ -25,6 +25,7 @@ __all__ = [
     "SHARD_FIELDS",
     "Field",
     "Row",
+    "WrongFileError",
     "create_field",
     "open_checked",
 ]
@@ -36,6 +37,10 @@ Row = dict[str, NDArray[Any]]
 
 LIBVER = ("v110", "v110")  # 'latest' would write files that older HDF5 cannot read
 COMPRESSION = {"compression": "gzip", "compression_opts": 1, "shuffle": True}  # gzip notices flipped bits
+
+
+class WrongFileError(InputError):
+    """A file that is whole, but of another format, kind or version than is needed."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +128,8 @@ def open_checked(path: Path, fields: tuple[Field, ...], kind: str) -> h5py.File:
 
     Raises
     ------
-    InputError : names the file, what was found, what was expected and what to do
+    InputError : names the file, what was found, what was expected and what to do; a `WrongFileError` where another
+        release or program can read it
     """
     remedy = "delete it and render again" if kind == "render" else "copy it again, or pack again"
     try:
@@ -144,22 +150,28 @@ def open_checked(path: Path, fields: tuple[Field, ...], kind: str) -> h5py.File:
 def _check(file: h5py.File, fields: tuple[Field, ...], kind: str) -> None:
     name = file.filename
     if file.attrs.get("format") != FORMAT:
-        raise InputError(f"{name} is no {FORMAT} file (attribute format is {file.attrs.get('format')!r})")
+        raise WrongFileError(f"{name} is no {FORMAT} file (attribute format is {file.attrs.get('format')!r})")
     if file.attrs.get("kind") != kind:
-        raise InputError(f"{name} is a {file.attrs.get('kind')} file; a {kind} file is needed here")
+        raise WrongFileError(f"{name} is a {file.attrs.get('kind')} file; a {kind} file is needed here")
     version = int(file.attrs.get("schema_version", 0))
     if version != SCHEMA_VERSION:
-        raise InputError(
+        raise WrongFileError(
             f"{name} has schema version {version}; this program reads version {SCHEMA_VERSION}: "
             "make the file again, or use the release that wrote it"
         )
-    rows = {}
+    letters: dict[str, int] = {}  # the sizes of this file, from the first field that has each
     for field in fields:
         dataset = file[field.name]
         rank, dtype = 1 + len(field.shape), dataset.dtype
         if dataset.ndim != rank or dtype != field.storage:
             found = f"{dtype} with {dataset.ndim} axes"
             raise InputError(f"{name}: {field.name} is {found}; expected {field.dtype} with {rank} axes")
-        rows[field.name] = dataset.shape[0]
-    if len(set(rows.values())) > 1:
-        raise InputError(f"{name}: the fields differ in length: {rows}")
+        for letter, size in zip(("rows", *field.shape), dataset.shape, strict=True):
+            if isinstance(letter, str):
+                letters.setdefault(letter, size)
+        expected = (letters["rows"], *field.sizes(**letters))
+        if dataset.shape != expected:
+            raise InputError(
+                f"{name}: {field.name} has the shape {dataset.shape}; the other fields call for {expected}: "
+                "the file was changed or badly made; make it again"
+            )

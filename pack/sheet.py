@@ -41,7 +41,8 @@ def draw_sheet(folder: Path, out: Path, *, row: int | None = None, model: str | 
     if model is not None:
         row = shards.find(model)[0]
     if row is None or not 0 <= row < len(shards):
-        raise InputError(f"{folder} has no row {row}: it has rows 0 to {len(shards) - 1}")
+        has = f"it has rows 0 to {len(shards) - 1}" if len(shards) else "it is empty; pack again"
+        raise InputError(f"{folder} has no row {row}: {has}")
     figure = draw_row(shards[row], f"row {row}")
     try:
         with atomic_path(out) as partial:

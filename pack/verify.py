@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
-from dataclasses import dataclass
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +15,7 @@ import numpy as np
 from joblib import Parallel, delayed
 from numpy.typing import NDArray
 
-from ..camera import Camera
+from ..camera import CONVENTIONS, Camera
 from ..errors import InputError, needs
 from ..files import sha256
 from ..progress import track
@@ -20,7 +24,7 @@ from ..reconstruct.sample import farthest_point_order, greedy_excess
 from ..render.select import Layout, Selection
 from ..render.shapenet import list_models
 from .reader import Shards
-from .schema import Row
+from .schema import Row, WrongFileError
 from .source import distance_to_mesh, source_mesh
 
 __all__ = ["LAWS", "Law", "Verdict", "check_row", "verdict_table", "verify_shards"]
@@ -46,6 +50,11 @@ LAWS = (
     Law("distinct pixels", 0, "points", "no pixel is stored twice in a row"),
     Law("num_points", 0, "points", "num_points counts the pixels with depth"),
     Law("farthest point order", 1e-6, "object units", "each point is the farthest from those before it"),
+    Law("image", 0, "images", "the image is not of one colour alone; unless the background is black or transparent"),
+    Law("outline", 0.01, "of the pixels", "away from the object's depth, the image shows nothing but its background"),
+    Law("view", 0, "views", "the view is one of those that were rendered"),
+    Law("distinct rows", 0, "rows", "no other row is the same view of the same model"),
+    Law("attributes", 0, "attributes", "every shard states this program's conventions and the manifest's settings"),
     Law("surface", 1e-5, "object units", "every point lies on the source mesh (with --source)"),
     Law("sha256", 0, "files", "every shard has the bytes that the manifest vouches for"),
 )
@@ -59,6 +68,7 @@ class Verdict:
     ----------
     worst : the largest figure met; inf where it could not be taken
     where : the row of the worst figure, as `shard row synset/model view`
+    reason : why the worst figure could not be taken, or which row it is; empty where the figure says all
     broken : rows (or files) over the limit
     checked : rows (or files) that the law was applied to
     """
@@ -66,16 +76,17 @@ class Verdict:
     law: Law
     worst: float = 0.0
     where: str = ""
+    reason: str = ""
     broken: int = 0
     checked: int = 0
 
-    def add(self, figure: float, where: str) -> None:
+    def add(self, figure: float, where: str, reason: str = "") -> None:
         """Count one row's figure; NaN is as bad as can be."""
         figure = np.inf if np.isnan(figure) else figure
         self.checked += 1
         self.broken += figure > self.law.limit
         if not self.where or figure > self.worst:
-            self.worst, self.where = figure, where
+            self.worst, self.where, self.reason = figure, where, reason
 
     def as_json(self) -> dict[str, Any]:
         """Give what `--json` prints of it."""
@@ -86,6 +97,7 @@ class Verdict:
             "limit": self.law.limit,
             "unit": self.law.unit,
             "where": self.where,
+            "reason": self.reason,
             "broken": self.broken,
             "checked": self.checked,
         }
@@ -109,23 +121,29 @@ def verify_shards(
 
     Raises
     ------
-    InputError : `folder` is no readable set of shards, `source` no folder, or a package is missing
+    InputError : `folder` is no readable set of shards, `source` no ShapeNet, or a package is missing
     """
     shards = Shards(folder)
     if not len(shards):
         raise InputError(f"{folder} holds no row")
     _check_packages(source, layout)
     verdicts = {law.name: Verdict(law) for law in LAWS}
-    for entry in shards.manifest["shards"]:
-        same = sha256(folder / entry["file"]) == entry["sha256"]
-        verdicts["sha256"].add(0.0 if same else 1.0, entry["file"])
-    rows = range(len(shards))
+    for index, path in enumerate(shards.files):
+        _check_file(shards, index, verdicts)
+        same = sha256(path) == shards.manifest["shards"][index]["sha256"]
+        verdicts["sha256"].add(0.0 if same else 1.0, path.name)
+    call, rows = secrets.token_hex(4), range(len(shards))
+    seen: dict[tuple[str, str, int], str] = {}
     results = Parallel(n_jobs=jobs or os.cpu_count(), return_as="generator", batch_size=8)(
-        delayed(_check)(shards, row, source, layout) for row in rows
+        delayed(_check)(folder, call, row, source, layout) for row in rows
     )
-    for where, figures in track(results, len(rows), "rows"):
-        for name, figure in figures.items():
-            verdicts[name].add(figure, where)
+    for found in track(results, len(rows), "rows"):
+        for name, figure in found.figures.items():
+            verdicts[name].add(figure, found.where, found.reasons.get(name, ""))
+        if found.key is not None:
+            first = seen.setdefault(found.key, found.where)
+            twice = first != found.where
+            verdicts["distinct rows"].add(float(twice), found.where, f"the same as {first}" if twice else "")
     return [verdict for verdict in verdicts.values() if verdict.checked]
 
 
@@ -137,7 +155,10 @@ def verdict_table(verdicts: list[Verdict]) -> str:
         lines.append(f"{law.name:<22}{verdict.worst:>10.2g} {law.limit:>8.2g}  {law.unit}")
     for verdict in verdicts:
         if verdict.broken:
-            lines.append(f"BROKEN {verdict.law.name}: {verdict.broken} of {verdict.checked}, worst in {verdict.where}")
+            why = f": {verdict.reason}" if verdict.reason else ""
+            lines.append(
+                f"BROKEN {verdict.law.name}: {verdict.broken} of {verdict.checked}, worst in {verdict.where}{why}"
+            )
     rows = max(verdict.checked for verdict in verdicts)
     broken = sum(1 for verdict in verdicts if verdict.broken)
     lines.append(f"{rows} rows: " + (f"{broken} laws are broken" if broken else "every law holds"))
@@ -155,6 +176,8 @@ def check_row(row: Row) -> dict[str, float]:
     numbers = (depth, points, row["intrinsics"], row["cam_from_obj"])
     figures = {"finite": float(sum((~np.isfinite(array)).sum() for array in numbers) + (depth < 0).sum())}
     height, width = depth.shape
+    figures["image"] = float((row["rgb"] == row["rgb"][0, 0]).all() and depth.any())
+    figures["outline"] = _stray(row["rgb"], depth)
     try:
         camera = Camera(row["intrinsics"], row["cam_from_obj"], width, height)
     except ValueError:
@@ -178,6 +201,22 @@ def check_row(row: Row) -> dict[str, float]:
     return figures
 
 
+def _stray(rgb: NDArray[np.uint8], depth: NDArray[np.float32]) -> float:
+    """Give the share of pixels that are of other colour than the background, more than two pixels from any depth.
+
+    Two pixels are what the pixel filter reaches. A wire much thinner than a pixel may slip between depth's rays, so
+    the law allows some.
+    """
+    reach = 2
+    near = np.pad(depth != 0, reach)
+    for axis in (0, 1):
+        near = np.lib.stride_tricks.sliding_window_view(near, 2 * reach + 1, axis=axis).any(axis=-1)
+    away = rgb[~near].astype(np.int16)
+    if not len(away):
+        return 0.0
+    return float((np.abs(away - np.median(away, axis=0)).max(axis=1) > 1).sum() / depth.size)
+
+
 def _order_excess(row: Row, camera: Camera) -> float:
     """Measure how far the points are from farthest point order; the slow reference speaks only where in doubt."""
     cloud = back_project(row["depth"], camera)
@@ -190,38 +229,94 @@ def _order_excess(row: Row, camera: Camera) -> float:
     return greedy_excess(cloud.points, row["points"])
 
 
-def _check(shards: Shards, index: int, source: Path | None, layout: Layout) -> tuple[str, dict[str, float]]:
-    """Give a row's name and its figures."""
+@dataclass(frozen=True)
+class _Found:
+    """What was found of a row: its name, figures and reasons by law, and its key, None where it cannot be read."""
+
+    where: str
+    figures: dict[str, float]
+    reasons: dict[str, str] = field(default_factory=dict)
+    key: tuple[str, str, int] | None = None
+
+
+def _check_file(shards: Shards, index: int, verdicts: Mapping[str, Verdict]) -> None:
+    """Measure the laws of a whole file; one that is damaged is left to `readable` and `sha256`.
+
+    Raises
+    ------
+    InputError : a file of another format, kind or version, of which no law can speak
+    """
+    try:
+        with shards.check(index) as file:
+            stated = {name: file.attrs.get(name) for name in ("conventions", "config", "render_config", "seed")}
+    except WrongFileError:
+        raise
+    except (InputError, OSError):
+        return
+    expected = {name: shards.manifest.get(name, "missing") for name in stated} | {"conventions": CONVENTIONS}
+    other = [name for name, value in expected.items() if _plain(stated[name]) != value]
+    reason = f"other than expected: {', '.join(other)}" if other else ""
+    verdicts["attributes"].add(len(other), shards.files[index].name, reason)
+
+
+def _plain(attribute: Any) -> Any:
+    """Give an attribute's value, which is stored as JSON unless it is a number; None where it cannot be read."""
+    try:
+        return json.loads(attribute) if isinstance(attribute, str) else int(attribute)
+    except (ValueError, TypeError):
+        return None
+
+
+@lru_cache(maxsize=1)
+def _opened(folder: Path, call: str) -> Shards:
+    """Open shards once in a process and a call: another call may find other files under the same names."""
+    return Shards(folder)
+
+
+def _check(folder: Path, call: str, index: int, source: Path | None, layout: Layout) -> _Found:
+    """Measure the laws of a row."""
+    shards = _opened(folder, call)
     file = int(np.searchsorted(shards.starts, index, side="right") - 1)
     where = f"{shards.files[file].name} row {index - shards.starts[file]}"
     try:
         row = shards[index]
-    except InputError:
-        return where, {"readable": 1.0}
-    where += f" {row['synset']}/{row['model_id']} view {row['view']}"
+    except InputError as error:
+        return _Found(where, {"readable": 1.0}, {"readable": str(error)})
+    key = (str(row["synset"]), str(row["model_id"]), int(row["view"]))
+    where += f" {key[0]}/{key[1]} view {key[2]}"
     figures = {"readable": 0.0} | check_row(row)
+    render = shards.manifest.get("render_config")
+    render = render if isinstance(render, dict) else {}
+    views = render.get("views")  # where it is missing or strange, the law of attributes speaks
+    figures["view"] = float(max(0, key[2] + 1 - views)) if isinstance(views, int) else np.inf
+    if render.get("background") in ("transparent", "#000000"):  # all that a black object shows
+        del figures["image"]
+    reasons: dict[str, str] = {}
     if source is not None:
-        figures["surface"] = _distance(row, source, layout) if np.isfinite(row["points"]).all() else np.inf
-    return where, figures
+        figures["surface"], reasons["surface"] = _distance(row, source, layout)
+    return _Found(where, figures, reasons, key)
 
 
-def _distance(row: Row, source: Path, layout: Layout) -> float:
-    """Give the largest distance of a row's points to the source mesh; inf where there is no such mesh."""
+def _distance(row: Row, source: Path, layout: Layout) -> tuple[float, str]:
+    """Give the largest distance of a row's points to the source mesh; where it cannot be taken, inf and the reason."""
+    if not np.isfinite(row["points"]).all():
+        return np.inf, "points that are not finite"
     try:
         mesh = source_mesh(source, str(row["synset"]), str(row["model_id"]), layout)
-    except InputError:
-        return np.inf
+    except (InputError, OSError) as error:
+        return np.inf, str(error)
     distances: NDArray[np.float64] = distance_to_mesh(row["points"], mesh, row["cam_from_obj"])
-    return float(distances.max())
+    return float(distances.max()), ""
 
 
 def _check_packages(source: Path | None, layout: Layout) -> None:
+    if source is not None:
+        try:
+            list_models(source, Selection(layout=layout))
+        except InputError as error:
+            raise InputError(f"--source is the ShapeNet that was rendered, but {error}") from None
     for package in ("fpsample", *(("open3d", "trimesh") if source else ())):
         try:
             __import__(package)
-        except ImportError as error:
+        except (ImportError, OSError) as error:  # OSError: a library that the package loads by itself
             raise needs(package, "reconstruct", error) from None
-    if source is not None and not source.exists():
-        raise InputError(f"{source} does not exist: --source is the ShapeNet folder that was rendered")
-    if source is not None:
-        list_models(source, Selection(layout=layout))  # refuses what is no ShapeNet, before rows are read

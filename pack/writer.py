@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import json
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -13,21 +16,36 @@ import numpy as np
 
 from .. import __version__
 from ..camera import CONVENTIONS
+from ..errors import InputError
 from ..files import atomic_path
 from .schema import FORMAT, LIBVER, SCHEMA_VERSION, SHARD_FIELDS, Row, create_field
 
-__all__ = ["ShardWriter"]
+__all__ = ["ShardWriter", "cannot_write"]
 
 _GROWTH = 256  # rows by which the datasets grow; what is not used is cut off in the end
 
 
+def cannot_write(path: Path, error: OSError) -> str:
+    """Say in one line that a file cannot be written, why, and what to do."""
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    remedy = "free some space, then the same command goes on" if full else "see to the folder or its rights"
+    return f"{path} cannot be written: {error.strerror or error}; {remedy}"
+
+
 class ShardWriter(AbstractContextManager["ShardWriter"]):
-    """Append rows to a shard; the file takes its name when the block ends without an error.
+    """Append rows to a shard, which is written when the block ends without an error, and with a row at least.
+
+    Until then it is held in memory, compressed.
 
     Parameters
     ----------
     path : the shard
     attributes : stored as text or JSON beside format, version and conventions
+    before_naming : called when the file is on the disk, before it takes its name, and the place of what has it
+
+    Raises
+    ------
+    InputError : at the end of the block, the file cannot be written, as on a full disk
 
     Examples
     --------
@@ -35,14 +53,16 @@ class ShardWriter(AbstractContextManager["ShardWriter"]):
     ...     shard.append(row)
     """
 
-    def __init__(self, path: Path, attributes: dict[str, Any]) -> None:
-        self.path, self.attributes, self.rows = path, attributes, 0
-        self._stack = ExitStack()
+    def __init__(
+        self, path: Path, attributes: dict[str, Any], before_naming: Callable[[], object] = lambda: None
+    ) -> None:
+        self.path, self.attributes, self.rows, self._before_naming = path, attributes, 0, before_naming
         self._datasets: dict[str, h5py.Dataset] = {}
 
     def __enter__(self) -> ShardWriter:
-        partial = self._stack.enter_context(atomic_path(self.path))
-        self._file = self._stack.enter_context(h5py.File(partial, "w", libver=LIBVER))
+        # HDF5 cannot close a file on a full disk and ends the process: it fills memory, which Python writes
+        self._memory = io.BytesIO()
+        self._file = h5py.File(self._memory, "w", libver=LIBVER)
         return self
 
     def append(self, row: Row) -> None:
@@ -70,11 +90,17 @@ class ShardWriter(AbstractContextManager["ShardWriter"]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is not None:
-            self._stack.__exit__(kind, error, trace)
+        with self._file:
+            if error is None:
+                self._finish()
+        if error is not None or not self.rows:
             return
-        with self._stack:
-            self._finish()
+        try:
+            with atomic_path(self.path) as partial:
+                partial.write_bytes(self._memory.getbuffer())
+                self._before_naming()
+        except OSError as failed:
+            raise InputError(cannot_write(self.path, failed)) from None
 
     def _finish(self) -> None:
         for dataset in self._datasets.values():

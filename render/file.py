@@ -164,6 +164,6 @@ def find_renders(folder: Path) -> list[Path]:
     """
     paths = sorted(path for path in folder.glob("*/*.h5") if not path.name.startswith(PARTIAL))
     if not paths:
-        what = "holds no render files" if folder.is_dir() else "is no folder"
-        raise InputError(f"{folder} {what} <synset>/<model>.h5: `cma3d render SHAPENET RENDERS` makes them")
+        what = "does not exist" if not folder.exists() else "is a file" if folder.is_file() else "holds no render files"
+        raise InputError(f"{folder} {what}: `cma3d render SHAPENET RENDERS` makes RENDERS/<synset>/<model>.h5")
     return paths

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -57,7 +59,7 @@ def test_no_word_at_all_shows_the_help(cma3d: Run) -> None:
             "background must be a colour #rrggbb or transparent, got 'blue'",
         ),
         (["render", "none", "b"], "none does not exist: expected ShapeNetCore.v2"),
-        (["pack", "none", "b"], "none is no folder <synset>/<model>.h5: `cma3d render"),
+        (["pack", "none", "b"], "none does not exist: `cma3d render SHAPENET RENDERS` makes"),
         (["verify", "none"], "none is no folder of shards: `cma3d pack"),
         (["inspect", "none"], "give either --row I or --model ID"),
         (["inspect", "none", "--row", "0"], "none is no folder of shards"),
@@ -173,3 +175,58 @@ def test_inspect_names_what_it_wrote(cma3d: Run, shards: Path, tmp_path: Path) -
     out = tmp_path / "row.png"
     assert cma3d("inspect", shards, "--row", 2, "-o", out).stdout.strip() == str(out)
     assert out.read_bytes().startswith(b"\x89PNG")
+
+
+DEAF = """
+import time
+from shapenet3d_cma import cli
+
+@cli.cli.command()
+def deaf():
+    print("begun", flush=True)
+    for _ in range(2):
+        try:
+            time.sleep(100)
+        except BaseException:
+            pass
+
+class Deaf:
+    def __del__(self):
+        print("begun", flush=True)
+        time.sleep(100)
+
+@cli.cli.command()
+def callback():
+    held = Deaf()
+    del held
+    time.sleep(100)
+
+@cli.cli.command()
+def tidy():
+    try:
+        print("begun", flush=True)
+        time.sleep(100)
+    finally:
+        time.sleep(3)
+        print("tidied", flush=True)
+
+cli.main()
+"""
+
+
+@pytest.mark.parametrize("word", ["deaf", "callback", "tidy"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stop_is_never_lost_and_lets_tidying_end(word: str, number: signal.Signals) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", DEAF, word], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "begun\n"
+        process.send_signal(number)
+        out, says = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert out == ("tidied\n" if word == "tidy" else "")
+    assert says.split() == STOPPED.split()
+
+
+STOPPED = "cma3d: stopped; what was finished is kept, the same command goes on from there"

@@ -6,6 +6,8 @@ import json
 import multiprocessing
 import pickle
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import h5py
@@ -144,15 +146,15 @@ def test_a_killed_packing_goes_on(renders: Path, shards: Path, tmp_path: Path, m
     class Killed(BaseException):
         pass
 
-    write = pack_run._write_shard
+    append = pack_run._append_all
 
-    def killed_at_the_last(path: Path, *others: object) -> object:
-        if path.name == "shard-00002.h5":
+    def killed_at_the_last(shard: ShardWriter, *others: object) -> object:
+        if shard.path.name == "shard-00002.h5":
             raise Killed
-        return write(path, *others)
+        return append(shard, *others)
 
     with monkeypatch.context() as patch:
-        patch.setattr(pack_run, "_write_shard", killed_at_the_last)
+        patch.setattr(pack_run, "_append_all", killed_at_the_last)
         with pytest.raises(Killed):
             pack_renders(renders, tmp_path, PACK, jobs=1)
     with pytest.raises(InputError, match="packing was not finished"):
@@ -166,10 +168,132 @@ def test_a_killed_packing_goes_on(renders: Path, shards: Path, tmp_path: Path, m
     assert_same(everything(shards), everything(tmp_path))
 
 
-def test_other_settings_replace_what_was_there(renders: Path, copy: Path) -> None:
-    pack_renders(renders, copy, PackConfig(points=100, shard_rows=100), jobs=1)
+def content(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_other_settings_are_refused_and_replace_what_was_there_when_asked(renders: Path, copy: Path) -> None:
+    (copy / "shard-mine.h5").write_bytes(b"mine")
+    (copy / "shard-00077.h5").write_bytes(b"mine, too")
+    before = content(copy)
+    other = PackConfig(points=100, shard_rows=100)
+    with pytest.raises(InputError, match=r"was packed with points = 256, not 100: .* --redo"):
+        pack_renders(renders, copy, other, jobs=1)
+    with pytest.raises(InputError, match="no row at all"):
+        pack_renders(renders, copy, PackConfig(points=100_000), jobs=1, redo=True)
+    assert content(copy) == before
+    pack_renders(renders, copy, other, jobs=1, redo=True)
     assert everything(copy)["points"].shape == (8, 100, 3)
-    assert len(list(copy.glob("shard-*.h5"))) == 1
+    assert set(content(copy)) == {"manifest.json", "shard-00000.h5", "shard-mine.h5", "shard-00077.h5"}
+    assert (copy / "shard-mine.h5").read_bytes() == b"mine"
+
+
+def test_renders_of_other_settings_are_refused(renders: Path, copy: Path, tmp_path: Path) -> None:
+    others = Path(shutil.copytree(renders, tmp_path / "renders"))
+    settings = json.loads((others / "render.json").read_text())
+    settings["config"]["samples"] = 99
+    (others / "render.json").write_text(json.dumps(settings))
+    before = content(copy)
+    with pytest.raises(InputError, match="was packed from renders with samples = 4, not 99"):
+        pack_renders(others, copy, PACK, jobs=1)
+    assert content(copy) == before
+
+
+def test_a_shard_that_no_manifest_lists_is_not_overwritten(renders: Path, tmp_path: Path) -> None:
+    (tmp_path / "shard-00001.h5").write_bytes(b"mine")
+    with pytest.raises(InputError, match=r"shard-00001\.h5 is there, but no manifest lists it"):
+        pack_renders(renders, tmp_path, PACK, jobs=1)
+    assert (tmp_path / "shard-00001.h5").read_bytes() == b"mine"
+
+
+def test_a_replacement_that_was_killed_leaves_no_file_behind(
+    renders: Path, copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = PackConfig(points=100, shard_rows=100)
+    with monkeypatch.context() as patch:
+        patch.setattr(pack_run, "_write_manifest", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            pack_renders(renders, copy, other, jobs=1, redo=True)
+    with pytest.raises(InputError, match="packing was not finished"):
+        Shards(copy)
+    with pytest.raises(InputError, match="was packed with points = 100, not 256"):
+        pack_renders(renders, copy, PACK, jobs=1)
+    stamp = (copy / "shard-00000.h5").stat().st_mtime_ns
+    pack_renders(renders, copy, other, jobs=1)
+    assert (copy / "shard-00000.h5").stat().st_mtime_ns == stamp
+    assert set(content(copy)) == {"manifest.json", "shard-00000.h5"}
+
+
+def test_renders_that_changed_are_packed_again_and_only_their_shards(renders: Path, tmp_path: Path) -> None:
+    world, out = Path(shutil.copytree(renders, tmp_path / "renders")), tmp_path / "shards"
+    first = find_renders(world)[0]
+    whole = first.read_bytes()
+    first.write_bytes(whole[: len(whole) // 2])
+    assert len(pack_renders(world, out, PACK, jobs=1).failures) == 1
+    others = {path: path.stat().st_mtime_ns for path in out.glob("shard-0000[12].h5")}
+    first.write_bytes(whole)
+    assert pack_renders(world, out, PACK, jobs=1).failures == []
+    assert len(Shards(out)) == 8
+    with h5py.File(first, "a") as file:  # the model was replaced, rendered again under its name
+        file["rgb"][...] = 255 - file["rgb"][...]
+    pack_renders(world, out, PACK, jobs=1)
+    row = Shards(out)[0]
+    with open_render(first) as render:
+        assert np.array_equal(row["rgb"], render.rgb(int(row["view"])))
+    assert all(path.stat().st_mtime_ns == stamp for path, stamp in others.items())
+
+
+def test_what_failed_is_tried_again_though_its_file_is_the_same(
+    renders: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path) -> object:
+        raise PermissionError(13, "Permission denied")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pack_run, "open_render", lambda path: refuse(path) if path == second else open_render(path))
+        second = find_renders(renders)[1]
+        failures = pack_renders(renders, tmp_path, PACK, jobs=1).failures
+    assert [failure["reason"] for failure in failures] == ["[Errno 13] Permission denied"]
+    assert pack_renders(renders, tmp_path, PACK, jobs=1).rows == 8
+
+
+def test_a_render_under_another_models_name_is_a_failure(renders: Path, tmp_path: Path) -> None:
+    world = Path(shutil.copytree(renders, tmp_path / "renders"))
+    first = find_renders(world)[0]
+    shutil.copy(first, first.with_name("twin.h5"))
+    (failure,) = pack_renders(world, tmp_path / "shards", PACK, jobs=1).failures
+    assert "twin.h5 holds the model" in failure["reason"]
+
+
+def test_render_settings_that_lack_something_are_said_in_one_line(renders: Path, tmp_path: Path) -> None:
+    world = Path(shutil.copytree(renders, tmp_path / "renders"))
+    (world / "render.json").write_text('{"config_hash": "a", "config": {}}')
+    with pytest.raises(InputError, match="have seed = None, which is no number"):
+        pack_renders(world, tmp_path / "shards", PACK, jobs=1)
+    assert not (tmp_path / "shards").exists()
+
+
+FULL_DISK = """
+import resource, sys
+from shapenet3d_cma.cli import main
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), int(sys.argv.pop(1))))
+main()
+"""
+
+
+@pytest.mark.parametrize("limit", [0, 5_000, 60_000])
+def test_a_full_disk_is_said_in_one_line_and_harms_nothing(renders: Path, copy: Path, limit: int) -> None:
+    """Files may not grow beyond a limit, which is an error of writing as that of a full disk."""
+    before = content(copy)
+    words = ["pack", str(renders), str(copy), "--redo", "--points", "200", "--shard-rows", "100", "--jobs", "1"]
+    done = subprocess.run(
+        [sys.executable, "-c", FULL_DISK, str(limit), *words], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.splitlines()[-1].startswith(f"cma3d: {copy}")
+    assert "cannot be written: File too large" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert content(copy) == before
 
 
 def test_all_views_may_be_kept_and_small_ones_are_left_out_and_counted(renders: Path, tmp_path: Path) -> None:
@@ -247,21 +371,99 @@ def test_what_is_missing_or_changed_is_said_in_one_line(copy: Path, tmp_path: Pa
         Shards(tmp_path / "none")
 
 
+def vouch(folder: Path) -> None:
+    """Make the manifest agree with the lengths of its shards."""
+    manifest = json.loads((folder / "manifest.json").read_text())
+    for entry in manifest["shards"]:
+        entry["bytes"] = (folder / entry["file"]).stat().st_size
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("file", 5, "file of entry 1 of shards is 5, not a text"),
+        ("file", "", "names a shard outside its folder"),
+        ("rows", "x", "rows of entry 1 of shards is 'x', not a count"),
+        ("rows", None, "rows of entry 1 of shards is None"),
+        ("rows", True, "rows of entry 1 of shards is True"),
+        ("rows", -1, "rows of entry 1 of shards is -1"),
+        ("bytes", 1.5, "bytes of entry 1 of shards is 1.5"),
+        ("sha256", None, "sha256 of entry 1 of shards is None, not a text"),
+        (None, None, "file of entry 1 of shards is None"),
+    ],
+)
+def test_a_manifest_whose_entries_are_no_entries_is_refused(
+    copy: Path, name: str | None, value: object, says: str
+) -> None:
+    path = copy / "manifest.json"
+    manifest = json.loads(path.read_text())
+    if name is None:
+        manifest["shards"][1] = value
+    else:
+        manifest["shards"][1][name] = value
+    path.write_text(json.dumps(manifest))
+    with pytest.raises(InputError, match=says):
+        Shards(copy)
+
+
+@pytest.mark.parametrize("damaged", ["null", "[]", '{"format": "shapenet3d-cma", "schema_version": 1}', '"x"'])
+def test_a_manifest_without_shards_is_refused(copy: Path, damaged: str) -> None:
+    (copy / "manifest.json").write_text(damaged)
+    with pytest.raises(InputError, match="manifest"):
+        Shards(copy)
+
+
+def test_a_file_is_no_folder_of_shards(copy: Path) -> None:
+    with pytest.raises(InputError, match=r"shard-00000\.h5 is a file: give the folder of shards"):
+        Shards(copy / "shard-00000.h5")
+
+
+def reshape(file: h5py.File, name: str, shape: tuple[int, ...]) -> None:
+    dtype = file[name].dtype
+    del file[name]
+    file.create_dataset(name, shape, dtype)
+
+
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [
+        ("pixels", (3, 255, 2)),
+        ("pixels", (3, 256, 3)),
+        ("rgb", (3, 80, 79, 3)),
+        ("rgb", (3, 81, 80, 3)),
+        ("rgb", (3, 80, 80, 4)),
+        ("intrinsics", (3, 4, 4)),
+        ("view", (2,)),
+    ],
+)
+def test_fields_whose_sizes_differ_are_refused(copy: Path, name: str, shape: tuple[int, ...]) -> None:
+    with h5py.File(copy / "shard-00000.h5", "a") as file:
+        reshape(file, name, shape)
+    vouch(copy)
+    with pytest.raises(InputError, match=r"shard-00000\.h5: \w+ has the shape .*; the other fields call for"):
+        Shards(copy)[0]
+
+
+def test_a_name_that_is_no_text_is_damage(copy: Path) -> None:
+    with h5py.File(copy / "shard-00000.h5", "a") as file:
+        file["synset"][1] = b"\xff\xfe"
+    vouch(copy)
+    with pytest.raises(InputError, match="rows 1 to 1 cannot be read"):
+        Shards(copy)[1]
+
+
 def test_another_schema_version_in_a_shard_is_refused(copy: Path) -> None:
     shard = copy / "shard-00000.h5"
     with h5py.File(shard, "a") as file:
         file.attrs["schema_version"] = 7
-    manifest = json.loads((copy / "manifest.json").read_text())
-    manifest["shards"][0]["bytes"] = shard.stat().st_size
-    (copy / "manifest.json").write_text(json.dumps(manifest))
+    vouch(copy)
     with pytest.raises(InputError, match=r"shard-00000\.h5 has schema version 7; this program reads version 1"):
         Shards(copy)[0]
 
 
 def test_a_render_file_is_no_shard(renders: Path, copy: Path) -> None:
     shutil.copy(find_renders(renders)[0], copy / "shard-00000.h5")
-    manifest = json.loads((copy / "manifest.json").read_text())
-    manifest["shards"][0]["bytes"] = (copy / "shard-00000.h5").stat().st_size
-    (copy / "manifest.json").write_text(json.dumps(manifest))
+    vouch(copy)
     with pytest.raises(InputError, match="is a render file; a shard file is needed"):
         Shards(copy)[0]
