@@ -24,6 +24,10 @@ from ..render.shapenet import fetch, source_model
 __all__ = ["SourceMesh", "distance_to_mesh", "read_mesh", "source_mesh"]
 
 
+_ENLARGED = 1e3
+_AROUND = 1e-3  # share of a ray's length, before and behind its point, in which triangles that it meets count
+
+
 @dataclass(frozen=True)
 class SourceMesh:
     """Triangles of a source model: (T, 3, 3) float64, object frame, and Open3D's ray casting scene over them."""
@@ -100,8 +104,8 @@ def distance_to_mesh(
     """Measure the distance of points to the source mesh.
 
     Open3D works in float32 and is off by up to 2e-5 beside slivers. So it only names triangles, the nearest one and
-    those that the point's own camera ray meets, and the distance to them is taken in float64. Each is an upper bound
-    of the true distance; the smallest counts.
+    those that the point's own camera ray meets close by, and the distance to them is taken in float64. Each is an
+    upper bound of the true distance; the smallest counts.
 
     Parameters
     ----------
@@ -116,14 +120,19 @@ def distance_to_mesh(
     from trimesh.triangles import closest_point
 
     exact = points.astype(np.float64)
+    everyone = np.arange(len(points))
     nearest = mesh.scene.compute_closest_points(o3d.core.Tensor.from_numpy(points))["primitive_ids"].numpy()
     eye = -cam_from_obj[:3, :3].T @ cam_from_obj[:3, 3]
     rays = np.concatenate([np.broadcast_to(eye, exact.shape), exact - eye], axis=1).astype(np.float32)
-    hit = mesh.scene.cast_rays(o3d.core.Tensor.from_numpy(rays))["primitive_ids"].numpy()
+    met = mesh.scene.list_intersections(o3d.core.Tensor.from_numpy(rays))
+    beside = np.abs(met["t_hit"].numpy() - 1) < _AROUND  # the ray is at its point at t = 1
     distance = np.full(len(points), np.inf)
-    for candidate in (nearest, hit):
-        found = candidate != mesh.scene.INVALID_ID
-        triangles = mesh.triangles[candidate[found]]
-        gap = np.linalg.norm(closest_point(triangles, exact[found]) - exact[found], axis=1)
-        distance[found] = np.minimum(distance[found], gap)
+    for point, triangle in (
+        (everyone, nearest),
+        (met["ray_ids"].numpy()[beside], met["primitive_ids"].numpy()[beside]),
+    ):
+        # seen from the point and enlarged: trimesh's tolerances are absolute and take small triangles for slivers
+        seen = (mesh.triangles[triangle] - exact[point][:, None]) * _ENLARGED
+        gap = np.linalg.norm(closest_point(seen, np.zeros((len(seen), 3))), axis=1) / _ENLARGED
+        np.minimum.at(distance, point, gap)
     return distance

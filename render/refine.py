@@ -13,6 +13,7 @@ __all__ = ["NO_MATERIAL", "refine_depth", "seen_material"]
 NO_MATERIAL = 65535
 """Stands in the field material where nothing is seen."""
 
+_BESIDE = 1e-4  # share of the camera's distance by which float32 may take a ray that passes a triangle for a hit
 _SLACK = 1e-6  # share of the camera's distance by which the exact hit may miss the triangle that float32 hit
 
 
@@ -22,8 +23,9 @@ def refine_depth(
     """Take the depth of each hit anew, in float64, on the face that was hit.
 
     A renderer intersects in float32 and may name a place up to 1e-4 beside its own ray where a face is a sliver. The
-    face is right all the same. Where the exact ray misses that triangle (at its very edge), or the face is no
-    triangle, the given depth stays.
+    face is right all the same, but for rays that pass close to its edge: there the faces around it are looked at,
+    too, and where the exact ray slips between all of them, the depth is that at which it comes closest to one. Where
+    it is farther off, or the face is no triangle, the given depth stays.
 
     Parameters
     ----------
@@ -39,19 +41,79 @@ def refine_depth(
     faces = face[rows, columns]
     triangular = np.diff(surface.starts)[faces] == 3
     rows, columns, faces = rows[triangular], columns[triangular], faces[triangular]
-    corners = surface.vertices[surface.corners[surface.starts[faces][:, None] + np.arange(3)]]  # (M, 3, 3)
-    pixels = np.stack([columns, rows], axis=1)
-    ray = camera.unproject(pixels + 0.5, np.ones(len(pixels))) - camera.eye  # (M, 3), planar length 1
-    origin = corners[:, 0] - camera.eye
-    along, across = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
-    normal = np.cross(along, across)
-    slope = np.einsum("mk,mk->m", normal, ray)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        exact = np.einsum("mk,mk->m", normal, origin) / slope
-        inside = _outside(exact[:, None] * ray - origin, along, across, normal) <= _SLACK * depth[rows, columns]
+    ray = camera.unproject(np.stack([columns, rows], axis=1) + 0.5, np.ones(len(rows))) - camera.eye  # planar length 1
+    exact, miss = _meet(ray, faces, surface, camera)
+    given = depth[rows, columns].astype(np.float64)
+    hit = miss <= _SLACK * given
+    for pixel in np.flatnonzero(~hit):
+        around = _triangles_around(surface, faces[pixel])
+        here = np.broadcast_to(ray[pixel], (len(around), 3))
+        found, missed = _meet(here, around, surface, camera)
+        missed = np.where(np.abs(found - given[pixel]) < _BESIDE * given[pixel], missed, np.inf)
+        if missed.min() > _SLACK * given[pixel]:
+            found, missed = _closest_approach(here, around, surface, camera)
+        best = missed.argmin()
+        exact[pixel], hit[pixel] = found[best], missed[best] <= _BESIDE * given[pixel]
     refined = depth.copy()
-    refined[rows[inside], columns[inside]] = exact[inside]
+    refined[rows[hit], columns[hit]] = exact[hit]
     return refined
+
+
+def _triangles_around(surface: Surface, face: int) -> NDArray[np.int64]:
+    """Give a triangle and all triangles that share a vertex with it."""
+    neighbours, starts = surface.faces_by_vertex
+    vertices = surface.corners[surface.starts[face] : surface.starts[face + 1]]
+    around = np.unique(np.concatenate([neighbours[starts[vertex] : starts[vertex + 1]] for vertex in vertices]))
+    return around[np.diff(surface.starts)[around] == 3]
+
+
+def _edges(
+    faces: NDArray[np.int64], surface: Surface, camera: Camera
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Give triangles as first corner, seen from the camera, and the two edges from there, (M, 3) each."""
+    corners = surface.vertices[surface.corners[surface.starts[faces][:, None] + np.arange(3)]]
+    return corners[:, 0] - camera.eye, corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
+
+
+def _meet(
+    ray: NDArray[np.float64], faces: NDArray[np.int64], surface: Surface, camera: Camera
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Meet the planes of triangles with rays.
+
+    Returns
+    -------
+    depth : (M,) planar z where ray and plane meet; miss : (M,) how far that lies outside the triangle, object units,
+        not positive inside
+    """
+    origin, along, across = _edges(faces, surface, camera)
+    normal = np.cross(along, across)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        depth = np.einsum("mk,mk->m", normal, origin) / np.einsum("mk,mk->m", normal, ray)
+        return depth, _outside(depth[:, None] * ray - origin, along, across, normal)
+
+
+def _closest_approach(
+    ray: NDArray[np.float64], faces: NDArray[np.int64], surface: Surface, camera: Camera
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Find where rays that miss their triangles come closest to an edge of them.
+
+    Returns
+    -------
+    depth : (M,) planar z; gap : (M,) the distance there, object units
+    """
+    origin, along, across = _edges(faces, surface, camera)
+    square = np.einsum("mk,mk->m", ray, ray)
+    best, gap = np.zeros(len(ray)), np.full(len(ray), np.inf)
+    for start, edge in ((origin, along), (origin + along, across - along), (origin + across, -across)):
+        slope, away = np.einsum("mk,mk->m", edge, ray), np.einsum("mk,mk->m", start, ray)
+        spread = np.einsum("mk,mk->m", edge, edge) * square - slope**2
+        with np.errstate(divide="ignore", invalid="ignore"):
+            part = (slope * away - square * np.einsum("mk,mk->m", edge, start)) / spread
+        place = start + np.clip(np.nan_to_num(part), 0, 1)[:, None] * edge  # the edge's point nearest to the ray
+        step = np.einsum("mk,mk->m", place, ray) / square
+        distance = np.linalg.norm(place - step[:, None] * ray, axis=1)
+        best, gap = np.where(distance < gap, step, best), np.minimum(gap, distance)
+    return best, gap
 
 
 def seen_material(

@@ -8,6 +8,7 @@ stripes, or speckles by self-shadow. Here each opposite pair becomes one face th
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +43,13 @@ class Surface:
     front: NDArray[np.int64]
     back: NDArray[np.int64]
     repairs: dict[str, int]
+
+    @cached_property
+    def faces_by_vertex(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The faces around each vertex: those around v are `faces[starts[v]:starts[v + 1]]` of (faces, starts)."""
+        owner = np.repeat(np.arange(len(self.front)), np.diff(self.starts))
+        order = np.argsort(self.corners, kind="stable")
+        return owner[order], np.searchsorted(self.corners[order], np.arange(len(self.vertices) + 1))
 
     @property
     def bounds(self) -> NDArray[np.float64]:

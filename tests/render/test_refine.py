@@ -50,6 +50,20 @@ def test_a_ray_beside_its_triangle_keeps_the_given_depth() -> None:
     assert refined[0, 0] == 2.5  # far beside it
 
 
+def test_a_ray_that_just_misses_an_edge_takes_the_edge() -> None:
+    """The plane is all but parallel to the rays: beside its edge it would be met far off."""
+    eye_level = Camera.from_fov(50, 16, 16).look_at((0, 0, 2), (0, 0, 0))
+    u, v, below = 8, 8, 1e-5
+    way = eye_level.unproject([u + 0.5, v + 0.5], 1.0) - eye_level.eye
+    edge = eye_level.eye + 2 * way + [0, -below, 0]  # the triangle's top edge passes just under the ray, at depth 2
+    corners = edge + np.array([[-3, 0, 0], [3, 0, 0], [0, -0.02, 3]])
+    surface = repair(Mesh(corners, np.arange(3), np.zeros((3, 2)), np.array([0, 3]), np.zeros(1, dtype=int), ("a",)))
+    strayed = np.zeros((16, 16), np.float32)
+    strayed[v, u] = 2.0003
+    refined = refine_depth(strayed, np.zeros((16, 16), dtype=np.int64), surface, eye_level)
+    assert abs(refined[v, u] - 2) < 1e-5
+
+
 def test_polygons_keep_the_given_depth() -> None:
     given_depth = np.full((16, 16), 2.5, np.float32)
     surface = repair(plane(0.0, 4))
