@@ -22,6 +22,8 @@ from shapenet3d_cma.render.samples.write import write_samples
 from shapenet3d_cma.render.select import Layout, Selection
 from shapenet3d_cma.render.shapenet import find_models, list_models
 
+pytestmark = pytest.mark.needs("bpy")
+
 SMALL = RenderConfig(views=2, size=48, samples=2)
 KINDS = ("spaces", "backslash", "letter-case", "parent-path", "path-outside", "non-ascii", "map-d", "missing-texture")
 
