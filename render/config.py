@@ -46,6 +46,29 @@ class RenderConfig:
     background: str = setting(
         "#ffffff", "Colour behind the object, #rrggbb; or transparent, which adds the field alpha."
     )
+    # repairs
+    weld: float = setting(
+        1e-6, "Weld vertices within this share of the model's size; 0 leaves them apart.", low=0, high=1e-6
+    )
+    merge_doubled: bool = setting(True, "Merge faces that stand twice, with opposite winding, into one with two sides.")
+    drop_duplicates: bool = setting(True, "Drop faces that stand again where one like them stands.")
+    drop_degenerate: bool = setting(True, "Drop faces without area.")
+    smooth_angle: float = setting(
+        30.0,
+        "Shade smoothly over edges up to this angle, degrees; the file's own normals are not used.",
+        low=0,
+        high=180,
+    )
+    forgive_paths: bool = setting(
+        True, "Find textures whose path has backslashes, another letter case or a wrong folder."
+    )
+    missing_texture: Literal["colour", "fail"] = setting(
+        "colour", "A texture that is not there: show the material's colour, or let the model fail."
+    )
+    opaque_zero: bool = setting(
+        True, "Take an opacity of 0 (d 0) for 1: exporters write it for surfaces that are there."
+    )
+    metal: bool = setting(False, "Show materials of illum 3 and above as metal; ShapeNet's are none.")
     # further fields of the render files
     normals: bool = setting(False, "Add the field normal: shading normals, object frame.")
     positions: bool = setting(False, "Add the field position: where Cycles says the surface is, object frame.")

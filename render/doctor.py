@@ -22,7 +22,7 @@ from rich.table import Table
 
 from ..errors import ModelError
 from ..progress import track
-from .mtl import find_inside, map_file
+from .mtl import METALLIC, find_inside, map_file
 from .obj import decode
 from .scan import Scan, scan_obj
 from .shapenet import V2_FILE, Listing, Model, category_names, fetch
@@ -36,7 +36,6 @@ LARGE = 250_000
 """Faces; twenty-five times the median of ShapeNet."""
 _BATCH = 32  # models a process takes at a time
 _LISTED = 20  # models that cannot be rendered, in the table
-_METALLIC = ("3", "4", "5", "6", "7", "8", "9")
 _SMOOTH = 0.1  # share of stray stored normals that is worth a word
 _MAGIC = {".glb": (b"glTF",), ".ply": (b"ply",), ".off": (b"OFF", b"COFF", b"NOFF", b"STOFF"), ".gltf": (b"{",)}
 
@@ -203,7 +202,7 @@ def _examine_library(text: bytes, defined: set[str], references: set[str], found
         elif key == "tr":
             found["Tr"] += 1
         elif key == "illum":
-            found["metallic illum"] += rest in _METALLIC
+            found["metallic illum"] += rest in METALLIC
         elif key in ("map_kd", "map_d") and rest:
             found["alpha map"] += key == "map_d"
             references.add(map_file(rest))

@@ -17,7 +17,7 @@ from .obj import Mesh, read_obj, usable_mesh
 __all__ = ["load_geometries", "read_model"]
 
 
-def read_model(folder: Path, file: str, scratch: Path) -> tuple[Mesh, dict[str, Material], list[str]]:
+def read_model(folder: Path, file: str, scratch: Path, **reading: bool) -> tuple[Mesh, dict[str, Material], list[str]]:
     """Read a model's geometry and materials. Units and axes are those of the file; a scene's transforms are applied.
 
     Parameters
@@ -25,6 +25,7 @@ def read_model(folder: Path, file: str, scratch: Path) -> tuple[Mesh, dict[str, 
     folder : the model's folder; nothing outside is read
     file : the mesh, relative to `folder`
     scratch : a folder of the model's own, for pictures that stand inside a GLB
+    reading : how an OBJ's materials are read, see `read_materials`
 
     Returns
     -------
@@ -41,7 +42,7 @@ def read_model(folder: Path, file: str, scratch: Path) -> tuple[Mesh, dict[str, 
         raise ModelError(f"its {path.suffix[1:].upper()} is a link that leads outside the model's folder")
     if path.suffix.lower() == ".obj":
         mesh = read_obj(path)
-        materials, notes = read_materials(folder, mesh.libraries, str(Path(file).parent))
+        materials, notes = read_materials(folder, mesh.libraries, str(Path(file).parent), **reading)
         undefined = [name for name in mesh.material_names if name and name not in materials]
         return mesh, materials, notes + [f"material {name!r} is not defined" for name in undefined]
     return _convert(load_geometries(folder, file), scratch)

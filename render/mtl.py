@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import codecs
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from .obj import decode
 
-__all__ = ["GREY", "Material", "find_inside", "map_file", "read_materials"]
+__all__ = ["GREY", "LOST_TEXTURE", "METALLIC", "Material", "find_inside", "map_file", "read_materials"]
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,7 @@ class Material:
     texture : image file that takes the colour's place
     mask : image file whose alpha or brightness multiplies `alpha`
     gloss : in [0, 1], from the specular exponent; 0 is matt
+    metal : whether its reflections have its own colour
     """
 
     colour: tuple[float, float, float] = (0.8, 0.8, 0.8)
@@ -30,17 +33,30 @@ class Material:
     texture: Path | None = None
     mask: Path | None = None
     gloss: float = 0.0
+    metal: bool = False
 
 
 GREY = Material()
 """Stands in for a material that no MTL defines."""
+
+LOST_TEXTURE = "texture"
+"""How a note begins that tells of a texture that is missing, refused or unreadable."""
+
+METALLIC = ("3", "4", "5", "6", "7", "8", "9")
+"""Values of `illum` that stand for reflections, to some programs for metal."""
 
 # options of a map line that take one word; -o, -s, -t and -mm take numbers
 _WORD_OPTIONS = ("-blendu", "-blendv", "-boost", "-cc", "-clamp", "-imfchan", "-texres", "-bm", "-type")
 
 
 def read_materials(
-    folder: Path, libraries: tuple[str, ...], base: str = "models"
+    folder: Path,
+    libraries: tuple[str, ...],
+    base: str = "models",
+    *,
+    forgive_paths: bool = True,
+    opaque_zero: bool = True,
+    metal: bool = False,
 ) -> tuple[dict[str, Material], list[str]]:
     """Read the MTL files that an OBJ names.
 
@@ -49,6 +65,10 @@ def read_materials(
     folder : the model's folder, `<synset>/<id>`. Nothing outside is read.
     libraries : names as `mtllib` gives them
     base : where the OBJ lies in it
+    forgive_paths : see `find_inside`
+    opaque_zero : whether an entirely invisible part is taken as opaque: exporters that mix up `d` and `Tr` write
+        exactly 0 for surfaces that are there, and a part that depth shows should be seen
+    metal : whether `illum` 3 and above, reflections, makes a metal
 
     Returns
     -------
@@ -58,15 +78,24 @@ def read_materials(
     materials: dict[str, Material] = {}
     notes: list[str] = []
     for name in libraries:
-        path, note = find_inside(folder, name, base)
+        path, note = find_inside(folder, name, base, forgive=forgive_paths)
         if path is None:
             notes.append(f"material library {note}")
             continue
-        _read_library(path.read_bytes(), folder, base, materials, notes)
+        find = partial(find_inside, folder, base=base, forgive=forgive_paths)
+        _read_library(path.read_bytes(), find, materials, notes)
+    for name, material in materials.items():
+        visible = 1.0 if opaque_zero and material.alpha <= 0 else material.alpha
+        materials[name] = replace(material, alpha=visible, metal=material.metal and metal)
     return materials, list(dict.fromkeys(notes))
 
 
-def _read_library(data: bytes, folder: Path, base: str, materials: dict[str, Material], notes: list[str]) -> None:
+def _read_library(
+    data: bytes,
+    find: Callable[[str], tuple[Path | None, str]],
+    materials: dict[str, Material],
+    notes: list[str],
+) -> None:
     name = ""
     for line in data.removeprefix(codecs.BOM_UTF8).splitlines():
         key, rest = [*decode(line).split(maxsplit=1), "", ""][:2]
@@ -84,10 +113,12 @@ def _read_library(data: bytes, folder: Path, base: str, materials: dict[str, Mat
             materials[name] = replace(material, alpha=_alpha(rest, material.alpha))
         elif key == "ns":
             materials[name] = replace(material, gloss=min(1.0, max(0.0, _number(rest, 0.0) / 1000)))
+        elif key == "illum":
+            materials[name] = replace(material, metal=rest in METALLIC)
         elif key in ("map_kd", "map_d"):
-            path, note = find_inside(folder, map_file(rest), base)
+            path, note = find(map_file(rest))
             if path is None:
-                notes.append(f"texture {note}")
+                notes.append(f"{LOST_TEXTURE} {note}")
             elif key == "map_kd":
                 materials[name] = replace(material, texture=path)
             else:
@@ -117,13 +148,8 @@ def _colour(rest: str, default: tuple[float, float, float]) -> tuple[float, floa
 
 
 def _alpha(rest: str, default: float) -> float:
-    """Read `d`, 1 is opaque. `Tr` is not read: programs disagree on whether it is opacity or its opposite.
-
-    An entirely invisible part is taken as opaque: exporters that mix up the two write exactly 0 for surfaces that
-    are there, and a part that depth shows should be seen.
-    """
-    value = _number(rest.removeprefix("-halo").strip(), default)
-    return 1.0 if value <= 0 else min(1.0, value)
+    """Read `d`, 1 is opaque. `Tr` is not read: programs disagree on whether it is opacity or its opposite."""
+    return min(1.0, max(0.0, _number(rest.removeprefix("-halo").strip(), default)))
 
 
 def map_file(rest: str) -> str:
@@ -137,10 +163,11 @@ def map_file(rest: str) -> str:
     return " ".join(words).strip()
 
 
-def find_inside(folder: Path, reference: str, base: str = "models") -> tuple[Path | None, str]:
+def find_inside(folder: Path, reference: str, base: str = "models", *, forgive: bool = True) -> tuple[Path | None, str]:
     """Find the file that a model refers to, inside the model's folder.
 
-    Backslashes count as slashes, letter case is forgiven, and a bare name is also looked for in `images/`.
+    Where paths are forgiven, backslashes count as slashes, letter case does not matter, and a file that is not where
+    it should be is also looked for in `images/`.
 
     Parameters
     ----------
@@ -154,7 +181,7 @@ def find_inside(folder: Path, reference: str, base: str = "models") -> tuple[Pat
     note : why there is none, else ""
     """
     try:
-        return _find(folder.resolve(), reference, base)
+        return (_find if forgive else _find_exactly)(folder.resolve(), reference, base)
     except (OSError, ValueError, RuntimeError) as error:  # a null character, a name too long, links in a ring
         return None, f"{reference[:200]!r} cannot be looked up: {error}"
 
@@ -174,6 +201,15 @@ def _find(top: Path, reference: str, base: str) -> tuple[Path | None, str]:
     if not (top / base / wanted).resolve().is_relative_to(top):
         return None, f"{reference!r} refused: it leads outside the model's folder"
     return None, f"{reference!r} is missing"
+
+
+def _find_exactly(top: Path, reference: str, base: str) -> tuple[Path | None, str]:
+    if reference.startswith("/"):
+        return None, f"{reference!r} refused: an absolute path"
+    path = (top / base / reference).resolve()
+    if not path.is_relative_to(top):
+        return None, f"{reference!r} refused: it leads outside the model's folder"
+    return (path, "") if path.is_file() else (None, f"{reference!r} is missing")
 
 
 def _forgiving(top: Path, reference: str) -> Path | None:

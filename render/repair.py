@@ -57,15 +57,23 @@ class Surface:
         return np.stack([self.vertices.min(axis=0), self.vertices.max(axis=0)])
 
 
-def repair(mesh: Mesh) -> Surface:
+def repair(
+    mesh: Mesh,
+    *,
+    weld: float = WELD_DISTANCE,
+    merge_doubled: bool = True,
+    drop_duplicates: bool = True,
+    drop_degenerate: bool = True,
+) -> Surface:
     """Weld vertices, drop faces without area, merge opposite pairs, drop further copies, split polygons.
 
-    Of each set of faces with the same vertices in the same cyclic order, either way round, the first in the file
-    stays; the first of the opposite winding becomes its back. Polygons that a fan from their first corner covers (all
+    Each can be left out but the last; lines and points go in any case. Of each set of faces with the same vertices in
+    the same cyclic order, either way round, the first in the file stays; the first of the opposite winding becomes
+    its back. Polygons that a fan from their first corner covers (all
     convex ones) are split so, as OBJ readers do; other polygons stay whole, for Blender to split.
     """
     used, corners = np.unique(mesh.corners, return_inverse=True)
-    vertices, index, scale = _weld(mesh.vertices[used])
+    vertices, index, scale = _weld(mesh.vertices[used], weld)
     corners = index[corners.ravel()]
     keep = _not_repeated(corners, mesh.starts)
     corners, uvs = corners[keep], mesh.uvs[keep]
@@ -76,12 +84,12 @@ def repair(mesh: Mesh) -> Surface:
     for size in np.unique(sizes):
         rows = np.flatnonzero(sizes == size)
         places = starts[rows][:, None] + np.arange(size)
-        solid = _has_area(vertices, corners[places], scale)
+        solid = _has_area(vertices, corners[places], scale) | (not drop_degenerate and size >= 3)
         rows, places = rows[solid], places[solid]
         degenerate += int((~solid).sum())
         if not len(rows):
             continue
-        front, back = _pair(corners[places])
+        front, back = _pair(corners[places], merge_doubled, drop_duplicates)
         paired = back >= 0
         merged += int(paired.sum())
         duplicates += len(rows) - len(front) - int(paired.sum())
@@ -100,12 +108,14 @@ def repair(mesh: Mesh) -> Surface:
     )
 
 
-def _weld(vertices: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.int64], float]:
+def _weld(vertices: NDArray[np.float64], distance: float) -> tuple[NDArray[np.float64], NDArray[np.int64], float]:
     """Give the distinct vertices, for each vertex which of them it is, and the box's diagonal. Nothing is moved."""
     if not len(vertices):
         return vertices, np.zeros(0, dtype=np.int64), 1.0
     scale = float(np.linalg.norm(np.ptp(vertices, axis=0))) or 1.0
-    grid = np.round((vertices - vertices.min(axis=0)) / (WELD_DISTANCE * scale))
+    if distance == 0:
+        return vertices, np.arange(len(vertices)), scale
+    grid = np.round((vertices - vertices.min(axis=0)) / (distance * scale))
     # one sortable key a row is ten times faster than np.unique over rows
     keys = np.ascontiguousarray(grid).view([("", grid.dtype)] * 3).ravel()
     _, first, index = np.unique(keys, return_index=True, return_inverse=True)
@@ -136,16 +146,18 @@ def _newell(polygons: NDArray[np.float64]) -> NDArray[np.float64]:
     return result
 
 
-def _pair(faces: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _pair(faces: NDArray[np.int64], merge: bool, drop: bool) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Find faces that are the same vertices in the same cyclic order, either way round.
 
     Parameters
     ----------
     faces : (F, n) int64
+    merge : whether a face of the opposite winding becomes the back of the first; else the two are sets of their own
+    drop : whether further faces of a set go
 
     Returns
     -------
-    front : (G,) int64, rows that stay: the first of each set
+    front : (G,) int64, rows that stay: the first of each set, and without `drop` all but the backs
     back : (G,) int64, the first row of the same set with opposite winding, or -1
     """
     lowest = faces.argmin(axis=1)[:, None]
@@ -154,13 +166,19 @@ def _pair(faces: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64
     backward = np.take_along_axis(faces, (lowest - count) % len(count), axis=1)
     turned = forward[:, 1] > forward[:, -1]
     cycle = np.where(turned[:, None], backward, forward)
+    if not merge:
+        cycle = np.column_stack([cycle, turned])
     keys = np.ascontiguousarray(cycle).view([("", cycle.dtype)] * cycle.shape[1]).ravel()
     _, front, group = np.unique(keys, return_index=True, return_inverse=True)
     group = group.ravel()
     opposite = np.flatnonzero(turned != turned[front[group]])
     back = np.full(len(front), len(faces))
     np.minimum.at(back, group[opposite], opposite)
-    return front, np.where(back == len(faces), -1, back)
+    back = np.where(back == len(faces), -1, back)
+    if not drop:
+        further = np.setdiff1d(np.arange(len(faces)), np.concatenate([front, back]))
+        front, back = np.concatenate([front, further]), np.concatenate([back, np.full(len(further), -1)])
+    return front, back
 
 
 @dataclass(frozen=True)

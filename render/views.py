@@ -16,8 +16,9 @@ from ..camera import Camera
 from ..errors import InputError
 from .config import RenderConfig
 
-__all__ = ["DIRECTIONS", "load_view_file", "place_cameras"]
+__all__ = ["DIRECTIONS", "find_window", "load_view_file", "place_cameras"]
 
+BLUR = 2  # pixels around the object that stay in its window; the widest pixel filter reaches 0.75
 GOLDEN_ANGLE = math.pi * (3 - math.sqrt(5))
 FloatArray = NDArray[np.float64]
 
@@ -58,6 +59,30 @@ def place_cameras(vertices: FloatArray, config: RenderConfig, key: str) -> list[
         roll = view.roll + config.roll * rng.uniform(-1, 1)
         cameras.append(_rolled(camera.look_at(middle + distance * view.direction, middle), roll))
     return cameras
+
+
+def find_window(vertices: FloatArray, camera: Camera) -> tuple[int, int, int, int]:
+    """Find the part of the image outside of which nothing of an object is seen, nor blurred into by the pixel filter.
+
+    Parameters
+    ----------
+    vertices : (V, 3) float64, object frame
+
+    Returns
+    -------
+    left, top, right, bottom : pixels, right and bottom exclusive; the whole image where a vertex lies behind the
+        camera, or the object beside the image
+    """
+    whole = (0, 0, camera.width, camera.height)
+    pixels, depth = camera.project(vertices)
+    if not (depth > 0).all():
+        return whole
+    size = (camera.width, camera.height)
+    low = np.clip(np.floor(pixels.min(axis=0)) - BLUR, 0, size).astype(int)
+    high = np.clip(np.ceil(pixels.max(axis=0)) + BLUR, 0, size).astype(int)
+    if (high <= low).any():
+        return whole
+    return int(low[0]), int(low[1]), int(high[0]), int(high[1])
 
 
 def _random_stream(seed: int, key: str) -> np.random.Generator:

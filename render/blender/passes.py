@@ -17,7 +17,8 @@ from .scene import FACE, Scene, to_linear
 
 __all__ = ["render_colour", "render_geometry"]
 
-_FAR = 1e9  # Cycles writes 1e10 where nothing is hit
+_NOTHING = 1e10  # what Cycles writes as the depth of nothing
+_FAR = 1e9
 
 
 def render_geometry(scene: Scene, camera: Camera, scratch: Path) -> dict[str, NDArray[Any]]:
@@ -35,6 +36,7 @@ def render_geometry(scene: Scene, camera: Camera, scratch: Path) -> dict[str, ND
     """
     cycles, config = scene.scene.cycles, scene.config
     cycles.samples, cycles.filter_width, cycles.use_denoising = 1, 0.01, False
+    scene.switch_lamps(False)
     channels = _render(scene, camera, scratch)
     depth = next(pixels for name, pixels in channels.items() if ".Depth." in name)
     hit = depth < _FAR
@@ -64,6 +66,7 @@ def render_colour(scene: Scene, camera: Camera, scratch: Path) -> dict[str, NDAr
     """
     cycles, config = scene.scene.cycles, scene.config
     cycles.samples, cycles.filter_width, cycles.use_denoising = config.samples, 1.5, config.denoise
+    scene.switch_lamps(True)
     channels = _render(scene, camera, scratch)
     combined = {name[-1]: pixels for name, pixels in channels.items() if ".Combined." in name}
     light = np.stack([combined[channel] for channel in "RGB"], axis=-1)  # (H, W, 3), multiplied by alpha
@@ -85,11 +88,18 @@ def _display(light: NDArray[Any]) -> NDArray[np.uint8]:
 
 def _render(scene: Scene, camera: Camera, scratch: Path) -> dict[str, NDArray[np.float32]]:
     """Render a view; give its channels, (H, W) float32 each, by names such as `ViewLayer.Depth.Z`."""
-    scene.aim(camera)
+    window = scene.aim(camera)
     path = scratch / "view.exr"
     scene.scene.render.filepath = str(path)
     begin = time.perf_counter()
     bpy.ops.render.render(write_still=True)
     scene.seconds += time.perf_counter() - begin
     with OpenEXR.File(str(path), separate_channels=True) as file:
-        return {name: channel.pixels for name, channel in file.channels().items()}
+        return {name: _whole(name, channel.pixels, window, camera) for name, channel in file.channels().items()}
+
+
+def _whole(name: str, part: NDArray[np.float32], window: tuple[slice, slice], camera: Camera) -> NDArray[np.float32]:
+    """Put the rendered part of a channel into an image (H, W) that is background elsewhere."""
+    image = np.full((camera.height, camera.width), _NOTHING if ".Depth." in name else 0, dtype=np.float32)
+    image[window] = part
+    return image

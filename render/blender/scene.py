@@ -14,8 +14,9 @@ from PIL import Image
 
 from ...camera import Camera
 from ..config import Device, RenderConfig
-from ..mtl import Material
+from ..mtl import LOST_TEXTURE, Material
 from ..repair import Surface
+from ..views import find_window
 from .device import choose_device
 
 __all__ = ["FACE", "Scene", "to_linear"]
@@ -26,7 +27,6 @@ FACE = "face"
 # object frame to Blender's camera axes: x right, y up, looking along -z
 _OPENCV_TO_BLENDER = np.diag([1.0, -1.0, -1.0, 1.0])
 _SENSOR_WIDTH = 36.0  # any value serves: only its ratio to the focal length counts
-_SMOOTH_ANGLE = np.radians(30)
 
 
 def to_linear(colour: NDArray[np.float64] | tuple[float, ...]) -> NDArray[np.float64]:
@@ -53,6 +53,7 @@ class Scene:
         self.scene.collection.objects.link(self.camera)
         self.scene.camera = self.camera
         self.object: Any = None
+        self.lamps: list[Any] = []
         self.seconds = 0.0  # spent in Blender's own rendering
         self._set_up_render()
         self._set_up_light()
@@ -116,6 +117,12 @@ class Scene:
             place = about_up @ mathutils.Vector(towards)
             lamp.rotation_quaternion = place.to_track_quat("Z", "Y")  # a sun shines along its -z
             self.scene.collection.objects.link(lamp)
+            self.lamps.append(lamp)
+
+    def switch_lamps(self, on: bool) -> None:
+        """Switch the studio's lamps on or off; depth needs none, and each would be asked for its shadows."""
+        for lamp in self.lamps:
+            lamp.hide_render = not on
 
     def show(self, surface: Surface, materials: list[Material]) -> list[str]:
         """Put an object in place of the last one.
@@ -132,7 +139,7 @@ class Scene:
         self.clear()
         self.surface = surface
         mesh = bpy.data.meshes.new("model")
-        _fill_mesh(mesh, surface)
+        _fill_mesh(mesh, surface, self.config.smooth_angle)
         turned = np.logical_or.reduceat((surface.front_uvs != surface.back_uvs).any(axis=1), surface.starts[:-1])
         sides = np.stack([surface.front, surface.back, turned], axis=1)
         pairs, slots = np.unique(sides, axis=0, return_inverse=True)
@@ -159,8 +166,13 @@ class Scene:
             if image.users == 0:
                 bpy.data.images.remove(image)
 
-    def aim(self, camera: Camera) -> None:
-        """Place Blender's camera."""
+    def aim(self, camera: Camera) -> tuple[slice, slice]:
+        """Place Blender's camera; only the part of the image that the object may reach is rendered.
+
+        Returns
+        -------
+        rows, columns : that part, pixels
+        """
         focal, width = camera.intrinsics[0, 0], camera.width
         data = self.camera.data
         data.sensor_fit, data.sensor_width = "HORIZONTAL", _SENSOR_WIDTH
@@ -169,10 +181,19 @@ class Scene:
         distance = max(float(np.linalg.norm(camera.eye - (low + high) / 2)), 1e-6)
         data.clip_start, data.clip_end = 1e-3 * distance, 1e3 * distance
         self.camera.matrix_world = mathutils.Matrix((camera.obj_from_cam @ _OPENCV_TO_BLENDER).tolist())
+        left, top, right, bottom = window = find_window(self.surface.vertices, camera)
+        render = self.scene.render
+        render.use_border = render.use_crop_to_border = window != (0, 0, camera.width, camera.height)
+        # Blender truncates: a quarter of a pixel more keeps float32's rounding from taking one away
+        render.border_min_x, render.border_max_x = ((edge + 0.25) / camera.width for edge in (left, right))
+        render.border_min_y, render.border_max_y = (
+            (camera.height - edge + 0.25) / camera.height for edge in (bottom, top)
+        )
+        return slice(top, bottom), slice(left, right)
 
 
-def _fill_mesh(mesh: Any, surface: Surface) -> None:
-    """Fill an empty Blender mesh; shading is smooth but for edges of more than 30 degrees."""
+def _fill_mesh(mesh: Any, surface: Surface, smooth_angle: float) -> None:
+    """Fill an empty Blender mesh; shading is smooth but for edges of more than an angle, degrees."""
     mesh.vertices.add(len(surface.vertices))
     mesh.vertices.foreach_set("co", surface.vertices.astype(np.float32).ravel())
     mesh.loops.add(len(surface.corners))
@@ -185,7 +206,7 @@ def _fill_mesh(mesh: Any, surface: Surface) -> None:
     mesh.attributes.new(FACE, "FLOAT", "FACE").data.foreach_set("value", face)
     mesh.update(calc_edges=True)
     mesh.polygons.foreach_set("use_smooth", np.ones(len(surface.front), dtype=bool))
-    mesh.set_sharp_from_angle(angle=_SMOOTH_ANGLE)
+    mesh.set_sharp_from_angle(angle=np.radians(smooth_angle))
 
 
 def _make_material(front: Material, back: Material, own_uvs: bool, notes: list[str]) -> Any:
@@ -220,7 +241,7 @@ def _side(tree: Any, side: Material, uv: str, notes: list[str]) -> Any:
     shader.inputs["Base Color"].default_value = (*to_linear(side.colour), 1)
     shader.inputs["Roughness"].default_value = 0.7 - 0.4 * side.gloss
     shader.inputs["Specular IOR Level"].default_value = 0.3
-    shader.inputs["Metallic"].default_value = 0.0
+    shader.inputs["Metallic"].default_value = float(side.metal)
     shader.inputs["Alpha"].default_value = side.alpha
     texture = _texture(tree, side.texture, uv, "sRGB", notes)
     if texture is not None:
@@ -252,7 +273,7 @@ def _texture(tree: Any, path: Path | None, uv: str, space: str, notes: list[str]
     except RuntimeError:
         image = None
     if image is None or not image.size[0]:  # an unreadable image would render purple
-        notes.append(f"texture {path.name!r} cannot be read")
+        notes.append(f"{LOST_TEXTURE} {path.name!r} cannot be read")
         return None
     image.colorspace_settings.name = space
     node, coordinates = tree.nodes.new("ShaderNodeTexImage"), tree.nodes.new("ShaderNodeUVMap")

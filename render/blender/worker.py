@@ -16,6 +16,8 @@ import sys
 import tempfile
 import time
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,7 @@ from ...reconstruct.choose import choose_views, count_points
 from ..config import RenderConfig
 from ..file import write_render
 from ..formats import read_model
-from ..mtl import GREY
+from ..mtl import GREY, LOST_TEXTURE
 from ..repair import repair
 from ..shapenet import Model, fetch
 from ..views import place_cameras
@@ -59,12 +61,17 @@ def render_model(job: dict[str, Any], config: RenderConfig, scene: Any, scratch:
     blender_before = scene.seconds
     model = Model.from_job(job)
     folder, refused = fetch(model, scratch)
-    mesh, materials, notes = read_model(folder, model.file, scratch)
-    surface = repair(mesh)
+    reading = {name: getattr(config, name) for name in ("forgive_paths", "opaque_zero", "metal")}
+    mesh, materials, notes = read_model(folder, model.file, scratch, **reading)
+    repairs = {name: getattr(config, name) for name in ("weld", "merge_doubled", "drop_duplicates", "drop_degenerate")}
+    surface = repair(mesh, **repairs)
     if not len(surface.front):
         kind = Path(model.file).suffix[1:].upper()
         raise ModelError(f"its {kind} has no usable face" if len(mesh.vertices) else f"its {kind} is empty")
     notes += refused + scene.show(surface, [materials.get(name, GREY) for name in mesh.material_names])
+    lost = [note for note in notes if note.startswith(LOST_TEXTURE)]
+    if lost and config.missing_texture == "fail":
+        raise ModelError(lost[0])
     cameras = place_cameras(surface.vertices, config, model.key)
     clock.append(time.perf_counter())
     views = [render_geometry(scene, camera, scratch) for camera in cameras]
@@ -94,9 +101,10 @@ def main() -> None:
     threads, scratch = settings.pop("threads"), Path(settings.pop("scratch"))
     device = settings.pop("device", "cpu")
     config = RenderConfig(**settings | {"elevation": tuple(settings["elevation"])})
-    from .scene import Scene
+    with _cores(threads):
+        from .scene import Scene
 
-    scene = Scene(config, threads, device)
+        scene = Scene(config, threads, device)
     print(json.dumps({"status": "ready", "device": scene.renders_on}), file=replies)
     for line in sys.stdin:
         job = json.loads(line)
@@ -113,6 +121,24 @@ def main() -> None:
             kind, reason = ("disk", full) if full else ("error", f"{type(error).__name__}: {error}")
             reply = {"status": "failed", "kind": kind, "reason": reason}
         print(json.dumps(reply), file=replies)
+
+
+@contextmanager
+def _cores(number: int) -> Iterator[None]:
+    """Have what starts meanwhile believe that the machine has so many cores.
+
+    Blender's thread pool counts the cores once. Told to use fewer, Cycles still does, but for each thread that works
+    another spins, waiting for it: two such workers on two cores take twice the time.
+    """
+    if not hasattr(os, "sched_setaffinity"):  # not on every system
+        yield
+        return
+    allowed = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, set(sorted(allowed)[:number]))
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, allowed)
 
 
 def _full_disk(error: Exception, *folders: Path) -> str:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from shapenet3d_cma.render.mtl import Material, find_inside, read_materials
+from shapenet3d_cma.render.mtl import LOST_TEXTURE, Material, find_inside, read_materials
 
 
 @pytest.fixture
@@ -112,6 +112,26 @@ def test_what_a_material_says_is_kept(folder: Path) -> None:
 def test_no_part_becomes_invisible(folder: Path, line: str, alpha: float) -> None:
     materials, _ = read(folder, f"newmtl m\n{line}\n")
     assert materials["m"].alpha == alpha
+
+
+def test_what_is_forgiven_can_be_taken_at_its_word(folder: Path) -> None:
+    text = (
+        "newmtl a\nd 0\nillum 3\nmap_Kd ../images/Wood Grain.PNG\n"
+        "newmtl b\nmap_Kd ../images/wood grain.png\n"
+        "newmtl c\nmap_Kd ..\\images\\Wood Grain.PNG\n"
+        "newmtl d\nmap_Kd ../../../secret.png\n"
+        "newmtl e\nmap_Kd ../images/way-out.png\n"
+        "newmtl f\nmap_Kd /etc/hostname\n"
+    )
+    (folder / "models" / "model_normalized.mtl").write_text(text)
+    materials, notes = read_materials(
+        folder, ("model_normalized.mtl",), forgive_paths=False, opaque_zero=False, metal=True
+    )
+    texture = (folder / "images" / "Wood Grain.PNG").resolve()
+    assert materials.pop("a") == Material(alpha=0, metal=True, texture=texture)
+    assert set(materials.values()) == {Material()}
+    assert [note.rsplit(" ", 1)[-1] for note in notes] == ["missing", "missing", "folder", "folder", "path"]
+    assert all(note.startswith(LOST_TEXTURE) for note in notes)
 
 
 def test_missing_textures_leave_the_colour_and_a_note(folder: Path) -> None:

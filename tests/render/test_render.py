@@ -369,6 +369,27 @@ def test_each_pathology_comes_out_as_announced(broken: Path, tmp_path: Path) -> 
                 assert render.json("notes")
 
 
+def test_repairs_can_be_left_out(broken: Path, tmp_path: Path) -> None:
+    """Depth is the same with and without them; what is counted, shown or refused is not."""
+    faults = ("doubled-faces", "duplicate-faces", "alpha-zero", "letter-case", "missing-texture", "illum-7")
+    models = [model for model in find_models(broken) if model.model_id.removeprefix("pathology-") in faults]
+    as_is = {"weld": 0.0, "merge_doubled": False, "drop_duplicates": False, "drop_degenerate": False}
+    as_is |= {"forgive_paths": False, "opaque_zero": False, "metal": True, "smooth_angle": 180.0}
+    config = {"views": 2, "size": 64, "samples": 8}
+    assert render_models(models, tmp_path / "mended", RenderConfig(**config)).rendered == len(faults)
+    done = render_models(models, tmp_path / "as-is", RenderConfig(**config, **as_is, missing_texture="fail"))
+    reasons = {failure["model_id"].removeprefix("pathology-"): failure["reason"] for failure in done.failures}
+    assert set(reasons) == {"letter-case", "missing-texture"}
+    assert all(reason.startswith("texture ") and "missing" in reason for reason in reasons.values())
+    for path in find_renders(tmp_path / "as-is"):
+        other = tmp_path / "mended" / path.relative_to(tmp_path / "as-is")
+        with open_render(path) as render, open_render(other) as mended:
+            assert not render.json("repairs")
+            assert np.array_equal(render.depth > 0, mended.depth > 0)
+            assert np.abs(render.depth - mended.depth).max() < 1e-5
+            assert not np.array_equal(render.rgb(0), mended.rgb(0)) or render.model_id == "pathology-duplicate-faces"
+
+
 def test_both_sides_show_their_own_material(broken: Path, tmp_path: Path) -> None:
     """Doubled faces must not speckle: the picture equals that of the same mesh with its fronts alone."""
     source = broken / "03001627" / "pathology-doubled-faces"

@@ -171,6 +171,33 @@ def test_unused_vertices_do_not_count() -> None:
     assert repair(mesh(vertices, [[0, 1, 2]], [0])).bounds.tolist() == [[0, 0, 0], [1, 1, 0]]
 
 
+@given(soups(), st.booleans(), st.booleans())
+def test_doubled_and_further_faces_stay_where_asked(
+    soup: tuple[np.ndarray, list[list[int]]], merge: bool, drop: bool
+) -> None:
+    vertices, faces = soup
+    count = len(faces)
+    turned = [face[::-1] for face in faces]
+    everything = faces + turned + faces
+    surface = repair(
+        mesh(vertices, everything, [0] * count + [1] * count + [2] * count), merge_doubled=merge, drop_duplicates=drop
+    )
+    stays = faces + ([] if merge else turned) + ([] if drop else faces)
+    assert np.array_equal(triangles(surface), vertices[np.array(stays)])
+    assert np.array_equal(surface.back[:count], np.full(count, 1 if merge else 0))
+    assert np.array_equal(surface.front[count:], surface.back[count:])
+    counts = {"opposite pairs merged": count * merge, "duplicate faces dropped": count * drop}
+    assert surface.repairs == {name: number for name, number in counts.items() if number}
+
+
+def test_vertices_stay_apart_and_faces_without_area_stay_where_asked() -> None:
+    vertices = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [2, 0, 0], [0, 0, 0]])
+    surface = repair(mesh(vertices, [[0, 1, 2], [0, 1, 3], [4, 1, 2]], [0] * 3), weld=0, drop_degenerate=False)
+    assert np.array_equal(triangles(surface), vertices[[[0, 1, 2], [0, 1, 3], [4, 1, 2]]])
+    assert len(surface.vertices) == 5
+    assert surface.repairs == {}
+
+
 def test_an_empty_mesh_is_an_empty_surface() -> None:
     surface = repair(mesh(np.zeros((0, 3)), [], []))
     assert (len(surface.vertices), len(surface.front), surface.starts.tolist()) == (0, 0, [0])

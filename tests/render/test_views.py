@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from shapenet3d_cma.camera import Camera
 from shapenet3d_cma.errors import InputError
 from shapenet3d_cma.render.config import RenderConfig
-from shapenet3d_cma.render.views import load_view_file, place_cameras
+from shapenet3d_cma.render.views import find_window, load_view_file, place_cameras
 
 SETS = ("fibonacci", "ring", "hammersley", "random", "dodecahedron")
 
@@ -170,3 +170,26 @@ def test_the_views_are_spread_out() -> None:
     assert np.abs(eyes.mean(axis=0)).max() < 0.05
     closest = np.arccos(np.sort(eyes @ eyes.T - 2 * np.eye(24), axis=1)[:, -1].clip(-1, 1))
     assert np.degrees(closest.min()) > 25
+
+
+@given(st.integers(0, 10**6), st.floats(0.05, 4))
+def test_what_is_seen_of_an_object_lies_in_its_window(seed: int, distance: float) -> None:
+    rng = np.random.default_rng(seed)
+    vertices = rng.uniform(-1, 1, size=(9, 3)) * rng.random(3)
+    eye = rng.normal(size=3)
+    camera = Camera.from_fov(50, 90, 60).look_at(distance * eye / np.linalg.norm(eye), rng.uniform(-1, 1, 3))
+    left, top, right, bottom = find_window(vertices, camera)
+    assert 0 <= left < right <= 90
+    assert 0 <= top < bottom <= 60
+    weights = rng.dirichlet(np.full(9, 0.2), size=500)  # points of the hull, many near its edges
+    uv, depth = camera.project(weights @ vertices)
+    shown = (depth > 0) & (uv >= 0).all(axis=1) & (uv < [90, 60]).all(axis=1)
+    assert (np.floor(uv[shown]) >= [left, top]).all()
+    assert (np.floor(uv[shown]) < [right, bottom]).all()
+
+
+def test_a_window_is_small_with_room_for_the_pixel_filter() -> None:
+    camera = Camera.from_fov(90, 100, 100).look_at([0, 0, 2], [0, 0, 0])  # 25 pixels a unit at the origin
+    assert find_window(np.array([[-0.99, -0.49, 0], [0.99, 0.49, 0]]), camera) == (23, 35, 77, 65)
+    assert find_window(np.array([[0, 0, 0], [0, 0, 3.0]]), camera) == (0, 0, 100, 100)  # one is behind it
+    assert find_window(np.array([[9, 9, 0.0]]), camera) == (0, 0, 100, 100)  # beside the image
