@@ -51,6 +51,21 @@ class Surface:
         order = np.argsort(self.corners, kind="stable")
         return owner[order], np.searchsorted(self.corners[order], np.arange(len(self.vertices) + 1))
 
+    @cached_property
+    def planes(self) -> NDArray[np.float64]:
+        """(F, 4, 3) float64: of each triangle its first corner, its normal n, and U and V.
+
+        A point q of its plane, relative to the first corner, lies inside where q U >= 0, q V >= 0 and q U + q V <= 1:
+        these are its barycentric coordinates. Not finite where the triangle has no area; of larger polygons the first
+        three corners count.
+        """
+        corners = self.vertices[self.corners[self.starts[:-1, None] + np.arange(3)]]
+        along, across = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
+        normal = np.cross(along, across)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            dual = normal / np.einsum("fk,fk->f", normal, normal)[:, None]
+        return np.stack([corners[:, 0], normal, np.cross(across, dual), np.cross(dual, along)], axis=1)
+
     @property
     def bounds(self) -> NDArray[np.float64]:
         """(2, 3) float64, lowest and highest corner of the box around all faces."""
