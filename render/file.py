@@ -22,7 +22,7 @@ from ..pack.schema import FORMAT, LIBVER, RENDER_EXTRAS, RENDER_FIELDS, SCHEMA_V
 
 __all__ = ["Render", "find_renders", "open_render", "read_config_hash", "write_render"]
 
-SOURCE = "ShapeNetCore.v2 layout; the models' own licence applies to what is made from them (ShapeNet: terms of use)"
+SOURCE = "CAD models by synset and id; their licence applies to what is made from them (ShapeNet: terms of use)"
 
 
 def write_render(

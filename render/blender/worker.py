@@ -32,7 +32,7 @@ from ..repair import repair
 from ..shapenet import Model, fetch
 from ..views import place_cameras
 
-__all__ = ["main"]
+__all__ = ["few_cores", "main"]
 
 ROOM = 2**20  # bytes: with less left on a disk, what failed failed for that
 
@@ -101,7 +101,7 @@ def main() -> None:
     threads, scratch = settings.pop("threads"), Path(settings.pop("scratch"))
     device = settings.pop("device", "cpu")
     config = RenderConfig(**settings | {"elevation": tuple(settings["elevation"])})
-    with _cores(threads):
+    with few_cores(threads):
         from .scene import Scene
 
         scene = Scene(config, threads, device)
@@ -124,7 +124,7 @@ def main() -> None:
 
 
 @contextmanager
-def _cores(number: int) -> Iterator[None]:
+def few_cores(number: int) -> Iterator[None]:
     """Have what starts meanwhile believe that the machine has so many cores.
 
     Blender's thread pool counts the cores once. Told to use fewer, Cycles still does, but for each thread that works
