@@ -17,7 +17,7 @@ import tempfile
 import time
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -130,7 +130,7 @@ def few_cores(number: int) -> Iterator[None]:
     Blender's thread pool counts the cores once. Told to use fewer, Cycles still does, but for each thread that works
     another spins, waiting for it: two such workers on two cores take twice the time.
     """
-    if not hasattr(os, "sched_setaffinity"):  # not on every system
+    if sys.platform != "linux":
         yield
         return
     allowed = os.sched_getaffinity(0)
@@ -138,7 +138,9 @@ def few_cores(number: int) -> Iterator[None]:
     try:
         yield
     finally:
-        os.sched_setaffinity(0, allowed)
+        for thread in Path("/proc/self/task").iterdir():  # those that were started meanwhile, too
+            with suppress(ProcessLookupError):
+                os.sched_setaffinity(int(thread.name), allowed)
 
 
 def _full_disk(error: Exception, *folders: Path) -> str:
