@@ -21,7 +21,9 @@ from .config import options, read_settings
 from .errors import InputError
 from .model.config import PretrainConfig
 from .pack.config import PackConfig
+from .pack.selection import Choice
 from .progress import say
+from .reconstruct.config import CloudConfig
 from .render.config import Device, RenderConfig
 from .render.samples.config import SamplesConfig
 from .render.select import Layout, Selection
@@ -112,6 +114,34 @@ def running(command: Callable[..., None]) -> Callable[..., None]:
     return JOBS(with_run)
 
 
+def choosing(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options that choose among rendered models; they arrive as one `Choice`."""
+    given = (
+        click.option(
+            "--synset", "synsets", multiple=True, help="Only this category, by offset or name; may be repeated."
+        ),
+        click.option("--ids", type=FOLDER, help="Only the models of this file: an id or synset/id a line, # comments."),
+        click.option("--split-csv", type=FOLDER, help="Only the models of ShapeNet's official split table, all.csv."),
+        click.option("--split", help="Only this part of the split: train, val or test."),
+        click.option(
+            "--split-shares",
+            "shares",
+            type=(float, float, float),
+            metavar="TRAIN VAL TEST",
+            help="Draw the split, by model, in these shares, such as 80 10 10; with --seed, where there is one.",
+        ),
+    )
+
+    @functools.wraps(command)
+    def with_choice(**words: Any) -> None:
+        choice = Choice(**{field.name: words.pop(field.name) for field in dataclasses.fields(Choice)})
+        command(choice=choice, **words)
+
+    for option in reversed(given):
+        with_choice = option(with_choice)
+    return with_choice
+
+
 def refuse_inside(out: Path, source: Path) -> None:
     """Refuse to write among the user's own models."""
     if source.is_dir() and out.resolve().is_relative_to(source.resolve()):
@@ -129,6 +159,7 @@ def cli() -> None:
     cma3d render SHAPENET RENDERS        CAD models to RGB-D views (resumes by itself)
     cma3d pack RENDERS SHARDS            views to HDF5 shards of point clouds that know their pixels
     cma3d build SHAPENET OUT             both in one go, the fast way
+    cma3d reconstruct RENDERS OUT        full clouds as PLY or NPZ, with colours and pixels
     cma3d status OUT                     how far a render is, from another terminal
     cma3d verify SHARDS --source SHAPENET
     cma3d inspect SHARDS --row 0 -o row.png
@@ -338,6 +369,40 @@ def _packed(packed: PackSummary, shards: Path) -> str:
 
 
 @cli.command()
+@click.argument("renders", type=FOLDER)
+@click.argument("out", type=FOLDER)
+@choosing
+@JOBS
+@click.option("--redo", is_flag=True, help="Replace clouds that were made with other settings.")
+@options(CloudConfig)
+def reconstruct(
+    renders: Path, out: Path, choice: Choice, jobs: int | None, redo: bool, config_file: Path | None, **given: Any
+) -> None:
+    """Turn RENDERS into full point clouds, OUT/<synset>/<model>/view-00.ply, every point with its colour and pixel.
+
+    Models whose clouds are there are not made again, so a stopped run is resumed by the same command.
+
+    \b
+    Examples:
+      cma3d reconstruct renders clouds                            the view with the most points
+      cma3d reconstruct renders clouds --keep all --format npz
+      cma3d reconstruct renders clouds --normals --voxel 0.005 --outliers 2
+    """
+    from .pack.clouds import reconstruct_renders
+
+    done = reconstruct_renders(
+        renders, out, read_settings(CloudConfig, config_file, given), choice, jobs=jobs, redo=redo
+    )
+    before = f", {done.present} models there before" if done.present else ""
+    click.echo(f"{done.clouds} clouds of {done.models} models, {done.points:,} points{before}: {out}")
+    if done.uncoloured:
+        click.echo(f"{done.uncoloured} clouds have no colour: their views were not shaded (cma3d render --colour all)")
+    if done.left_out:
+        click.echo(f"{len(done.left_out)} views left out, the first because {done.left_out[0]['reason']}")
+    _fail(done.failures)
+
+
+@cli.command()
 @click.argument("shards", type=FOLDER)
 @click.option("--source", type=FOLDER, help="The ShapeNet that was rendered: measure every point's distance to it.")
 @LAYOUT
@@ -382,6 +447,14 @@ def inspect(shards: Path, row: int | None, model: str | None, out: Path) -> None
     if (row is None) == (model is None):
         raise InputError("give either --row I or --model ID")
     click.echo(draw_sheet(shards, out, row=row, model=model))
+
+
+def _fail(failures: list[dict[str, Any]]) -> None:
+    """List failures, if there are any, and end with the status that says so."""
+    for failure in failures:
+        click.echo(f"{failure['file']} failed: {failure['reason']}")
+    if failures:
+        sys.exit(1)
 
 
 @cli.command()
