@@ -114,32 +114,28 @@ def running(command: Callable[..., None]) -> Callable[..., None]:
     return JOBS(with_run)
 
 
-def choosing(command: Callable[..., None]) -> Callable[..., None]:
-    """Add the options that choose among rendered models; they arrive as one `Choice`."""
-    given = (
-        click.option(
-            "--synset", "synsets", multiple=True, help="Only this category, by offset or name; may be repeated."
-        ),
-        click.option("--ids", type=FOLDER, help="Only the models of this file: an id or synset/id a line, # comments."),
-        click.option("--split-csv", type=FOLDER, help="Only the models of ShapeNet's official split table, all.csv."),
-        click.option("--split", help="Only this part of the split: train, val or test."),
-        click.option(
-            "--split-shares",
-            "shares",
-            type=(float, float, float),
-            metavar="TRAIN VAL TEST",
-            help="Draw the split, by model, in these shares, such as 80 10 10; with --seed, where there is one.",
-        ),
-    )
+def choosing(*, drawn: bool) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Add the options that choose among rendered models; they arrive as one `Choice`.
 
-    @functools.wraps(command)
-    def with_choice(**words: Any) -> None:
-        choice = Choice(**{field.name: words.pop(field.name) for field in dataclasses.fields(Choice)})
-        command(choice=choice, **words)
+    `drawn` says whether a split may be drawn, which takes a seed.
+    """
+    given = [*SELECTION[1:4], click.option("--split", help="Only this part of the split: train, val or test.")]
+    if drawn:
+        shares: Any = (float, float, float)
+        text = "Draw the split, by model and from --seed, in these shares, such as 80 10 10."
+        given.append(click.option("--split-shares", "shares", type=shares, metavar="TRAIN VAL TEST", help=text))
 
-    for option in reversed(given):
-        with_choice = option(with_choice)
-    return with_choice
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(command)
+        def with_choice(**words: Any) -> None:
+            choice = {field.name: words.pop(field.name) for field in dataclasses.fields(Choice) if field.name in words}
+            command(choice=Choice(**choice), **words)
+
+        for option in reversed(given):
+            with_choice = option(with_choice)
+        return with_choice
+
+    return decorate
 
 
 def refuse_inside(out: Path, source: Path) -> None:
@@ -371,7 +367,7 @@ def _packed(packed: PackSummary, shards: Path) -> str:
 @cli.command()
 @click.argument("renders", type=FOLDER)
 @click.argument("out", type=FOLDER)
-@choosing
+@choosing(drawn=False)
 @JOBS
 @click.option("--redo", is_flag=True, help="Replace clouds that were made with other settings.")
 @options(CloudConfig)

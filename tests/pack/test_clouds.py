@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shutil
@@ -79,8 +80,8 @@ def test_filters_thin_the_cloud_and_leave_the_rest_as_it_was(renders: Path, tmp_
     for name, config in (("all", CloudConfig()), ("few", CloudConfig(voxel=0.05, outliers=2.0))):
         one = Choice(ids=tmp_path / "ids")
         (tmp_path / "ids").write_text(find_renders(renders)[0].stem)
-        config = CloudConfig(**{**vars(config), "format": "npz"})
-        assert reconstruct_renders(renders, tmp_path / name, config, one, jobs=1).models == 1
+        npz = dataclasses.replace(config, format="npz")
+        assert reconstruct_renders(renders, tmp_path / name, npz, one, jobs=1).models == 1
     whole, few = points(tmp_path / "all"), points(tmp_path / "few")
     assert few.items() <= whole.items()
     assert 10 < len(few) < len(whole) / 3
