@@ -334,10 +334,13 @@ def status(out: Path, as_json: bool) -> None:
 @cli.command()
 @click.argument("renders", type=FOLDER)
 @click.argument("shards", type=FOLDER)
+@choosing(drawn=True)
 @JOBS
 @click.option("--redo", is_flag=True, help="Replace shards that were made with other settings.")
 @options(PackConfig)
-def pack(renders: Path, shards: Path, jobs: int | None, redo: bool, config_file: Path | None, **given: Any) -> None:
+def pack(
+    renders: Path, shards: Path, choice: Choice, jobs: int | None, redo: bool, config_file: Path | None, **given: Any
+) -> None:
     """Turn RENDERS into SHARDS: depth to points that know their pixels, in farthest point order.
 
     Shards that stand are kept where their render files are the same, byte for byte, so a stopped run is resumed by
@@ -347,10 +350,14 @@ def pack(renders: Path, shards: Path, jobs: int | None, redo: bool, config_file:
     Examples:
       cma3d pack renders shards                    one row a model: the view with the most points
       cma3d pack renders shards --keep all --points 1024
+      cma3d pack renders shards/train --split-csv all.csv --split train        ShapeNet's official split
+      cma3d pack renders shards/val --split-shares 80 10 10 --split val --seed 7     one that is drawn, by model
+      cma3d pack renders shards --num-samples 41928 --seed 0                   as many as in the paper
     """
     from .pack.run import pack_renders
 
-    packed = pack_renders(renders, shards, read_settings(PackConfig, config_file, given), jobs=jobs, redo=redo)
+    config = read_settings(PackConfig, config_file, given)
+    packed = pack_renders(renders, shards, config, choice, jobs=jobs, redo=redo)
     click.echo(_packed(packed, shards))
     if packed.failures:
         sys.exit(1)

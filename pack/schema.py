@@ -17,6 +17,7 @@ from ..errors import InputError
 
 __all__ = [
     "COMPRESSION",
+    "COMPRESSION_LEVEL",
     "FORMAT",
     "LIBVER",
     "RENDER_EXTRAS",
@@ -36,7 +37,9 @@ Row = dict[str, NDArray[Any]]
 """One row, or a batch of rows, by field name."""
 
 LIBVER = ("v110", "v110")  # 'latest' would write files that older HDF5 cannot read
-COMPRESSION = {"compression": "gzip", "compression_opts": 1, "shuffle": True}  # gzip notices flipped bits
+COMPRESSION_LEVEL = 1
+COMPRESSION = {"compression": "gzip", "compression_opts": COMPRESSION_LEVEL, "shuffle": True}
+"""gzip notices flipped bits."""
 
 
 class WrongFileError(InputError):

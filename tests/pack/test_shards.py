@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from shapenet3d_cma.errors import InputError
 from shapenet3d_cma.files import PARTIAL
+from shapenet3d_cma.pack import rows as pack_rows
 from shapenet3d_cma.pack import run as pack_run
 from shapenet3d_cma.pack.config import PackConfig
 from shapenet3d_cma.pack.reader import Shards
@@ -146,15 +147,15 @@ def test_a_killed_packing_goes_on(renders: Path, shards: Path, tmp_path: Path, m
     class Killed(BaseException):
         pass
 
-    append = pack_run._append_all
+    append = pack_run._Packing._append_all
 
-    def killed_at_the_last(shard: ShardWriter, *others: object) -> object:
+    def killed_at_the_last(packing: object, shard: ShardWriter, *others: object) -> object:
         if shard.path.name == "shard-00002.h5":
             raise Killed
-        return append(shard, *others)
+        return append(packing, shard, *others)
 
     with monkeypatch.context() as patch:
-        patch.setattr(pack_run, "_append_all", killed_at_the_last)
+        patch.setattr(pack_run._Packing, "_append_all", killed_at_the_last)
         with pytest.raises(Killed):
             pack_renders(renders, tmp_path, PACK, jobs=1)
     with pytest.raises(InputError, match="packing was not finished"):
@@ -250,7 +251,7 @@ def test_what_failed_is_tried_again_though_its_file_is_the_same(
         raise PermissionError(13, "Permission denied")
 
     with monkeypatch.context() as patch:
-        patch.setattr(pack_run, "open_render", lambda path: refuse(path) if path == second else open_render(path))
+        patch.setattr(pack_rows, "open_render", lambda path: refuse(path) if path == second else open_render(path))
         second = find_renders(renders)[1]
         failures = pack_renders(renders, tmp_path, PACK, jobs=1).failures
     assert [failure["reason"] for failure in failures] == ["[Errno 13] Permission denied"]
