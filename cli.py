@@ -291,6 +291,7 @@ def build(
     Examples:
       cma3d build ShapeNetCore.v2 dataset
       cma3d build ShapeNetCore.v2 dataset --synset chair --limit 100 --points 1024
+      cma3d build ShapeNetCore.v2 train --split-csv all.csv --split train --num-samples 41928
       cma3d status dataset                                        from another terminal
     """
     from .build import build_dataset, read_build_settings
@@ -300,7 +301,10 @@ def build(
     listing = list_models(shapenet, selection)
     refuse_inside(out, shapenet)
     said = (listing.title, *listing.notes)
-    rendered, packed = build_dataset(listing.models, out, render_config, pack_config, jobs=jobs, said=said, **run)
+    choice = Choice(split_csv=selection.split_csv, split=selection.split)
+    rendered, packed = build_dataset(
+        listing.models, out, render_config, pack_config, choice, jobs=jobs, said=said, **run
+    )
     click.echo(_rendered(rendered))
     click.echo(_packed(packed, out / "shards"))
     if rendered.failures or rendered.quarantined or packed.failures:
@@ -406,19 +410,22 @@ def reconstruct(
 
 
 @cli.command()
-@click.argument("shards", type=FOLDER)
+@click.argument("shards", type=FOLDER, nargs=-1, required=True)
 @click.option("--source", type=FOLDER, help="The ShapeNet that was rendered: measure every point's distance to it.")
 @LAYOUT
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @JOBS
-def verify(shards: Path, source: Path | None, layout: Layout, as_json: bool, jobs: int | None) -> None:
+def verify(shards: tuple[Path, ...], source: Path | None, layout: Layout, as_json: bool, jobs: int | None) -> None:
     """Check every law of the conventions on every row of SHARDS; exit status 1 where one is broken.
+
+    Of several folders, such as the splits of a dataset, it also checks that they have no model in common.
 
     \b
     Examples:
       cma3d verify shards
       cma3d verify shards --source ShapeNetCore.v2 --json
       cma3d verify shards --source my-models --layout flat
+      cma3d verify shards/train shards/val shards/test
     """
     from .pack.verify import verdict_table, verify_shards
 

@@ -122,12 +122,13 @@ def create_field(file: h5py.File, field: Field, rows: int, *, growing: bool = Fa
     )
 
 
-def open_checked(path: Path, fields: tuple[Field, ...], kind: str) -> h5py.File:
+def open_checked(path: Path, fields: tuple[Field, ...], kind: str, **driver: Any) -> h5py.File:
     """Open a file for reading and check that it is of this format, version and kind and follows the table.
 
     Parameters
     ----------
     kind : "render" or "shard"
+    driver : further keywords of `h5py.File`
 
     Raises
     ------
@@ -136,7 +137,7 @@ def open_checked(path: Path, fields: tuple[Field, ...], kind: str) -> h5py.File:
     """
     remedy = "delete it and render again" if kind == "render" else "copy it again, or pack again"
     try:
-        file = h5py.File(path, "r")
+        file = h5py.File(path, "r", **driver)
     except OSError as error:
         raise InputError(f"{path} cannot be opened as HDF5: {error}; {remedy}") from None
     try:
