@@ -8,7 +8,6 @@ import shutil
 from pathlib import Path
 from unittest import mock
 
-import h5py
 import numpy as np
 import pytest
 from hypothesis import given
