@@ -21,6 +21,7 @@ from .config import options, read_settings
 from .errors import InputError
 from .model.config import PretrainConfig
 from .pack.config import PackConfig
+from .pack.schema import ExportFormat
 from .pack.selection import Choice
 from .progress import say
 from .reconstruct.config import CloudConfig
@@ -159,6 +160,7 @@ def cli() -> None:
     cma3d status OUT                     how far a render is, from another terminal
     cma3d verify SHARDS --source SHAPENET
     cma3d inspect SHARDS --row 0 -o row.png
+    cma3d export SHARDS OUT --format bop in the formats of others: bop, nerf, ply, png
     cma3d pretrain SHARDS RUN
 
     Exit status: 0 done; 1 finished, with failures that are listed; 2 wrong use or bad input;
@@ -437,6 +439,39 @@ def verify(shards: tuple[Path, ...], source: Path | None, layout: Layout, as_jso
         click.echo(verdict_table(verdicts))
     if broken:
         sys.exit(1)
+
+
+@cli.command()
+@click.argument("shards", type=FOLDER)
+@click.argument("out", type=FOLDER)
+@click.option("--format", "name", type=click.Choice(get_args(ExportFormat)), required=True, help="What to write.")
+@click.option("--full", is_flag=True, help="PLY of all points of each view, in place of the row's sample.")
+@JOBS
+@click.option("--redo", is_flag=True, help="Replace what was exported otherwise, or from other shards.")
+def export(shards: Path, out: Path, name: ExportFormat, full: bool, jobs: int | None, redo: bool) -> None:
+    """Write SHARDS in the formats of others, a folder a model; OUT/README.txt tells what is what.
+
+    \b
+    bop   scene_camera.json, scene_gt.json, 16-bit depth, masks: for pose estimation
+    nerf  transforms.json, PNG, masks, depth, points: for nerfstudio, instant-ngp, splatting
+    ply   points with colour and pixel: for Open3D, MeshLab, CloudCompare
+    png   image, 16-bit depth, mask, and cameras.json: for everything else
+
+    Models that are there are not written again, so a stopped run is resumed by the same command.
+
+    \b
+    Examples:
+      cma3d export shards bop --format bop
+      cma3d export shards clouds --format ply --full
+    """
+    from .pack.export import export_shards
+
+    if full and name != "ply":
+        raise InputError(f"--full is for --format ply, not for {name}, which has the depth of all pixels anyway")
+    done = export_shards(shards, out, name, full=full, jobs=jobs, redo=redo)
+    before = f", {done.present} models there before" if done.present else ""
+    click.echo(f"{done.rows} views of {done.models} models{before}: {out}")
+    _fail(done.failures)
 
 
 @cli.command()
