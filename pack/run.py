@@ -22,6 +22,7 @@ from ..files import make_folder, sha256, sweep, write_text
 from ..progress import Progress, say
 from ..render.file import SOURCE, find_renders, open_render
 from ..render.run import read_failures, read_render_settings
+from .card import write_card
 from .config import PackConfig
 from .manifest import MANIFEST, UNFINISHED, read_record
 from .rows import Packed, PackSummary, Source, digest, look, pack_model
@@ -91,6 +92,7 @@ def pack_renders(
     _write_manifest(shards, renders, entries, summary, attributes)
     for name in [*(packing.ours - {entry["file"] for entry in entries}), UNFINISHED]:
         (shards / name).unlink(missing_ok=True)
+    write_card(shards)
     return summary
 
 
