@@ -93,7 +93,7 @@ def main() -> None:
                 lambda names=names: ours(big, rows, names, 64),
             )
             print(
-                f"{what}: {len(rows) / plain:,.0f} rows/s at random with bare h5py; the reader has {plain / single:.2f} "
+                f"{what}: {len(rows) / plain:,.0f} random rows/s with bare h5py; the reader has {plain / single:.2f} "
                 f"of that row by row, {plain / batches:.2f} in batches of 64",
                 flush=True,
             )
