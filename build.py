@@ -12,6 +12,7 @@ from .config import read_settings
 from .errors import InputError
 from .files import make_folder
 from .pack.config import PackConfig
+from .pack.selection import Choice
 from .render.config import RenderConfig
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ def build_dataset(
     out: Path,
     render_config: RenderConfig,
     pack_config: PackConfig,
+    choice: Choice | None = None,
     *,
     jobs: int | None = None,
     **run: Any,
@@ -76,6 +78,7 @@ def build_dataset(
 
     Parameters
     ----------
+    choice : of the renders that are packed, which may be more than these models; all where None
     jobs : side by side; the number of cores where None
     run : further keyword arguments of `render_models`
 
@@ -83,10 +86,12 @@ def build_dataset(
     ------
     InputError : a stage cannot run here, or nothing can be packed
     """
-    from .pack.run import pack_renders
+    from .pack.run import check_settings, pack_renders
     from .render.run import render_models
 
+    choice, redo = choice or Choice(), bool(run.get("redo", False))
     make_folder(out)
+    if not redo:  # said before days are spent on rendering
+        check_settings(out / "shards", {"config": dataclasses.asdict(pack_config), "selection": choice.told()})
     rendered = render_models(models, out / "renders", render_config, jobs=jobs, **run)
-    redo = bool(run.get("redo", False))
-    return rendered, pack_renders(out / "renders", out / "shards", pack_config, jobs=jobs, redo=redo)
+    return rendered, pack_renders(out / "renders", out / "shards", pack_config, choice, jobs=jobs, redo=redo)

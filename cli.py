@@ -21,7 +21,10 @@ from .config import options, read_settings
 from .errors import InputError
 from .model.config import PretrainConfig
 from .pack.config import PackConfig
+from .pack.schema import ExportFormat
+from .pack.selection import Choice
 from .progress import say
+from .reconstruct.config import CloudConfig
 from .render.config import Device, RenderConfig
 from .render.samples.config import SamplesConfig
 from .render.select import Layout, Selection
@@ -112,6 +115,30 @@ def running(command: Callable[..., None]) -> Callable[..., None]:
     return JOBS(with_run)
 
 
+def choosing(*, drawn: bool) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Add the options that choose among rendered models; they arrive as one `Choice`.
+
+    `drawn` says whether a split may be drawn, which takes a seed.
+    """
+    given = [*SELECTION[1:4], click.option("--split", help="Only this part of the split: train, val or test.")]
+    if drawn:
+        shares: Any = (float, float, float)
+        text = "Draw the split, by model and from --seed, in these shares, such as 80 10 10."
+        given.append(click.option("--split-shares", "shares", type=shares, metavar="TRAIN VAL TEST", help=text))
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(command)
+        def with_choice(**words: Any) -> None:
+            choice = {field.name: words.pop(field.name) for field in dataclasses.fields(Choice) if field.name in words}
+            command(choice=Choice(**choice), **words)
+
+        for option in reversed(given):
+            with_choice = option(with_choice)
+        return with_choice
+
+    return decorate
+
+
 def refuse_inside(out: Path, source: Path) -> None:
     """Refuse to write among the user's own models."""
     if source.is_dir() and out.resolve().is_relative_to(source.resolve()):
@@ -129,9 +156,11 @@ def cli() -> None:
     cma3d render SHAPENET RENDERS        CAD models to RGB-D views (resumes by itself)
     cma3d pack RENDERS SHARDS            views to HDF5 shards of point clouds that know their pixels
     cma3d build SHAPENET OUT             both in one go, the fast way
+    cma3d reconstruct RENDERS OUT        full clouds as PLY or NPZ, with colours and pixels
     cma3d status OUT                     how far a render is, from another terminal
     cma3d verify SHARDS --source SHAPENET
     cma3d inspect SHARDS --row 0 -o row.png
+    cma3d export SHARDS OUT --format bop in the formats of others: bop, nerf, ply, png
     cma3d pretrain SHARDS RUN
 
     Exit status: 0 done; 1 finished, with failures that are listed; 2 wrong use or bad input;
@@ -264,6 +293,7 @@ def build(
     Examples:
       cma3d build ShapeNetCore.v2 dataset
       cma3d build ShapeNetCore.v2 dataset --synset chair --limit 100 --points 1024
+      cma3d build ShapeNetCore.v2 train --split-csv all.csv --split train --num-samples 41928
       cma3d status dataset                                        from another terminal
     """
     from .build import build_dataset, read_build_settings
@@ -273,7 +303,10 @@ def build(
     listing = list_models(shapenet, selection)
     refuse_inside(out, shapenet)
     said = (listing.title, *listing.notes)
-    rendered, packed = build_dataset(listing.models, out, render_config, pack_config, jobs=jobs, said=said, **run)
+    choice = Choice(split_csv=selection.split_csv, split=selection.split)
+    rendered, packed = build_dataset(
+        listing.models, out, render_config, pack_config, choice, jobs=jobs, said=said, **run
+    )
     click.echo(_rendered(rendered))
     click.echo(_packed(packed, out / "shards"))
     if rendered.failures or rendered.quarantined or packed.failures:
@@ -307,10 +340,13 @@ def status(out: Path, as_json: bool) -> None:
 @cli.command()
 @click.argument("renders", type=FOLDER)
 @click.argument("shards", type=FOLDER)
+@choosing(drawn=True)
 @JOBS
 @click.option("--redo", is_flag=True, help="Replace shards that were made with other settings.")
 @options(PackConfig)
-def pack(renders: Path, shards: Path, jobs: int | None, redo: bool, config_file: Path | None, **given: Any) -> None:
+def pack(
+    renders: Path, shards: Path, choice: Choice, jobs: int | None, redo: bool, config_file: Path | None, **given: Any
+) -> None:
     """Turn RENDERS into SHARDS: depth to points that know their pixels, in farthest point order.
 
     Shards that stand are kept where their render files are the same, byte for byte, so a stopped run is resumed by
@@ -320,10 +356,14 @@ def pack(renders: Path, shards: Path, jobs: int | None, redo: bool, config_file:
     Examples:
       cma3d pack renders shards                    one row a model: the view with the most points
       cma3d pack renders shards --keep all --points 1024
+      cma3d pack renders shards/train --split-csv all.csv --split train        ShapeNet's official split
+      cma3d pack renders shards/val --split-shares 80 10 10 --split val --seed 7     one that is drawn, by model
+      cma3d pack renders shards --num-samples 41928 --seed 0                   as many as in the paper
     """
     from .pack.run import pack_renders
 
-    packed = pack_renders(renders, shards, read_settings(PackConfig, config_file, given), jobs=jobs, redo=redo)
+    config = read_settings(PackConfig, config_file, given)
+    packed = pack_renders(renders, shards, config, choice, jobs=jobs, redo=redo)
     click.echo(_packed(packed, shards))
     if packed.failures:
         sys.exit(1)
@@ -338,19 +378,56 @@ def _packed(packed: PackSummary, shards: Path) -> str:
 
 
 @cli.command()
-@click.argument("shards", type=FOLDER)
+@click.argument("renders", type=FOLDER)
+@click.argument("out", type=FOLDER)
+@choosing(drawn=False)
+@JOBS
+@click.option("--redo", is_flag=True, help="Replace clouds that were made with other settings.")
+@options(CloudConfig)
+def reconstruct(
+    renders: Path, out: Path, choice: Choice, jobs: int | None, redo: bool, config_file: Path | None, **given: Any
+) -> None:
+    """Turn RENDERS into full point clouds, OUT/<synset>/<model>/view-00.ply, every point with its colour and pixel.
+
+    Models whose clouds are there are not made again, so a stopped run is resumed by the same command.
+
+    \b
+    Examples:
+      cma3d reconstruct renders clouds                            the view with the most points
+      cma3d reconstruct renders clouds --keep all --format npz
+      cma3d reconstruct renders clouds --normals --voxel 0.005 --outliers 2
+    """
+    from .pack.clouds import reconstruct_renders
+
+    done = reconstruct_renders(
+        renders, out, read_settings(CloudConfig, config_file, given), choice, jobs=jobs, redo=redo
+    )
+    before = f", {done.present} models there before" if done.present else ""
+    click.echo(f"{done.clouds} clouds of {done.models} models, {done.points:,} points{before}: {out}")
+    if done.uncoloured:
+        click.echo(f"{done.uncoloured} clouds have no colour: their views were not shaded (cma3d render --colour all)")
+    if done.left_out:
+        click.echo(f"{len(done.left_out)} views left out, the first because {done.left_out[0]['reason']}")
+    _fail(done.failures)
+
+
+@cli.command()
+@click.argument("shards", type=FOLDER, nargs=-1, required=True)
 @click.option("--source", type=FOLDER, help="The ShapeNet that was rendered: measure every point's distance to it.")
 @LAYOUT
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @JOBS
-def verify(shards: Path, source: Path | None, layout: Layout, as_json: bool, jobs: int | None) -> None:
+def verify(shards: tuple[Path, ...], source: Path | None, layout: Layout, as_json: bool, jobs: int | None) -> None:
     """Check every law of the conventions on every row of SHARDS; exit status 1 where one is broken.
+
+    Of several folders, such as the splits of a dataset, it also checks that they have no model in common.
 
     \b
     Examples:
       cma3d verify shards
       cma3d verify shards --source ShapeNetCore.v2 --json
       cma3d verify shards --source my-models --layout flat
+      cma3d verify shards/train shards/val shards/test
     """
     from .pack.verify import verdict_table, verify_shards
 
@@ -362,6 +439,39 @@ def verify(shards: Path, source: Path | None, layout: Layout, as_json: bool, job
         click.echo(verdict_table(verdicts))
     if broken:
         sys.exit(1)
+
+
+@cli.command()
+@click.argument("shards", type=FOLDER)
+@click.argument("out", type=FOLDER)
+@click.option("--format", "name", type=click.Choice(get_args(ExportFormat)), required=True, help="What to write.")
+@click.option("--full", is_flag=True, help="PLY of all points of each view, in place of the row's sample.")
+@JOBS
+@click.option("--redo", is_flag=True, help="Replace what was exported otherwise, or from other shards.")
+def export(shards: Path, out: Path, name: ExportFormat, full: bool, jobs: int | None, redo: bool) -> None:
+    """Write SHARDS in the formats of others, a folder a model; OUT/README.txt tells what is what.
+
+    \b
+    bop   scene_camera.json, scene_gt.json, 16-bit depth, masks: for pose estimation
+    nerf  transforms.json, PNG, masks, depth, points: for nerfstudio, instant-ngp, splatting
+    ply   points with colour and pixel: for Open3D, MeshLab, CloudCompare
+    png   image, 16-bit depth, mask, and cameras.json: for everything else
+
+    Models that are there are not written again, so a stopped run is resumed by the same command.
+
+    \b
+    Examples:
+      cma3d export shards bop --format bop
+      cma3d export shards clouds --format ply --full
+    """
+    from .pack.export import export_shards
+
+    if full and name != "ply":
+        raise InputError(f"--full is for --format ply, not for {name}, which has the depth of all pixels anyway")
+    done = export_shards(shards, out, name, full=full, jobs=jobs, redo=redo)
+    before = f", {done.present} models there before" if done.present else ""
+    click.echo(f"{done.rows} views of {done.models} models{before}: {out}")
+    _fail(done.failures)
 
 
 @cli.command()
@@ -382,6 +492,14 @@ def inspect(shards: Path, row: int | None, model: str | None, out: Path) -> None
     if (row is None) == (model is None):
         raise InputError("give either --row I or --model ID")
     click.echo(draw_sheet(shards, out, row=row, model=model))
+
+
+def _fail(failures: list[dict[str, Any]]) -> None:
+    """List failures, if there are any, and end with the status that says so."""
+    for failure in failures:
+        click.echo(f"{failure['file']} failed: {failure['reason']}")
+    if failures:
+        sys.exit(1)
 
 
 @cli.command()

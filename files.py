@@ -7,6 +7,7 @@ import hashlib
 import os
 import re
 import secrets
+import shutil
 import socket
 import time
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ import psutil
 
 from .errors import InputError
 
-__all__ = ["atomic_path", "is_full", "make_folder", "sha256", "sweep", "write_text"]
+__all__ = ["atomic_folder", "atomic_path", "is_full", "make_folder", "sha256", "sweep", "write_text"]
 
 PARTIAL = ".partial-"
 _OWNED = re.compile(re.escape(PARTIAL) + r"(?P<host>.+)@(?P<pid>\d+)-")
@@ -34,16 +35,43 @@ def atomic_path(path: Path) -> Iterator[Path]:
     partial = path.with_name(f"{PARTIAL}{owner}-{secrets.token_hex(4)}-{path.name}")
     try:
         yield partial
-        with partial.open("rb") as file:
-            os.fsync(file.fileno())
+        _sync(partial)
         partial.replace(path)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)  # the new name, too, must outlive a power cut
-        finally:
-            os.close(folder)
+        _sync(path.parent)  # the new name, too
     finally:
         partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_folder(folder: Path) -> Iterator[Path]:
+    """Give a new folder beside `folder`; on success its files are synced to disk and it takes the name.
+
+    What stood under the name makes way right before. A kill at any moment leaves the folder whole, or absent.
+    """
+    owner = f"{socket.gethostname()}@{os.getpid()}"
+    partial = folder.with_name(f"{PARTIAL}{owner}-{secrets.token_hex(4)}-{folder.name}")
+    old = folder.with_name(f"{partial.name}-old")
+    partial.mkdir(parents=True)
+    try:
+        yield partial
+        for path in [*partial.rglob("*"), partial]:
+            _sync(path)
+        if folder.exists():
+            folder.replace(old)
+        partial.replace(folder)
+        _sync(folder.parent)
+    finally:
+        for left in (partial, old):
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def _sync(path: Path) -> None:
+    """Make sure that a file's bytes, or a folder's names, outlive a power cut."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def sweep(folder: Path) -> None:
@@ -52,7 +80,9 @@ def sweep(folder: Path) -> None:
     What a process that lives is writing stays: several runs, also of several machines, may share a folder.
     """
     for path in [*folder.glob(f"{PARTIAL}*"), *folder.glob(f"*/{PARTIAL}*")]:
-        if not _in_use(path):
+        if not _in_use(path) and path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        elif not _in_use(path):
             path.unlink(missing_ok=True)
 
 

@@ -60,7 +60,9 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 
 def read_record(folder: Path) -> tuple[dict[str, Any], set[str]]:
-    """Read what earlier calls say of a folder, finished or not: {config, render_config} and the names of their files.
+    """Read what earlier calls say of a folder, finished or not, and the names of their files.
+
+    The record is {config, render_config} and, where it was written down, selection.
 
     What is missing or cannot be read says nothing: an empty record.
     """
@@ -71,6 +73,7 @@ def read_record(folder: Path) -> tuple[dict[str, Any], set[str]]:
             record = json.loads((folder / name).read_text(encoding="utf-8"))
             files |= {str(entry["file"]) for entry in record["shards"]}
             settings = {part: dict(record[part]) for part in ("config", "render_config")}
+            settings |= {part: dict(record[part]) for part in ("selection",) if part in record}
         except (OSError, ValueError, KeyError, TypeError):
             continue
     return settings, {file for file in files if file == Path(file).name}

@@ -2,60 +2,113 @@
 
 from __future__ import annotations
 
+import operator
 import os
-from collections.abc import Sequence
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, SupportsIndex
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
+from ..files import sha256
 from .manifest import read_manifest
 from .schema import SHARD_FIELDS, Row, open_checked
 
 __all__ = ["Shards"]
 
+_MOST_OPEN = 128  # files at a time in a process: systems allow 1,024 and less, and all of ShapeNet's views are more
+_CACHE = 64 * 1024  # bytes a dataset: enough for names and numbers, whose chunk holds many rows; images are read once
+_NAMES = tuple(field.name for field in SHARD_FIELDS)
+
 
 class Shards(Sequence[Row]):
-    """A folder of shards as a sequence of rows; `shards[i]` is a dict of arrays by field name.
+    """A folder of shards as a sequence of rows; a row is a dict of arrays by field name.
 
+    `shards[5]` is a row; `shards[10:20]` and `shards[[5, 3, 8]]` are batches: the same fields with a leading axis.
     Files are opened when they are first read and their datasets are kept; a copy in another process (fork or
-    pickle) opens its own.
+    pickle) opens its own. A file that is not as it was when the reader was made is refused.
 
     Parameters
     ----------
     folder : holds manifest.json and the shards it lists
+    fields : those to read, unless told otherwise; all where None
+    checksums : compare each shard's sha256 to the manifest's when it is opened (0.1 s or less for 64 MiB)
 
     Raises
     ------
-    InputError : see `read_manifest` and `open_checked`
+    InputError : see `read_manifest` and `check`; a field that there is not
+
+    Examples
+    --------
+    >>> shards = Shards("shards", ["points", "rgb"])  # doctest: +SKIP
+    >>> shards[0]["points"].shape, shards[:32]["rgb"].shape  # doctest: +SKIP
+    ((2048, 3), (32, 224, 224, 3))
     """
 
-    def __init__(self, folder: Path | str) -> None:
-        self.folder = Path(folder)
+    def __init__(self, folder: Path | str, fields: Sequence[str] | None = None, *, checksums: bool = False) -> None:
+        self.folder, self.checksums = Path(folder), checksums
         self.manifest = read_manifest(self.folder)
+        self.fields = self._names(fields)
         self.files = [self.folder / shard["file"] for shard in self.manifest["shards"]]
         # (F + 1,) first row of each file, and the number of all rows
         self.starts = np.cumsum([0, *(shard["rows"] for shard in self.manifest["shards"])])
+        self._stamps = [path.stat().st_mtime_ns for path in self.files]
         self._forget()
 
+    def _names(self, fields: Sequence[str] | None) -> tuple[str, ...]:
+        names = _NAMES if fields is None else tuple(fields)
+        for name in names:
+            if name not in _NAMES:
+                raise InputError(f"{self.folder}: shards have no field {name!r}; they have {', '.join(_NAMES)}")
+        return names
+
     def _forget(self) -> None:
-        self._datasets: dict[int, dict[str, h5py.Dataset]] = {}
+        self._datasets: OrderedDict[int, dict[str, h5py.Dataset]] = OrderedDict()
         self._process = os.getpid()
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_datasets": {}}
+        return self.__dict__ | {"_datasets": OrderedDict()}
+
+    def close(self) -> None:
+        """Close the files; they are opened again when they are read."""
+        if self._process == os.getpid():
+            for datasets in self._datasets.values():
+                datasets["view"].file.close()
+        self._forget()
 
     def __len__(self) -> int:
         return int(self.starts[-1])
 
-    def __getitem__(self, row: int) -> Row:  # type: ignore[override]
-        """Give all fields of one row."""
-        if not -len(self) <= row < len(self):
-            raise IndexError(f"row {row} of {len(self)} rows")
-        return {name: batch[0] for name, batch in self.read([row % len(self)]).items()}
+    def __iter__(self) -> Iterator[Row]:
+        return (self[row] for row in range(len(self)))
+
+    def __getitem__(self, row: SupportsIndex | slice | Sequence[int] | NDArray[Any]) -> Row:  # type: ignore[override]
+        """Give a row by its index, or a batch of rows by a slice or several indices; negative ones count from the end.
+
+        Raises
+        ------
+        InputError : a shard that is missing, was changed, or cannot be read
+        IndexError : a row out of range
+        TypeError : what is no index
+        """
+        if isinstance(row, slice):
+            return self.read(range(*row.indices(len(self))))
+        if np.ndim(row) == 1:  # type: ignore[arg-type]
+            rows = np.asarray(row)
+            if rows.dtype.kind not in "iu" and rows.size:
+                raise TypeError(f"rows are chosen by whole numbers, not by {rows.dtype}")
+            return self.read(np.where(rows < 0, rows + len(self), rows))
+        index = operator.index(row)  # type: ignore[arg-type]
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"row {index} of {len(self)} rows")
+        index %= len(self)
+        file = int(np.searchsorted(self.starts, index, side="right") - 1)
+        local, datasets = index - int(self.starts[file]), self._open(file)
+        return {name: self._slice(file, datasets[name], slice(local, local + 1))[0] for name in self.fields}
 
     def read(self, rows: Sequence[int] | NDArray[Any], fields: Sequence[str] | None = None) -> Row:
         """Read rows, in the given order, with as few calls as their neighbourhood allows.
@@ -63,7 +116,7 @@ class Shards(Sequence[Row]):
         Parameters
         ----------
         rows : (B,) int, each in [0, len(self))
-        fields : names of SHARD_FIELDS; all where left out
+        fields : names of SHARD_FIELDS; those of the reader where None
 
         Returns
         -------
@@ -71,48 +124,51 @@ class Shards(Sequence[Row]):
 
         Raises
         ------
-        InputError : a shard that cannot be opened or read
+        InputError : a shard that is missing, was changed, or cannot be read; a field that there is not
         IndexError : a row out of range
         """
         rows = np.asarray(rows, dtype=np.int64)
         if rows.size and not (0 <= rows.min() and rows.max() < len(self)):
             raise IndexError(f"rows {rows.min()} to {rows.max()} asked of {len(self)} rows")
-        names = [field.name for field in SHARD_FIELDS] if fields is None else list(fields)
+        names = self.fields if fields is None else self._names(fields)
         if not rows.size:
             return {name: self._slice(0, self._open(0)[name], slice(0, 0)) for name in names}
-        order = np.argsort(rows, kind="stable")
-        # neighbours in the file are read in one call
-        runs = np.split(order, np.flatnonzero(np.diff(rows[order]) != 1) + 1)
         batch: Row = {}
-        for run in runs:
-            for file, local, places in self._by_file(rows[run], run):
-                datasets = self._open(file)
-                for name in names:
-                    values = self._slice(file, datasets[name], local)
-                    if name not in batch:
-                        batch[name] = np.empty((len(rows), *values.shape[1:]), values.dtype)
-                    batch[name][places] = values
+        for file, local, places in self._runs(rows):
+            datasets = self._open(file)
+            for name in names:
+                values = self._slice(file, datasets[name], local)
+                if name not in batch:
+                    batch[name] = np.empty((len(rows), *values.shape[1:]), values.dtype)
+                batch[name][places] = values
         return batch
 
-    def _by_file(self, rows: NDArray[Any], places: NDArray[Any]) -> list[tuple[int, slice, NDArray[Any]]]:
-        """Split a run of consecutive rows where it crosses files: (file, rows within it, places in the batch)."""
-        parts = []
-        files = np.searchsorted(self.starts, rows, side="right") - 1
-        for file in np.unique(files):
-            mine = files == file
-            first = int(rows[mine][0] - self.starts[file])
-            parts.append((int(file), slice(first, first + int(mine.sum())), places[mine]))
-        return parts
+    def _runs(self, rows: NDArray[Any]) -> Iterator[tuple[int, slice, NDArray[Any]]]:
+        """Split rows into runs of neighbours, each read in one call: (file, its rows, their places in the batch)."""
+        order = np.argsort(rows, kind="stable")
+        files = np.searchsorted(self.starts, rows[order], side="right") - 1
+        breaks = np.flatnonzero((np.diff(rows[order]) != 1) | (np.diff(files) != 0)) + 1
+        for run, file in zip(np.split(order, breaks), files[np.concatenate([[0], breaks])].tolist(), strict=True):
+            first = int(rows[run[0]] - self.starts[file])
+            yield file, slice(first, first + len(run)), run
 
     def _open(self, index: int) -> dict[str, h5py.Dataset]:
         if self._process != os.getpid():  # forked: the parent's handles must not be shared
             self._forget()
-        if index not in self._datasets:
-            file = self.check(index)
-            self._datasets[index] = {
-                field.name: file[field.name].asstr() if field.dtype == "utf-8" else file[field.name]
-                for field in SHARD_FIELDS
-            }
+        if index in self._datasets:
+            self._datasets.move_to_end(index)
+            return self._datasets[index]
+        file = self.check(index)
+        if self.checksums and sha256(self.files[index]) != self.manifest["shards"][index]["sha256"]:
+            file.close()
+            raise InputError(f"{self.files[index]} is not what the manifest vouches for: copy it again, or pack again")
+        if len(self._datasets) >= _MOST_OPEN:
+            _, oldest = self._datasets.popitem(last=False)
+            oldest["view"].file.close()
+        self._datasets[index] = {
+            field.name: file[field.name].asstr() if field.dtype == "utf-8" else file[field.name]
+            for field in SHARD_FIELDS
+        }
         return self._datasets[index]
 
     def check(self, index: int) -> h5py.File:
@@ -120,11 +176,20 @@ class Shards(Sequence[Row]):
 
         Raises
         ------
-        InputError : see `open_checked`; another number of rows
+        InputError : it is missing, was changed since the reader was made, or holds another number of rows; see
+            `open_checked`
         """
-        path = self.files[index]
-        file = open_checked(path, SHARD_FIELDS, "shard")
-        if len(file["rgb"]) != self.manifest["shards"][index]["rows"]:
+        path, entry = self.files[index], self.manifest["shards"][index]
+        try:
+            state = path.stat()
+        except OSError as error:
+            raise InputError(
+                f"{path} cannot be read: {error.strerror}, though the manifest lists it: copy it again, or pack again"
+            ) from None
+        if (state.st_size, state.st_mtime_ns) != (entry["bytes"], self._stamps[index]):
+            raise InputError(f"{path} was changed while it was in use: start again with what is there now")
+        file = open_checked(path, SHARD_FIELDS, "shard", rdcc_nbytes=_CACHE)
+        if len(file["rgb"]) != entry["rows"]:
             rows = len(file["rgb"])
             file.close()
             raise InputError(f"{path} holds {rows} rows, the manifest says otherwise: pack again")

@@ -1,4 +1,4 @@
-"""Pack renders into shards: views chosen, clouds sampled, rows written in a fixed order, a manifest at the end."""
+"""Pack renders into shards: rows written in a fixed order by many workers, a manifest at the end."""
 
 from __future__ import annotations
 
@@ -7,14 +7,12 @@ import hashlib
 import json
 import os
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from functools import partial
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import h5py
-import numpy as np
 from joblib import Parallel, delayed
 
 from .. import __version__
@@ -22,51 +20,27 @@ from ..camera import CONVENTIONS
 from ..errors import InputError, needs
 from ..files import make_folder, sha256, sweep, write_text
 from ..progress import Progress, say
-from ..reconstruct.backproject import back_project
-from ..reconstruct.choose import choose_views, count_points
-from ..reconstruct.sample import farthest_point_order
 from ..render.file import SOURCE, find_renders, open_render
 from ..render.run import read_failures, read_render_settings
+from .card import write_card
 from .config import PackConfig
 from .manifest import MANIFEST, UNFINISHED, read_record
-from .schema import FORMAT, SCHEMA_VERSION, SHARD_FIELDS, Row
-from .writer import ShardWriter, cannot_write
+from .rows import Packed, PackSummary, Source, digest, look, pack_model
+from .schema import FORMAT, SCHEMA_VERSION, SHARD_FIELDS
+from .selection import Choice, choose_renders, lot
+from .writer import ShardWriter, cannot_write, part_path
 
-__all__ = ["PackSummary", "model_rows", "pack_renders"]
-
-
-@dataclass
-class PackSummary:
-    """What went into shards, and what did not. Of one shard, or of all of them.
-
-    Attributes
-    ----------
-    synsets : rows by synset
-    left_out : views with less points than a row holds: {synset, model_id, view, reason}
-    failures : render files that could not be used: {file, reason}
-    repairs : models by the name of a repair
-    """
-
-    synsets: Counter[str] = field(default_factory=Counter)
-    left_out: list[dict[str, Any]] = field(default_factory=list)
-    failures: list[dict[str, Any]] = field(default_factory=list)
-    repairs: Counter[str] = field(default_factory=Counter)
-
-    @property
-    def rows(self) -> int:
-        """Number of rows."""
-        return sum(self.synsets.values())
-
-    def add(self, other: PackSummary) -> None:
-        """Add another summary's counts and lists."""
-        self.synsets.update(other.synsets)
-        self.left_out += other.left_out
-        self.failures += other.failures
-        self.repairs.update(other.repairs)
+__all__ = ["PackSummary", "check_settings", "pack_renders"]
 
 
 def pack_renders(
-    renders: Path, shards: Path, config: PackConfig, *, jobs: int | None = None, redo: bool = False
+    renders: Path,
+    shards: Path,
+    config: PackConfig,
+    choice: Choice | None = None,
+    *,
+    jobs: int | None = None,
+    redo: bool = False,
 ) -> PackSummary:
     """Pack a folder of render files into `shards/shard-00000.h5` … and `shards/manifest.json`.
 
@@ -76,49 +50,88 @@ def pack_renders(
 
     Parameters
     ----------
+    choice : models to take; all where None
     jobs : processes; the number of cores where None
     redo : replace shards made with other settings instead of refusing
 
     Raises
     ------
-    InputError : no renders, `shards` cannot be written or was made with other settings, a package is missing, or no
-        row comes out
+    InputError : no renders, `shards` cannot be written or was made with other settings, a package is missing, no
+        row comes out, or fewer than were asked for
     """
     _check_packages()
-    paths = find_renders(renders)
+    choice = choice or Choice()
+    paths = choose_renders(find_renders(renders), choice, config.seed)
     render_hash, render_config = _render_settings(renders, paths)
     make_folder(shards)
-    before, ours = read_record(shards)
     attributes = {
         "config": dataclasses.asdict(config),
         "render_config": render_config,
+        "selection": choice.told(),
+        "split": choice.split or "all",
         "seed": int(render_config["seed"]),
         "source": SOURCE,
     }
-    if before and not redo:
-        _check_settings(shards, before, attributes)
+    if not redo:
+        check_settings(shards, attributes)
     sweep(shards)
-    packing = _Packing(shards, config, render_hash, attributes, ours, redo)
-    step = max(1, config.shard_rows // (1 if config.keep == "best" else int(render_config["views"])))
+    packing = _Packing(shards, config, render_hash, attributes, read_record(shards)[1], redo)
     summary, entries = PackSummary(), list[dict[str, Any]]()
-    with (
-        Parallel(n_jobs=jobs or os.cpu_count(), return_as="generator") as parallel,
-        Progress(len(paths), "models") as progress,
-    ):
-        for begin in range(0, len(paths), step):
-            path = shards / f"shard-{begin // step:05}.h5"
-            packed = packing.pack(path, paths[begin : begin + step], parallel, progress)
-            summary.add(packed)
-            if packed.rows:
-                size = path.stat().st_size
-                entries.append({"file": path.name, "rows": packed.rows, "bytes": size, "sha256": sha256(path)})
+    with Parallel(n_jobs=jobs or os.cpu_count(), return_as="generator") as parallel:
+        sources = [Source(path) for path in paths]
+        if config.num_samples:
+            sources = _draw(renders, paths, packing, parallel, summary)
+        with Progress(len(sources), "models") as progress:
+            for number, part in enumerate(_slices(sources, config, int(render_config["views"]))):
+                packed, files = packing.pack(shards / f"shard-{number:05}.h5", part, parallel, progress)
+                summary.add(packed)
+                entries += map(_entry, files)
     if not summary.rows:
         reason = next((entry["reason"] for entry in [*summary.failures, *summary.left_out]), "")
         raise InputError(f"{renders} gives no row at all; of the first model: {reason}")
     _write_manifest(shards, renders, entries, summary, attributes)
-    for name in [*(ours - {entry["file"] for entry in entries}), UNFINISHED]:
+    for name in [*(packing.ours - {entry["file"] for entry in entries}), UNFINISHED]:
         (shards / name).unlink(missing_ok=True)
+    write_card(shards)
     return summary
+
+
+def _slices(sources: Sequence[Source], config: PackConfig, views: int) -> Iterable[Sequence[Source]]:
+    """Cut the models into the slices that shards are made of."""
+    step = max(1, config.shard_rows // (1 if config.keep == "best" else views))
+    return (sources[begin : begin + step] for begin in range(0, len(sources), step))
+
+
+def _draw(
+    renders: Path, paths: Sequence[Path], packing: _Packing, parallel: Parallel, summary: PackSummary
+) -> list[Source]:
+    """Draw models until they give `num_samples` rows; the last gives only as many as are still wanted.
+
+    The order of drawing is a function of the seed and of each model's name, so it does not change as models are
+    added. What is met on the way and cannot be used goes to `summary`.
+    """
+    config, drawn, missing = packing.config, list[Source](), packing.config.num_samples
+    order = sorted(paths, key=lambda path: lot(config.seed, "sample", f"{path.parent.name}/{path.stem}"))
+    begin = 0
+    with Progress(missing, "samples found") as progress:
+        while missing and begin < len(order):
+            some = order[begin : begin + max(64, missing)]
+            begin += len(some)
+            looks = list(parallel(delayed(look)(path, config, packing.render_hash) for path in some))
+            for path, (views, met) in zip(some, looks, strict=True):
+                if not missing:
+                    break
+                summary.add(met)
+                if views:
+                    drawn.append(Source(path, views[:missing]))
+                    missing -= len(drawn[-1].views or ())
+                    progress.advance(len(drawn[-1].views or ()))
+    if missing:
+        raise InputError(
+            f"{renders} gives {config.num_samples - missing} rows of {config.points} points, {config.num_samples} were "
+            "asked for: give fewer --num-samples, or render more"
+        )
+    return sorted(drawn, key=lambda source: source.path)
 
 
 @dataclass(frozen=True)
@@ -132,82 +145,90 @@ class _Packing:
     ours: set[str]
     redo: bool
 
-    def pack(self, path: Path, part: Sequence[Path], parallel: Parallel, progress: Progress) -> PackSummary:
-        """Pack some models into a shard, or keep the one that stands where it is the same."""
-        plan = self._plan(part, list(parallel(delayed(_digest)(source) for source in part)))
-        packed = _read_packed(path, plan)
-        if packed is not None:
-            progress.advance(len(part))
-            return packed
+    def pack(
+        self, path: Path, part: Sequence[Source], parallel: Parallel, progress: Progress
+    ) -> tuple[PackSummary, list[Path]]:
+        """Pack a slice of the models into a shard, or keep the one that stands where it is the same."""
+        files = _parts(path)
+        if files:
+            digests = list(parallel(delayed(digest)(source.path) for source in part))
+            packed = _read_packed(files, self._plan(part, digests))
+            if packed is not None:
+                progress.advance(len(part))
+                return packed, files if packed.rows else []
+            self._check_ours(path)
+        results = parallel(delayed(pack_model)(source, self.config, self.render_hash) for source in part)
+        size = self.config.shard_mib * 2**20
+        with ShardWriter(
+            path, dict(self.attributes), self._break_up, max_rows=self.config.shard_rows, max_bytes=size
+        ) as shard:
+            packed = self._append_all(shard, part, results, progress)
+        return packed, shard.files
+
+    def _append_all(
+        self, shard: ShardWriter, part: Sequence[Source], results: Iterable[Packed], progress: Progress
+    ) -> PackSummary:
+        """Append models' rows as they come."""
+        packed, digests = PackSummary(), []
+        for model in results:
+            shard.append(*model.rows)
+            packed.add(model.summary)
+            digests.append(model.digest)
+            progress.advance()
+        earlier = {file.name: sha256(file) for file in shard.files}
+        shard.attributes |= {"packed": vars(packed), "plan": self._plan(part, digests), "earlier": earlier}
+        return packed
+
+    def _plan(self, part: Sequence[Source], digests: Sequence[str]) -> str:
+        """Give digits that stand for all that decides a shard's content."""
+        names = [source.name for source in part]
+        made_with = [SCHEMA_VERSION, dataclasses.asdict(self.config), self.render_hash]
+        return hashlib.sha256(json.dumps([*made_with, names, list(digests)]).encode()).hexdigest()
+
+    def _check_ours(self, path: Path) -> None:
         if path.name not in self.ours and not self.redo and path.exists():
             raise InputError(
                 f"{path} is there, but no manifest lists it: choose another folder, or replace it with --redo"
             )
-        results = parallel(delayed(model_rows)(source, self.config, self.render_hash) for source in part)
-        with ShardWriter(path, self.attributes | {"plan": plan}, partial(self._break_up, path.name)) as shard:
-            return _append_all(shard, results, progress)
 
-    def _plan(self, part: Sequence[Path], digests: Sequence[str]) -> str:
-        """Give digits that stand for all that decides a shard's content."""
-        names = [f"{path.parent.name}/{path.name}" for path in part]
-        made_with = [SCHEMA_VERSION, dataclasses.asdict(self.config), self.render_hash]
-        return hashlib.sha256(json.dumps([*made_with, names, list(digests)]).encode()).hexdigest()
-
-    def _break_up(self, name: str) -> None:
+    def _break_up(self, path: Path) -> None:
         """Put the record of an unfinished packing in the manifest's place: with a new shard, the old are no set."""
-        self.ours.add(name)
-        record = {name: self.attributes[name] for name in ("config", "render_config")}
+        self._check_ours(path)
+        self.ours.add(path.name)
+        record = {name: self.attributes[name] for name in ("config", "render_config", "selection")}
         _write_json(self.shards / UNFINISHED, record | {"shards": [{"file": name} for name in sorted(self.ours)]})
         (self.shards / MANIFEST).unlink(missing_ok=True)
 
 
-def model_rows(path: Path, config: PackConfig, render_hash: str) -> tuple[list[Row], PackSummary]:
-    """Make the rows of one render file.
+def _parts(path: Path) -> list[Path]:
+    """Give the files of a shard that stand."""
+    files: list[Path] = []
+    while (file := part_path(path, len(files))).exists():
+        files.append(file)
+    return files
 
-    Returns
-    -------
-    rows : one for each kept view, in the order of the views
-    summary : of this model
-    """
-    summary = PackSummary()
+
+def _read_packed(files: Sequence[Path], plan: str) -> PackSummary | None:
+    """Give the summary of a shard that stands, follows the plan and lacks nothing; None otherwise."""
     try:
-        with open_render(path) as render:
-            if render.config_hash != render_hash:
-                raise InputError(f"{path} was rendered with other settings than the rest: render it again")
-            rows = []
-            depth, shaded = render.depth, render.shaded
-            num_points = count_points(depth)
-            names = {"synset": render.synset, "model_id": render.model_id}
-            if names != {"synset": path.parent.name, "model_id": path.stem}:
-                raise InputError(f"{path} holds the model {'/'.join(names.values())}: delete it and render again")
-            for view in choose_views(num_points, config.keep):
-                if not shaded[view]:
-                    raise InputError(f"{path}: view {view} has no colour: render with --colour all")
-                if num_points[view] < config.points:
-                    reason = f"view {view} has {num_points[view]} points, a row holds {config.points}"
-                    summary.left_out.append(names | {"view": view, "reason": reason})
-                    continue
-                camera = render.camera(view)
-                cloud = back_project(depth[view], camera)
-                sample = cloud[farthest_point_order(cloud.points, config.points)]
-                rows.append(
-                    {
-                        "rgb": render.rgb(view),
-                        "depth": depth[view],
-                        "intrinsics": camera.intrinsics,
-                        "cam_from_obj": camera.cam_from_obj,
-                        "points": sample.points,
-                        "pixels": sample.pixels,
-                        "num_points": np.uint32(len(cloud)),
-                        **names,
-                        "view": np.uint16(view),
-                    }
-                )
-            summary.synsets[render.synset] += len(rows)
-            summary.repairs.update(list(render.json("repairs")))
-    except (InputError, ValueError, OSError, KeyError) as error:
-        return [], PackSummary(failures=[{"file": f"{path.parent.name}/{path.name}", "reason": str(error)}])
-    return rows, summary
+        with h5py.File(files[-1], "r") as file:
+            if file.attrs.get("plan") != plan:
+                return None
+            packed, earlier = json.loads(file.attrs["packed"]), json.loads(file.attrs["earlier"])
+    except (OSError, ValueError, KeyError):
+        return None
+    if packed["failures"]:  # what failed may be mended, even where the file is the same
+        return None
+    if earlier != {file.name: sha256(file) for file in files[:-1]}:
+        return None
+    return PackSummary(Counter(packed["synsets"]), packed["left_out"], [], Counter(packed["repairs"]))
+
+
+def _entry(path: Path) -> dict[str, Any]:
+    """Give what a manifest says of a shard."""
+    with h5py.File(path, "r") as file:
+        rows = len(file["view"])
+    return {"file": path.name, "rows": rows, "bytes": path.stat().st_size, "sha256": sha256(path)}
 
 
 def _check_packages() -> None:
@@ -243,51 +264,40 @@ def _check_render_config(where: Path, render_config: dict[str, Any]) -> None:
             )
 
 
-def _check_settings(shards: Path, before: dict[str, Any], attributes: dict[str, Any]) -> None:
-    """Refuse to replace shards that were made with other settings."""
-    asked = json.loads(json.dumps(attributes))  # as JSON brings it back
-    for part, made in (("config", "packed"), ("render_config", "packed from renders")):
-        for name in sorted({*before[part], *asked[part]}):
-            was, now = before[part].get(name), asked[part].get(name)
-            if was != now:
+def check_settings(shards: Path, asked: dict[str, Any]) -> None:
+    """Refuse to replace shards that were made with other settings.
+
+    Parameters
+    ----------
+    asked : any of `config`, `render_config` and `selection`, as a manifest has them
+
+    Raises
+    ------
+    InputError : they differ from what stands in `shards`
+    """
+    before, _ = read_record(shards)
+    if not before:
+        return
+    defaults = {"config": dataclasses.asdict(PackConfig()), "selection": Choice().told()}
+    said = {"config": "packed", "render_config": "packed from renders", "selection": "packed"}
+    asked = json.loads(json.dumps(asked))  # as JSON brings it back
+    for part, made in said.items():
+        was, now = defaults.get(part, {}) | before.get(part, {}), asked.get(part, before.get(part, {}))
+        for name in sorted({*was, *now}):
+            if _essence(was.get(name)) != _essence(now.get(name)):
                 raise InputError(
-                    f"{shards} was {made} with {name} = {was}, not {now}: "
+                    f"{shards} was {made} with {name} = {_shown(was.get(name))}, not {_shown(now.get(name))}: "
                     "give the same settings, choose another folder, or replace all with --redo"
                 )
 
 
-def _digest(path: Path) -> str:
-    """Give digits that stand for a render file's content; none where it cannot be read: then packing says why."""
-    try:
-        return sha256(path)
-    except InputError:
-        return ""
+def _essence(value: Any) -> Any:
+    """Give what matters of a setting: of a file its content."""
+    return value["sha256"] if isinstance(value, dict) and "sha256" in value else value
 
 
-def _read_packed(path: Path, plan: str) -> PackSummary | None:
-    """Give the summary of a shard that stands, follows the plan and lacks nothing; None otherwise."""
-    try:
-        with h5py.File(path, "r") as file:
-            if file.attrs.get("plan") != plan:
-                return None
-            packed = json.loads(file.attrs["packed"])
-    except (OSError, ValueError, KeyError):
-        return None
-    if packed["failures"]:  # what failed may be mended, even where the file is the same
-        return None
-    return PackSummary(Counter(packed["synsets"]), packed["left_out"], [], Counter(packed["repairs"]))
-
-
-def _append_all(shard: ShardWriter, results: Any, progress: Progress) -> PackSummary:
-    """Append models' rows as they come."""
-    packed = PackSummary()
-    for rows, summary in results:
-        for row in rows:
-            shard.append(row)
-        packed.add(summary)
-        progress.advance()
-    shard.attributes["packed"] = vars(packed)
-    return packed
+def _shown(value: Any) -> Any:
+    return f"{value['file']} ({value['sha256'][:8]})" if isinstance(value, dict) and "sha256" in value else value
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
@@ -310,7 +320,6 @@ def _write_manifest(
         "generator": f"shapenet3d-cma {__version__}",
         "rows": summary.rows,
         "shards": entries,
-        "split": "all",
         "synsets": dict(sorted(summary.synsets.items())),
         "left_out": summary.left_out,
         "failures": summary.failures,

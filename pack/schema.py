@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import h5py
 import numpy as np
@@ -17,12 +17,14 @@ from ..errors import InputError
 
 __all__ = [
     "COMPRESSION",
+    "COMPRESSION_LEVEL",
     "FORMAT",
     "LIBVER",
     "RENDER_EXTRAS",
     "RENDER_FIELDS",
     "SCHEMA_VERSION",
     "SHARD_FIELDS",
+    "ExportFormat",
     "Field",
     "Row",
     "WrongFileError",
@@ -32,11 +34,15 @@ __all__ = [
 
 FORMAT = "shapenet3d-cma"
 SCHEMA_VERSION = 1
+ExportFormat = Literal["bop", "nerf", "ply", "png"]
+"""Formats of others that shards are exported to."""
 Row = dict[str, NDArray[Any]]
 """One row, or a batch of rows, by field name."""
 
 LIBVER = ("v110", "v110")  # 'latest' would write files that older HDF5 cannot read
-COMPRESSION = {"compression": "gzip", "compression_opts": 1, "shuffle": True}  # gzip notices flipped bits
+COMPRESSION_LEVEL = 1
+COMPRESSION = {"compression": "gzip", "compression_opts": COMPRESSION_LEVEL, "shuffle": True}
+"""gzip notices flipped bits."""
 
 
 class WrongFileError(InputError):
@@ -119,12 +125,13 @@ def create_field(file: h5py.File, field: Field, rows: int, *, growing: bool = Fa
     )
 
 
-def open_checked(path: Path, fields: tuple[Field, ...], kind: str) -> h5py.File:
+def open_checked(path: Path, fields: tuple[Field, ...], kind: str, **driver: Any) -> h5py.File:
     """Open a file for reading and check that it is of this format, version and kind and follows the table.
 
     Parameters
     ----------
     kind : "render" or "shard"
+    driver : further keywords of `h5py.File`
 
     Raises
     ------
@@ -133,7 +140,7 @@ def open_checked(path: Path, fields: tuple[Field, ...], kind: str) -> h5py.File:
     """
     remedy = "delete it and render again" if kind == "render" else "copy it again, or pack again"
     try:
-        file = h5py.File(path, "r")
+        file = h5py.File(path, "r", **driver)
     except OSError as error:
         raise InputError(f"{path} cannot be opened as HDF5: {error}; {remedy}") from None
     try:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import itertools
 import json
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -25,6 +27,7 @@ from ..render.select import Layout, Selection
 from ..render.shapenet import list_models
 from .reader import Shards
 from .schema import Row, WrongFileError
+from .selection import drawn_split
 from .source import distance_to_mesh, source_mesh
 
 __all__ = ["LAWS", "Law", "Verdict", "check_row", "verdict_table", "verify_shards"]
@@ -54,6 +57,8 @@ LAWS = (
     Law("outline", 0.01, "of the pixels", "away from the object's depth, the image shows nothing but its background"),
     Law("view", 0, "views", "the view is one of those that were rendered"),
     Law("distinct rows", 0, "rows", "no other row is the same view of the same model"),
+    Law("split", 0, "rows", "the row's model is drawn into the split that the manifest states"),
+    Law("distinct models", 0, "models", "no model is in two of the sets (with several)"),
     Law("attributes", 0, "attributes", "every shard states this program's conventions and the manifest's settings"),
     Law("surface", 1e-5, "object units", "every point lies on the source mesh (with --source)"),
     Law("sha256", 0, "files", "every shard has the bytes that the manifest vouches for"),
@@ -104,13 +109,13 @@ class Verdict:
 
 
 def verify_shards(
-    folder: Path, *, source: Path | None = None, layout: Layout = "auto", jobs: int | None = None
+    folders: Path | Sequence[Path], *, source: Path | None = None, layout: Layout = "auto", jobs: int | None = None
 ) -> list[Verdict]:
     """Check every law on every row.
 
     Parameters
     ----------
-    folder : shards
+    folders : shards; of several, such as the splits of a dataset, also that they have no model in common
     source : the ShapeNet that they were made from, to measure every point's distance to its mesh
     layout : how `source` is laid out
     jobs : processes; the number of cores where None
@@ -121,30 +126,111 @@ def verify_shards(
 
     Raises
     ------
-    InputError : `folder` is no readable set of shards, `source` no ShapeNet, or a package is missing
+    InputError : a folder is no readable set of shards, `source` no ShapeNet, or a package is missing
     """
-    shards = Shards(folder)
-    if not len(shards):
-        raise InputError(f"{folder} holds no row")
+    sets = [Shards(folder) for folder in ([folders] if isinstance(folders, Path) else folders)]
+    for shards in sets:
+        if not len(shards):
+            raise InputError(f"{shards.folder} holds no row")
     _check_packages(source, layout)
     verdicts = {law.name: Verdict(law) for law in LAWS}
-    for index, path in enumerate(shards.files):
-        _check_file(shards, index, verdicts)
-        same = sha256(path) == shards.manifest["shards"][index]["sha256"]
-        verdicts["sha256"].add(0.0 if same else 1.0, path.name)
-    call, rows = secrets.token_hex(4), range(len(shards))
-    seen: dict[tuple[str, str, int], str] = {}
-    results = Parallel(n_jobs=jobs or os.cpu_count(), return_as="generator", batch_size=8)(
-        delayed(_check)(folder, call, row, source, layout) for row in rows
-    )
-    for found in track(results, len(rows), "rows"):
-        for name, figure in found.figures.items():
-            verdicts[name].add(figure, found.where, found.reasons.get(name, ""))
-        if found.key is not None:
-            first = seen.setdefault(found.key, found.where)
-            twice = first != found.where
-            verdicts["distinct rows"].add(float(twice), found.where, f"the same as {first}" if twice else "")
+    remembered = [_Rows(shards, f"{shards.folder}/" if len(sets) > 1 else "") for shards in sets]
+    with Parallel(n_jobs=jobs or os.cpu_count(), return_as="generator", batch_size=8) as parallel:
+        for rows in remembered:
+            _verify_set(rows, verdicts, parallel, source, layout)
+    for one, two in itertools.combinations(remembered, 2):
+        _compare_sets(one, two, verdicts["distinct models"])
     return [verdict for verdict in verdicts.values() if verdict.checked]
+
+
+def _verify_set(
+    rows: _Rows, verdicts: Mapping[str, Verdict], parallel: Parallel, source: Path | None, layout: Layout
+) -> None:
+    """Check the laws that a set of shards can be held to by itself."""
+    shards, call = rows.shards, secrets.token_hex(4)  # another call may find other files under the same names
+    files = parallel(delayed(_check_file)(shards, index) for index in range(len(shards.files)))
+    for index, (other, same) in enumerate(track(files, len(shards.files), "shards")):
+        name = f"{rows.prefix}{shards.files[index].name}"
+        if other is not None:
+            reason = f"other than expected: {', '.join(other)}" if other else ""
+            verdicts["attributes"].add(len(other), name, reason)
+        verdicts["sha256"].add(0.0 if same else 1.0, name)
+    results = parallel(delayed(_check)(shards.folder, call, row, source, layout) for row in range(len(shards)))
+    for row, found in enumerate(track(results, len(shards), "rows")):
+        for law, figure in found.figures.items():
+            verdicts[law].add(figure, f"{rows.prefix}{found.where}", found.reasons.get(law, ""))
+        if found.key is not None:
+            rows.note(row, found.key)
+    rows.find_twins(verdicts["distinct rows"])
+
+
+def _compare_sets(one: _Rows, two: _Rows, verdict: Verdict) -> None:
+    """Find models that both sets hold."""
+    models = [np.unique(rows.models[rows.known], return_index=True) for rows in (one, two)]
+    shared, first, second = np.intersect1d(models[0][0], models[1][0], assume_unique=True, return_indices=True)
+    verdict.checked += len(models[0][0]) + len(models[1][0])
+    for left, right in zip(models[0][1][first], models[1][1][second], strict=True):
+        here, there = one.name(np.flatnonzero(one.known)[left]), two.name(np.flatnonzero(two.known)[right])
+        verdict.add(1.0, there, f"the model of {here}")
+        verdict.checked -= 1
+    if not len(shared) and not verdict.where:
+        verdict.where = str(two.shards.folder)
+
+
+class _Rows:
+    """What is remembered of the rows of a set: 16 bytes each, since there may be millions.
+
+    Parameters
+    ----------
+    prefix : put before the names of files
+
+    Attributes
+    ----------
+    known : (N,) bool, whether the row could be read
+    keys, models : (N,) uint64, stand for the row's view of its model, and for its model
+    """
+
+    def __init__(self, shards: Shards, prefix: str = "") -> None:
+        self.shards, self.prefix = shards, prefix
+        self.known = np.zeros(len(shards), dtype=bool)
+        self.keys, self.models = (np.zeros(len(shards), dtype=np.uint64) for _ in range(2))
+
+    def note(self, row: int, key: tuple[str, str, int]) -> None:
+        """Remember a row by synset, model and view."""
+        self.known[row] = True
+        self.models[row], self.keys[row] = _digits(key[:2]), _digits(key)
+
+    def name(self, row: int) -> str:
+        """Name a row that can be read: `shard row synset/model view`."""
+        fields = self.shards.read([row], ["synset", "model_id", "view"])
+        key = (str(fields["synset"][0]), str(fields["model_id"][0]), int(fields["view"][0]))
+        return f"{self.prefix}{_place(self.shards, row)} {_spelt(key)}"
+
+    def find_twins(self, verdict: Verdict) -> None:
+        """Count the rows that are the same view of the same model as one before them."""
+        rows = np.flatnonzero(self.known)
+        _, first, which = np.unique(self.keys[rows], return_index=True, return_inverse=True)
+        twins = np.flatnonzero(first[which] != np.arange(len(rows)))
+        if len(rows):
+            verdict.add(0.0, self.name(int(rows[0])))
+            verdict.checked += len(rows) - len(twins) - 1
+        for twin in twins:
+            earlier = self.name(int(rows[first[which[twin]]]))
+            verdict.add(1.0, self.name(int(rows[twin])), f"the same as {earlier}")
+
+
+def _digits(key: tuple[str | int, ...]) -> np.uint64:
+    digest = hashlib.blake2b(json.dumps(key).encode(), digest_size=8).digest()
+    return np.uint64(int.from_bytes(digest, "big"))
+
+
+def _place(shards: Shards, row: int) -> str:
+    file = int(np.searchsorted(shards.starts, row, side="right") - 1)
+    return f"{shards.files[file].name} row {row - shards.starts[file]}"
+
+
+def _spelt(key: tuple[str, str, int]) -> str:
+    return f"{key[0]}/{key[1]} view {key[2]}"
 
 
 def verdict_table(verdicts: list[Verdict]) -> str:
@@ -159,7 +245,7 @@ def verdict_table(verdicts: list[Verdict]) -> str:
             lines.append(
                 f"BROKEN {verdict.law.name}: {verdict.broken} of {verdict.checked}, worst in {verdict.where}{why}"
             )
-    rows = max(verdict.checked for verdict in verdicts)
+    rows = max(verdict.checked for verdict in verdicts if verdict.law.unit != "models")  # those are met in pairs
     broken = sum(1 for verdict in verdicts if verdict.broken)
     lines.append(f"{rows} rows: " + (f"{broken} laws are broken" if broken else "every law holds"))
     return "\n".join(lines)
@@ -239,24 +325,27 @@ class _Found:
     key: tuple[str, str, int] | None = None
 
 
-def _check_file(shards: Shards, index: int, verdicts: Mapping[str, Verdict]) -> None:
-    """Measure the laws of a whole file; one that is damaged is left to `readable` and `sha256`.
+def _check_file(shards: Shards, index: int) -> tuple[list[str] | None, bool]:
+    """Look at a whole file: attributes that are not as expected, and whether its bytes are those vouched for.
+
+    Of a file that cannot be opened the attributes are None; it is left to `readable` and `sha256`.
 
     Raises
     ------
     InputError : a file of another format, kind or version, of which no law can speak
     """
+    same = sha256(shards.files[index]) == shards.manifest["shards"][index]["sha256"]
+    names = ["conventions", "config", "render_config", "seed"]
+    names += [name for name in ("selection",) if name in shards.manifest]  # older sets do not have it
     try:
         with shards.check(index) as file:
-            stated = {name: file.attrs.get(name) for name in ("conventions", "config", "render_config", "seed")}
+            stated = {name: file.attrs.get(name) for name in names}
     except WrongFileError:
         raise
     except (InputError, OSError):
-        return
+        return None, same
     expected = {name: shards.manifest.get(name, "missing") for name in stated} | {"conventions": CONVENTIONS}
-    other = [name for name, value in expected.items() if _plain(stated[name]) != value]
-    reason = f"other than expected: {', '.join(other)}" if other else ""
-    verdicts["attributes"].add(len(other), shards.files[index].name, reason)
+    return [name for name, value in expected.items() if _plain(stated[name]) != value], same
 
 
 def _plain(attribute: Any) -> Any:
@@ -276,15 +365,17 @@ def _opened(folder: Path, call: str) -> Shards:
 def _check(folder: Path, call: str, index: int, source: Path | None, layout: Layout) -> _Found:
     """Measure the laws of a row."""
     shards = _opened(folder, call)
-    file = int(np.searchsorted(shards.starts, index, side="right") - 1)
-    where = f"{shards.files[file].name} row {index - shards.starts[file]}"
+    where = _place(shards, index)
     try:
         row = shards[index]
     except InputError as error:
         return _Found(where, {"readable": 1.0}, {"readable": str(error)})
     key = (str(row["synset"]), str(row["model_id"]), int(row["view"]))
-    where += f" {key[0]}/{key[1]} view {key[2]}"
+    where += f" {_spelt(key)}"
     figures = {"readable": 0.0} | check_row(row)
+    split = _stated_split(shards.manifest)
+    if split is not None:
+        figures["split"] = float(drawn_split("/".join(key[:2]), *split[1:]) != split[0])
     render = shards.manifest.get("render_config")
     render = render if isinstance(render, dict) else {}
     views = render.get("views")  # where it is missing or strange, the law of attributes speaks
@@ -295,6 +386,15 @@ def _check(folder: Path, call: str, index: int, source: Path | None, layout: Lay
     if source is not None:
         figures["surface"], reasons["surface"] = _distance(row, source, layout)
     return _Found(where, figures, reasons, key)
+
+
+def _stated_split(manifest: Mapping[str, Any]) -> tuple[str, tuple[float, float, float], int] | None:
+    """Give the split, shares and seed that a manifest says its models were drawn with; None where it says none."""
+    try:
+        train, val, test = map(float, manifest["selection"]["split_shares"])
+        return str(manifest["selection"]["split"]), (train, val, test), int(manifest["config"]["seed"])
+    except (KeyError, TypeError, ValueError):
+        return None
 
 
 def _distance(row: Row, source: Path, layout: Layout) -> tuple[float, str]:

@@ -1,28 +1,32 @@
-"""Write one shard, whole or not at all."""
+"""Write shards: whole files, or none; a new one where the next row would be too much."""
 
 from __future__ import annotations
 
 import errno
 import io
 import json
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import h5py
 import numpy as np
+from numpy.typing import NDArray
 
 from .. import __version__
 from ..camera import CONVENTIONS
 from ..errors import InputError
 from ..files import atomic_path
-from .schema import FORMAT, LIBVER, SCHEMA_VERSION, SHARD_FIELDS, Row, create_field
+from .schema import COMPRESSION_LEVEL, FORMAT, LIBVER, SCHEMA_VERSION, SHARD_FIELDS, Field, Row, create_field
 
-__all__ = ["ShardWriter", "cannot_write"]
+__all__ = ["EncodedRow", "ShardWriter", "cannot_write", "encode_row", "part_path"]
 
 _GROWTH = 256  # rows by which the datasets grow; what is not used is cut off in the end
+_FILE_OVERHEAD, _ROW_OVERHEAD = 64 * 1024, 512  # bytes at most that HDF5 adds to the compressed arrays
 
 
 def cannot_write(path: Path, error: OSError) -> str:
@@ -32,79 +36,189 @@ def cannot_write(path: Path, error: OSError) -> str:
     return f"{path} cannot be written: {error.strerror or error}; {remedy}"
 
 
-class ShardWriter(AbstractContextManager["ShardWriter"]):
-    """Append rows to a shard, which is written when the block ends without an error, and with a row at least.
+@dataclass(frozen=True)
+class EncodedRow:
+    """A row as its bytes in the file, so that many processes compress and one writes.
 
-    Until then it is held in memory, compressed.
+    Attributes
+    ----------
+    chunks : field name -> compressed array
+    values : field name -> number or text, of the fields without axes
+    shapes : field name -> shape of the array
+    """
+
+    chunks: dict[str, bytes]
+    values: dict[str, Any]
+    shapes: dict[str, tuple[int, ...]]
+
+    @property
+    def nbytes(self) -> int:
+        """Size in the file, at most."""
+        texts = sum(len(str(self.values[name])) for name in ("synset", "model_id"))
+        return sum(map(len, self.chunks.values())) + texts + _ROW_OVERHEAD
+
+
+def encode_row(row: Row) -> EncodedRow:
+    """Compress a row as HDF5's own filters would: bytes shuffled, then deflate.
 
     Parameters
     ----------
-    path : the shard
-    attributes : stored as text or JSON beside format, version and conventions
-    before_naming : called when the file is on the disk, before it takes its name, and the place of what has it
+    row : the schema's fields, each without the leading axis
 
     Raises
     ------
-    InputError : at the end of the block, the file cannot be written, as on a full disk
+    ValueError : a field is missing, or has another number of axes
+    """
+    missing = [field.name for field in SHARD_FIELDS if field.name not in row]
+    if missing:
+        raise ValueError(f"the row has no {missing[0]}")
+    chunks, values, shapes = {}, {}, {}
+    for field in SHARD_FIELDS:
+        if not field.shape:
+            value = row[field.name]
+            values[field.name] = str(value) if field.dtype == "utf-8" else np.asarray(value, dtype=field.dtype)
+            continue
+        array = np.ascontiguousarray(row[field.name], dtype=np.dtype(field.dtype).newbyteorder("<"))
+        if array.ndim != len(field.shape):
+            raise ValueError(f"{field.name} has the shape {array.shape}, expected {len(field.shape)} axes")
+        chunks[field.name], shapes[field.name] = _deflate(array), array.shape
+    return EncodedRow(chunks, values, shapes)
+
+
+def _deflate(array: NDArray[Any]) -> bytes:
+    shuffled = array.view(np.uint8).reshape(-1, array.itemsize).T
+    return zlib.compress(shuffled.tobytes(), COMPRESSION_LEVEL)
+
+
+def part_path(path: Path, part: int) -> Path:
+    """Give the name of a shard's n-th file: shard-00000.h5, shard-00000_01.h5 and so on."""
+    return path if part == 0 else path.with_name(f"{path.stem}_{part:02}{path.suffix}")
+
+
+class ShardWriter(AbstractContextManager["ShardWriter"]):
+    """Append rows to a shard. It is written when the block ends without an error, and with a row at least.
+
+    Where a model's rows would not fit within `max_rows` or `max_bytes`, the file is finished and the next part begins:
+    `shard-00000.h5`, `shard-00000_01.h5`, … Files are written whole or not at all. Until then a file is held in
+    memory, compressed, so memory is bounded by `max_bytes`.
+
+    Parameters
+    ----------
+    path : the first file
+    attributes : stored as text or JSON beside format, version and conventions; what is added before the end of the
+        block is stored in the last file
+    before_naming : called with a file's path when the file is on the disk, before it takes that name
+    max_rows, max_bytes : of one file; exceeded only by a single model (or row) that is larger by itself
+
+    Attributes
+    ----------
+    files : those written, in order
+
+    Raises
+    ------
+    InputError : a file cannot be written, as on a full disk
 
     Examples
     --------
-    >>> with ShardWriter(Path("shard-00000.h5"), {"seed": 0}) as shard:  # doctest: +SKIP
+    >>> with ShardWriter(Path("shard-00000.h5"), {"seed": 0}, max_bytes=2**30) as shard:  # doctest: +SKIP
     ...     shard.append(row)
     """
 
     def __init__(
-        self, path: Path, attributes: dict[str, Any], before_naming: Callable[[], object] = lambda: None
+        self,
+        path: Path,
+        attributes: dict[str, Any],
+        before_naming: Callable[[Path], object] = lambda path: None,
+        *,
+        max_rows: int | None = None,
+        max_bytes: int | None = None,
     ) -> None:
-        self.path, self.attributes, self.rows, self._before_naming = path, attributes, 0, before_naming
-        self._datasets: dict[str, h5py.Dataset] = {}
+        self.path, self.attributes, self.files = path, attributes, list[Path]()
+        self._before_naming = before_naming
+        self._max_rows, self._max_bytes = max_rows or np.inf, max_bytes or np.inf
+        self._part: _Part | None = None
 
-    def __enter__(self) -> ShardWriter:
-        # HDF5 cannot close a file on a full disk and ends the process: it fills memory, which Python writes
-        self._memory = io.BytesIO()
-        self._file = h5py.File(self._memory, "w", libver=LIBVER)
-        return self
-
-    def append(self, row: Row) -> None:
-        """Append one row: the schema's fields, each without the leading axis; the first row sets H, W and P.
+    def append(self, *rows: Row | EncodedRow) -> None:
+        """Append rows that are to stay in one file, such as the views of a model; the first row sets H, W and P.
 
         Raises
         ------
         ValueError : a field is missing, or its shape differs from the rows before
+        InputError : a full file cannot be written
         """
-        if not self._datasets:
-            height, width = row["depth"].shape
-            letters = {"H": height, "W": width, "P": len(row["points"])}
-            for field in SHARD_FIELDS:
-                self._datasets[field.name] = create_field(self._file, field, 0, growing=True, **letters)
-        capacity = len(self._datasets["view"])
-        for field in SHARD_FIELDS:
-            dataset, value = self._datasets[field.name], row[field.name]
-            if np.shape(value) != dataset.shape[1:]:
-                raise ValueError(f"{field.name} has shape {np.shape(value)}, rows before {dataset.shape[1:]}")
-            if self.rows == capacity:
-                dataset.resize(capacity + _GROWTH, axis=0)
-            dataset[self.rows] = value
-        self.rows += 1
+        encoded = [row if isinstance(row, EncodedRow) else encode_row(row) for row in rows]
+        if self._part is not None and not self._fits(self._part, encoded):
+            self._finish()
+        for row in encoded:
+            if self._part is not None and not self._fits(self._part, [row]):
+                self._finish()
+            if self._part is None:
+                self._part = _Part(row.shapes)
+            self._part.append(row)
+
+    def _fits(self, part: _Part, rows: Sequence[EncodedRow]) -> bool:
+        size = part.nbytes + sum(row.nbytes for row in rows)
+        return not part.rows or (part.rows + len(rows) <= self._max_rows and size <= self._max_bytes)
+
+    def _finish(self) -> None:
+        """Write the file at hand under its name."""
+        assert self._part is not None
+        part, self._part = self._part, None
+        path = part_path(self.path, len(self.files))
+        content = part.finish(self.attributes | {"part": len(self.files)})
+        try:
+            with atomic_path(path) as partial:
+                partial.write_bytes(content)
+                self._before_naming(path)
+        except OSError as failed:
+            raise InputError(cannot_write(path, failed)) from None
+        self.files.append(path)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with self._file:
-            if error is None:
-                self._finish()
-        if error is not None or not self.rows:
-            return
-        try:
-            with atomic_path(self.path) as partial:
-                partial.write_bytes(self._memory.getbuffer())
-                self._before_naming()
-        except OSError as failed:
-            raise InputError(cannot_write(self.path, failed)) from None
+        if error is None and self._part is not None:
+            self._finish()
 
-    def _finish(self) -> None:
-        for dataset in self._datasets.values():
+
+class _Part:
+    """One file in the making, in memory: HDF5 cannot close a file on a full disk and ends the process."""
+
+    def __init__(self, shapes: dict[str, tuple[int, ...]]) -> None:
+        self.rows, self.nbytes, self._shapes = 0, _FILE_OVERHEAD, shapes
+        self._values: dict[str, list[Any]] = {field.name: [] for field in SHARD_FIELDS if not field.shape}
+        self._memory = io.BytesIO()
+        self._file = h5py.File(self._memory, "w", libver=LIBVER)
+        height, width = shapes["depth"]
+        letters = {"H": height, "W": width, "P": shapes["points"][0]}
+        self._datasets = {
+            field.name: create_field(self._file, field, 0, growing=True, **letters) for field in SHARD_FIELDS
+        }
+
+    def append(self, row: EncodedRow) -> None:
+        for field in SHARD_FIELDS:
+            if not field.shape:
+                self._values[field.name].append(row.values[field.name])
+                continue
+            self._check(field, row)
+            dataset = self._datasets[field.name]
+            if self.rows == len(dataset):
+                dataset.resize(self.rows + _GROWTH, axis=0)
+            dataset.id.write_direct_chunk((self.rows,) + (0,) * len(field.shape), row.chunks[field.name])
+        self.rows += 1
+        self.nbytes += row.nbytes
+
+    def _check(self, field: Field, row: EncodedRow) -> None:
+        expected = self._datasets[field.name].shape[1:]
+        if row.shapes[field.name] != expected:
+            raise ValueError(f"{field.name} has shape {row.shapes[field.name]}, rows before {expected}")
+
+    def finish(self, attributes: dict[str, Any]) -> memoryview:
+        """Close the file and give its bytes."""
+        for name, dataset in self._datasets.items():
             dataset.resize(self.rows, axis=0)
+            if name in self._values:
+                dataset[...] = self._values[name]
         common = {
             "format": FORMAT,
             "kind": "shard",
@@ -113,5 +227,7 @@ class ShardWriter(AbstractContextManager["ShardWriter"]):
             "conventions": CONVENTIONS,
             "fields": {field.name: field.meaning for field in SHARD_FIELDS},
         }
-        for name, value in (common | self.attributes).items():
+        for name, value in (common | attributes).items():
             self._file.attrs[name] = value if isinstance(value, str | int) else json.dumps(value, sort_keys=True)
+        self._file.close()
+        return self._memory.getbuffer()

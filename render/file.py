@@ -115,6 +115,10 @@ class Render:
         """(V, H, W) float32, planar z, object units, 0 = background."""
         return np.asarray(self.file["depth"][...])
 
+    def view_depth(self, view: int) -> NDArray[np.float32]:
+        """(H, W) float32, the depth of one view: all of them together may be large."""
+        return np.asarray(self.file["depth"][view])
+
     def rgb(self, view: int) -> NDArray[np.uint8]:
         """(H, W, 3) uint8, sRGB; all zero where the view is not shaded."""
         return np.asarray(self.file["rgb"][view])

@@ -1,7 +1,8 @@
-"""When two renders are the same: array by array, attribute by attribute."""
+"""When two renders, or two sets of shards, are the same: array by array, attribute by attribute."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import h5py
@@ -21,3 +22,19 @@ def assert_same_renders(one: Path, two: Path, *, some: bool = False) -> None:
                 assert first[field].dtype == second[field].dtype, (name, field)
                 assert np.array_equal(first[field][...], second[field][...]), (name, field)
             assert dict(first.attrs) == dict(second.attrs), name
+
+
+def assert_same_shards(one: Path, two: Path) -> None:
+    """Both folders hold the same files with the same arrays and attributes, and manifests that vouch for them."""
+    names = [sorted(path.name for path in folder.glob("*.h5")) for folder in (one, two)]
+    assert names[0] == names[1]
+    for name in names[0]:
+        with h5py.File(one / name) as first, h5py.File(two / name) as second:
+            assert set(first) == set(second)
+            for field in first:
+                assert first[field].dtype == second[field].dtype, (name, field)
+                assert np.array_equal(first[field][...], second[field][...]), (name, field)
+            assert dict(first.attrs) == dict(second.attrs), name
+    manifests = [json.loads((folder / "manifest.json").read_text()) for folder in (one, two)]
+    assert manifests[0] == manifests[1]
+    assert not [path for path in two.iterdir() if path.name.startswith((".", "unfinished"))]

@@ -27,7 +27,8 @@ LIMITS = {law.name: law.limit for law in LAWS}
 
 def test_every_law_holds_on_every_row(shards: Path, shapenet: Path) -> None:
     verdicts = verify_shards(shards, source=shapenet, jobs=2)
-    assert [verdict.law for verdict in verdicts] == list(LAWS)
+    of_splits = ("split", "distinct models")
+    assert [verdict.law for verdict in verdicts] == [law for law in LAWS if law.name not in of_splits]
     for verdict in verdicts:
         assert verdict.checked == (3 if verdict.law.name in ("attributes", "sha256") else 8)
         assert verdict.broken == 0, verdict

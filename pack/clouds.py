@@ -1,0 +1,231 @@
+"""`cma3d reconstruct`: renders to full clouds, a file a view; every point with its pixel and colour."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from joblib import Parallel, delayed
+from numpy.typing import NDArray
+
+from .. import __version__
+from ..camera import CONVENTIONS, Camera
+from ..errors import InputError, needs
+from ..files import atomic_folder, make_folder, sweep, write_text
+from ..progress import Progress
+from ..reconstruct.backproject import Cloud, back_project
+from ..reconstruct.choose import choose_views, count_points
+from ..reconstruct.config import CloudConfig
+from ..reconstruct.filters import drop_outliers, one_a_voxel
+from ..reconstruct.normals import depth_normals
+from ..render.file import Render, find_renders, open_render
+from .ply import cloud_vertices, view_comments, write_ply
+from .schema import FORMAT
+from .selection import Choice, choose_renders
+from .writer import cannot_write
+
+__all__ = ["CLOUDS", "CloudSummary", "reconstruct_renders", "write_clouds"]
+
+CLOUDS = "clouds.json"
+"""Says what a folder of clouds was made with, and at the end of a run what came out."""
+
+
+@dataclass
+class CloudSummary:
+    """What a run did.
+
+    Attributes
+    ----------
+    models, clouds, points : made by this run
+    present : models whose clouds were there before
+    uncoloured : clouds without colour, as their views had none
+    left_out : views without a point: {model, view, reason}
+    failures : render files that could not be used: {file, reason}
+    """
+
+    models: int = 0
+    clouds: int = 0
+    points: int = 0
+    present: int = 0
+    uncoloured: int = 0
+    left_out: list[dict[str, Any]] = field(default_factory=list)
+    failures: list[dict[str, Any]] = field(default_factory=list)
+
+    def add(self, other: CloudSummary) -> None:
+        """Add another summary's counts and lists."""
+        for entry in dataclasses.fields(self):
+            setattr(self, entry.name, getattr(self, entry.name) + getattr(other, entry.name))
+
+
+def reconstruct_renders(
+    renders: Path,
+    out: Path,
+    config: CloudConfig,
+    choice: Choice | None = None,
+    *,
+    jobs: int | None = None,
+    redo: bool = False,
+) -> CloudSummary:
+    """Reconstruct full clouds to `out/<synset>/<model_id>/view-00.ply` (or `.npz`).
+
+    The folder of a model is whole or absent, so a second call makes what is missing, and anew what is older than its
+    render. What is written does not depend on `jobs`.
+
+    Parameters
+    ----------
+    choice : models to take; all where None
+    jobs : processes; the number of cores where None
+    redo : replace clouds made with other settings instead of refusing
+
+    Raises
+    ------
+    InputError : no renders, `out` cannot be written or was made with other settings, a package is missing
+    """
+    _check_packages(config)
+    paths = choose_renders(find_renders(renders), choice or Choice())
+    make_folder(out)
+    since = _begin(out, config, redo=redo)
+    sweep(out)
+    summary = CloudSummary()
+    results = Parallel(n_jobs=jobs or os.cpu_count(), return_as="generator")(
+        delayed(_reconstruct)(path, out, config, since) for path in paths
+    )
+    with Progress(len(paths), "models") as progress:
+        for done in results:
+            if isinstance(done, InputError):
+                raise done
+            summary.add(done)
+            progress.advance(failed=len(done.failures))
+    _write_record(out, config, since, summary)
+    return summary
+
+
+def _reconstruct(path: Path, out: Path, config: CloudConfig, since: int) -> CloudSummary | InputError:
+    """Make the clouds of one model, unless they are there, made with these settings, and not older than the render."""
+    folder = out / path.parent.name / path.stem
+    try:
+        if folder.is_dir() and folder.stat().st_mtime_ns >= max(since, path.stat().st_mtime_ns):
+            return CloudSummary(present=1)
+        with open_render(path) as render:
+            try:
+                folder.parent.mkdir(exist_ok=True)
+                with atomic_folder(folder) as partial:
+                    return write_clouds(render, partial, config)
+            except OSError as error:
+                if error.errno is None:  # HDF5's: the render's fault
+                    raise
+                return InputError(cannot_write(folder, error))
+    except (InputError, ValueError, OSError, KeyError, RuntimeError) as error:
+        return CloudSummary(failures=[{"file": f"{path.parent.name}/{path.name}", "reason": str(error)}])
+
+
+def write_clouds(render: Render, folder: Path, config: CloudConfig) -> CloudSummary:
+    """Write the clouds of a render's chosen views, view by view: of any size that one view fits in memory with."""
+    views = len(render.shaded)
+    num_points = np.concatenate([count_points(render.view_depth(view)[None]) for view in range(views)])
+    summary = CloudSummary(models=1)
+    for view in choose_views(num_points, config.keep):
+        if not num_points[view]:
+            name = f"{render.synset}/{render.model_id}"
+            summary.left_out.append({"model": name, "view": view, "reason": f"view {view} has no point"})
+            continue
+        coloured = bool(render.shaded[view])
+        summary.points += _write_cloud(render, view, folder, config, coloured=coloured)
+        summary.clouds += 1
+        summary.uncoloured += not coloured
+    return summary
+
+
+def _write_cloud(render: Render, view: int, folder: Path, config: CloudConfig, *, coloured: bool) -> int:
+    camera, depth = render.camera(view), render.view_depth(view)
+    cloud = _filtered(back_project(depth, camera), config)
+    column, line = cloud.pixels[:, 0], cloud.pixels[:, 1]
+    colours = render.rgb(view)[line, column] if coloured else None
+    normals = depth_normals(depth, camera)[line, column] if config.normals else None
+    path = folder / f"view-{view:02}.{config.format}"
+    if config.format == "ply":
+        comments = view_comments(camera, f"{render.synset}/{render.model_id} view {view}")
+        write_ply(path, cloud_vertices(cloud.points, cloud.pixels, colours, normals), comments)
+    else:
+        _write_npz(path, cloud, colours, normals, camera, render, view)
+    return len(cloud)
+
+
+def _filtered(cloud: Cloud, config: CloudConfig) -> Cloud:
+    if config.outliers:
+        cloud = cloud[drop_outliers(cloud.points, config.neighbours, config.outliers)]
+    return cloud[one_a_voxel(cloud.points, config.voxel)] if config.voxel else cloud
+
+
+def _write_npz(
+    path: Path,
+    cloud: Cloud,
+    colours: NDArray[np.uint8] | None,
+    normals: NDArray[np.float32] | None,
+    camera: Camera,
+    render: Render,
+    view: int,
+) -> None:
+    optional = {"colours": colours, "normals": normals}
+    np.savez_compressed(
+        path,
+        points=cloud.points,
+        pixels=cloud.pixels,
+        **{name: array for name, array in optional.items() if array is not None},
+        intrinsics=camera.intrinsics,
+        cam_from_obj=camera.cam_from_obj,
+        size=np.array([camera.width, camera.height]),
+        synset=np.array(render.synset),
+        model_id=np.array(render.model_id),
+        view=np.array(view),
+    )
+
+
+def _check_packages(config: CloudConfig) -> None:
+    if config.voxel or config.outliers:
+        try:
+            import open3d  # noqa: F401
+        except (ImportError, OSError) as error:
+            raise needs("open3d", "reconstruct", error) from None
+
+
+def _begin(out: Path, config: CloudConfig, *, redo: bool) -> int:
+    """Refuse to mix clouds of other settings with these; give the time, ns, from which on they are made with these."""
+    try:
+        record = json.loads((out / CLOUDS).read_text(encoding="utf-8"))
+        made, since = dict(record["config"]), int(record["since"])
+    except (OSError, ValueError, KeyError, TypeError):
+        made, since = {}, 0
+    other = [name for name, value in dataclasses.asdict(config).items() if name in made and made[name] != value]
+    if other and not redo:
+        raise InputError(
+            f"{out} was made with {other[0]} = {made[other[0]]}, not {getattr(config, other[0])}: "
+            "give the same settings, choose another folder, or replace all with --redo"
+        )
+    if made and not redo:
+        return since
+    _write_record(out, config, None)  # of no use to a later call, should this one end here
+    since = (out / CLOUDS).stat().st_mtime_ns  # by the clock of the disk that the clouds will lie on
+    _write_record(out, config, since)
+    return since
+
+
+def _write_record(out: Path, config: CloudConfig, since: int | None, summary: CloudSummary | None = None) -> None:
+    record = {
+        "format": FORMAT,
+        "kind": "clouds",
+        "generator": f"shapenet3d-cma {__version__}",
+        "config": dataclasses.asdict(config),
+        "since": since,
+        "conventions": CONVENTIONS,
+        **({} if summary is None else {"last_run": dataclasses.asdict(summary)}),
+    }
+    try:
+        write_text(out / CLOUDS, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+    except OSError as error:
+        raise InputError(cannot_write(out / CLOUDS, error)) from None

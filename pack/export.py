@@ -1,0 +1,200 @@
+"""`cma3d export`: shards in the formats of others, a folder a model; each is whole or absent."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, get_args
+
+from joblib import Parallel, delayed
+
+from .. import __version__
+from ..errors import InputError
+from ..files import atomic_folder, make_folder, sweep, write_text
+from ..progress import Progress
+from . import formats
+from .reader import Shards
+from .schema import FORMAT, ExportFormat
+from .writer import cannot_write
+
+__all__ = ["EXPORT", "ExportSummary", "export_shards"]
+
+EXPORT = "export.json"
+"""Says what a folder was exported from, and at the end of a run what came out."""
+
+_WRITERS: dict[str, Callable[..., None]] = {
+    "bop": formats.write_bop_scene,
+    "nerf": formats.write_nerf_model,
+    "ply": formats.write_ply_model,
+    "png": formats.write_png_model,
+}
+_README = {name: _WRITERS[name].__doc__ or "" for name in get_args(ExportFormat)}
+
+
+@dataclass(frozen=True)
+class _Model:
+    """A model of the shards: its number, counted from 0, and its rows."""
+
+    number: int
+    synset: str
+    model_id: str
+    rows: list[int]
+
+    @property
+    def key(self) -> str:
+        return f"{self.synset}/{self.model_id}"
+
+
+@dataclass
+class ExportSummary:
+    """What a run did: models and rows exported now, models there before, failures as {file, reason}."""
+
+    models: int = 0
+    rows: int = 0
+    present: int = 0
+    failures: list[dict[str, str]] = field(default_factory=list)
+
+    def add(self, other: ExportSummary) -> None:
+        """Add another summary's counts and lists."""
+        for entry in dataclasses.fields(self):
+            setattr(self, entry.name, getattr(self, entry.name) + getattr(other, entry.name))
+
+
+def export_shards(
+    folder: Path,
+    out: Path,
+    format: ExportFormat,  # noqa: A002
+    *,
+    full: bool = False,
+    jobs: int | None = None,
+    redo: bool = False,
+) -> ExportSummary:
+    """Export shards to `out/<synset>/<model_id>/…`, or for BOP to `out/train/<scene>/…`; see `formats`.
+
+    The folder of a model is whole or absent, so a second call makes what is missing.
+
+    Parameters
+    ----------
+    full : PLY of all points of each view, from its depth, in place of the row's sample
+    jobs : processes; the number of cores where None
+    redo : replace what was exported in another format or from other shards instead of refusing
+
+    Raises
+    ------
+    InputError : no shards, or `out` cannot be written or holds something else
+    """
+    shards = Shards(folder)
+    models = _models(shards)
+    if not models:
+        raise InputError(f"{folder} holds no row: pack again")
+    make_folder(out)
+    listed = json.dumps(shards.manifest["shards"], sort_keys=True).encode()
+    made = {"export": format, "full": full, "source": hashlib.sha256(listed).hexdigest()[:16]}
+    fresh = _begin(out, made, redo=redo)
+    sweep(out)
+    summary = ExportSummary()
+    with Parallel(n_jobs=jobs or os.cpu_count(), return_as="generator") as parallel:
+        results = parallel(delayed(_export)(folder, out, made, model, fresh) for model in models)
+        with Progress(len(models), "models") as progress:
+            for done in results:
+                if isinstance(done, InputError):
+                    raise done
+                summary.add(done)
+                progress.advance(failed=len(done.failures))
+    if format == "bop":
+        formats.write_bop_set(out, shards, [(model.number, model.synset, model.model_id) for model in models])
+    write_text(out / "README.txt", _about(format, shards))
+    _record(out, made | {"begun": fresh, "last_run": dataclasses.asdict(summary)})
+    return summary
+
+
+def _models(shards: Shards) -> list[_Model]:
+    """Gather the rows of each model, in the order of the shards."""
+    rows: dict[tuple[str, str], list[int]] = {}
+    for begin in range(0, len(shards), 1024):
+        some = range(begin, min(begin + 1024, len(shards)))
+        names = shards.read(some, ["synset", "model_id"])
+        for row, synset, model_id in zip(some, names["synset"], names["model_id"], strict=True):
+            _check_name(shards, row, synset, model_id)
+            rows.setdefault((synset, model_id), []).append(row)
+    return [_Model(number, *key, found) for number, (key, found) in enumerate(rows.items())]
+
+
+def _check_name(shards: Shards, row: int, *names: str) -> None:
+    """Refuse names that would lead out of the folder that is written to."""
+    for name in names:
+        if name in ("", ".", "..") or Path(name).name != name:
+            raise InputError(f"{shards.folder}: row {row} has the name {name!r}, which is no name of a folder")
+
+
+def _place(out: Path, made: dict[str, Any], model: _Model) -> Path:
+    if made["export"] == "bop":
+        return out / "train" / f"{model.number:06}"
+    return out / model.synset / model.model_id
+
+
+@lru_cache(maxsize=1)
+def _opened(folder: Path, source: str) -> Shards:
+    return Shards(folder)
+
+
+def _export(folder: Path, out: Path, made: dict[str, Any], model: _Model, fresh: int) -> ExportSummary | InputError:
+    """Export one model, unless it is there."""
+    place = _place(out, made, model)
+    try:
+        if place.is_dir() and place.stat().st_mtime_ns >= fresh:
+            return ExportSummary(present=1)
+        shards = _opened(folder, made["source"])
+        rows = [shards[row] for row in model.rows]
+        try:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            with atomic_folder(place) as partial:
+                _WRITERS[made["export"]](partial, rows, number=model.number, full=made["full"])
+        except OSError as error:
+            return InputError(cannot_write(place, error))
+    except (InputError, ValueError) as error:
+        return ExportSummary(failures=[{"file": model.key, "reason": str(error)}])
+    return ExportSummary(models=1, rows=len(rows))
+
+
+def _begin(out: Path, made: dict[str, Any], *, redo: bool) -> int:
+    """Refuse to mix two exports in a folder; give the time, ns, from which on this one's folders date."""
+    try:
+        before = dict(json.loads((out / EXPORT).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        before = {}
+    other = [name for name, value in made.items() if name in before and before[name] != value]
+    if other and not redo:
+        what = "from other shards" if other[0] == "source" else f"with {other[0]} = {before[other[0]]}"
+        raise InputError(f"{out} was exported {what}: choose another folder, or replace all with --redo")
+    if not redo and isinstance(before.get("begun"), int):
+        return int(before["begun"])
+    _record(out, made | {"begun": None})  # of no use to a later call, should this one end here
+    begun = (out / EXPORT).stat().st_mtime_ns  # by the clock of the disk that is written to
+    _record(out, made | {"begun": begun})
+    return begun
+
+
+def _record(out: Path, made: dict[str, Any]) -> None:
+    record = {"format": FORMAT, "kind": "export", "generator": f"shapenet3d-cma {__version__}", **made}
+    try:
+        write_text(out / EXPORT, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+    except OSError as error:
+        raise InputError(cannot_write(out / EXPORT, error)) from None
+
+
+def _about(format: ExportFormat, shards: Shards) -> str:  # noqa: A002
+    """Explain an export to whoever finds it."""
+    lines = [line.removeprefix("    ") for line in _README[format].partition("Parameters")[0].rstrip().splitlines()]
+    text = "\n".join(lines).removeprefix("Write ")
+    text = text[:1].upper() + text[1:]
+    return (
+        f"{len(shards)} views, exported by cma3d export --format {format} from {FORMAT} shards.\n\n{text}\n\n"
+        f"Source of the data: {shards.manifest.get('source', 'not told')}\n"
+    )

@@ -1,0 +1,173 @@
+"""Rows of a model: views chosen, clouds sampled. What one worker does."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import InputError
+from ..files import sha256
+from ..reconstruct.backproject import back_project
+from ..reconstruct.choose import choose_views, count_points
+from ..reconstruct.sample import farthest_point_order
+from ..render.file import Render, open_render
+from .config import PackConfig
+from .schema import Row
+from .writer import EncodedRow, encode_row
+
+__all__ = ["PackSummary", "Packed", "Source", "digest", "look", "model_rows", "pack_model"]
+
+
+@dataclass
+class PackSummary:
+    """What went into shards, and what did not. Of one shard, or of all of them.
+
+    Attributes
+    ----------
+    synsets : rows by synset
+    left_out : views with less points than a row holds: {synset, model_id, view, reason}
+    failures : render files that could not be used: {file, reason}
+    repairs : models by the name of a repair
+    """
+
+    synsets: Counter[str] = field(default_factory=Counter)
+    left_out: list[dict[str, Any]] = field(default_factory=list)
+    failures: list[dict[str, Any]] = field(default_factory=list)
+    repairs: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def rows(self) -> int:
+        """Number of rows."""
+        return sum(self.synsets.values())
+
+    def add(self, other: PackSummary) -> None:
+        """Add another summary's counts and lists."""
+        self.synsets.update(other.synsets)
+        self.left_out += other.left_out
+        self.failures += other.failures
+        self.repairs.update(other.repairs)
+
+
+@dataclass(frozen=True)
+class Source:
+    """A render file, and which of its views become rows: those that the settings choose where None."""
+
+    path: Path
+    views: tuple[int, ...] | None = None
+
+    @property
+    def name(self) -> str:
+        """`synset/model.h5`, and the views where they are drawn."""
+        name = f"{self.path.parent.name}/{self.path.name}"
+        return name if self.views is None else f"{name} {' '.join(map(str, self.views))}"
+
+
+@dataclass(frozen=True)
+class Packed:
+    """The rows of a model, encoded, and what stands for the file that they come from."""
+
+    digest: str
+    rows: list[EncodedRow]
+    summary: PackSummary
+
+
+def pack_model(source: Source, config: PackConfig, render_hash: str) -> Packed:
+    """Make and encode the rows of a model; see `model_rows`."""
+    identity = digest(source.path)  # reads the whole file, which is then at hand
+    rows, summary = model_rows(source.path, config, render_hash, source.views)
+    return Packed(identity, [encode_row(row) for row in rows], summary)
+
+
+def digest(path: Path) -> str:
+    """Give digits that stand for a render file's content; none where it cannot be read: then packing says why."""
+    try:
+        return sha256(path)
+    except InputError:
+        return ""
+
+
+def model_rows(
+    path: Path, config: PackConfig, render_hash: str, views: Sequence[int] | None = None
+) -> tuple[list[Row], PackSummary]:
+    """Make the rows of one render file.
+
+    A view with less points than a row holds is left out: no point is stored twice to fill a row.
+
+    Parameters
+    ----------
+    render_hash : of the settings that it must have been rendered with
+    views : to make rows of; those that `config.keep` chooses where None
+
+    Returns
+    -------
+    rows : one for each kept view, in the order of the views
+    summary : of this model
+    """
+    try:
+        with open_render(path) as render:
+            kept, summary = _choose(render, path, config, render_hash)
+            rows = [_row(render, view, config) for view in kept if views is None or view in views]
+            summary.synsets[render.synset] += len(rows)
+            summary.repairs.update(list(render.json("repairs")))
+            if views is not None:  # what is left out was told when they were drawn
+                summary.left_out = []
+    except (InputError, ValueError, OSError, KeyError, RuntimeError) as error:
+        return [], _failed(path, error)
+    return rows, summary
+
+
+def look(path: Path, config: PackConfig, render_hash: str) -> tuple[tuple[int, ...], PackSummary]:
+    """Tell which views of a render file would become rows, and what would be left out."""
+    try:
+        with open_render(path) as render:
+            kept, summary = _choose(render, path, config, render_hash)
+            return tuple(kept), summary
+    except (InputError, ValueError, OSError, KeyError, RuntimeError) as error:
+        return (), _failed(path, error)
+
+
+def _failed(path: Path, error: Exception) -> PackSummary:
+    return PackSummary(failures=[{"file": f"{path.parent.name}/{path.name}", "reason": str(error)}])
+
+
+def _choose(render: Render, path: Path, config: PackConfig, render_hash: str) -> tuple[list[int], PackSummary]:
+    """Check a render file and choose its views: those that become rows, and those left out."""
+    if render.config_hash != render_hash:
+        raise InputError(f"{path} was rendered with other settings than the rest: render it again")
+    names = {"synset": render.synset, "model_id": render.model_id}
+    if names != {"synset": path.parent.name, "model_id": path.stem}:
+        raise InputError(f"{path} holds the model {'/'.join(names.values())}: delete it and render again")
+    shaded, summary, kept = render.shaded, PackSummary(), []
+    num_points = np.concatenate([count_points(render.view_depth(view)[None]) for view in range(len(shaded))])
+    for view in choose_views(num_points, config.keep):
+        if not shaded[view]:
+            raise InputError(f"{path}: view {view} has no colour: render with --colour all")
+        if num_points[view] < config.points:
+            reason = f"view {view} has {num_points[view]} points, a row holds {config.points}"
+            summary.left_out.append(names | {"view": view, "reason": reason})
+            continue
+        kept.append(view)
+    return kept, summary
+
+
+def _row(render: Render, view: int, config: PackConfig) -> Row:
+    camera, depth = render.camera(view), render.view_depth(view)
+    cloud = back_project(depth, camera)
+    sample = cloud[farthest_point_order(cloud.points, config.points)]
+    return {
+        "rgb": render.rgb(view),
+        "depth": depth,
+        "intrinsics": camera.intrinsics,
+        "cam_from_obj": camera.cam_from_obj,
+        "points": sample.points,
+        "pixels": sample.pixels,
+        "num_points": np.asarray(len(cloud), dtype=np.uint32),
+        "synset": np.asarray(render.synset, dtype=object),
+        "model_id": np.asarray(render.model_id, dtype=object),
+        "view": np.asarray(view, dtype=np.uint16),
+    }

@@ -1,0 +1,63 @@
+"""Thinning and cleaning of clouds, by Open3D; what remains is told by index, so that points keep their pixels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["drop_outliers", "one_a_voxel"]
+
+
+def one_a_voxel(points: NDArray[np.float32], size: float) -> NDArray[np.int64]:
+    """Choose one point of each occupied cube of a grid: of its points the one nearest to their mean.
+
+    Parameters
+    ----------
+    points : (M, 3) float32
+    size : edge of the cubes, in the points' units
+
+    Returns
+    -------
+    kept : (N,) int64, rising indices into `points`
+    """
+    if not len(points):
+        return np.zeros(0, dtype=np.int64)
+    cloud, low = _open3d(points), points.min(axis=0).astype(np.float64)
+    # Open3D's own result holds the means, which are no pixel's points; its trace says who met in which cube
+    *_, trace = cloud.voxel_down_sample_and_trace(size, low, points.max(axis=0).astype(np.float64) + size)
+    sizes = np.array([len(members) for members in trace])
+    members = np.concatenate([np.asarray(members, dtype=np.int64) for members in trace])
+    cube = np.repeat(np.arange(len(sizes)), sizes)
+    inside = points[members].astype(np.float64)
+    means = np.add.reduceat(inside, np.cumsum(sizes) - sizes) / sizes[:, None]
+    gaps = ((inside - means[cube]) ** 2).sum(axis=1)
+    order = np.lexsort([members, gaps, cube])  # ties go to the lower index
+    first = np.flatnonzero(np.diff(cube[order], prepend=-1))
+    return np.sort(members[order[first]])
+
+
+def drop_outliers(points: NDArray[np.float32], neighbours: int, ratio: float) -> NDArray[np.int64]:
+    """Choose the points that lie as near to their neighbours as is usual in the cloud.
+
+    Parameters
+    ----------
+    points : (M, 3) float32
+    neighbours : points are judged by their mean distance to so many neighbours
+    ratio : standard deviations by which that may exceed the mean over the cloud
+
+    Returns
+    -------
+    kept : (N,) int64, rising indices into `points`
+    """
+    if not len(points):
+        return np.zeros(0, dtype=np.int64)
+    _, kept = _open3d(points).remove_statistical_outlier(neighbours, ratio)
+    return np.sort(np.asarray(kept, dtype=np.int64))
+
+
+def _open3d(points: NDArray[np.float32]) -> Any:
+    import open3d as o3d
+
+    return o3d.geometry.PointCloud(o3d.utility.Vector3dVector(points.astype(np.float64)))

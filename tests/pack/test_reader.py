@@ -1,0 +1,126 @@
+"""The reader as a sequence: slices, batches, other processes, files that go missing or change under it."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import shutil
+from pathlib import Path
+from unittest import mock
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shapenet3d_cma.errors import InputError
+from shapenet3d_cma.pack import reader as reader_module
+from shapenet3d_cma.pack.reader import Shards
+from shapenet3d_cma.pack.schema import SHARD_FIELDS
+
+ALL = [field.name for field in SHARD_FIELDS]
+
+
+@pytest.fixture
+def copy(shards: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(shards, tmp_path / "shards"))
+
+
+@given(st.slices(8), st.lists(st.integers(-8, 7), max_size=9))
+def test_slices_and_lists_are_batches_of_the_rows_they_name(shards: Path, cut: slice, several: list[int]) -> None:
+    reader = Shards(shards, ["points", "model_id", "view"])
+    rows = list(reader)
+    for batch, wanted in ((reader[cut], rows[cut]), (reader[several], [rows[row] for row in several])):
+        assert list(batch) == ["points", "model_id", "view"]
+        for name, values in batch.items():
+            assert len(values) == len(wanted)
+            for value, row in zip(values, wanted, strict=True):
+                assert np.array_equal(value, row[name])
+    if several:
+        array = np.asarray(several)
+        assert np.array_equal(reader[array]["points"], reader[several]["points"])
+        assert np.array_equal(reader[array[0]]["points"], reader[several[0]]["points"])
+
+
+def calls(reader: Shards, rows: object) -> int:
+    """Count how often HDF5 is asked for the field rgb."""
+    with mock.patch.object(Shards, "_slice", autospec=True, side_effect=Shards._slice) as spy:
+        reader[rows]  # type: ignore[index]
+    return spy.call_count
+
+
+def test_neighbours_are_read_together(shards: Path) -> None:
+    reader = Shards(shards, ["rgb"])
+    assert [entry["rows"] for entry in reader.manifest["shards"]] == [3, 3, 2]
+    assert calls(reader, slice(0, 3)) == 1
+    assert calls(reader, slice(None)) == 3
+    assert calls(reader, [5, 3, 4]) == 1
+    assert calls(reader, [0, 2, 4, 5]) == 3
+
+
+def test_only_the_fields_that_were_asked_for_are_read(shards: Path) -> None:
+    reader = Shards(shards, ["points"])
+    with mock.patch.object(Shards, "_slice", autospec=True, side_effect=Shards._slice) as spy:
+        reader[0], reader[1:3], reader.read([4], ["view"])
+    assert [call.args[2].name for call in spy.call_args_list] == ["/points", "/points", "/view"]
+    for wrong in (lambda: Shards(shards, ["colour"]), lambda: reader.read([0], ["colour"])):
+        with pytest.raises(InputError, match="shards have no field 'colour'; they have rgb, depth"):
+            wrong()
+
+
+def test_few_files_are_open_at_a_time(shards: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reader_module, "_MOST_OPEN", 2)
+    reader = Shards(shards)
+    whole = Shards(shards)
+    for row in (0, 3, 6, 1, 7, 4, 4, 0):
+        assert np.array_equal(reader[row]["points"], whole[row]["points"])
+        assert len(reader._datasets) <= 2
+    reader.close()
+    assert not reader._datasets
+    assert np.array_equal(reader[5]["points"], whole[5]["points"])
+
+
+@pytest.mark.parametrize("through", ["the same reader", "a pickle of it"])
+def test_a_shard_that_is_gone_or_changed_is_refused_when_it_is_opened(copy: Path, through: str) -> None:
+    for damage, says in (
+        (lambda path: path.unlink(), "cannot be read: No such file or directory, though the manifest lists it"),
+        (lambda path: path.write_bytes(path.read_bytes() + b"\0"), "was changed while it was in use"),
+        (os.utime, "was changed while it was in use"),
+    ):
+        reader = Shards(copy)
+        reader[0]
+        shard = copy / "shard-00001.h5"
+        whole = shard.read_bytes()
+        damage(shard)
+        with pytest.raises(InputError, match=rf"shard-00001\.h5 {says}"):
+            (reader if through == "the same reader" else pickle.loads(pickle.dumps(reader)))[4]
+        shard.write_bytes(whole)
+
+
+def test_checksums_are_compared_on_request(copy: Path) -> None:
+    shard = copy / "shard-00001.h5"
+    data = bytearray(shard.read_bytes())
+    version = data.find(b"shapenet3d-cma 0.")  # in an attribute that no reader looks at
+    assert version > 0
+    data[version + 15] ^= 1
+    shard.write_bytes(data)
+    reader = Shards(copy, checksums=True)
+    assert reader[0]["view"] >= 0
+    with pytest.raises(InputError, match=r"shard-00001\.h5 is not what the manifest vouches for"):
+        reader[3]
+    assert reader.checksums == pickle.loads(pickle.dumps(reader)).checksums
+
+
+def test_a_pickle_holds_no_open_file(shards: Path) -> None:
+    reader = Shards(shards, ["view"])
+    views = [int(row["view"]) for row in reader]
+    again = pickle.loads(pickle.dumps(reader))
+    assert again._datasets == {}
+    assert [int(row["view"]) for row in again] == views
+    assert reader._datasets, "and leaves the reader as it was"
+
+
+@pytest.mark.parametrize("row", ["0", 1.5, None, [0.5], ["0"], [[0]], [True, False]])
+def test_what_is_no_index_is_refused(shards: Path, row: object) -> None:
+    with pytest.raises(TypeError):
+        Shards(shards)[row]  # type: ignore[index]
