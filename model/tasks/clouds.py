@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import cast
 
 import joblib
 import numpy as np
@@ -13,11 +13,11 @@ import numpy as np
 from ...errors import InputError
 from ...progress import Progress
 from ...reconstruct.sample import farthest_point_order
+from .config import Normalise
 from .shapes import Dataset, FloatArray, IntArray, Read, Shape
 
-__all__ = ["Clouds", "Normalise", "normalises", "prepare", "split_held_out", "spare_points"]
+__all__ = ["Clouds", "normalises", "prepare", "spare_points", "split_held_out"]
 
-Normalise = Literal["auto", "yes", "no"]
 _SPARE = 1200 / 1024  # Point-MAE takes 1,024 points of the 1,200 farthest, others each time
 _CHUNK = 64  # shapes handed to a process at a time
 

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from ...errors import InputError
+from .config import Task
 from .folds import FOLDS, SETTINGS, fold_file, open_fold
 from .layouts import KNOWN_COUNTS, LAYOUTS, find_layout
-from .shapes import Dataset, Task
+from .shapes import Dataset
 
 __all__ = ["TaskDiagnosis", "diagnose_task", "diagnosis_text"]
 
@@ -72,7 +73,7 @@ def diagnose_task(folder: Path, task: Task) -> TaskDiagnosis:
 def _compare(counts: dict[str, int], known: dict[str, int]) -> list[str]:
     """Say where counts differ from the benchmark's."""
     return [
-        f"{counts[split]:,} {split} shapes, the benchmark has {known[split]:,}: results are not comparable with the paper's"
+        f"{counts[split]:,} {split} shapes, the benchmark has {known[split]:,}: no result compares with the paper's"
         for split in counts
         if split in known and counts[split] != known[split]
     ]
@@ -115,7 +116,9 @@ def _fold_faults(place: Path) -> list[str]:
 
 def diagnosis_text(found: TaskDiagnosis) -> str:
     """Write a diagnosis for a reader."""
-    lines = [f"{found.task}: {found.layout} in {found.place}" if found.layout else f"{found.task}: nothing in {found.folder}"]
+    lines = [
+        f"{found.task}: {found.layout} in {found.place}" if found.layout else f"{found.task}: nothing in {found.folder}"
+    ]
     for split, count in found.counts.items():
         known = found.known.get(split)
         lines.append(f"  {split:14} {count:7,}" + (f" of {known:,}" if known else ""))
@@ -125,7 +128,9 @@ def diagnosis_text(found: TaskDiagnosis) -> str:
         lines.append(f"  {'classes':14} {len(shapes):7}" + (f", {len(empty)} without a shape" if empty else ""))
     lines += [f"  note: {note}" for note in found.notes] + [f"  fault: {fault}" for fault in found.faults]
     if found.faults or found.counts != found.known:
-        lines.append("  the benchmark comes as one of these, each found by itself at or below the folder that is given:")
+        lines.append(
+            "  the benchmark comes as one of these, each found by itself at or below the folder that is given:"
+        )
         for layout in LAYOUTS:
             if found.task in layout.tasks:
                 lines.append(f"    {layout.folder}/ with {layout.holds}")

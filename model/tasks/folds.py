@@ -1,7 +1,7 @@
 """Few-shot folds: which shapes are learned from and which are asked for.
 
 A fold is a list of indices: of `way` classes, `shot` training shapes each, and `queries` test shapes each. Folds
-are drawn from (way, shot, fold) alone, or read from the pickles that the field shares, which hold the shapes themselves.
+are drawn from (way, shot, fold) alone, or read from the pickles that the field shares, which hold the shapes.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from ...errors import InputError
-from .shapes import ArrayShapes, Dataset, IntArray, Layout, Shapes, Task, check_labels
+from .config import Task
+from .shapes import ArrayShapes, Dataset, IntArray, Layout, Shapes, check_labels
 from .unpickle import read_pickle
 
 __all__ = ["LAYOUTS", "Fold", "draw_fold", "fold_shapes", "open_fold"]
@@ -122,7 +123,9 @@ def open_fold(folder: Path, way: int, shot: int, fold: int) -> Dataset:
         splits[split] = Shapes(labels, [f"{split} {i}" for i in range(len(labels))], ArrayShapes(points, str(path)))
     counts = np.bincount(splits["train"].labels, minlength=way)
     if counts.min() < shot:
-        raise InputError(f"{path}: class {counts.argmin()} has {counts.min()} training shapes, {shot} shot needs {shot}")
+        raise InputError(
+            f"{path}: class {counts.argmin()} has {counts.min()} training shapes, {shot} shot needs {shot}"
+        )
     return Dataset("fewshot", "fewshot-pickle", folder, tuple(map(str, range(way))), splits)
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from ...errors import InputError
 from . import folds, modelnet, scanobjectnn, shapenetpart
-from .shapes import Dataset, Layout, Task
+from .config import Task
+from .shapes import Dataset, Layout
 
 __all__ = ["KNOWN_COUNTS", "LAYOUTS", "find_layout", "open_dataset"]
 
@@ -58,7 +59,9 @@ def find_layout(folder: Path, task: Task) -> tuple[Layout, Path]:
     for layout in LAYOUTS:
         for place in places:
             if layout.matches(place):
-                raise InputError(f"{place} is {layout.name}, data of {' or '.join(layout.tasks)}; {task} needs {looked}")
+                raise InputError(
+                    f"{place} is {layout.name}, data of {' or '.join(layout.tasks)}; {task} needs {looked}"
+                )
     raise InputError(f"{folder} holds no data of {task}: expected {looked} (`cma3d doctor --task {task}` tells more)")
 
 

@@ -42,8 +42,13 @@ MODELNET = {
 SCANS = {"cabinet": "cabinet", "chair": "chair", "shelf": "bookshelf", "table": "table", "bed": "bed", "sofa": "sofa"}
 """Six classes of ScanObjectNN -> the procedural category."""
 PART_NAMES: dict[str, dict[int, str]] = {
-    "Airplane": {0: "fuselage cockpit cabin canopy", 1: "wings struts", 2: "tailplanes fin", 3: "nacelles fans spinner nozzles intakes"},
-    "Car": {8: "roof pillars windows rails", 10: "tyres rims", 11: "body arches headlamps tail_lamps trim plates bed wing"},
+    "Airplane": {
+        0: "fuselage cockpit cabin canopy",
+        1: "wings struts",
+        2: "tailplanes fin",
+        3: "nacelles fans spinner nozzles intakes",
+    },
+    "Car": {8: "roof pillars windows rails", 10: "tyres rims", 11: "body arches headlamps tail_lamps trim plates wing"},
     "Chair": {12: "back posts stay", 13: "seat", 14: "legs ring", 15: "arms"},
     "Guitar": {20: "neck fretboard frets", 21: "body hole rosette bridge pickups"},
     "Lamp": {24: "body base legs block", 25: "shade head domes dome", 27: "pole arms bow cords hub"},
@@ -53,6 +58,7 @@ PART_NAMES: dict[str, dict[int, str]] = {
 }  # fmt: skip
 """ShapeNetPart's category -> part label -> the procedural parts that carry it; other parts are left out."""
 CATEGORY = {name: name.lower() for name in PART_NAMES}
+FOLD_POINTS = 1024
 POINTS = 2048  # a shape; the pickled form of the real ModelNet40 has 8,192, its text 10,000
 
 
@@ -77,7 +83,9 @@ def triangles(mesh: Mesh) -> np.ndarray[Any, Any]:
     return faces
 
 
-def draw_shape(category: str, seed: int, number: int, labels: dict[str, int] | None = None) -> tuple[FloatArray, IntArray]:
+def draw_shape(
+    category: str, seed: int, number: int, labels: dict[str, int] | None = None
+) -> tuple[FloatArray, IntArray]:
     """Draw points from the surface of a procedural model.
 
     Parameters
@@ -188,23 +196,28 @@ def modelnet_off(folder: Path, counts: Counts) -> None:
 
 def fewshot_pickles(folder: Path, counts: Counts) -> None:
     """Write ten folds of each setting, drawn from the shapes of the ModelNet40 miniature."""
-    shapes = {split: list(modelnet_shapes(split, counts)) for split in ("train", "test")}
-    labels = {split: np.array([label for label, _, _ in each]) for split, each in shapes.items()}
+    drawn = {split: list(modelnet_shapes(split, counts)) for split in ("train", "test")}
+    labels = {split: np.array([label for label, _, _ in each]) for split, each in drawn.items()}
+    shapes = {split: [cloud[:FOLD_POINTS, :3].copy() for *_, cloud in each] for split, each in drawn.items()}
     for way, shot in SETTINGS:
         (folder / f"{way}way_{shot}shot").mkdir()
         for number in range(FOLDS):
             fold = draw_fold(labels["train"], labels["test"], way, shot, number)
             train, test = fold_shapes(fold, labels["train"], labels["test"])
             of = {"train": (fold.train, train), "test": (fold.test, test)}
-            content = {split: [(shapes[split][i][2], int(label), int(labels[split][i])) for i, label in zip(*each, strict=True)]
-                       for split, each in of.items()}  # fmt: skip
+            content = {
+                split: [(shapes[split][i], int(label), int(labels[split][i])) for i, label in zip(*each, strict=True)]
+                for split, each in of.items()
+            }
             (folder / f"{way}way_{shot}shot" / f"{number}.pkl").write_bytes(pickle.dumps(content, protocol=4))
 
 
 # ---- ScanObjectNN ----
 
 
-def scan(cloud: FloatArray, rng: np.random.Generator, *, background: bool, perturbed: bool) -> tuple[FloatArray, IntArray]:
+def scan(
+    cloud: FloatArray, rng: np.random.Generator, *, background: bool, perturbed: bool
+) -> tuple[FloatArray, IntArray]:
     """Turn a model's surface into what a depth camera leaves of it.
 
     Parameters

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 
 from ...errors import InputError, ModelError
+from .config import Task
 from .shapes import (
     ArrayShapes,
     Dataset,
     Layout,
     Shape,
     Shapes,
-    Task,
     check_labels,
     checked_points,
     read_h5,
@@ -27,11 +27,12 @@ from .unpickle import read_pickle
 
 __all__ = ["LAYOUTS", "MODELNET40", "sample_surface"]
 
-MODELNET40 = (
+_CLASSES = (
     "airplane bathtub bed bench bookshelf bottle bowl car chair cone cup curtain desk door dresser flower_pot "
     "glass_box guitar keyboard lamp laptop mantel monitor night_stand person piano plant radio range_hood sink sofa "
     "stairs stool table tent toilet tv_stand vase wardrobe xbox"
-).split()
+)
+MODELNET40 = tuple(_CLASSES.split())
 """The forty classes, by label: alphabetical, in every form."""
 SPLITS = ("train", "test")
 _PICKLED = re.compile(r"modelnet(?P<classes>\d+)_(?P<split>train|test)_(?P<points>\d+)pts(_fps)?\.dat")
@@ -61,7 +62,9 @@ def open_pickled(folder: Path, task: Task) -> Dataset:
     splits = {}
     for split in SPLITS:
         if split not in files:
-            raise InputError(f"{folder} has no modelnet40_{split}_8192pts_fps.dat beside {next(iter(files.values())).name}")
+            raise InputError(
+                f"{folder} has no modelnet40_{split}_8192pts_fps.dat beside {next(iter(files.values())).name}"
+            )
         content = read_pickle(files[split])
         if not (isinstance(content, list | tuple) and len(content) == 2 and len(content[0]) == len(content[1])):
             raise InputError(f"{files[split]}: expected a list of clouds and a list of as many labels")
@@ -83,6 +86,7 @@ class TextShapes:
     files: bool = field(default=True, init=False)
 
     def __call__(self, number: int) -> Shape:
+        """Read the shape of a number; see `shapes.Shapes`."""
         path = self.paths[number]
         return checked_points(read_table(path, ",", 3), str(path)), None
 
@@ -129,7 +133,9 @@ def open_h5(folder: Path, task: Task) -> Dataset:
         labels = [check_labels(each["label"], len(classes), str(path)) for each, path in zip(read, paths, strict=True)]
         names = [f"{path.stem} {i}" for path, each in zip(paths, labels, strict=True) for i in range(len(each))]
         points: list[Any] = [cloud for each in read for cloud in each["data"]]
-        splits[split] = Shapes(np.concatenate(labels), names, ArrayShapes(points, str(folder / f"ply_data_{split}*.h5")))
+        splits[split] = Shapes(
+            np.concatenate(labels), names, ArrayShapes(points, str(folder / f"ply_data_{split}*.h5"))
+        )
     return Dataset(task, "modelnet40-h5", folder, classes, splits)
 
 
@@ -144,6 +150,7 @@ class MeshShapes:
     files: bool = field(default=True, init=False)
 
     def __call__(self, number: int) -> Shape:
+        """Read the shape of a number; see `shapes.Shapes`."""
         from ...render.formats import load_geometries
 
         path = self.paths[number]

@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from ...errors import InputError
-from .shapes import ArrayShapes, Dataset, Layout, Shapes, Task, check_labels, read_h5
+from .config import Task
+from .shapes import ArrayShapes, Dataset, Layout, Shapes, check_labels, read_h5
 
 __all__ = ["FILES", "LAYOUTS", "SCANOBJECTNN"]
 
-SCANOBJECTNN = "bag bin box cabinet chair desk display door shelf table bed pillow sink sofa toilet".split()
+_CLASSES = "bag bin box cabinet chair desk display door shelf table bed pillow sink sofa toilet"
+SCANOBJECTNN = tuple(_CLASSES.split())
 """The fifteen classes, by label."""
 
 FILES: dict[str, tuple[str, str]] = {
@@ -27,7 +29,9 @@ def open_scans(folder: Path, task: Task) -> Dataset:
     for split, prefix in (("train", "training"), ("test", "test")):
         path = folder / within / f"{prefix}_{name}"
         if not path.is_file():
-            raise InputError(f"{folder} has no {path.relative_to(folder)}, which {task} consists of: unpack h5_files.zip again")
+            raise InputError(
+                f"{folder} has no {path.relative_to(folder)}, which {task} consists of: unpack h5_files.zip again"
+            )
         values = read_h5(path, ("data", "label"))
         labels = check_labels(values["label"], len(SCANOBJECTNN), str(path))
         names = [f"{path.stem} {i}" for i in range(len(labels))]

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ...errors import InputError
+from .config import Task
 from .shapes import (
     ArrayShapes,
     Dataset,
@@ -16,7 +17,6 @@ from .shapes import (
     Layout,
     Shape,
     Shapes,
-    Task,
     check_labels,
     checked_points,
     read_h5,
@@ -90,6 +90,7 @@ class PartFiles:
     files: bool = field(default=True, init=False)
 
     def __call__(self, number: int) -> Shape:
+        """Read the shape of a number; see `shapes.Shapes`."""
         path = self.paths[number]
         table = read_table(path, None, 4)
         parts = table[:, -1].astype(np.int64)
@@ -106,7 +107,9 @@ def open_text(folder: Path, task: Task) -> Dataset:
         keys = [entry.split("/")[-2:] for entry in read_split(listed)]
         unknown = [key for key in keys if len(key) != 2 or key[0] not in folders]
         if unknown:
-            raise InputError(f"{listed} lists {'/'.join(unknown[0])}, whose synset synsetoffset2category.txt does not name")
+            raise InputError(
+                f"{listed} lists {'/'.join(unknown[0])}, whose synset synsetoffset2category.txt does not name"
+            )
         keys.sort(key=lambda key: (classes.index(folders[key[0]]), key[1]))
         paths = tuple(folder / synset / f"{name}.txt" for synset, name in keys)
         absent = [path for path in paths if not path.is_file()]

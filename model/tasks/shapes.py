@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import InputError
+from .config import Task
 
 __all__ = [
     "ArrayShapes",
@@ -19,14 +20,12 @@ __all__ = [
     "Layout",
     "Read",
     "Shapes",
-    "Task",
     "check_labels",
     "read_h5",
     "read_lines",
     "read_table",
 ]
 
-Task = Literal["modelnet40", "scanobjectnn-bg", "scanobjectnn-only", "scanobjectnn-pb", "shapenetpart", "fewshot"]
 FloatArray = NDArray[np.float32]
 IntArray = NDArray[np.int64]
 Shape = tuple[FloatArray, IntArray | None]
@@ -36,10 +35,12 @@ Shape = tuple[FloatArray, IntArray | None]
 class Read(Protocol):
     """Reads the shape of a number; picklable, so that several processes can share the work."""
 
-    files: bool
-    """Whether each shape is a file of its own, which takes long enough for several processes."""
+    @property
+    def files(self) -> bool:
+        """Whether each shape is a file of its own, which takes long enough for several processes."""
 
-    def __call__(self, number: int) -> Shape: ...
+    def __call__(self, number: int) -> Shape:
+        """Give the shape of a number."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,7 @@ class ArrayShapes:
     files: bool = field(default=False, init=False)
 
     def __call__(self, number: int) -> Shape:
+        """Give the shape of a number; see `Shapes`."""
         where = f"{self.where}, shape {number}"
         points = checked_points(self.points[number], where)
         return points, None if self.parts is None else np.asarray(self.parts[number]).astype(np.int64)
@@ -205,7 +207,9 @@ def read_h5(path: Path, names: Sequence[str], points: str = "data") -> dict[str,
         with h5py.File(path, "r") as file:
             missing = [name for name in names if name not in file]
             if missing:
-                raise InputError(f"{path} has no dataset {missing[0]!r}; it holds {', '.join(map(repr, file)) or 'none'}")
+                raise InputError(
+                    f"{path} has no dataset {missing[0]!r}; it holds {', '.join(map(repr, file)) or 'none'}"
+                )
             values = {name: file[name][()] for name in names}
     except (OSError, RuntimeError, KeyError) as error:
         reason = "there is no such file" if not path.exists() else str(error).splitlines()[0]

@@ -39,11 +39,13 @@ def _dtype(*arguments: Any) -> np.dtype[Any]:
 
 
 def _reconstruct(_: type, shape: tuple[int, ...], code: bytes) -> Any:
-    return np.empty(0).__reduce__()[0](np.ndarray, shape, code)
+    return _RECONSTRUCT(np.ndarray, shape, code)
 
 
-_SCALAR = np.float64(1).__reduce__()[0]
-_FROM_BUFFER = np.empty(1).__reduce_ex__(5)[0]
+# numpy's own, wherever this numpy keeps them
+_RECONSTRUCT: Any = np.empty(0).__reduce__()[0]
+_SCALAR: Any = np.float64(1).__reduce__()[0]
+_FROM_BUFFER: Any = np.empty(1).__reduce_ex__(5)[0]
 _ALLOWED: dict[tuple[str, str], Any] = {
     ("numpy", "ndarray"): np.ndarray,
     ("numpy", "dtype"): _dtype,
