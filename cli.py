@@ -563,7 +563,7 @@ def segment(
     Examples:
       cma3d segment seg --data data/shapenetcore_partanno_segmentation_benchmark_v0_normal --init run
       cma3d segment seg --data data/hdf5_data --init pretrain.pth --train-on trainval
-      cma3d segment try --data small --init run --config small
+      cma3d segment try --data small --init run --config small-parts
     """
     from .model.tasks.segment import segment as train
 

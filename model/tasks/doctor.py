@@ -45,15 +45,20 @@ class TaskDiagnosis:
     def as_json(self) -> dict[str, Any]:
         """Give what `--json` prints."""
         paths = {"folder": str(self.folder), "place": str(self.place) if self.place else None}
-        return {**self.__dict__, **paths, "complete": not self.faults and self.counts == self.known}
+        return {**self.__dict__, **paths, "complete": not self.faults and (not self.known or self.counts == self.known)}
 
 
 def diagnose_task(folder: Path, task: Task) -> TaskDiagnosis:
     """Look a task's data over: the lists, every file's presence, all labels, and the first shape of each split."""
-    place, name, faults, dataset = None, None, [], None
+    known = KNOWN_COUNTS.get(task, {})
     try:
         layout, place = find_layout(folder, task)
-        name = layout.name
+    except InputError as error:
+        return TaskDiagnosis(task, folder, None, None, {}, known, {}, [], [str(error)])
+    if task == "fewshot":
+        return TaskDiagnosis(task, folder, layout.name, place, _folds(place), known, {}, [], _fold_faults(place))
+    dataset, faults = None, []
+    try:
         dataset = layout.open(place, task)
         for split, shapes in dataset.splits.items():
             if len(shapes):
@@ -62,12 +67,9 @@ def diagnose_task(folder: Path, task: Task) -> TaskDiagnosis:
                 faults.append(f"the {split} split has no shapes")
     except InputError as error:
         faults.append(str(error))
-    known = KNOWN_COUNTS.get(task, {})
-    if task == "fewshot" and place is not None and dataset is not None:
-        return TaskDiagnosis(task, folder, name, place, *_folds(place), known, {}, [], faults + _fold_faults(place))
     counts = {split: len(shapes) for split, shapes in dataset.splits.items()} if dataset else {}
     notes = [*(dataset.notes if dataset else ()), *_compare(counts, known)]
-    return TaskDiagnosis(task, folder, name, place, counts, known, _classes(dataset), notes, faults)
+    return TaskDiagnosis(task, folder, layout.name, place, counts, known, _classes(dataset), notes, faults)
 
 
 def _compare(counts: dict[str, int], known: dict[str, int]) -> list[str]:
@@ -86,9 +88,9 @@ def _classes(dataset: Dataset | None) -> dict[str, dict[str, int]]:
     return {name: {split: of[split][label] for split in of} for label, name in enumerate(dataset.classes)}
 
 
-def _folds(place: Path) -> tuple[dict[str, int]]:
+def _folds(place: Path) -> dict[str, int]:
     """Count the folds of each setting."""
-    return ({f"{w} way {s} shot": sum(_has(place, w, s, fold) for fold in range(FOLDS)) for w, s in SETTINGS},)
+    return {f"{w} way {s} shot": sum(_has(place, w, s, fold) for fold in range(FOLDS)) for w, s in SETTINGS}
 
 
 def _has(place: Path, way: int, shot: int, fold: int) -> bool:
@@ -127,7 +129,7 @@ def diagnosis_text(found: TaskDiagnosis) -> str:
         empty = [name for name, count in zip(found.classes, shapes, strict=True) if not count]
         lines.append(f"  {'classes':14} {len(shapes):7}" + (f", {len(empty)} without a shape" if empty else ""))
     lines += [f"  note: {note}" for note in found.notes] + [f"  fault: {fault}" for fault in found.faults]
-    if found.faults or found.counts != found.known:
+    if found.faults or (found.known and found.counts != found.known):
         lines.append(
             "  the benchmark comes as one of these, each found by itself at or below the folder that is given:"
         )

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageOps
 
 from ...files import make_folder, write_text
 from ..run import write_whole
@@ -23,7 +23,7 @@ __all__ = ["draw_cloud", "part_colours", "write_page", "write_ply"]
 
 Segmented = tuple[str, str, FloatArray, IntArray, IntArray]
 """Category, name, points (P, 3), true and predicted parts (P,)."""
-_SIZE = 260  # pixels a side
+_SIZE, _MARGIN = 260, 6  # pixels
 _WRONG, _RIGHT = (214, 39, 40), (205, 205, 205)
 _STYLE = """body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:860px;color:#222;padding:0 1rem}
 h1{font-size:1.4rem}h2{font-size:1.1rem;margin:2rem 0 .3rem}figure{margin:.6rem 0 1rem}img{max-width:100%;display:block}
@@ -91,7 +91,8 @@ def draw_row(points: FloatArray, true: IntArray, predicted: IntArray) -> Image.I
     row = Image.new("RGB", (3 * _SIZE, _SIZE), "white")
     for place, colours in enumerate((part_colours(true), part_colours(predicted), wrong)):
         row.paste(draw_cloud(points, colours), (place * _SIZE, 0))
-    return row
+    box = ImageOps.invert(row).getbbox() or (0, 0, 1, _SIZE)
+    return row.crop((0, max(box[1] - _MARGIN, 0), 3 * _SIZE, min(box[3] + _MARGIN, _SIZE)))
 
 
 def write_page(path: Path, shapes: Sequence[Segmented]) -> None:
@@ -108,7 +109,7 @@ def write_page(path: Path, shapes: Sequence[Segmented]) -> None:
             blocks.append(f"<h2>{name}</h2><div>part{keys}</div>")
             blocks.append("<table><tr><th>truth</th><th>prediction</th><th>differences</th></tr></table>")
         buffer = io.BytesIO()
-        draw_row(points, true, predicted).quantize(128).save(buffer, "PNG", optimize=True)
+        draw_row(points, true, predicted).save(buffer, "PNG", optimize=True)
         picture = base64.b64encode(buffer.getvalue()).decode()
         words = f"{html.escape(model)}: IoU {100 * shape_iou(predicted, true, PARTS[name]):.1f} %"
         words += f", {100 * float((predicted == true).mean()):.1f} % of points right"
