@@ -62,7 +62,7 @@ class ClassifierWork:
         self.patch_points, self.rows = encoder.patch_points, len(clouds["train"])
         self.points = torch.from_numpy(clouds["train"].points).to(device)  # (N, spare, 3)
         self.labels = torch.from_numpy(clouds["train"].labels).to(device)
-        self.measured = {name: each for name, each in clouds.items() if name != "train" and len(each)}
+        self.measured = {name: clouds[name] for name in ("test", "held_out") if len(clouds[name])}
         names = {"test": "best_on_test", "held_out": "chosen_on_held_out"}
         self.chooses = {names[name]: name for name in self.measured}
 

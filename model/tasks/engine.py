@@ -176,10 +176,10 @@ class _Loop:
             self._tell(step, line, measured)
 
     def _keep(self, epoch: int, measured: dict[str, float]) -> None:
-        """Keep the weights that are the best so far by some measure; the first of equals."""
+        """Keep the weights that are the best so far by some measure; of equals the last, which learned longest."""
         for name, measure in self.work.chooses.items():
             score = measured.get(measure)
-            if score is not None and (name not in self.kept or score > self.kept[name]["score"]):
+            if score is not None and (name not in self.kept or score >= self.kept[name]["score"]):
                 weights = {key: value.detach().cpu().clone() for key, value in self.work.network.state_dict().items()}
                 self.kept[name] = {"score": score, "epoch": epoch, "weights": weights}
 

@@ -60,8 +60,10 @@ def fewshot(
     InputError : as for `finetune`; fewer shapes than way x shot
     """
     initial = load_initial(init, scratch=scratch)
-    source, read = folds_of(data, run, config, settings, folds, jobs, report)
+    source, read, drawn = folds_of(data, config, settings, folds, jobs, report)
     claim_folder(run, {"verb": "fewshot", "initial": initial.fingerprint, "folds": source})
+    if drawn is not None:
+        write_text(run / "folds.json", json.dumps(drawn) + "\n")
     report(f"start: {initial.source}")
     results: dict[Setting, list[dict[str, Any]]] = {}
     with threads(config.threads):
@@ -79,19 +81,18 @@ def fewshot(
 
 def folds_of(
     data: Path,
-    run: Path,
     config: FewShotConfig,
     settings: Sequence[Setting],
     folds: int,
     jobs: int | None,
     report: Callable[[str], None],
-) -> tuple[str, ReadFold]:
-    """Say where folds come from, and give what reads one."""
+) -> tuple[str, ReadFold, dict[str, Any] | None]:
+    """Say where folds come from, give what reads one and, where they are drawn, their indices."""
     normalise, points = normalises("fewshot", config.normalise), spare_points(config.points)
     try:
         _, place = find_layout(data, "fewshot")
     except InputError:
-        return drawn_folds(data, run, config, settings, folds, jobs, report)
+        return drawn_folds(data, config, settings, folds, jobs, report)
     report(f"fewshot: fewshot-pickle in {place}")
     for way, shot in settings:
         for fold in range(folds):
@@ -101,19 +102,18 @@ def folds_of(
         dataset = open_fold(place, way, shot, fold)
         return {split: prepare(dataset, split, points, normalise=normalise, jobs=1) for split in ("train", "test")}
 
-    return "pickles", read
+    return "pickles", read, None
 
 
 def drawn_folds(
     data: Path,
-    run: Path,
     config: FewShotConfig,
     settings: Sequence[Setting],
     folds: int,
     jobs: int | None,
     report: Callable[[str], None],
-) -> tuple[str, ReadFold]:
-    """Draw folds of ModelNet40's shapes and store their indices in folds.json."""
+) -> tuple[str, ReadFold, dict[str, Any]]:
+    """Draw folds of ModelNet40's shapes; what is returned as for `folds_of`."""
     clouds, dataset = read_splits(data, "modelnet40", config, jobs=jobs, report=report)
     train, test = clouds["train"], clouds["test"]
     drawn = {
@@ -121,13 +121,11 @@ def drawn_folds(
         for way, shot in settings
         for fold in range(folds)
     }
-    claim_folder(run, {})
     listed = {
         "layout": dataset.layout,
         "classes": dataset.classes,
         "folds": [each.as_json() for each in drawn.values()],
     }
-    write_text(run / "folds.json", json.dumps(listed) + "\n")
 
     def read(way: int, shot: int, fold: int) -> dict[str, Clouds]:
         chosen = drawn[way, shot, fold]
@@ -137,7 +135,7 @@ def drawn_folds(
         each = zip(("train", "test"), picked, of, strict=True)
         return {split: dataclasses.replace(cloud, labels=labels, classes=names) for split, cloud, labels in each}
 
-    return f"drawn of {dataset.layout}", read
+    return f"drawn of {dataset.layout}", read, listed
 
 
 def summarise(

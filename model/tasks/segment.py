@@ -110,9 +110,9 @@ class SegmenterWork:
             torch.from_numpy(array).to(device) for array in (train.points, train.labels, train.parts)
         )
         self.rows = len(train)
-        self.measured = {name: each for name, each in clouds.items() if name != "train"}
+        self.measured: dict[str, Clouds] = {name: clouds[name] for name in ("test", "val") if name in clouds}
         names = {"test": "best_on_test", "val": "chosen_on_val"}
-        self.chooses = {names[name]: name for name in self.measured}
+        self.chooses: dict[str, str] = {names[name]: name for name in self.measured}
 
     def loss(self, rows: Tensor, seeds: Tensor) -> tuple[Tensor, Tensor]:
         """Give the cross entropy over all points and the share of points that is right."""

@@ -52,7 +52,7 @@ _ALLOWED: dict[tuple[str, str], Any] = {
     ("_codecs", "encode"): _encode,
     ("collections", "OrderedDict"): collections.OrderedDict,
     **{(module, name): kind for module in ("builtins", "__builtin__") for name, kind in
-       {"set": set, "frozenset": frozenset, "bytearray": bytearray, "complex": complex}.items()},
+       {"set": set, "frozenset": frozenset, "bytes": bytes, "bytearray": bytearray, "complex": complex}.items()},
     **{(f"numpy.{core}.{module}", name): function for core in ("core", "_core") for module, name, function in (
         ("multiarray", "_reconstruct", _reconstruct),
         ("multiarray", "scalar", _SCALAR),
