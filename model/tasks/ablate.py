@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -118,17 +117,10 @@ def summarise(
         "code": code_version(),
         "shards_hash": fingerprint,
         "data": found["data"],
-        "data_hash": data_hash(out, rows),
+        "data_hash": found["data_hash"],
         "pretraining": dataclasses.asdict(pretraining),
         "finetuning": dataclasses.asdict(finetuning),
         "text": text,
     }
     write_results(out, f"table-{table}", text, content)
     return content
-
-
-def data_hash(out: Path, rows: dict[str, dict[str, Any]]) -> str:
-    """Give what stands for the data that was fine-tuned on, as the runs wrote it."""
-    for path in sorted(out.glob("*/finetuning/seed-*/run.json")):
-        return str(json.loads(path.read_text(encoding="utf-8"))["fingerprint"]).rpartition("-")[0]
-    return "unknown" if rows else ""

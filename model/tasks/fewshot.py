@@ -61,7 +61,8 @@ def fewshot(
     """
     initial = load_initial(init, scratch=scratch)
     source, read, drawn = folds_of(data, config, settings, folds, jobs, report)
-    claim_folder(run, {"verb": "fewshot", "initial": initial.fingerprint, "folds": source})
+    about = {"verb": "fewshot", "initial": initial.fingerprint, "folds": source}
+    claim_folder(run, about if drawn is None else {**about, "data": drawn["data"]})
     if drawn is not None:
         write_text(run / "folds.json", json.dumps(drawn) + "\n")
     report(f"start: {initial.source}")
@@ -123,6 +124,7 @@ def drawn_folds(
     }
     listed = {
         "layout": dataset.layout,
+        "data": dataset.fingerprint(),
         "classes": dataset.classes,
         "folds": [each.as_json() for each in drawn.values()],
     }

@@ -65,7 +65,8 @@ def finetune(
     initial = load_initial(init, scratch=scratch)
     clouds, dataset = read_splits(data, task, config, jobs=jobs, report=report)
     check_fits(clouds, config, initial)
-    claim_folder(run, {"verb": "finetune", "task": task, "initial": initial.fingerprint})
+    about = {"verb": "finetune", "task": task, "initial": initial.fingerprint, "data": dataset.fingerprint()}
+    claim_folder(run, about)
     report(f"start: {initial.source}")
     with threads(config.threads):
         results = []
@@ -189,6 +190,7 @@ def summarise(
         "task": dataset.task,
         "layout": dataset.layout,
         "data": str(dataset.folder),
+        "data_hash": dataset.fingerprint(),
         "initial": initial.source,
         "initial_hash": initial.fingerprint,
         "code": code_version(),

@@ -69,7 +69,7 @@ def segment(
     clouds, dataset = read_shapes(data, config, jobs, report)
     if config.points < initial.config.patch_points:
         raise InputError(f"points = {config.points} are fewer than the {initial.config.patch_points} of a patch")
-    claim_folder(run, {"verb": "segment", "initial": initial.fingerprint})
+    claim_folder(run, {"verb": "segment", "initial": initial.fingerprint, "data": dataset.fingerprint()})
     report(f"start: {initial.source}")
     results = []
     with threads(config.threads):
@@ -256,6 +256,7 @@ def summarise(
         "task": "shapenetpart",
         "layout": dataset.layout,
         "data": str(dataset.folder),
+        "data_hash": dataset.fingerprint(),
         "initial": initial.source,
         "initial_hash": initial.fingerprint,
         "code": code_version(),

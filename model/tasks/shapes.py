@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -97,6 +99,15 @@ class Dataset:
     classes: tuple[str, ...]
     splits: dict[str, Shapes]
     notes: tuple[str, ...] = ()
+
+    def fingerprint(self) -> str:
+        """Give 16 hexadecimal digits that stand for the data, whatever is made of them: names, labels, a shape each."""
+        digest = hashlib.sha256(json.dumps([self.layout, self.classes]).encode())
+        for split, shapes in self.splits.items():
+            digest.update(json.dumps([split, list(shapes.names), shapes.labels.tolist()]).encode())
+            if len(shapes):
+                digest.update(shapes.read(0)[0].tobytes())
+        return digest.hexdigest()[:16]
 
 
 @dataclass(frozen=True)

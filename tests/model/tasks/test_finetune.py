@@ -171,6 +171,40 @@ def test_a_loss_that_is_not_finite_stops_with_a_line(
         finetune(tmp_path, "modelnet40", benchmarks["modelnet40-h5"], config, init=encoder_file, seeds=1, report=quiet)
 
 
+def test_bfloat16_says_nearly_the_same(tuned: tuple[Path, dict], benchmarks: dict[str, Path]) -> None:
+    network, encoder, about = load_classifier(tuned[0] / "seed-0" / "final.safetensors")
+    config = FinetuneConfig(**about["config"])
+    test = read_splits(benchmarks["modelnet40-h5"], "modelnet40", config, report=quiet)[0]["test"]
+    low = dataclasses.replace(config, precision="bfloat16")
+    full, half = (predict(network, test, each, encoder.patch_points, torch.device("cpu")) for each in (config, low))
+    assert not torch.equal(full, half)
+    torch.testing.assert_close(half, full, atol=0.05, rtol=0.05)
+
+
+def test_training_in_bfloat16_runs(
+    benchmarks: dict[str, Path],
+    finetune_config: FinetuneConfig,
+    segment_config: SegmentConfig,
+    encoder_file: Path,
+    tmp_path: Path,
+) -> None:
+    config = dataclasses.replace(finetune_config, precision="bfloat16", epochs=1)
+    finetune(
+        tmp_path / "a", "modelnet40", benchmarks["modelnet40-h5"], config, init=encoder_file, seeds=1, report=quiet
+    )
+    parts = dataclasses.replace(segment_config, precision="bfloat16", epochs=1)
+    segment(tmp_path / "b", benchmarks["shapenetpart-h5"], parts, init=encoder_file, report=quiet)
+
+
+def test_other_data_in_the_same_folder_are_refused(
+    tuned: tuple[Path, dict], benchmarks: dict[str, Path], encoder_file: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(tuned[0], tmp_path / "run")
+    config = FinetuneConfig(**tuned[1]["config"])
+    with pytest.raises(InputError, match="holds runs with data = "):
+        finetune(tmp_path / "run", "modelnet40", benchmarks["modelnet40-off"], config, init=encoder_file, report=quiet)
+
+
 def test_votes_are_drawn_from_the_seed_and_averaged(tuned: tuple[Path, dict], benchmarks: dict[str, Path]) -> None:
     network, encoder, about = load_classifier(tuned[0] / "seed-0" / "final.safetensors")
     config = FinetuneConfig(**about["config"])
