@@ -20,6 +20,7 @@ from .build import pack_names
 from .config import options, read_settings
 from .errors import InputError
 from .model.config import PretrainConfig
+from .model.tasks.config import FewShotConfig, FinetuneConfig, ProbeConfig, SegmentConfig, Task
 from .pack.config import PackConfig
 from .pack.schema import ExportFormat
 from .pack.selection import Choice
@@ -37,6 +38,7 @@ __all__ = ["cli", "main"]
 
 FOLDER = click.Path(path_type=Path)
 SHIPPED = {path.stem: path for path in (Path(__file__).parent / "model").glob("*.toml")}
+RECIPES = {path.stem: path for path in (Path(__file__).parent / "model" / "tasks").glob("*.toml")}
 SHARED_NAMES, OWN_NAMES = pack_names()
 _AGAIN = 2.0  # seconds after which a stop that went unnoticed comes again
 JOBS = click.option("--jobs", type=click.IntRange(1), help="Side by side; the number of cores where left out.")
@@ -162,6 +164,8 @@ def cli() -> None:
     cma3d inspect SHARDS --row 0 -o row.png
     cma3d export SHARDS OUT --format bop in the formats of others: bop, nerf, ply, png
     cma3d pretrain SHARDS RUN
+    cma3d finetune, fewshot, segment, probe, evaluate, ablate
+                                         the paper's evaluation of what was pretrained
 
     Exit status: 0 done; 1 finished, with failures that are listed; 2 wrong use or bad input;
     130 stopped, as by Ctrl-C.
@@ -171,16 +175,44 @@ def cli() -> None:
 @cli.command()
 @click.argument("out", type=FOLDER)
 @options(SamplesConfig)
-def samples(out: Path, config_file: Path | None, **given: Any) -> None:
-    """Write a small procedural ShapeNet to OUT, in the native V2 layout.
+@click.option("--task", type=click.Choice(["modelnet40", "scanobjectnn", "shapenetpart"]), help="A benchmark instead.")
+@click.option("--layout", help="Of the benchmark, as `cma3d doctor --task` names it.  [default: its first]")
+@click.option("--train", type=click.IntRange(1), default=24, show_default=True, help="With --task: of each class.")
+@click.option("--test", type=click.IntRange(1), default=20, show_default=True, help="With --task: of each class.")
+@click.option("--val", type=click.IntRange(1), default=4, show_default=True, help="With --task: of each class.")
+def samples(
+    out: Path,
+    config_file: Path | None,
+    task: str | None,
+    layout: str | None,
+    train: int,
+    test: int,
+    val: int,
+    **given: Any,
+) -> None:
+    """Write a small procedural ShapeNet to OUT, in the native V2 layout; with --task a small benchmark, in its own.
 
     \b
     Examples:
       cma3d samples shapenet-small
       cma3d samples shapenet-broken --per-category 1 --pathologies
+      cma3d samples small --task modelnet40                          pickled clouds, as Point-BERT hands them out
+      cma3d samples small --task modelnet40 --layout fewshot-pickle  or modelnet40-text, -h5, -off
+      cma3d samples small --task shapenetpart
     """
     from .render.samples.write import write_samples
 
+    if task is not None:
+        from .model.tasks.miniatures import write_miniature
+
+        wrong = [name for name, value in given.items() if value is not None and name != "seed"]
+        if wrong or config_file is not None:
+            raise InputError(
+                f"--{(wrong or ['config'])[0].replace('_', '-')} is for the procedural ShapeNet, not for --task"
+            )
+        written = write_miniature(out, task, layout=layout, train=train, test=test, val=val, seed=given["seed"] or 0)
+        click.echo(f"{written['layout']} in {written['folder']}")
+        return
     made = write_samples(out, read_settings(SamplesConfig, config_file, given))
     click.echo(f"{sum(made['models'].values())} models of {len(made['models'])} categories in {out}")
 
@@ -189,18 +221,28 @@ def samples(out: Path, config_file: Path | None, **given: Any) -> None:
 @click.argument("shapenet", type=FOLDER)
 @selection
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@click.option("--task", type=click.Choice(get_args(Task)), help="Look for a benchmark's data instead.")
 @JOBS
-def doctor(shapenet: Path, selection: Selection, as_json: bool, jobs: int | None) -> None:
+def doctor(shapenet: Path, selection: Selection, as_json: bool, task: Task | None, jobs: int | None) -> None:
     """Look over the models of SHAPENET before rendering: counts, missing files, faults. Reads text and headers only.
 
     Exit status 1 where some models cannot be rendered; they are listed. `cma3d render` mends or records the rest.
+    With --task, SHAPENET is the folder of a benchmark: which layout, whether it is whole, and what to get if not.
 
     \b
     Examples:
       cma3d doctor ShapeNetCore.v2
       cma3d doctor ShapeNetCore.v2 --synset car --json > cars.json
       cma3d doctor my-models --layout flat
+      cma3d doctor data/ModelNet --task modelnet40
     """
+    if task is not None:
+        from .model.tasks.doctor import diagnose_task
+        from .model.tasks.doctor import diagnosis_text as task_text
+
+        found = diagnose_task(shapenet, task)
+        click.echo(json.dumps(found.as_json(), indent=1) if as_json else task_text(found))
+        sys.exit(1 if found.faults else 0)
     from .render.doctor import diagnose, diagnosis_text
     from .render.shapenet import list_models
 
@@ -522,6 +564,230 @@ def pretrain(shards: Path, run: Path, config_file: Path | None, **given: Any) ->
         config_file = SHIPPED[str(config_file)]
     done = train(shards, run, read_settings(PretrainConfig, config_file, given), report=say)
     click.echo(f"loss {done['first_loss']:.4f} at first, {done['last_loss']:.4f} at last; the run is in {run}")
+
+
+def tasks(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that every downstream task has: where the encoder comes from, and how many processes read."""
+    command = JOBS(command)
+    command = click.option("--scratch", is_flag=True, help="Start at random; with --init in the same sizes.")(command)
+    text = "A `cma3d pretrain` run, its encoder.safetensors, or Point-MAE's pretrain.pth."
+    return click.option("--init", type=FOLDER, help=text)(command)
+
+
+def recipe(config_file: Path | None, name: str) -> Path:
+    """Give the file of settings: one by name, the user's own, or the task's shipped one."""
+    return RECIPES.get(str(config_file), config_file) if config_file is not None else RECIPES[name]
+
+
+@cli.command()
+@click.argument("run", type=FOLDER)
+@click.option("--task", type=click.Choice(get_args(Task)[:4]), required=True, help="The benchmark.")
+@click.option("--data", type=FOLDER, required=True, help="At or above the benchmark's folder; its layout is found.")
+@click.option("--seeds", type=click.IntRange(1), default=3, show_default=True, help="Runs, over which means are taken.")
+@tasks
+@options(FinetuneConfig)
+def finetune(
+    run: Path,
+    task: Task,
+    data: Path,
+    seeds: int,
+    init: Path | None,
+    scratch: bool,
+    jobs: int | None,
+    config_file: Path | None,
+    **given: Any,
+) -> None:
+    """Fine-tune a classifier on ModelNet40 or ScanObjectNN (tables 1 and 2); runs and tables go to RUN.
+
+    The table tells three accuracies: of the final epoch, of the best epoch on the test set (as the paper does, which
+    chooses on what it reports), and of the epoch that a held-out tenth of the training set chooses; each of one pass
+    and of ten votes. The same command goes on where it was stopped. Without --config each task has its own recipe,
+    Point-MAE's; --config takes a file in its place, or a shipped one: modelnet40, scanobjectnn, small.
+
+    \b
+    Examples:
+      cma3d finetune ft --task modelnet40 --data data/ModelNet --init run
+      cma3d finetune ft0 --task modelnet40 --data data/ModelNet --init run --scratch
+      cma3d finetune pb --task scanobjectnn-pb --data data/ScanObjectNN --init pretrain.pth --held-out 0
+      cma3d finetune try --task modelnet40 --data small --init run --config small --seeds 1
+    """
+    from .model.tasks.finetune import finetune as train
+
+    config = read_settings(FinetuneConfig, recipe(config_file, task.partition("-")[0]), given)
+    done = train(run, task, data, config, init=init, scratch=scratch, seeds=seeds, jobs=jobs, report=say)
+    click.echo(done["table"])
+
+
+@cli.command()
+@click.argument("run", type=FOLDER)
+@click.option("--data", type=FOLDER, required=True, help="Pickled folds, or ModelNet40, of which folds are drawn.")
+@click.option(
+    "--way", type=click.IntRange(2), multiple=True, help="Classes of a fold; may be given twice.  [default: 5, 10]"
+)
+@click.option("--shot", type=click.IntRange(1), multiple=True, help="Shapes of a class.  [default: 10, 20]")
+@click.option("--folds", type=click.IntRange(1, 10), default=10, show_default=True, help="Folds of each setting.")
+@tasks
+@options(FewShotConfig)
+def fewshot(
+    run: Path,
+    data: Path,
+    way: tuple[int, ...],
+    shot: tuple[int, ...],
+    folds: int,
+    init: Path | None,
+    scratch: bool,
+    jobs: int | None,
+    config_file: Path | None,
+    **given: Any,
+) -> None:
+    """Fine-tune on few shapes of few classes, ten folds each (table 3); runs and tables go to RUN.
+
+    Folds are read from {way}way_{shot}shot/{fold}.pkl where there are such, without running what a pickle may hold;
+    else drawn from ModelNet40 by way, shot and fold alone, and their indices written to folds.json.
+
+    \b
+    Examples:
+      cma3d fewshot fs --data data/ModelNetFewshot --init run           all four settings, 40 folds
+      cma3d fewshot fs --data data/ModelNet --init run --way 5 --shot 10
+      cma3d fewshot try --data small --init run --config small --folds 2
+    """
+    from .model.tasks.fewshot import fewshot as train
+
+    config = read_settings(FewShotConfig, recipe(config_file, "fewshot"), given)
+    settings = [(w, s) for w in way or (5, 10) for s in shot or (10, 20)]
+    done = train(run, data, config, init=init, scratch=scratch, settings=settings, folds=folds, jobs=jobs, report=say)
+    click.echo(done["table"])
+
+
+@cli.command()
+@click.argument("run", type=FOLDER)
+@click.option("--data", type=FOLDER, required=True, help="At or above ShapeNetPart's folder; its layout is found.")
+@click.option("--seeds", type=click.IntRange(1), default=1, show_default=True, help="Runs, over which means are taken.")
+@tasks
+@options(SegmentConfig, leave_out=("held_out",))
+def segment(
+    run: Path,
+    data: Path,
+    seeds: int,
+    init: Path | None,
+    scratch: bool,
+    jobs: int | None,
+    config_file: Path | None,
+    **given: Any,
+) -> None:
+    """Segment the parts of ShapeNetPart (table 4); runs, tables, page.html and coloured PLY files go to RUN.
+
+    \b
+    Examples:
+      cma3d segment seg --data data/shapenetcore_partanno_segmentation_benchmark_v0_normal --init run
+      cma3d segment seg --data data/hdf5_data --init pretrain.pth --train-on trainval
+      cma3d segment try --data small --init run --config small-parts
+    """
+    from .model.tasks.segment import segment as train
+
+    config = read_settings(SegmentConfig, recipe(config_file, "shapenetpart"), given)
+    done = train(run, data, config, init=init, scratch=scratch, seeds=seeds, jobs=jobs, report=say)
+    click.echo(f"{done['table']}\n\nlook at {run / 'page.html'}")
+
+
+@cli.command()
+@click.option("--data", type=FOLDER, help="At or above ModelNet40's folder.")
+@click.option("--shards", type=FOLDER, help="Shards instead: their synsets are the classes.")
+@click.option("-o", "--out", type=FOLDER, help="JSON file of the result.")
+@tasks
+@options(ProbeConfig)
+def probe(
+    data: Path | None,
+    shards: Path | None,
+    out: Path | None,
+    init: Path | None,
+    scratch: bool,
+    jobs: int | None,
+    config_file: Path | None,
+    **given: Any,
+) -> None:
+    """Train a linear SVM on frozen features: what the encoder knows before any fine-tuning.
+
+    \b
+    Examples:
+      cma3d probe --data data/ModelNet --init run
+      cma3d probe --shards shards --init run
+      cma3d probe --shards shards --init run --scratch          random features of the same size
+    """
+    from .model.tasks.probe import probe as test
+
+    if (data is None) == (shards is None):
+        raise InputError("give either --data MODELNET40 or --shards SHARDS")
+    config = read_settings(ProbeConfig, config_file, given)
+    where = data or shards
+    assert where is not None
+    done = test(where, config, shards=shards is not None, init=init, scratch=scratch, out=out, jobs=jobs, report=say)
+    click.echo(
+        f"{100 * done['accuracy']:.1f} % of {done['test']:,} shapes right, {done['classes']} classes "
+        f"(always the most frequent: {100 * done['chance']:.1f} %); C = {done['c']:g}"
+    )
+
+
+@cli.command()
+@click.argument("run", type=FOLDER)
+@click.option("-o", "--out", type=FOLDER, required=True, help="Folder for tables and picture.")
+@click.option("--data", type=FOLDER, help="The benchmark; where the run found it, if left out.")
+@click.option("--which", default="final", show_default=True, help="Weights: final, best_on_test or chosen_on_held_out.")
+@click.option("--votes", type=click.IntRange(0), default=0, show_default=True, help="Draws to average; 0: one pass.")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@click.option("--threads", type=click.IntRange(0), default=0, help="CPU threads that compute; 0: torch's choice.")
+def evaluate(run: Path, out: Path, data: Path | None, which: str, votes: int, device: str, threads: int) -> None:
+    """Classify the test shapes with the weights of RUN, a folder of `cma3d finetune`: logits and confusion matrix.
+
+    \b
+    Examples:
+      cma3d evaluate ft -o ft/look
+      cma3d evaluate ft/seed-2 -o look --which chosen_on_held_out --votes 10
+    """
+    from .model.tasks.evaluate import evaluate as test
+
+    done = test(run, out, data=data, which=which, votes=votes, device=device, cpu_threads=threads, report=say)
+    click.echo(f"{done['text']}\nlook at {done['picture']}")
+
+
+@cli.command()
+@click.argument("shards", type=FOLDER)
+@click.argument("out", type=FOLDER)
+@click.option("--table", type=click.Choice(["6", "7", "8"]), required=True, help="Mask ratio, strategy, or tasks.")
+@click.option("--task", type=click.Choice(get_args(Task)[:4]), default="scanobjectnn-pb", show_default=True)
+@click.option("--data", type=FOLDER, required=True, help="At or above the benchmark's folder.")
+@click.option("--pretrain-config", type=FOLDER, help="Settings of all pretrainings: a file, or paper, small.")
+@click.option("--seeds", type=click.IntRange(1), default=1, show_default=True, help="Fine-tunings of each row.")
+@JOBS
+@options(FinetuneConfig)
+def ablate(
+    shards: Path,
+    out: Path,
+    table: str,
+    task: Task,
+    data: Path,
+    pretrain_config: Path | None,
+    seeds: int,
+    jobs: int | None,
+    config_file: Path | None,
+    **given: Any,
+) -> None:
+    """Pretrain on SHARDS and fine-tune, once for each row of table 6, 7 or 8; rows and tables go to OUT.
+
+    Options and --config are those of the fine-tuning. A row that is done is kept, one that was stopped goes on.
+
+    \b
+    Examples:
+      cma3d ablate shards t6 --table 6 --data data/ScanObjectNN
+      cma3d ablate shards try --table 7 --task modelnet40 --data small --pretrain-config small --config small
+    """
+    from .model.tasks.ablate import ablate as run
+
+    chosen = None if pretrain_config is None else SHIPPED.get(str(pretrain_config), pretrain_config)
+    pretraining = read_settings(PretrainConfig, chosen)
+    config = read_settings(FinetuneConfig, recipe(config_file, task.partition("-")[0]), given)
+    done = run(shards, out, int(table), task, data, pretraining, config, seeds=seeds, jobs=jobs, report=say)
+    click.echo(done["text"])
 
 
 @cli.command()

@@ -13,7 +13,7 @@ In its default size the network has 57,694,432 parameters, consistent with the 5
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -26,7 +26,7 @@ from .masking import Masks, align_masks, image_cells, num_visible, visible_first
 from .noise import uniform
 from .patches import make_patches, normalise_cloud
 
-__all__ = ["CrossAlignNet", "ImageEncoder", "PointEncoder"]
+__all__ = ["CrossAlignNet", "DropPath", "ImageEncoder", "PointEncoder", "initialise", "pool"]
 
 IMAGE_MEAN, IMAGE_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, of sRGB in [0, 1]
 _STREAMS = {"points": 16, "image": 17, "global": 18, "reconstruction": 19}  # of the dropped branches
@@ -50,7 +50,7 @@ class CrossAlignNet(nn.Module):
         self.image_encoder = ImageEncoder(config, self.image_size)
         self.alignment = GlobalAlignment(config) if config.contrasts else None
         self.reconstruction = MaskedReconstruction(config) if config.reconstructs else None
-        self.apply(_initialise)
+        self.apply(initialise)
 
     def forward(self, data: dict[str, Tensor]) -> dict[str, Tensor]:
         """Compute the loss of a batch, L = L_lmr + lambda L_gsa (equation 12).
@@ -206,8 +206,21 @@ class PointEncoder(nn.Module):
         -------
         features : (B, N, W)
         """
-        features: Tensor = self.transformer(self.embed(neighbours), self.position(centres), hidden=hidden, drop=drop)
+        features: Tensor = self.transformer(*self.tokens(centres, neighbours), hidden=hidden, drop=drop)
         return features
+
+    def tokens(self, centres: Tensor, neighbours: Tensor) -> tuple[Tensor, Tensor]:
+        """Embed patches, before any attention: tokens and positions, (B, N, W) each; arguments as for `forward`."""
+        return self.embed(neighbours), self.position(centres)
+
+    def layer_features(
+        self, centres: Tensor, neighbours: Tensor, layers: Sequence[int], drop: DropPath | None = None
+    ) -> list[Tensor]:
+        """Give the features after some blocks, counted from 1, each through the final norm: (B, N, W) a block.
+
+        Part segmentation takes those of blocks 4, 8 and 12.
+        """
+        return self.transformer.layer_features(*self.tokens(centres, neighbours), layers, drop=drop)
 
 
 class MiniPointNet(nn.Module):
@@ -398,11 +411,26 @@ class Transformer(nn.Module):
         self, tokens: Tensor, positions: Tensor, *, hidden: Tensor | None = None, drop: DropPath | None = None
     ) -> Tensor:
         """Transform (B, N, W) tokens with (B, N, W) positions; hidden (B, N) bool, True = not attended to."""
+        (features,) = self.layer_features(tokens, positions, (len(self.blocks),), hidden=hidden, drop=drop)
+        return features
+
+    def layer_features(
+        self,
+        tokens: Tensor,
+        positions: Tensor,
+        layers: Sequence[int],
+        *,
+        hidden: Tensor | None = None,
+        drop: DropPath | None = None,
+    ) -> list[Tensor]:
+        """Give the features after some of the blocks, counted from 1, through the final norm; see `forward`."""
         scales = drop.scales(self.stream, len(self.blocks), 2) if drop else None
+        features = []
         for i, block in enumerate(self.blocks):
             tokens = block(tokens + positions, hidden, None if scales is None else scales[i])
-        normed: Tensor = self.norm(tokens)
-        return normed
+            if i + 1 in layers:
+                features.append(self.norm(tokens))
+        return features
 
 
 class CrossTransformer(nn.Module):
@@ -507,7 +535,7 @@ def _batch_norm(norm: nn.BatchNorm1d, x: Tensor) -> Tensor:
     return normed
 
 
-def _initialise(module: nn.Module) -> None:
+def initialise(module: nn.Module) -> None:
     """Draw initial weights as Point-MAE does: deviation 0.02, biases zero."""
     draw: Callable[..., Any] = nn.init.trunc_normal_
     if isinstance(module, nn.Linear | nn.Conv2d):

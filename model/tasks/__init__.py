@@ -1,0 +1,1 @@
+"""The paper's evaluation: classification, few-shot, part segmentation and the linear probe."""

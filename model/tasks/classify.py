@@ -1,0 +1,170 @@
+"""A classifier on clouds: its loss in training, its logits with and without voting."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import torch
+import torch.nn.functional as F  # noqa: N812 - the name that everyone knows it by
+from safetensors.torch import save
+from torch import Tensor
+
+from ...errors import InputError
+from ..classifier import Classifier
+from ..config import PretrainConfig
+from ..network import DropPath
+from ..noise import sample_seeds
+from ..patches import make_patches
+from .augment import augment, choose_points
+from .clouds import Clouds
+from .config import TrainConfig
+from .engine import State, autocast
+from .initial import Initial
+
+__all__ = ["ClassifierWork", "load_classifier", "make_classifier", "predict", "save_classifier", "vote"]
+
+_BATCH = 128  # shapes that are classified at a time
+_VOTE_SEED = 0x707E
+
+
+def make_classifier(initial: Initial, classes: int, config: TrainConfig) -> Classifier:
+    """Make a classifier from the seed, with the encoder's weights taken over where there are some."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        network = Classifier(initial.config, classes, dropout=config.dropout)
+    if initial.weights is not None:
+        network.encoder.load_state_dict(initial.weights)
+    return network
+
+
+class ClassifierWork:
+    """What `engine.train` needs of classification.
+
+    Parameters
+    ----------
+    network : on the device
+    clouds : "train", and what is measured after each epoch: "test", "held_out"
+    """
+
+    def __init__(
+        self,
+        network: Classifier,
+        encoder: PretrainConfig,
+        clouds: dict[str, Clouds],
+        config: TrainConfig,
+        device: torch.device,
+    ) -> None:
+        self.network, self.config, self.device = network, config, device
+        self.patch_points, self.rows = encoder.patch_points, len(clouds["train"])
+        self.points = torch.from_numpy(clouds["train"].points).to(device)  # (N, spare, 3)
+        self.labels = torch.from_numpy(clouds["train"].labels).to(device)
+        self.measured = {name: clouds[name] for name in ("test", "held_out") if len(clouds[name])}
+        names = {"test": "best_on_test", "held_out": "chosen_on_held_out"}
+        self.chooses = {names[name]: name for name in self.measured}
+
+    def loss(self, rows: Tensor, seeds: Tensor) -> tuple[Tensor, Tensor]:
+        """Give the cross entropy and the share that is right of some training shapes."""
+        points, labels = self.points[rows], self.labels[rows]
+        index = choose_points(seeds, points.shape[1], self.config.points)
+        points = augment(_pick(points, index), seeds, self.config)
+        drop = DropPath(seeds, self.config.drop_path)
+        logits = self.network(*make_patches(points, self.config.patches, self.patch_points), drop)
+        loss = F.cross_entropy(logits.float(), labels, label_smoothing=self.config.label_smoothing)
+        return loss, (logits.argmax(1) == labels).float().mean()
+
+    def measure(self) -> dict[str, float]:
+        """Give the accuracy on each set of shapes that is not learned from."""
+        return {name: accuracy(predict(self.network, each, self.config, self.patch_points, self.device), each)
+                for name, each in self.measured.items()}  # fmt: skip
+
+
+def accuracy(logits: Tensor, clouds: Clouds) -> float:
+    """Give the share of shapes whose class has the highest logit."""
+    return float((logits.argmax(1).cpu().numpy() == clouds.labels).mean())
+
+
+@torch.no_grad()
+def predict(
+    network: Classifier,
+    clouds: Clouds,
+    config: TrainConfig,
+    patch_points: int,
+    device: torch.device,
+    *,
+    draw: int | None = None,
+) -> Tensor:
+    """Classify shapes.
+
+    Parameters
+    ----------
+    draw : None takes the `points` farthest points as they are; a number draws other points, scale and shift
+
+    Returns
+    -------
+    logits : (N, classes) float32, on the CPU
+    """
+    network.eval()
+    logits = []
+    for start in range(0, len(clouds), _BATCH):
+        points = torch.from_numpy(clouds.points[start : start + _BATCH]).to(device)
+        if draw is None:
+            points = points[:, : config.points]
+        else:
+            rows = torch.arange(start, start + len(points), device=device)
+            seeds = sample_seeds(config.seed + _VOTE_SEED, draw, rows)
+            points = _pick(points, choose_points(seeds, points.shape[1], config.points))
+            points = augment(points, seeds, config)
+        with autocast(device, config.precision):
+            logits.append(network(*make_patches(points, config.patches, patch_points)).float().cpu())
+    return torch.cat(logits)
+
+
+def vote(
+    network: Classifier, clouds: Clouds, config: TrainConfig, patch_points: int, device: torch.device, votes: int
+) -> Tensor:
+    """Average the logits of several draws of points, scales and shifts: (N, classes) float32."""
+    draws = [predict(network, clouds, config, patch_points, device, draw=draw) for draw in range(votes)]
+    return torch.stack(draws).mean(0)
+
+
+def _pick(points: Tensor, index: Tensor) -> Tensor:
+    """Take (B, n, 3) of (B, P, 3) points by (B, n) indices."""
+    return points.gather(1, index[..., None].expand(-1, -1, 3))
+
+
+# ---- the classifier as a file ----
+
+
+def save_classifier(weights: State, about: dict[str, Any], path: Path) -> None:
+    """Write a classifier's weights as safetensors; `about` stands in its metadata as JSON."""
+    tensors = {name: value.detach().cpu().contiguous() for name, value in weights.items()}
+    path.write_bytes(save(tensors, metadata={"classifier": json.dumps(about)}))
+
+
+def load_classifier(path: Path) -> tuple[Classifier, PretrainConfig, dict[str, Any]]:
+    """Read a classifier that `cma3d finetune` wrote.
+
+    Returns
+    -------
+    network, encoder, about : `about` has "encoder" and "config" as dictionaries, "classes", "task", "epoch"
+
+    Raises
+    ------
+    InputError : a file that is missing, damaged or something else
+    """
+    known = {field.name for field in dataclasses.fields(PretrainConfig)}
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            about = json.loads((file.metadata() or {})["classifier"])
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+        encoder = PretrainConfig(**{name: value for name, value in about["encoder"].items() if name in known})
+        network = Classifier(encoder, len(about["classes"]))
+        network.load_state_dict(weights)
+    except (OSError, RuntimeError, ValueError, KeyError, TypeError, safetensors.SafetensorError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise InputError(f"{path} is no classifier that `cma3d finetune` wrote: {reason}") from None
+    return network, encoder, about

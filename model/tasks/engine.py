@@ -1,0 +1,195 @@
+"""The training loop of the tasks: steps, measurements after each epoch, checkpoints that resume exactly.
+
+As in pretraining, a step is a function of the state before it and of its number. A run's folder holds what
+`model.run` says; its log has a line an epoch.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from ...errors import InputError
+from ..config import PretrainConfig
+from ..data import Plan
+from ..noise import sample_seeds
+from ..pretrain import Pace, duration, learning_rate, parameter_groups, stop_between_steps
+from ..run import RunFolder
+from .config import TrainConfig
+
+__all__ = ["Outcome", "Work", "autocast", "train"]
+
+_LINE_SECONDS = 20.0
+State = dict[str, Tensor]
+
+
+class Work(Protocol):
+    """What is trained on what."""
+
+    @property
+    def network(self) -> nn.Module:
+        """What is trained, on its device."""
+
+    @property
+    def rows(self) -> int:
+        """Give the number of shapes that are learned from."""
+
+    @property
+    def chooses(self) -> dict[str, str]:
+        """Name of kept weights -> the measure whose highest value chooses them: {"best_on_test": "test"}."""
+
+    def loss(self, rows: Tensor, seeds: Tensor) -> tuple[Tensor, Tensor]:
+        """Give the loss, (), and the share that is right, (), of shapes (B,) with their seeds (B,)."""
+
+    def measure(self) -> dict[str, float]:
+        """Measure the network on shapes that are not learned from."""
+
+
+class Outcome:
+    """Weights that a run ends with or has kept: name -> epoch and weights."""
+
+    def __init__(self, final: tuple[int, State], kept: dict[str, dict[str, Any]]) -> None:
+        self.epochs = {"final": final[0]} | {name: int(each["epoch"]) for name, each in kept.items()}
+        self.weights = {"final": final[1]} | {name: each["weights"] for name, each in kept.items()}
+
+
+def autocast(device: torch.device, precision: str) -> AbstractContextManager[Any]:
+    """Compute in bfloat16 where it is asked for, or on CUDA where nothing is."""
+    low = precision == "bfloat16" or (precision == "auto" and device.type == "cuda")
+    return torch.autocast(device.type, torch.bfloat16, enabled=low)
+
+
+def train(
+    work: Work, config: TrainConfig, folder: RunFolder, device: torch.device, report: Callable[[str], None]
+) -> Outcome:
+    """Train, from the checkpoint on where there is one.
+
+    Parameters
+    ----------
+    work : network, already on the device, and data
+    folder : of the run, held
+    report : gets lines of progress
+
+    Raises
+    ------
+    InputError : a loss that is not finite; a damaged checkpoint
+    """
+    loop = _Loop(work, config, folder, device, report)
+    start = loop.resume()
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), stop_between_steps() as asked:
+        save = Pace(config.checkpoint_seconds)
+        for step in range(start, loop.plan.steps):
+            loop.step(step)
+            last = step + 1 == loop.plan.steps
+            if save.due() or last or asked:
+                folder.save(step + 1, loop.state())
+            if asked and not last:
+                raise KeyboardInterrupt
+    return Outcome((config.epochs, work.network.state_dict()), loop.kept)
+
+
+class _Loop:
+    """All that a step changes."""
+
+    def __init__(
+        self, work: Work, config: TrainConfig, folder: RunFolder, device: torch.device, report: Callable[[str], None]
+    ) -> None:
+        self.work, self.config, self.folder, self.device, self.report = work, config, folder, device, report
+        self.plan = Plan(work.rows, min(config.batch_size, work.rows), config.epochs, config.seed)
+        self.schedule = PretrainConfig(
+            epochs=config.epochs,
+            learning_rate=config.learning_rate,
+            final_learning_rate=config.final_learning_rate,
+            warmup_epochs=config.warmup_epochs,
+        )
+        groups = parameter_groups(work.network, config.weight_decay)
+        self.optimizer = torch.optim.AdamW(groups, lr=config.learning_rate, fused=True)
+        self.sums = torch.zeros(2, device=device)  # of losses and of shares right, in this epoch
+        self.kept: dict[str, dict[str, Any]] = {}
+        self.line, self.begun, self.first = Pace(_LINE_SECONDS), time.monotonic(), 0
+
+    def resume(self) -> int:
+        """Load the checkpoint, if there is one: the number of steps that are done."""
+        state = self.folder.load()
+        steps = 0 if state is None else int(state["step"])
+        if state is not None:
+            self.folder.restore(state, self._load)
+            self.report(f"from step {steps} of {self.plan.steps} on")
+        self.folder.cut_log(steps)
+        self.first = steps
+        return steps
+
+    def _load(self, state: dict[str, Any]) -> None:
+        self.work.network.load_state_dict(state["network"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.sums = state["sums"].to(self.device)
+        self.kept = state["kept"]
+
+    def state(self) -> dict[str, Any]:
+        """Give what a checkpoint holds."""
+        network, optimizer = self.work.network.state_dict(), self.optimizer.state_dict()
+        return {"network": network, "optimizer": optimizer, "sums": self.sums, "kept": self.kept}
+
+    def step(self, step: int) -> None:
+        """Make one step, and what follows at the end of an epoch."""
+        epoch = self.plan.epoch(step)
+        rate = learning_rate(step, self.plan, self.schedule)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        rows = torch.tensor(self.plan.step_rows(step), device=self.device)
+        torch.manual_seed(self.config.seed * 1_000_003 + step)  # what the head drops
+        self.work.network.train()
+        with autocast(self.device, self.config.precision):
+            loss, right = self.work.loss(rows, sample_seeds(self.config.seed, epoch, rows))
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self.work.network.parameters(), self.config.clip_norm or math.inf)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.sums += torch.stack([loss.detach().float(), right.float()])
+        if (step + 1) % self.plan.steps_per_epoch == 0:
+            self._end_epoch(step, epoch + 1, rate)
+
+    def _end_epoch(self, step: int, epoch: int, rate: float) -> None:
+        """Measure, keep the best, write the line."""
+        loss, right = (self.sums / self.plan.steps_per_epoch).tolist()
+        self.sums.zero_()
+        if not math.isfinite(loss):
+            raise InputError(
+                f"epoch {epoch}: the loss is not finite; the last checkpoint stands. Start a new run with a lower "
+                "learning_rate or clip_norm"
+            )
+        measured: dict[str, float] = {}
+        if epoch % self.config.measure_every == 0 or epoch == self.config.epochs:
+            measured = self.work.measure()
+            self._keep(epoch, measured)
+        line = {"step": step + 1, "epoch": epoch, "loss": loss, "train": right, **measured, "lr": rate}
+        with self.folder.log.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+        if self.line.due() or epoch in (1, self.config.epochs):
+            self._tell(step, line, measured)
+
+    def _keep(self, epoch: int, measured: dict[str, float]) -> None:
+        """Keep the weights that are the best so far by some measure; of equals the last, which learned longest."""
+        for name, measure in self.work.chooses.items():
+            score = measured.get(measure)
+            if score is not None and (name not in self.kept or score >= self.kept[name]["score"]):
+                weights = {key: value.detach().cpu().clone() for key, value in self.work.network.state_dict().items()}
+                self.kept[name] = {"score": score, "epoch": epoch, "weights": weights}
+
+    def _tell(self, step: int, line: dict[str, Any], measured: dict[str, float]) -> None:
+        seconds = (time.monotonic() - self.begun) / (step + 1 - self.first)
+        shares = {"train": line["train"], **measured}
+        parts = [f"epoch {line['epoch']}/{self.config.epochs}", f"loss {line['loss']:.4f}"]
+        parts += [f"{name.replace('_', ' ')} {100 * value:.1f} %" for name, value in shares.items()]
+        parts += [
+            f"{self.plan.batch / seconds:.0f} shapes/s",
+            f"{duration(seconds * (self.plan.steps - step - 1))} left",
+        ]
+        self.report("  ".join(parts))

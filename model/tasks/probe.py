@@ -1,0 +1,170 @@
+"""`cma3d probe`: a linear SVM on frozen features, of ModelNet40 or of shards' own synsets."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ...errors import InputError, needs
+from ...files import make_folder, write_text
+from ...pack.reader import Shards
+from ..config import PretrainConfig
+from ..network import PointEncoder, pool
+from ..patches import make_patches
+from ..pretrain import choose_device, threads
+from .clouds import Clouds, normalises, prepare, prepare_shape, split_held_out
+from .config import ProbeConfig
+from .initial import Initial, load_initial
+from .layouts import open_dataset
+from .results import code_version
+from .shapes import IntArray
+
+__all__ = ["encode", "probe"]
+
+_CS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
+
+
+def probe(
+    data: Path,
+    config: ProbeConfig,
+    *,
+    shards: bool = False,
+    init: Path | None = None,
+    scratch: bool = False,
+    out: Path | None = None,
+    jobs: int | None = None,
+    report: Callable[[str], None] = print,
+) -> dict[str, Any]:
+    """Train a linear SVM on an encoder's features, which stay as they are.
+
+    Parameters
+    ----------
+    data : ModelNet40, or a folder of shards
+    config : settings
+    shards : whether `data` is a folder of shards: then synsets are the classes, and models are split by the seed
+    init, scratch : see `initial.load_initial`; random features are what pretraining is held against
+    out : JSON file of the result
+
+    Returns
+    -------
+    result : accuracy, chance, c, numbers of shapes and classes, and where everything comes from
+
+    Raises
+    ------
+    InputError : bad data, settings or weights; fewer than two classes
+    """
+    try:
+        import sklearn
+    except ImportError as error:
+        raise needs("scikit-learn", "train", error) from None
+    if out is not None:
+        make_folder(out.parent)
+    initial = load_initial(init, scratch=scratch)
+    train, test, source = shard_clouds(data, config) if shards else benchmark_clouds(data, config, jobs)
+    report(f"{source}: {len(train):,} shapes to learn from, {len(test):,} to test; {initial.source}")
+    present = np.unique(train.labels)
+    if len(present) < 2:
+        raise InputError(f"{data}: a linear probe needs shapes of at least 2 classes, found {len(present)}")
+    with threads(config.threads):
+        features = [encode(initial, clouds, config) for clouds in (train, test)]
+    c = config.c or choose_c(features[0], train.labels, config.seed)
+    accuracy = svm_accuracy(features[0], train.labels, features[1], test.labels, c)
+    result = {
+        "task": "probe",
+        "data": source,
+        "initial": initial.source,
+        "initial_hash": initial.fingerprint,
+        "accuracy": accuracy,
+        "chance": float(np.bincount(test.labels).max() / len(test)),
+        "c": c,
+        "train": len(train),
+        "test": len(test),
+        "classes": len(train.classes),
+        "features": features[0].shape[1],
+        "data_hash": f"{train.fingerprint()}-{test.fingerprint()}",
+        "code": code_version(),
+        "scikit_learn": sklearn.__version__,
+        "config": dataclasses.asdict(config),
+    }
+    if out is not None:
+        write_text(out, json.dumps(result, indent=1) + "\n")
+    return result
+
+
+def benchmark_clouds(data: Path, config: ProbeConfig, jobs: int | None) -> tuple[Clouds, Clouds, str]:
+    """Read ModelNet40's two splits."""
+    dataset = open_dataset(data, "modelnet40")
+    normalise = normalises("modelnet40", config.normalise)
+    train, test = (
+        prepare(dataset, split, config.points, normalise=normalise, jobs=jobs) for split in ("train", "test")
+    )
+    return train, test, f"modelnet40 ({dataset.layout})"
+
+
+def shard_clouds(data: Path, config: ProbeConfig) -> tuple[Clouds, Clouds, str]:
+    """Read shards and split them: all rows of a model on the same side, each synset with its share of tests."""
+    reader = Shards(data)
+    rows = reader.read(range(len(reader)), ["points", "synset", "model_id"])
+    classes, labels = np.unique(rows["synset"], return_inverse=True)
+    keys = np.array([f"{synset}/{model}" for synset, model in zip(rows["synset"], rows["model_id"], strict=True)])
+    models, first = np.unique(keys, return_index=True)
+    kept, held = split_held_out(labels[first], config.test_share, config.seed)
+    if not len(held):
+        raise InputError(f"{data}: no synset has the models to split off {config.test_share:.0%} for a test: pack more")
+    normalise = normalises("shards", config.normalise)
+    clouds = np.stack(
+        [prepare_shape((points, None), config.points, normalise=normalise)[0] for points in rows["points"]]
+    )
+    every = Clouds(clouds, labels.astype(np.int64), tuple(map(str, classes)), None, tuple(keys.tolist()))
+    sides = [np.flatnonzero(np.isin(keys, models[part])) for part in (kept, held)]
+    return every.pick(sides[0]), every.pick(sides[1]), f"shards {data}, by synset"
+
+
+@torch.no_grad()
+def encode(initial: Initial, clouds: Clouds, config: ProbeConfig) -> NDArray[np.float32]:
+    """Give each shape's feature: maximum and mean over its patches, (N, 2 W) float32."""
+    encoder_config: PretrainConfig = initial.config
+    if config.points < encoder_config.patch_points:
+        raise InputError(f"points = {config.points} are fewer than the {encoder_config.patch_points} of a patch")
+    device = choose_device(config.device)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        encoder = PointEncoder(encoder_config)
+    if initial.weights is not None:
+        encoder.load_state_dict(initial.weights)
+    encoder.to(device).eval()
+    features = []
+    for start in range(0, len(clouds), config.batch_size):
+        points = torch.from_numpy(clouds.points[start : start + config.batch_size, : config.points]).to(device)
+        tokens = encoder(*make_patches(points, config.patches, encoder_config.patch_points))
+        features.append(pool(tokens).float().cpu().numpy())
+    return np.concatenate(features)
+
+
+def svm_accuracy(
+    train: NDArray[np.float32], labels: IntArray, test: NDArray[np.float32], true: IntArray, c: float
+) -> float:
+    """Train a linear SVM on standardised features and give the share of test shapes that it gets right."""
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+    from sklearn.svm import SVC
+
+    svm = make_pipeline(StandardScaler(), SVC(kernel="linear", C=c))
+    return float(svm.fit(train, labels).score(test, true))
+
+
+def choose_c(features: NDArray[np.float32], labels: IntArray, seed: int) -> float:
+    """Choose the SVM's C on a tenth of the training shapes, at least one of each class; the smallest of equals."""
+    counts = np.bincount(labels)
+    kept, held = split_held_out(labels, max(0.1, 1 / max(int(counts.max()), 1)), seed)
+    if not len(held) or len(np.unique(labels[kept])) < 2:
+        return 1e-2
+    scores = [svm_accuracy(features[kept], labels[kept], features[held], labels[held], c) for c in _CS]
+    return _CS[int(np.argmax(scores))]

@@ -1,0 +1,101 @@
+"""Folders and tables of results: what was run, on what, and what came out."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ... import __version__
+from ...errors import InputError
+from ...files import make_folder, write_text
+
+__all__ = ["COLUMNS", "claim_folder", "code_version", "markdown", "read_result", "write_results"]
+
+COLUMNS = {
+    "final": "final epoch",
+    "best_on_test": "best epoch on test (chosen on the test set)",
+    "chosen_on_held_out": "epoch chosen on held-out training shapes",
+    "chosen_on_val": "epoch chosen on validation shapes",
+}
+"""Which weights are measured -> how a table calls them."""
+_ABOUT = "task.json"
+
+
+def claim_folder(folder: Path, about: Mapping[str, Any]) -> None:
+    """Make the folder of a task's runs, or go on in it.
+
+    Raises
+    ------
+    InputError : it holds something else, or another task's runs
+    """
+    path = folder / _ABOUT
+    if folder.exists() and not path.exists():
+        others = [] if folder.is_dir() else [folder]
+        others = others or [each for each in folder.iterdir() if not each.name.startswith(".")]
+        if others:
+            raise InputError(f"{folder} holds {others[0].name} but no results of a task: give a new or empty folder")
+    make_folder(folder)
+    if path.exists():
+        was = read_json(path)
+        for name, value in about.items():
+            if was.get(name) != value:
+                raise InputError(
+                    f"{folder} holds runs with {name} = {was.get(name)}, not {value}: "
+                    "give another folder, or the same again"
+                )
+        return
+    write_text(path, json.dumps(about, indent=1) + "\n")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Raises
+    ------
+    InputError : it cannot be read
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return dict(content)
+    except (OSError, ValueError, TypeError) as error:
+        raise InputError(f"{path} cannot be read: {error}; remove it, or give another folder") from None
+
+
+def read_result(folder: Path) -> dict[str, Any] | None:
+    """Read a finished run's result; None where it is not finished."""
+    path = folder / "result.json"
+    return read_json(path) if path.exists() else None
+
+
+def code_version() -> str:
+    """Name the version of this program, with the commit where it runs from a checkout."""
+    here = Path(__file__).parent
+    try:
+        done = subprocess.run(
+            ["git", "describe", "--always", "--dirty"], cwd=here, capture_output=True, text=True, check=True, timeout=10
+        )
+    except (OSError, subprocess.SubprocessError):
+        return __version__
+    return f"{__version__} ({done.stdout.strip()})"
+
+
+def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Write a table in Markdown, its columns aligned."""
+    table = [list(head), *[list(row) for row in rows]]
+    widths = [max(len(row[i]) for row in table) for i in range(len(head))]
+    lines = [
+        "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in table
+    ]
+    lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
+    return "\n".join(lines)
+
+
+def write_results(folder: Path, name: str, text: str, content: Mapping[str, Any]) -> tuple[Path, Path]:
+    """Write `name`.md and `name`.json."""
+    paths = folder / f"{name}.md", folder / f"{name}.json"
+    write_text(paths[0], text + "\n")
+    write_text(paths[1], json.dumps(content, indent=1) + "\n")
+    return paths

@@ -1,0 +1,269 @@
+"""`cma3d segment`: the parts of ShapeNetPart's shapes (table 4)."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812 - the name that everyone knows it by
+from numpy.typing import NDArray
+from safetensors.torch import save
+from torch import Tensor
+
+from ...errors import InputError
+from ...files import write_text
+from ..network import DropPath
+from ..pretrain import choose_device, threads
+from ..run import RunFolder, write_whole
+from .augment import augment, choose_points
+from .clouds import Clouds, normalises, prepare, spare_points
+from .config import SegmentConfig
+from .engine import State, autocast, train
+from .initial import Initial, load_initial
+from .layouts import open_dataset
+from .metrics import PartScores, in_words, part_scores, restrict_parts
+from .page import write_page, write_ply
+from .results import COLUMNS, claim_folder, code_version, markdown, read_result, write_results
+from .segmenter import PartSegmenter
+from .shapenetpart import NUM_PARTS, PARTS
+from .shapes import Dataset, IntArray
+
+__all__ = ["segment"]
+
+_BATCH = 32  # shapes that are segmented at a time
+_SHOWN = 3  # shapes of each category on the page
+
+
+def segment(
+    run: Path,
+    data: Path,
+    config: SegmentConfig,
+    *,
+    init: Path | None = None,
+    scratch: bool = False,
+    seeds: int = 1,
+    jobs: int | None = None,
+    report: Callable[[str], None] = print,
+) -> dict[str, Any]:
+    """Train a part segmenter once a seed; goes on where it was stopped.
+
+    Parameters
+    ----------
+    run : folder of the runs: seed-0 …, results.md, results.json, and of the first run page.html and ply/
+    data, config, init, scratch, seeds, jobs, report : as for `finetune`
+
+    Returns
+    -------
+    results : what results.json says
+
+    Raises
+    ------
+    InputError : bad data, settings, initial weights or folder
+    """
+    initial = load_initial(init, scratch=scratch)
+    clouds, dataset = read_shapes(data, config, jobs, report)
+    if config.points < initial.config.patch_points:
+        raise InputError(f"points = {config.points} are fewer than the {initial.config.patch_points} of a patch")
+    claim_folder(run, {"verb": "segment", "initial": initial.fingerprint, "data": dataset.fingerprint()})
+    report(f"start: {initial.source}")
+    results = []
+    with threads(config.threads):
+        for seed in range(config.seed, config.seed + seeds):
+            chosen = dataclasses.replace(config, seed=seed)
+            each = lambda line, seed=seed: report(f"seed {seed}: {line}")  # noqa: E731
+            results.append(segment_once(run / f"seed-{seed}", clouds, initial, chosen, each))
+            if seed == config.seed:
+                show(run, run / f"seed-{seed}", clouds["test"])
+    return summarise(run, results, dataset, initial, config)
+
+
+def read_shapes(
+    data: Path, config: SegmentConfig, jobs: int | None, report: Callable[[str], None]
+) -> tuple[dict[str, Clouds], Dataset]:
+    """Find, read and prepare ShapeNetPart; train holds the validation shapes, too, where the settings say so."""
+    dataset = open_dataset(data, "shapenetpart")
+    report(f"shapenetpart: {dataset.layout} in {dataset.folder}")
+    normalise, points = normalises("shapenetpart", config.normalise), spare_points(config.points)
+    clouds = {name: prepare(dataset, name, points, normalise=normalise, jobs=jobs) for name in ("train", "val", "test")}
+    if config.train_on == "trainval":
+        train, val = clouds.pop("train"), clouds.pop("val")
+        joined = [np.concatenate([getattr(train, name), getattr(val, name)]) for name in ("points", "labels", "parts")]
+        clouds["train"] = Clouds(joined[0], joined[1], train.classes, joined[2], train.names + val.names)
+    return clouds, dataset
+
+
+class SegmenterWork:
+    """What `engine.train` needs of part segmentation."""
+
+    def __init__(
+        self, network: PartSegmenter, clouds: dict[str, Clouds], config: SegmentConfig, device: torch.device
+    ) -> None:
+        self.network, self.config, self.device = network, config, device
+        train = clouds["train"]
+        assert train.parts is not None
+        self.points, self.labels, self.parts = (
+            torch.from_numpy(array).to(device) for array in (train.points, train.labels, train.parts)
+        )
+        self.rows = len(train)
+        self.measured: dict[str, Clouds] = {name: clouds[name] for name in ("test", "val") if name in clouds}
+        names = {"test": "best_on_test", "val": "chosen_on_val"}
+        self.chooses: dict[str, str] = {names[name]: name for name in self.measured}
+
+    def loss(self, rows: Tensor, seeds: Tensor) -> tuple[Tensor, Tensor]:
+        """Give the cross entropy over all points and the share of points that is right."""
+        index = choose_points(seeds, self.points.shape[1], self.config.points)  # (B, P)
+        points = self.points[rows].gather(1, index[..., None].expand(-1, -1, 3))
+        parts = self.parts[rows].gather(1, index)
+        points = augment(points, seeds, self.config, alike=True)
+        logits = self.network(points, self.labels[rows], DropPath(seeds, self.config.drop_path)).flatten(0, 1)
+        parts = parts.flatten()
+        loss = F.cross_entropy(logits.float(), parts, label_smoothing=self.config.label_smoothing)
+        return loss, (logits.argmax(1) == parts).float().mean()
+
+    def measure(self) -> dict[str, float]:
+        """Give the mean intersection over union of each set of shapes that is not learned from."""
+        return {name: self.scores(each)[0].instance for name, each in self.measured.items()}
+
+    def scores(self, clouds: Clouds) -> tuple[PartScores, IntArray]:
+        """Give the scores and the predicted parts, (N, points), of shapes."""
+        assert clouds.parts is not None
+        predicted = predict_parts(self.network, clouds, self.config, self.device)
+        true = clouds.parts[:, : self.config.points]
+        return part_scores(predicted, true, clouds.labels, clouds.classes, PARTS), predicted
+
+
+@torch.no_grad()
+def predict_parts(network: PartSegmenter, clouds: Clouds, config: SegmentConfig, device: torch.device) -> IntArray:
+    """Segment the farthest points of each shape, its category being given: (N, points) int64."""
+    network.eval()
+    predicted = np.zeros((len(clouds), config.points), dtype=np.int64)
+    for start in range(0, len(clouds), _BATCH):
+        here = slice(start, min(start + _BATCH, len(clouds)))
+        points = torch.from_numpy(clouds.points[here, : config.points]).to(device)
+        labels = torch.from_numpy(clouds.labels[here]).to(device)
+        with autocast(device, config.precision):
+            logits: NDArray[np.float32] = network(points, labels).float().cpu().numpy()
+        for i, each in enumerate(logits, start):
+            predicted[i] = restrict_parts(each, int(clouds.labels[i]), clouds.classes, PARTS)
+    return predicted
+
+
+def make_segmenter(initial: Initial, categories: int, config: SegmentConfig) -> PartSegmenter:
+    """Make a segmenter from the seed, with the encoder's weights taken over where there are some."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        network = PartSegmenter(
+            initial.config,
+            categories,
+            NUM_PARTS,
+            patches=config.patches,
+            propagated_width=config.propagated_width,
+            head_width=config.head_width,
+            dropout=config.dropout,
+        )
+    if initial.weights is not None:
+        network.encoder.load_state_dict(initial.weights)
+    return network
+
+
+def segment_once(
+    run: Path, clouds: dict[str, Clouds], initial: Initial, config: SegmentConfig, report: Callable[[str], None]
+) -> dict[str, Any]:
+    """Train with one seed, unless its result is there already.
+
+    Returns
+    -------
+    result : what result.json says: seed, parameters, epochs, and the scores of each kept weights on the test shapes
+    """
+    device = choose_device(config.device)
+    fingerprint = "-".join([*(each.fingerprint() for each in clouds.values()), initial.fingerprint])
+    with RunFolder(run, config, fingerprint, {"initial": initial.source}) as folder:
+        done = read_result(run)
+        if done is not None:
+            report("finished before")
+            return done
+        network = make_segmenter(initial, len(clouds["train"].classes), config).to(device)
+        parameters = sum(parameter.numel() for parameter in network.parameters())
+        sizes = ", ".join(f"{len(each):,} {name}" for name, each in clouds.items())
+        report(f"{parameters:,} parameters on {device}; features of layers {network.layers}; shapes: {sizes}")
+        work = SegmenterWork(network, clouds, config, device)
+        outcome = train(work, config, folder, device, report)
+        scores = {}
+        for name, weights in outcome.weights.items():
+            network.load_state_dict(weights)
+            found, predicted = work.scores(clouds["test"])
+            scores[name] = found.as_json()
+            keep(run, name, network.state_dict(), predicted)
+        result = {"seed": config.seed, "parameters": parameters, "epochs": outcome.epochs, "scores": scores}
+        write_text(run / "result.json", json.dumps(result, indent=1) + "\n")
+        folder.checkpoint.unlink(missing_ok=True)  # three copies of the weights, of no use any more
+    return result
+
+
+def keep(run: Path, name: str, weights: State, predicted: IntArray) -> None:
+    """Write weights and what they predict."""
+    tensors = {key: value.detach().cpu().contiguous() for key, value in weights.items()}
+    write_whole(run / f"{name}.safetensors", lambda path: path.write_bytes(save(tensors)))
+    if name == "final":
+        write_whole(run / "predicted.npy", lambda path: _save_array(path, predicted.astype(np.uint8)))
+
+
+def _save_array(path: Path, array: NDArray[Any]) -> None:
+    with path.open("wb") as file:
+        np.save(file, array)
+
+
+def show(run: Path, first: Path, test: Clouds) -> None:
+    """Write page.html and ply/ of the first run's final weights: the first shapes of each category."""
+    predicted = np.load(first / "predicted.npy").astype(np.int64)
+    assert test.parts is not None
+    chosen = [int(i) for label in np.unique(test.labels) for i in np.flatnonzero(test.labels == label)[:_SHOWN]]
+    count = predicted.shape[1]
+    shapes = []
+    for i in chosen:
+        name, true = test.classes[test.labels[i]], test.parts[i, :count]
+        shapes.append((name, test.names[i], test.points[i, :count], true, predicted[i]))
+        stem = f"{name}-{test.names[i].replace('/', '-').replace(' ', '-')}"
+        for kind, parts in (("true", true), ("predicted", predicted[i])):
+            write_ply(run / "ply" / f"{stem}-{kind}.ply", test.points[i, :count], parts)
+    write_page(run / "page.html", shapes)
+
+
+def summarise(
+    run: Path, results: Sequence[dict[str, Any]], dataset: Dataset, initial: Initial, config: SegmentConfig
+) -> dict[str, Any]:
+    """Write results.md and results.json."""
+    names = [name for name in COLUMNS if name in results[0]["scores"]]
+    scores = {name: [each["scores"][name] for each in results] for name in names}
+    rows = []
+    for name in names:
+        means = [in_words([each[kind] for each in scores[name]]) for kind in ("instance", "category")]
+        rows.append([COLUMNS[name], *means, ", ".join(str(each["epochs"][name]) for each in results)])
+    text = f"shapenetpart ({dataset.layout}), {initial.source}, {len(results)} seeds, mean ± deviation over seeds\n\n"
+    text += markdown(["test mIoU, %", "over instances", "over categories", "epochs"], rows)
+    categories = list(scores["final"][0]["categories"])
+    cells = [
+        [name, *(in_words([each["categories"][name] for each in scores[kept]]) for kept in names)]
+        for name in categories
+    ]
+    text += "\n\n" + markdown(["category, mIoU %", *(COLUMNS[name] for name in names)], cells)
+    content = {
+        "task": "shapenetpart",
+        "layout": dataset.layout,
+        "data": str(dataset.folder),
+        "data_hash": dataset.fingerprint(),
+        "initial": initial.source,
+        "initial_hash": initial.fingerprint,
+        "code": code_version(),
+        "config": dataclasses.asdict(config),
+        "encoder": dataclasses.asdict(initial.config),
+        "runs": list(results),
+        "table": text,
+    }
+    write_results(run, "results", text, content)
+    return content
