@@ -378,12 +378,12 @@ def verify(shards: Path, source: Path | None, layout: Layout, as_json: bool, job
 @click.option("--row", type=click.IntRange(0), help="Index of the row; of renders, of the model.")
 @click.option("--rows", type=row_range, metavar="A:B", help="The rows from A to B - 1, in place of --row.")
 @click.option("--model", help="Id of the model (or synset/id), in place of --row.")
-@click.option("--view", type=click.IntRange(0), help="That view of the model.  [default: the row's; of renders, the best]")
+@click.option("--view", type=click.IntRange(0), help="A view of the model, in place of the row's.")
 @click.option(
     "--views", type=click.Choice(["one", "all"]), default="one", show_default=True, help="all: every view of the model."
 )
 @click.option("--run", type=FOLDER, help="A run of `cma3d pretrain`: show what its network reconstructs.")
-@click.option("-o", "--out", type=FOLDER, help="The page, a .png in its place, or a folder of pages.  [default: page.html]")
+@click.option("-o", "--out", type=FOLDER, help="A page, a .png, or a folder of pages.  [default: page.html]")
 @click.option("--sheet", type=FOLDER, help="Draw a contact sheet to this PNG.")
 @click.option(
     "--show",
@@ -405,9 +405,9 @@ def inspect(
     show: tuple[str, ...],
     opens: bool,
 ) -> None:
-    """Look at rows of DATA, shards or renders: an HTML page in which every pixel finds its point, and every point its pixel.
+    """Look at rows of DATA, shards or renders: a page in which every pixel finds its point, and every point its pixel.
 
-    The page is one file that needs no network: open it from the disk, copy it from a server, mail it. It shows the
+    It is one HTML file that needs no network: open it from the disk, copy it from a server, mail it. It shows the
     stored arrays, says how many points re-project to their pixel, and draws image, depth, normals, patches and the
     masks of training. A single row comes with the rows beside it.
 
@@ -440,10 +440,9 @@ def inspect(
 @cli.command()
 @click.argument("shards", type=FOLDER)
 @click.option("-o", "--out", type=FOLDER, default=Path("report.html"), show_default=True, help="The page to write.")
-@click.option("--renders", type=FOLDER, help="The renders that were packed: tell of their failures, too.")
-@click.option("--most", type=click.IntRange(0), default=64, show_default=True, help="Thumbnails, and pages behind them.")
+@click.option("--most", type=click.IntRange(0), default=64, show_default=True, help="Thumbnails, and pages.")
 @click.option("--open", "opens", is_flag=True, help="Open the report in the browser.")
-def report(shards: Path, out: Path, renders: Path | None, most: int, opens: bool) -> None:
+def report(shards: Path, out: Path, most: int, opens: bool) -> None:
     """Write one page on the dataset SHARDS: counts, points, depth, view directions, failures, repairs, thumbnails.
 
     Each thumbnail opens its inspection page, as `cma3d inspect` makes it; these lie in a folder beside the report.
@@ -451,11 +450,11 @@ def report(shards: Path, out: Path, renders: Path | None, most: int, opens: bool
     \b
     Examples:
       cma3d report shards --open
-      cma3d report shards -o report.html --renders renders --most 200
+      cma3d report shards -o report.html --most 200
     """
     from .inspection import open_in_browser, report_dataset
 
-    written = report_dataset(shards, out, renders=renders, most=most)
+    written = report_dataset(shards, out, most=most)
     click.echo(written)
     if opens and not open_in_browser(written):
         say("no browser was found here: copy the report and its folder to a machine that has one")

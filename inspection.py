@@ -1,6 +1,6 @@
 """`cma3d inspect` and `cma3d report`: which views are looked at, and what the network's code says of them.
 
-Stands above all stages: the pages are `pack`'s, masks and reconstructions are `model`'s, and `pack` knows nothing of it.
+Stands above all stages: the pages are `pack`'s, masks and reconstructions are `model`'s, of which `pack` knows nothing.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 import numpy as np
 
@@ -21,13 +22,13 @@ from .pack.manifest import MANIFEST
 from .pack.page.view import AlignedMasks, Reconstruction, View, render_views, shard_views
 from .pack.page.write import page_html, write_html
 from .pack.reader import Shards
-from .pack.schema import Row
+from .pack.schema import SHARD_FIELDS, Row
 from .render.file import find_renders
 
 if TYPE_CHECKING:
     from .model.figures import Trained
 
-__all__ = ["Asked", "inspect_data", "open_in_browser"]
+__all__ = ["Asked", "draw_contact_sheet", "inspect_data", "open_in_browser", "report_dataset"]
 
 RATIOS = (0.2, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 """Mask ratios that a page offers; those of the paper's table 6 are among them."""
@@ -124,9 +125,7 @@ class Source:
             return rows
         if view not in views:
             known = ", ".join(map(str, sorted(views)))
-            raise InputError(
-                f"{self.path} holds no view {view} of the model {names['model_id'][0]!r}; packed: {known}"
-            )
+            raise InputError(f"{self.path} holds no view {view} of the model {names['model_id'][0]!r}; packed: {known}")
         return [rows[views.index(view)]]
 
 
@@ -212,8 +211,7 @@ def as_row(view: View) -> Row:
     """
     if view.rgb is None:
         raise InputError(f"view {view.view} of {view.synset}/{view.model_id} has no colour: choose another --view")
-    names = ("rgb", "depth", "intrinsics", "cam_from_obj", "points", "pixels", "num_points", "synset", "model_id", "view")
-    return {name: getattr(view, name) for name in names}
+    return {field.name: np.asarray(getattr(view, field.name)) for field in SHARD_FIELDS}
 
 
 def _rows(source: Source, asked: Asked) -> tuple[list[int], int]:
@@ -362,7 +360,8 @@ class Helper:
         trained = self._network(view)
         assert view.rgb is not None
         made = trained.reconstruct(view.points, view.pixels, view.rgb, view.row, NETWORK_SEEDS)
-        about = f"Step {trained.step:,} of {trained.steps:,}, {self.config.mask_strategy} masks of ratio {self.config.mask_ratio:g}."
+        masks = f"{self.config.mask_strategy} masks of ratio {self.config.mask_ratio:g}"
+        about = f"Step {trained.step:,} of {trained.steps:,}, {masks}."
         return Reconstruction(
             about=about,
             seeds=NETWORK_SEEDS,
@@ -376,3 +375,44 @@ class Helper:
 def open_in_browser(page: Path) -> bool:
     """Show a page in the user's browser; False where there is none, as on a server."""
     return webbrowser.open(page.resolve().as_uri())
+
+
+def report_dataset(path: Path, out: Path, *, most: int = MOST) -> Path:
+    """Write a report on shards, and the inspection pages that its thumbnails open to a folder beside it.
+
+    Parameters
+    ----------
+    path : shards
+    out : name.html; the pages lie in name-rows/
+    most : thumbnails; of more rows some, evenly spread, are shown
+
+    Raises
+    ------
+    InputError : no shards, a shard that cannot be read, or `out` cannot be written
+    """
+    from .pack.page.report import report_html, thumbnail
+    from .pack.page.survey import spread, survey_shards
+
+    if out.suffix.lower() not in (".html", ".htm"):
+        raise InputError(f"{out}: the report is a page, give a name that ends in .html")
+    source = Source(path)
+    if source.shards is None:
+        raise InputError(f"{path} holds renders: a report is on shards, `cma3d pack` makes them")
+    survey = survey_shards(source.shards)
+    rows = spread(len(source.shards), most)
+    folder = out.with_name(f"{out.stem}-rows")
+    written = {}
+    if rows:
+        written = write_pages(source, rows, folder, Helper(source), home=f"../{out.name}")
+    fields = source.shards.read(rows, ["rgb", "synset", "model_id", "view"]) if rows else {}
+    text = report_html(
+        source.shards,
+        survey,
+        pages={row: quote(f"{folder.name}/{page.name}") for row, page in written.items()},
+        thumbnails={row: thumbnail(fields["rgb"][place]) for place, row in enumerate(rows)},
+        names={
+            row: (str(fields["synset"][place]), str(fields["model_id"][place]), int(fields["view"][place]))
+            for place, row in enumerate(rows)
+        },
+    )
+    return write_html(out, text)

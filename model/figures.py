@@ -43,10 +43,9 @@ def patch_indices(points: NDArray[np.float32], patches: int, patch_points: int) 
     cloud = normalise_cloud(torch.from_numpy(points)[None])  # (1, P, 3)
     centres, neighbours = make_patches(cloud, patches, patch_points)
     relative = cloud[0][None] - centres[0][:, None]  # (G, P, 3), as `make_patches` subtracts
-    found = torch.stack(
-        [(offsets[None] - cut[:, None]).abs().amax(-1).argmin(-1) for offsets, cut in zip(relative, neighbours[0], strict=True)]
-    )
-    return found.numpy().astype(np.uint16)
+    pairs = zip(relative, neighbours[0], strict=True)  # (P, 3) and (K, 3) of each patch
+    found = [(offsets[None] - cut[:, None]).abs().amax(-1).argmin(-1) for offsets, cut in pairs]
+    return torch.stack(found).numpy().astype(np.uint16)
 
 
 def all_masks(

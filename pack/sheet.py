@@ -1,4 +1,4 @@
-"""Pictures of rows: one that a person can check, with image, depth, points and how they fall on the pixels; and many."""
+"""Pictures: of one row that a person can check, image, depth, points and how they fall on the pixels; of many rows."""
 
 from __future__ import annotations
 

@@ -109,9 +109,10 @@ def shard_views(shards: Shards, rows: Sequence[int]) -> list[View]:
     views = []
     for index in rows:
         row = shards[index]
-        arrays = {name: row[name] for name in ("rgb", "depth", "intrinsics", "cam_from_obj", "points", "pixels")}
-        names = {"synset": str(row["synset"]), "model_id": str(row["model_id"]), "view": int(row["view"])}
-        views.append(View(row=index, stored=True, num_points=int(row["num_points"]), **names, **arrays))
+        texts = {name: str(row.pop(name)) for name in ("synset", "model_id")}
+        counts = {name: int(row.pop(name)) for name in ("view", "num_points")}
+        plain: dict[str, Any] = {**texts, **counts, **row}
+        views.append(View(row=index, stored=True, **plain))
     return views
 
 

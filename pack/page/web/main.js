@@ -314,6 +314,7 @@ function describeView() {
   byId("cloud").setAttribute("aria-label",
     `Point cloud of ${coded.name}, ${current.count} points. Arrow keys turn it, shift with arrows moves it, plus and minus zoom.`);
   showVerdict(current);
+  showAbout(current);
   const [before, after] = [state.at - 1, state.at + 1];
   byId("previous").disabled = before < 0 && !payload.previous;
   byId("next").disabled = after >= frames.length && !payload.next;

@@ -161,7 +161,7 @@ class PicturePanel {
     const { frame, look } = this;
     const limit = 4 * (frame.width + frame.height);
     pen.strokeStyle = pen.fillStyle = cssColour(look.fault);
-    pen.lineWidth = Math.max(1, this.scale * 0.16);
+    pen.lineWidth = Math.max(1.4, this.scale * 0.2);
     pen.beginPath();
     for (let i = 0; i < frame.count; i++) {
       if (!frame.wrong[i]) continue;

@@ -20,6 +20,20 @@ function showVerdict(frame) {
   put("verdict-more", `farthest from its pixel’s centre: ${reach} · ${figures(point)} are their pixel’s depth, back-projected`);
 }
 
+/** Tell of a view what no mark is needed for. */
+function showAbout(frame) {
+  const { camera, coded } = frame;
+  const angle = (2 * Math.atan(Math.min(frame.width, frame.height) / 2 / camera.fy) * 180) / Math.PI;
+  put("about-image", `${frame.width} × ${frame.height}`);
+  put("about-focal", `${camera.fx.toFixed(2)} px, ${angle.toFixed(1)}°`);
+  put("about-eye", triple(camera.eye));
+  put("about-depth", frame.fullCount ? `${frame.near.toFixed(4)} to ${frame.far.toFixed(4)}` : "none");
+  put("about-full", figures(frame.fullCount));
+  const told = document.getElementById("about-told");
+  told.textContent = figures(coded.num_points);
+  told.dataset.verdict = coded.num_points === frame.fullCount ? "holds" : "broken";
+}
+
 /** Fill the read-out for a mark, or for none. */
 function showReadout(frame, state) {
   const { mark } = state;
