@@ -113,8 +113,8 @@ def _verdict(survey: Survey) -> str:
     state = "holds" if survey.right == survey.checked else "broken"
     return (
         f'<p id="verdict" data-verdict="{state}"><strong>{survey.right:,} of {survey.checked:,} stored points '
-        f"re-project to their pixel</strong><span>{_read_of(survey)}; <code>cma3d verify</code> holds all of them against every "
-        "law</span></p>"
+        f"re-project to their pixel</strong><span>{_read_of(survey)}; "
+        "<code>cma3d verify</code> holds all of them against every law</span></p>"
     )
 
 

@@ -14,6 +14,7 @@ class CloudPanel {
     this.surface = document.createElement("canvas");
     this.coarse = 1;
     this.moving = false;
+    this.draws = 0; // pictures drawn so far
     this.listen();
   }
 
@@ -95,6 +96,11 @@ class CloudPanel {
     return Math.max(frame.camera.project(middle)[2], 1e-3);
   }
 
+  /** Whether the scene is seen from the camera's own place, where its image would hide all else. */
+  get inCamera() {
+    return Math.hypot(...plus(this.orbit.eye, this.current.camera.eye, -1)) < 0.5 * PLANE * CloudPanel.reach(this.current);
+  }
+
   /** Go to a place from which "object", "scene" (object and cameras) or "camera" (through it) is seen. */
   go(where, at_once = false) {
     if (!this.current) return;
@@ -166,7 +172,8 @@ class CloudPanel {
       const buffer = this.buffers[number];
       buffer.resize(Math.max(1, Math.round(wide * scale)), Math.max(1, Math.round(height * scale)));
       buffer.clear();
-      for (const set of pane.sets) buffer.draw(set.points, this.orbit, set.radius, set.first, set.smallest);
+      for (const set of pane.sets)
+        if (set.kind !== "plane" || !this.inCamera) buffer.draw(set.points, this.orbit, set.radius, set.first, set.smallest);
       buffer.shade(pane.colours, this.look.depthOfShade, Math.max(1, Math.round(scale)));
       [this.surface.width, this.surface.height] = [buffer.width, buffer.height];
       this.surface.getContext("2d").putImageData(buffer.image, 0, 0);
@@ -180,6 +187,7 @@ class CloudPanel {
       pen.restore();
     });
     this.took = performance.now() - begin;
+    this.draws += 1;
     if (this.moving) this.coarse = this.took > SLOW ? 2 : this.took < SLOW / 5 ? 1 : this.coarse;
   }
 
@@ -188,7 +196,7 @@ class CloudPanel {
     const line = (from, to) => this.line(pen, from, to, width, height);
     if (state.cameras && this.panes.length === 1) {
       for (const frame of this.frames) if (frame !== current) this.drawCamera(pen, frame, width, height, 0.09, look.faint);
-      this.drawCamera(pen, current, width, height, PLANE, look.ink);
+      if (!this.inCamera) this.drawCamera(pen, current, width, height, PLANE, look.ink);
     }
     if (state.mark) this.drawMark(pen, state.mark, buffer, width, height, line);
     this.drawAxes(pen, height);

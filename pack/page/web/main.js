@@ -332,6 +332,7 @@ function showStrip() {
     button.type = "button";
     button.setAttribute("aria-label", `view ${frame.coded.view}`);
     const thumbnail = document.createElement("canvas");
+    thumbnail.setAttribute("aria-hidden", "true");
     [thumbnail.width, thumbnail.height] = [frame.width, frame.height];
     const image = new ImageData(frame.width, frame.height);
     const words = new Uint32Array(image.data.buffer);
