@@ -158,6 +158,11 @@ def inspect_data(path: Path, out: Path, asked: Asked) -> Path:
     if kind == ".png":
         from .pack.sheet import write_row
 
+        if asked.rows is not None or asked.every or asked.run is not None:
+            raise InputError(
+                f"{out}: a picture shows one view; give a name that ends in .html, or --sheet for many rows"
+            )
+
         view = source.read(rows[start], view=asked.view)[0]
         return write_row(as_row(view), f"{source.unit} {view.row}", out)
     if kind == "" or out.is_dir():

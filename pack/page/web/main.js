@@ -113,7 +113,7 @@ function pointSets(frame) {
       kind: "stored",
       points: frame.points,
       colours: storedColours(frame, state, look, words),
-      radius: 0.62 * pitch * Math.sqrt(Math.max(frame.fullCount, frame.count) / frame.count) * state.size,
+      radius: 0.66 * pitch * Math.sqrt(Math.max(frame.fullCount, frame.count) / frame.count) * state.size,
       smallest: 1,
     });
   if (state.cloud === "all")
@@ -222,6 +222,7 @@ function describeMask() {
   byId("seed").max = masks.seeds.length - 1;
   byId("ratio").value = state.mask.ratio;
   byId("seed").value = state.mask.seed;
+  byId("ratio").setAttribute("aria-valuetext", masks.ratios[state.mask.ratio]);
   put("ratio-value", masks.ratios[state.mask.ratio].toFixed(2).replace(/0$/, ""));
   put("seed-value", String(masks.seeds[state.mask.seed]));
   put("mask-said", maskSummary(chosenMasks(current, state), grid));

@@ -18,10 +18,15 @@ class PicturePanel {
       drag: (dx, dy) => this.move(dx, dy),
       zoom: (factor, x, y) => this.zoom(factor, x, y),
     });
+    canvas.addEventListener("dblclick", () => {
+      this.reset();
+      this.draw();
+    });
   }
 
   reset() {
     this.magnified = 1;
+    this.canvas.style.touchAction = "";
     this.middle = [0.5, 0.5]; // what part of the image is in the middle of the panel
   }
 
@@ -61,6 +66,7 @@ class PicturePanel {
       this.middle[0] + (newLeft - x) / this.scale / this.frame.width,
       this.middle[1] + (newTop - y) / this.scale / this.frame.height,
     ];
+    this.canvas.style.touchAction = this.magnified > 1 ? "none" : ""; // a finger moves the image, or else the page
     this.hold();
     this.draw();
   }
