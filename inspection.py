@@ -331,6 +331,8 @@ class Helper:
         if len(view.points) < max(config.patches, config.patch_points):
             need = f"{config.patches} patches of {config.patch_points}"
             return dataclasses.replace(view, missing=f"No patches and masks: {len(view.points)} points are no {need}.")
+        if not np.isfinite(view.points).all():
+            return dataclasses.replace(view, missing="No patches and masks: the row has points that are not finite.")
         try:
             view = dataclasses.replace(view, aligned=self._masks(view))
         except InputError as error:

@@ -143,6 +143,8 @@ def test_few_points_make_no_patches_and_the_page_says_so(shards: Path, tmp_path:
     assert Helper(source).add(view).missing == "No patches and masks: 40 points are no 64 patches of 32."
     outside = dataclasses.replace(source.read(0)[0], pixels=np.full((256, 2), 999, np.uint16))
     assert "pixels outside its image" in Helper(source).add(outside).missing
+    nowhere = dataclasses.replace(source.read(0)[0], points=np.full((256, 3), np.nan, np.float32))
+    assert "points that are not finite" in Helper(source).add(nowhere).missing
 
 
 def test_without_torch_the_page_comes_without_masks_and_says_so(shards: Path, tmp_path: Path) -> None:

@@ -535,7 +535,9 @@ def test_one_wrong_point_of_many_is_counted(gallery: Path, look: Look, tmp_path:
     assert page.locator("#verdict-text").inner_text().startswith(f"{right:,} of 2,048 ")
     assert "2,045 are their pixel’s depth" in page.locator("#verdict-more").inner_text()
     assert page.locator("#about-told").get_attribute("data-verdict") == "broken"
-    page.evaluate("cma3d.cloud.go('object', true)")
+    blind = dataclasses.replace(view, intrinsics=np.zeros((3, 3)), cam_from_obj=np.full((4, 4), np.nan))
+    page = look(write_html(tmp_path / "b.html", page_html([blind], total=1, source="shards")))
+    assert page.locator("#verdict-text").inner_text().startswith("0 of 2,048 ")
 
 
 def test_nothing_in_a_name_runs(gallery: Path, look: Look, tmp_path: Path) -> None:

@@ -335,7 +335,14 @@ def test_the_command_writes_and_names(cma3d: Callable[..., Any], shards: Path, r
         done = cma3d(*words)
         assert (done.returncode, done.stdout.strip()) == (0, str(words[-1])), done.stderr
         assert Path(str(words[-1])).stat().st_size > 1000
+    browser = tmp_path / "browser"
+    browser.write_text(f'#!/bin/sh\necho "$1" >"{tmp_path}/opened"\n')
+    browser.chmod(0o755)
+    words = ("inspect", shards, "--row", 0, "-o", tmp_path / "row.html", "--open")
+    assert cma3d(*words, env={"BROWSER": f"{browser} %s"}).returncode == 0
+    assert (tmp_path / "opened").read_text().strip() == (tmp_path / "row.html").as_uri()
     for words, says in (
+        (("inspect", shards, "--row", 0, "--views", "all", "-o", tmp_path / "a.png"), "a picture shows one view"),
         (("inspect", shards, "--rows", "3"), "'3' is no range of rows such as 0:64"),
         (("inspect", shards, "--row", "0", "--sheet", "s.png"), "--sheet draws many rows"),
         (("inspect", shards, "--row", "0", "--show", "rgb"), "--show chooses what --sheet draws"),
