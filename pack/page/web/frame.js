@@ -122,7 +122,7 @@ class Frame {
         const inObject = cross(down, across);
         normal = this.camera.rows.map((row) => dot(row, inObject));
         const length = Math.hypot(...normal);
-        normal = length > 0 ? normal.map((value) => (value / length) * (normal[2] > 0 ? -1 : 1)) : [0, 0, -1];
+        normal = length > 0 ? normal.map((value) => value / length) : [0, 0, -1]; // it faces the camera
       }
       found.set(normal, 3 * place);
     }
