@@ -1,11 +1,12 @@
 """What the network's own code makes of a row, as plain arrays for pictures: patches, masks, reconstructions.
 
-Nothing is computed anew here: patches come from `patches`, masks from `masking`, both as training calls them.
+Nothing is computed a second time here: patches, masks and reconstructions come from what training calls.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,8 +20,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from .config import PretrainConfig
-from .masking import align_masks, image_cells, num_visible
-from .network import CrossAlignNet, DropPath, PatchSlots
+from .network import CrossAlignNet
 from .noise import sample_seeds
 from .patches import make_patches, normalise_cloud
 
@@ -63,7 +63,7 @@ def all_masks(
     pixels : (P, 2) uint16, (u, v) of each point
     row : index of the row in the shards
     shard_size : (H, W) of the row's image
-    config : of its settings patches, image_size, image_patch and max_ratio count
+    config : its strategy, ratio and collision rule are replaced by those asked for
 
     Returns
     -------
@@ -75,34 +75,34 @@ def all_masks(
     ------
     InputError : pixels outside the image, or an image that cannot be cut into cells
     """
-    image_size = (config.image_size, config.image_size) if config.image_size else shard_size
-    side = config.image_patch
-    if image_size[0] % side or image_size[1] % side:
-        raise InputError(f"images of {image_size[1]} x {image_size[0]} pixels cannot be cut into patches of {side}")
-    centres = torch.from_numpy(pixels[: config.patches].astype(np.int64))[None]  # (1, G, 2)
-    if (centres >= torch.tensor(shard_size[::-1])).any():
+    if (pixels[: config.patches] >= shard_size[::-1]).any():
         raise InputError("the row has pixels outside its image")
-    grid = (image_size[0] // side, image_size[1] // side)
-    cells = image_cells(centres, shard_size, image_size, side)  # (1, G)
+    network, grid = _without_weights(config, shard_size)
+    centres = torch.from_numpy(pixels[: config.patches].astype(np.int64)).expand(len(seeds), -1, -1)  # (S, G, 2)
     drawn = torch.cat([sample_seeds(seed, 0, torch.tensor([row])) for seed in seeds])  # (S,)
     shape = (len(ratios), len(seeds), 2)
-    point_masks = np.empty((*shape, config.patches), dtype=np.bool_)
-    cell_masks = np.empty((len(STRATEGIES), *shape, grid[0] * grid[1]), dtype=np.bool_)
+    points = np.empty((*shape, config.patches), dtype=np.bool_)
+    cells = np.empty((len(STRATEGIES), *shape, grid[0] * grid[1]), dtype=np.bool_)
     for t, strategy in enumerate(STRATEGIES):
         for r, ratio in enumerate(ratios):
             for rule in (0, 1):
-                masks = align_masks(
-                    cells.expand(len(seeds), -1),
-                    drawn,
-                    grid[0] * grid[1],
-                    strategy=strategy,
-                    ratio=ratio,
-                    collisions=bool(rule),
-                    max_ratio=config.max_ratio,
-                )
-                point_masks[r, :, rule] = masks.points.numpy()
-                cell_masks[t, r, :, rule] = masks.cells.numpy()
-    return point_masks, cell_masks, grid
+                chosen: dict[str, Any] = {"mask_strategy": strategy, "mask_ratio": ratio, "mask_collisions": bool(rule)}
+                network.config = dataclasses.replace(config, **chosen)
+                masks = network.masks(centres, drawn)
+                points[r, :, rule] = masks.points.numpy()
+                cells[t, r, :, rule] = masks.cells.numpy()
+    return points, cells, grid
+
+
+@functools.lru_cache(maxsize=2)
+def _without_weights(config: PretrainConfig, shard_size: tuple[int, int]) -> tuple[CrossAlignNet, tuple[int, int]]:
+    """Make a network for its masks alone, which need no weights, and tell the rows and columns of its image's cells."""
+    size = (config.image_size, config.image_size) if config.image_size else shard_size
+    side = config.image_patch
+    if size[0] % side or size[1] % side:
+        raise InputError(f"images of {size[1]} x {size[0]} pixels cannot be cut into patches of {side}")
+    with torch.device("meta"):
+        return CrossAlignNet(config, shard_size), (size[0] // side, size[1] // side)
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ class Trained:
         row: int,
         seeds: Sequence[int],
     ) -> dict[str, NDArray[Any]]:
-        """Mask a row and reconstruct what is masked, as `CrossAlignNet.forward` does, for several seeds.
+        """Mask a row and reconstruct what is masked, for several seeds: a look into `CrossAlignNet.forward`.
 
         Parameters
         ----------
@@ -139,31 +139,32 @@ class Trained:
         ------
         InputError : the run did not train the reconstruction
         """
-        network, config = self.network, self.config
+        network, config, many = self.network, self.config, len(seeds)
         if network.reconstruction is None:
             raise InputError("the run trained the contrast alone: there is no reconstruction to show")
-        many = len(seeds)
-        drawn = torch.cat([sample_seeds(seed, 0, torch.tensor([row])) for seed in seeds])
-        cloud = torch.from_numpy(points)[None]
-        centres, neighbours = make_patches(normalise_cloud(cloud), config.patches, config.patch_points)
-        centres, neighbours = centres.expand(many, -1, -1), neighbours.expand(many, -1, -1, -1)
-        masks = network.masks(torch.from_numpy(pixels.astype(np.int64)).expand(many, -1, -1), drawn)
-        slots = PatchSlots(masks.points, num_visible(config.patches, config.mask_ratio), config)
-        drop = DropPath(drawn, 0.0)
-        features = network.encode_points(centres, neighbours, slots, drop)
-        _, images = network.image_encoder(torch.from_numpy(rgb).expand(many, -1, -1, -1), masks.cells, drop)
-        made = network.reconstruction(features, images, slots.sort(centres), slots, drop)  # (S, G - first, K, 3)
-        chamfer = slots.compare(made, slots.sort(neighbours))
-        whole = made + slots.sort(centres)[:, slots.first :, None]
+        batch = {
+            "points": torch.from_numpy(points).expand(many, -1, -1),
+            "pixels": torch.from_numpy(pixels.astype(np.int64)).expand(many, -1, -1),
+            "rgb": torch.from_numpy(rgb).expand(many, -1, -1, -1),
+            "seeds": torch.cat([sample_seeds(seed, 0, torch.tensor([row])) for seed in seeds]),
+        }
+        caught: list[Any] = []
+        hook = network.reconstruction.register_forward_hook(lambda _, given, made: caught.extend((*given, made)))
+        try:
+            loss = network(batch)["loss_lmr"]  # (S,)
+        finally:
+            hook.remove()
+        centres, slots, made = caught[2], caught[3], caught[-1]  # (S, G, 3) and (S, G - first, K, 3), by slots
+        masks = network.masks(batch["pixels"], batch["seeds"])
+        whole = _to_object_frame(made + centres[:, slots.first :, None], batch["points"][0])
         patches = torch.zeros(many, config.patches, config.patch_points, 3)
-        index = slots.order[:, slots.first :, None, None].expand_as(whole)
-        patches.scatter_(1, index, _to_object_frame(whole, cloud[0]))
+        patches.scatter_(1, slots.order[:, slots.first :, None, None].expand_as(whole), whole)
         patches[~masks.points] = 0
         return {
             "masked": masks.points.numpy(),
             "cells": masks.cells.numpy(),
             "patches": patches.numpy(),
-            "chamfer": chamfer.numpy(),
+            "chamfer": loss.numpy(),
         }
 
 
