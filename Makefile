@@ -4,7 +4,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup libraries demo test lint types format bench clean
+.PHONY: help setup libraries browser demo test lint types format bench clean
 
 OUT := demo
 python := .venv/bin/python
@@ -29,8 +29,11 @@ libraries:  ## install only the system libraries that Blender and Open3D want an
 demo: $(ready)  ## render, pack, verify and train, small, on made-up models; writes OUT=demo
 	.venv/bin/cma3d demo "$(OUT)"
 
-test: lint types  ## lint, types and tests; stops at the first that fails
+test: lint types browser  ## lint, types and tests; stops at the first that fails
 	$(python) -m pytest
+
+browser: $(ready)  ## install Chromium, which the tests of the pages look with, where there is none
+	@sh tools/setup.sh browser
 
 lint: $(ready)  ## ruff: rules and format
 	$(python) -m ruff check .
@@ -54,5 +57,5 @@ bench: $(ready)  ## every script in benchmarks/
 	done
 
 clean:  ## remove what tests, builds and `make demo` left; .venv stays (rm -rf .venv)
-	rm -rf build dist demo *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
+	rm -rf build dist demo screenshots *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
 	find . -name .venv -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +

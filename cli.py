@@ -141,6 +141,14 @@ def choosing(*, drawn: bool) -> Callable[[Callable[..., None]], Callable[..., No
     return decorate
 
 
+def row_range(text: str) -> tuple[int, int]:
+    """Read rows A:B, the first and the one behind the last; either may be left out."""
+    first, colon, end = text.partition(":")
+    if not colon or not all(part == "" or part.isdecimal() for part in (first, end)):
+        raise click.BadParameter(f"{text!r} is no range of rows such as 0:64.")
+    return int(first or 0), int(end) if end else sys.maxsize
+
+
 def refuse_inside(out: Path, source: Path) -> None:
     """Refuse to write among the user's own models."""
     if source.is_dir() and out.resolve().is_relative_to(source.resolve()):
@@ -161,7 +169,8 @@ def cli() -> None:
     cma3d reconstruct RENDERS OUT        full clouds as PLY or NPZ, with colours and pixels
     cma3d status OUT                     how far a render is, from another terminal
     cma3d verify SHARDS --source SHAPENET
-    cma3d inspect SHARDS --row 0 -o row.png
+    cma3d inspect SHARDS --row 0 --open  every pixel and its point, in a page
+    cma3d report SHARDS                  one page on the whole dataset
     cma3d export SHARDS OUT --format bop in the formats of others: bop, nerf, ply, png
     cma3d pretrain SHARDS RUN
     cma3d finetune, fewshot, segment, probe, evaluate, ablate
@@ -517,23 +526,90 @@ def export(shards: Path, out: Path, name: ExportFormat, full: bool, jobs: int | 
 
 
 @cli.command()
-@click.argument("shards", type=FOLDER)
-@click.option("--row", type=click.IntRange(0), help="Index of the row.")
+@click.argument("data", type=FOLDER)
+@click.option("--row", type=click.IntRange(0), help="Index of the row; of renders, of the model.")
+@click.option("--rows", type=row_range, metavar="A:B", help="The rows from A to B - 1, in place of --row.")
 @click.option("--model", help="Id of the model (or synset/id), in place of --row.")
-@click.option("-o", "--out", type=FOLDER, default=Path("row.png"), show_default=True, help="The picture to write.")
-def inspect(shards: Path, row: int | None, model: str | None, out: Path) -> None:
-    """Draw one row of SHARDS: image, depth, points from two sides, and their reprojection.
+@click.option("--view", type=click.IntRange(0), help="A view of the model, in place of the row's.")
+@click.option(
+    "--views", type=click.Choice(["one", "all"]), default="one", show_default=True, help="all: every view of the model."
+)
+@click.option("--run", type=FOLDER, help="A run of `cma3d pretrain`: show what its network reconstructs.")
+@click.option("-o", "--out", type=FOLDER, help="A page, a .png, or a folder of pages.  [default: page.html]")
+@click.option("--sheet", type=FOLDER, help="Draw a contact sheet to this PNG.")
+@click.option(
+    "--show",
+    type=click.Choice(["rgb", "depth", "points"]),
+    multiple=True,
+    help="What --sheet shows of each row; may be repeated.  [default: rgb]",
+)
+@click.option("--open", "opens", is_flag=True, help="Open what was written in the browser.")
+def inspect(
+    data: Path,
+    row: int | None,
+    rows: tuple[int, int] | None,
+    model: str | None,
+    view: int | None,
+    views: str,
+    run: Path | None,
+    out: Path | None,
+    sheet: Path | None,
+    show: tuple[str, ...],
+    opens: bool,
+) -> None:
+    """Look at rows of DATA, shards or renders: a page in which every pixel finds its point, and every point its pixel.
+
+    It is one HTML file that needs no network: open it from the disk, copy it from a server, mail it. It shows the
+    stored arrays, says how many points re-project to their pixel, and draws image, depth, normals, patches and the
+    masks of training. A single row comes with the rows beside it.
 
     \b
     Examples:
-      cma3d inspect shards --row 0 -o row.png
-      cma3d inspect shards --model 1006be65e7bc937e9141f9b58470d646 -o chair.png
+      cma3d inspect shards --row 0 --open
+      cma3d inspect shards --model 1006be65e7bc937e9141f9b58470d646 -o chair.html
+      cma3d inspect renders --row 0 --views all          every view of a model, with all cameras
+      cma3d inspect shards --row 0 --run run             what a trained network reconstructs
+      cma3d inspect shards --rows 0:500 -o pages         a folder of linked pages
+      cma3d inspect shards --row 0 -o row.png            one row as a picture
+      cma3d inspect shards --rows 0:64 --sheet sheet.png --show rgb --show depth --show points
     """
-    from .pack.sheet import draw_sheet
+    from .inspection import Asked, draw_contact_sheet, inspect_data, open_in_browser
 
-    if (row is None) == (model is None):
-        raise InputError("give either --row I or --model ID")
-    click.echo(draw_sheet(shards, out, row=row, model=model))
+    if sheet is not None:
+        if any(value is not None for value in (row, model, view, run, out)) or views != "one":
+            raise InputError("--sheet draws many rows: of the others, give it only --rows A:B and --show")
+        written = draw_contact_sheet(data, sheet, rows=rows, shows=show or ("rgb",))
+    else:
+        if show:
+            raise InputError("--show chooses what --sheet draws: give it with --sheet PNG")
+        asked = Asked(row=row, rows=rows, model=model, view=view, every=views == "all", run=run)
+        written = inspect_data(data, out or Path("page.html"), asked)
+    click.echo(written)
+    if opens and not open_in_browser(written):
+        say("no browser was found here: copy the file to a machine that has one")
+
+
+@cli.command()
+@click.argument("shards", type=FOLDER)
+@click.option("-o", "--out", type=FOLDER, default=Path("report.html"), show_default=True, help="The page to write.")
+@click.option("--most", type=click.IntRange(0), default=64, show_default=True, help="Thumbnails, and pages.")
+@click.option("--open", "opens", is_flag=True, help="Open the report in the browser.")
+def report(shards: Path, out: Path, most: int, opens: bool) -> None:
+    """Write one page on the dataset SHARDS: counts, points, depth, view directions, failures, repairs, thumbnails.
+
+    Each thumbnail opens its inspection page, as `cma3d inspect` makes it; these lie in a folder beside the report.
+
+    \b
+    Examples:
+      cma3d report shards --open
+      cma3d report shards -o report.html --most 200
+    """
+    from .inspection import open_in_browser, report_dataset
+
+    written = report_dataset(shards, out, most=most)
+    click.echo(written)
+    if opens and not open_in_browser(written):
+        say("no browser was found here: copy the report and its folder to a machine that has one")
 
 
 def _fail(failures: list[dict[str, Any]]) -> None:

@@ -42,6 +42,7 @@ def run_demo(out: Path, *, jobs: int | None = None) -> tuple[str, int]:
     ------
     InputError : a stage cannot run here, or a law is broken
     """
+    from .inspection import Asked, inspect_data, report_dataset
     from .model.pretrain import pretrain
     from .pack.run import pack_renders
     from .pack.sheet import draw_overview, draw_sheet
@@ -71,10 +72,14 @@ def run_demo(out: Path, *, jobs: int | None = None) -> tuple[str, int]:
     first, last = (draw_sheet(shards, pictures / f"row-{row}.png", row=row) for row in (0, packed.rows - 1))
     say("[6/6] pretrain: a small CrossAlignNet on these shards")
     trained = pretrain(shards, run, pretrain_settings(), report=say)
+    page = inspect_data(shards, out / "page.html", Asked(row=packed.rows // 2, run=run))
+    report = report_dataset(shards, out / "report.html")
 
     failed = len(rendered.failures) + len(packed.failures)
     minutes = (time.monotonic() - begin) / 60
-    return _summary(out, minutes, made, packed.rows, failed, verdicts, trained, [overview, first, last]), failed
+    return _summary(
+        out, minutes, made, packed.rows, failed, verdicts, trained, [overview, first, last, page, report]
+    ), failed
 
 
 def _summary(
@@ -91,7 +96,7 @@ def _summary(
     models, categories = sum(made["models"].values()), len(made["models"])
     losses = f"{trained['first_loss']:.3f} -> {trained['last_loss']:.3f}"
     failures = f", {failed} failed" if failed else ""
-    overview, first, last = pictures
+    overview, first, last, page, report = pictures
     return f"""
 Done in {minutes:.1f} minutes. All of it is in {out}:
 
@@ -103,6 +108,8 @@ Done in {minutes:.1f} minutes. All of it is in {out}:
 
 Look at:
 
+  {page}   in a browser: every pixel and its point, the masks, the network's reconstruction
+  {report}   the whole dataset, each row a click away
   {overview}   every row's image
   {first}      one row: image, depth, points from two sides, reprojection
   {last}

@@ -1,10 +1,12 @@
-"""A picture of one row that a person can check: the image, its depth, its points, and how they fall on the pixels."""
+"""Pictures: of one row that a person can check, image, depth, points and how they fall on the pixels; of many rows."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import matplotlib as mpl
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -18,7 +20,7 @@ from .reader import Shards
 from .schema import Row
 from .verify import LAWS, check_row
 
-__all__ = ["draw_overview", "draw_row", "draw_sheet"]
+__all__ = ["draw_contact", "draw_overview", "draw_row", "draw_sheet", "write_row"]
 
 _PAPER, _INK, _FAINT = "#ffffff", "#1c2530", "#667080"
 _PANEL = "#eef1f4"  # behind clouds, so that white points show
@@ -43,10 +45,52 @@ def draw_sheet(folder: Path, out: Path, *, row: int | None = None, model: str | 
     if row is None or not 0 <= row < len(shards):
         has = f"it has rows 0 to {len(shards) - 1}" if len(shards) else "it is empty; pack again"
         raise InputError(f"{folder} has no row {row}: {has}")
-    figure = draw_row(shards[row], f"row {row}")
+    return write_row(shards[row], f"row {row}", out)
+
+
+def write_row(row: Row, title: str, out: Path) -> Path:
+    """Draw a row to a PNG, see `draw_row`.
+
+    Raises
+    ------
+    InputError : `out` cannot be written
+    """
+    figure = draw_row(row, title)
     try:
         with atomic_path(out) as partial:
             figure.savefig(partial, format="png", dpi=100)
+    except OSError as error:
+        raise InputError(f"{out} cannot be written: {error.strerror}; choose another place") from None
+    return out
+
+
+def draw_contact(rows: Iterable[Row], out: Path, shows: Sequence[str], *, columns: int | None = None) -> Path:
+    """Draw many rows to one PNG, pixel by pixel: a contact sheet.
+
+    Parameters
+    ----------
+    rows : of one image size, at least one
+    shows : what is drawn of each, side by side: rgb, depth (viridis, near is light), points (in the colours of their
+        pixels, from 45 degrees to the left)
+    columns : rows side by side; where None the sheet is about as wide as high
+
+    Raises
+    ------
+    InputError : images of several sizes, or `out` cannot be written
+    """
+    tiles = [np.concatenate([_TILES[name](row) for name in shows], axis=1) for row in rows]
+    height, width = tiles[0].shape[:2]
+    if any(tile.shape != tiles[0].shape for tile in tiles):
+        raise InputError("a contact sheet needs images of one size; draw the others on another sheet")
+    columns = min(columns or max(1, round((len(tiles) * height / width) ** 0.5)), len(tiles))
+    lines = -(-len(tiles) // columns)
+    page = np.full((lines * height, columns * width, 3), 255, dtype=np.uint8)
+    for place, tile in enumerate(tiles):
+        top, left = place // columns * height, place % columns * width
+        page[top : top + height, left : left + width] = tile
+    try:
+        with atomic_path(out) as partial:
+            Image.fromarray(page).save(partial, format="PNG", optimize=True)
     except OSError as error:
         raise InputError(f"{out} cannot be written: {error.strerror}; choose another place") from None
     return out
@@ -62,15 +106,45 @@ def draw_overview(folder: Path, out: Path, *, columns: int = 8, most: int = 64) 
     shards = Shards(folder)
     rows = np.unique(np.linspace(0, len(shards) - 1, min(most, len(shards))).astype(int))
     images = shards.read(rows, ["rgb"])["rgb"]
-    height, width = images.shape[1:3]
-    lines = -(-len(images) // columns)
-    page = np.full((lines * height, columns * width, 3), 255, dtype=np.uint8)
-    for place, image in enumerate(images):
-        top, left = place // columns * height, place % columns * width
-        page[top : top + height, left : left + width] = image
-    with atomic_path(out) as partial:
-        Image.fromarray(page).save(partial, format="PNG", optimize=True)
-    return out
+    return draw_contact(({"rgb": image} for image in images), out, ["rgb"], columns=columns)
+
+
+def _depth_tile(row: Row) -> NDArray[np.uint8]:
+    """Paint depth on white: (H, W, 3)."""
+    depth = row["depth"]
+    seen = depth > 0
+    tile = np.full((*depth.shape, 3), 255, dtype=np.uint8)
+    if seen.any():
+        near, far = depth[seen].min(), depth[seen].max()
+        share = (far - depth[seen]) / max(far - near, np.finfo(np.float32).tiny)
+        tile[seen] = np.round(mpl.colormaps["viridis"](share)[:, :3] * 255)
+    return tile
+
+
+def _points_tile(row: Row) -> NDArray[np.uint8]:
+    """Paint the points as discs, seen from 45 degrees to the left of the camera: (H, W, 3)."""
+    height, width = row["depth"].shape
+    camera = Camera(row["intrinsics"], row["cam_from_obj"], width, height)
+    seen, reach = _seen_from(row["points"], camera, turn=-45)
+    scale = min(height, width) / 2 / reach
+    far_first = np.argsort(-seen[:, 2])
+    column = np.floor(width / 2 + seen[far_first, 0] * scale).astype(int)
+    line = np.floor(height / 2 + seen[far_first, 1] * scale).astype(int)
+    pixels = row["pixels"][far_first]
+    colours = row["rgb"][pixels[:, 1], pixels[:, 0]]
+    tile = np.full((height, width, 3), 255, dtype=np.uint8)
+    radius = max(1, round(min(height, width) / 160))
+    reached = [(x, y) for y in range(-radius, radius + 1) for x in range(-radius, radius + 1)]
+    discs = [(x, y) for x, y in reached if x * x + y * y <= (radius + 0.5) ** 2]
+    nearest = np.full((height, width), -1)  # the nearest point that covers each pixel; of points the last is nearest
+    for x, y in discs:
+        inside = (0 <= column + x) & (column + x < width) & (0 <= line + y) & (line + y < height)
+        np.maximum.at(nearest, (line[inside] + y, column[inside] + x), np.flatnonzero(inside))
+    tile[nearest >= 0] = colours[nearest[nearest >= 0]]
+    return tile
+
+
+_TILES = {"rgb": lambda row: row["rgb"], "depth": _depth_tile, "points": _points_tile}
 
 
 def draw_row(row: Row, title: str) -> Figure:
@@ -130,19 +204,24 @@ def _cloud(
     axis: Any, points: NDArray[np.float32], colours: NDArray[np.float64], camera: Camera, *, turn: float, name: str
 ) -> None:
     """Draw the points from the camera's place turned about the object's up axis, without perspective."""
-    middle = (points.min(axis=0) + points.max(axis=0)).astype(np.float64) / 2
-    angle = np.radians(turn)
-    about_up = np.array([[np.cos(angle), 0, np.sin(angle)], [0, 1, 0], [-np.sin(angle), 0, np.cos(angle)]])
-    place = camera.look_at(middle + about_up @ (camera.eye - middle), middle)
-    seen = (points - middle) @ place.cam_from_obj[:3, :3].T
+    seen, reach = _seen_from(points, camera, turn=turn)
     far_first = np.argsort(-seen[:, 2])
-    reach = 1.08 * np.abs(seen[:, :2]).max()
     axis.scatter(seen[far_first, 0], seen[far_first, 1], c=colours[far_first], s=9, linewidths=0.25, edgecolors=_FAINT)
     axis.set_xlim(-reach, reach)
     axis.set_ylim(reach, -reach)
     axis.set_aspect("equal")
     axis.set_facecolor(_PANEL)
     _heading(axis, name)
+
+
+def _seen_from(points: NDArray[np.float32], camera: Camera, *, turn: float) -> tuple[NDArray[np.float64], float]:
+    """Give (P, 3) points from their middle, right, down and away, seen from the camera's place turned; and a reach."""
+    middle = (points.min(axis=0) + points.max(axis=0)).astype(np.float64) / 2
+    angle = np.radians(turn)
+    about_up = np.array([[np.cos(angle), 0, np.sin(angle)], [0, 1, 0], [-np.sin(angle), 0, np.cos(angle)]])
+    place = camera.look_at(middle + about_up @ (camera.eye - middle), middle)
+    seen = (points - middle) @ place.cam_from_obj[:3, :3].T
+    return seen, 1.08 * float(np.abs(seen[:, :2]).max())
 
 
 def _verdict(axis: Any, row: Row) -> None:

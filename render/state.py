@@ -24,6 +24,7 @@ import psutil
 from ..errors import InputError
 from ..files import PARTIAL, write_text
 from ..progress import duration
+from .synsets import V2_NAMES
 
 __all__ = [
     "FAILURES",
@@ -111,8 +112,9 @@ def read_status(out: Path) -> dict[str, Any]:
     Returns
     -------
     status : "planned", "done", "failed", "left" (models), "running" (bool), "models_per_second" and
-        "views_per_second" (over the last minutes, 0 where nothing runs), "seconds_left" (None where unknown), and
-        "failures": kind -> list of {synset, model_id, reason, tries}
+        "views_per_second" (over the last minutes, 0 where nothing runs), "seconds_left" (None where unknown),
+        "synsets": synset -> {"planned", "done", "failed"}, and "failures": kind -> list of {synset, model_id, reason,
+        tries}
 
     Raises
     ------
@@ -143,6 +145,7 @@ def read_status(out: Path) -> dict[str, Any]:
         "models_per_second": rate,
         "views_per_second": rate * max((plan["views"] for plan in running), default=0),
         "seconds_left": left / rate if rate else None,
+        "synsets": _by_synset(planned, done, failed),
         "failures": _by_kind([failures[key] for key in sorted(failed)]),
     }
 
@@ -155,6 +158,12 @@ def _recent_rate(written: list[float], running: list[dict[str, Any]]) -> float:
     return sum(moment >= begin for moment in written) / max(time.time() - begin, 1.0)
 
 
+def _by_synset(planned: set[Key], done: set[Key], failed: set[Key]) -> dict[str, dict[str, int]]:
+    counts = {"planned": planned, "done": done, "failed": failed}
+    counted = {name: Counter(synset for synset, _ in keys) for name, keys in counts.items()}
+    return {synset: {name: counted[name][synset] for name in counts} for synset in sorted(counted["planned"])}
+
+
 def _by_kind(failures: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
     kinds: dict[str, list[dict[str, Any]]] = {}
     for failure in failures:
@@ -164,7 +173,7 @@ def _by_kind(failures: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
 
 
 def status_table(status: dict[str, Any]) -> str:
-    """Say a status in lines for people; of each kind of failure the most frequent reasons, each with a model."""
+    """Lay a status out for people: totals, categories; of each kind of failure the most frequent reasons with a model."""
     lines = [f"{status['done']} of {status['planned']} models done, {status['failed']} failed, {status['left']} left"]
     if status["running"]:
         rates = f"{status['models_per_second']:.3g} models, {status['views_per_second']:.3g} views a second"
@@ -172,6 +181,7 @@ def status_table(status: dict[str, Any]) -> str:
         lines.append(f"running: {rates}, " + ("time left unknown" if seconds is None else f"{duration(seconds)} left"))
     else:
         lines.append("finished" if not status["left"] else "not running: the same command as before goes on")
+    lines += _synset_table(status["synsets"])
     for kind, entries in sorted(status["failures"].items()):
         lines.append(f"{len(entries)} failed by {kind}:")
         reasons = Counter(entry["reason"] for entry in entries).most_common(REASONS)
@@ -179,6 +189,16 @@ def status_table(status: dict[str, Any]) -> str:
             example = next(entry for entry in entries if entry["reason"] == reason)
             lines.append(f"  {count} x {reason}, such as {example['synset']}/{example['model_id']}")
     return "\n".join(lines)
+
+
+def _synset_table(synsets: dict[str, dict[str, int]]) -> list[str]:
+    """Give a line for each category: done, failed, left."""
+    lines = [f"{'category':<26}{'done':>8}{'failed':>8}{'left':>8}"]
+    for synset, count in synsets.items():
+        left = count["planned"] - count["done"] - count["failed"]
+        name = f"{synset} {V2_NAMES.get(synset, '')}"
+        lines.append(f"{name:<26}{count['done']:>8,}{count['failed']:>8,}{left:>8,}")
+    return lines
 
 
 def _read_plans(renders: Path) -> list[dict[str, Any]]:

@@ -127,3 +127,14 @@ def cma3d() -> Callable[..., subprocess.CompletedProcess[str]]:
         )
 
     return run
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.screenshots = pytest.StashKey[Path]()  # type: ignore[attr-defined]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say where the pictures of the pages lie."""
+    folder = config.stash.get(config.screenshots, None)  # type: ignore[attr-defined]
+    if folder is not None:
+        terminalreporter.write_line(f"pictures of the pages, as the browser showed them: {folder}")

@@ -1,6 +1,7 @@
 #!/bin/sh
 # `make setup`: finds Python 3.11, installs the system libraries that miss, makes .venv and installs the project in it.
 # `make libraries` (tools/setup.sh libraries) does only the system libraries.
+# tools/setup.sh browser, for `make test`, does only the browser that the tests of the pages look with.
 set -eu
 cd "$(dirname "$0")/.."
 checkout=$(pwd -P)
@@ -85,6 +86,14 @@ need_room() {
 exec 9<tools/setup.sh
 flock 9 2>/dev/null || true
 if [ $# = 0 ] && [ .venv/ready -nt pyproject.toml ] && [ "$(cat .venv/ready)" = "$checkout" ]; then exit; fi
+
+if [ "${1:-}" = browser ]; then
+    for browser in chromium chromium-browser google-chrome; do
+        ! command -v $browser >/dev/null || exit 0
+    done
+    install_packages chromium
+    exit
+fi
 
 find_python
 missing=$(missing_libraries)

@@ -281,10 +281,13 @@ def test_status_tells_what_is_there(world: Path, unbroken: Path, tmp_path: Path,
         path.unlink()
     people = cma3d("status", out.parent)
     assert people.returncode == 0
-    assert people.stdout.splitlines() == [
-        "11 of 16 models done, 0 failed, 5 left",
-        "not running: the same command as before goes on",
-    ]
+    lines = people.stdout.splitlines()
+    assert lines[:2] == ["11 of 16 models done, 0 failed, 5 left", "not running: the same command as before goes on"]
+    table = [line.split() for line in lines[3:]]
+    assert [row[0] for row in table] == sorted({path.parent.name for path in rendered(unbroken)})
+    for synset, *_, done, failed, left in table:
+        there = len(list((out / synset).glob("*.h5")))
+        assert (int(done), int(failed), int(left)) == (there, 0, len(list((unbroken / synset).glob("*.h5"))) - there)
     nothing = cma3d("status", tmp_path / "nothing")
     assert nothing.returncode == 2
     assert "is no folder of renders" in nothing.stderr

@@ -1,0 +1,173 @@
+"""The report on a dataset: one HTML file with charts and thumbnails, each of which opens its inspection page."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from ... import __version__
+from ...render.synsets import V2_NAMES
+from ..reader import Shards
+from .charts import bars, histogram, sphere
+from .survey import Survey
+from .write import fill, policy, style, web_file
+
+__all__ = ["report_html", "thumbnail"]
+
+_THUMBNAIL = 112  # pixels a side
+_REASONS = 12  # that are told of each list
+
+
+def report_html(
+    shards: Shards,
+    survey: Survey,
+    pages: Mapping[int, str],
+    thumbnails: Mapping[int, str],
+    names: Mapping[int, tuple[str, str, int]],
+) -> str:
+    """Make the report.
+
+    Parameters
+    ----------
+    pages : row -> its inspection page, relative to the report
+    thumbnails : row -> a data URI
+    names : row -> synset, model id, view
+    """
+    script = web_file("report.js")
+    manifest = shards.manifest
+    size = sum(int(entry["bytes"]) for entry in manifest["shards"])
+    height, width = survey.image
+    tiles = {
+        "rows": f"{survey.rows:,}",
+        "models": f"{survey.models:,}",
+        "categories": f"{len(survey.synsets):,}",
+        "points a row": f"{survey.points:,}",
+        "image": f"{width} × {height}",
+        "on the disk": _bytes(size),
+        "shards": f"{len(manifest['shards']):,}",
+        "split": str(manifest.get("split", "–")),
+    }
+    labels = {synset: _label(synset) for synset in survey.synsets}
+    values = {
+        "policy": policy(script),
+        "style": style("base.css", "report.css"),
+        "script": script,
+        "title": html.escape(shards.folder.resolve().name),
+        "source": html.escape(str(shards.folder)),
+        "generator": html.escape(f"shapenet3d-cma {__version__}"),
+        "made_by": html.escape(str(manifest.get("generator", "–"))),
+        "tiles": "".join(f"<div><dt>{name}</dt><dd>{html.escape(value)}</dd></div>" for name, value in tiles.items()),
+        "verdict": _verdict(survey),
+        "synsets": bars({labels[synset]: count for synset, count in survey.synsets.items()}, label="Rows by category"),
+        "points": histogram([("", survey.num_points)], unit="points in a view", label="Points in a view"),
+        "depths": histogram(
+            [("nearest", survey.near), ("farthest", survey.far)],
+            unit="planar depth, object units",
+            label="Least and greatest depth of a view",
+        ),
+        "depths_of": _read_of(survey),
+        "sphere": sphere(survey.directions, label="Directions from the object to the cameras"),
+        "failures": _failures(manifest),
+        "repairs": _repairs(manifest, survey),
+        "thumbnails": _thumbnails(pages, thumbnails, names, survey.rows),
+    }
+    return fill(web_file("report.html"), values)
+
+
+def thumbnail(rgb: NDArray[np.uint8]) -> str:
+    """Give a small JPEG of an image as a data URI: (H, W, 3) uint8."""
+    image = Image.fromarray(rgb)
+    image.thumbnail((_THUMBNAIL, _THUMBNAIL), Image.Resampling.LANCZOS)
+    file = io.BytesIO()
+    image.save(file, "JPEG", quality=82)
+    return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode("ascii")
+
+
+def _label(synset: str) -> str:
+    name = V2_NAMES.get(synset)
+    return f"{name} {synset}" if name else synset
+
+
+def _bytes(size: int) -> str:
+    for unit in ("B", "KB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.3g} {unit}"
+        size /= 1000  # type: ignore[assignment]
+    return f"{size:.3g} TB"
+
+
+def _read_of(survey: Survey) -> str:
+    read = len(survey.near)
+    return "all rows" if read == survey.rows else f"{read:,} of {survey.rows:,} rows, evenly spread"
+
+
+def _verdict(survey: Survey) -> str:
+    state = "holds" if survey.right == survey.checked else "broken"
+    return (
+        f'<p id="verdict" data-verdict="{state}"><strong>{survey.right:,} of {survey.checked:,} stored points '
+        f"re-project to their pixel</strong><span>{_read_of(survey)}; "
+        "<code>cma3d verify</code> holds all of them against every law</span></p>"
+    )
+
+
+def _failures(manifest: Mapping[str, Any]) -> str:
+    """Tell what is missing from the shards, and why."""
+    lists: list[tuple[str, Sequence[Mapping[str, Any]]]] = [
+        ("could not be rendered", manifest.get("render_failures") or []),
+        ("could not be packed", manifest.get("failures") or []),
+        ("views were left out", manifest.get("left_out") or []),
+    ]
+    if not any(entries for _, entries in lists):
+        return "<p>Nothing failed: every model that was rendered is in the shards.</p>"
+    parts = []
+    for what, entries in lists:
+        if not entries:
+            continue
+        subject = "" if what.startswith("views") else "models "
+        parts.append(f"<h3>{len(entries):,} {subject}{what}</h3><table>")
+        reasons = Counter(str(entry.get("reason", "")) for entry in entries)
+        for reason, count in reasons.most_common(_REASONS):
+            example = next(entry for entry in entries if str(entry.get("reason", "")) == reason)
+            where = example.get("file") or f"{example.get('synset')}/{example.get('model_id')}"
+            parts.append(
+                f'<tr><td class="count">{count:,}</td><td>{html.escape(reason)}<br>'
+                f"<code>{html.escape(str(where))}</code></td></tr>"
+            )
+        if len(reasons) > _REASONS:
+            parts.append(f"<tr><td></td><td>and {len(reasons) - _REASONS:,} other reasons</td></tr>")
+        parts.append("</table>")
+    return "".join(parts)
+
+
+def _repairs(manifest: Mapping[str, Any], survey: Survey) -> str:
+    repairs = manifest.get("repairs")
+    if not isinstance(repairs, Mapping) or not repairs:
+        return "<p>No model was repaired.</p>"
+    counts = {str(name): int(count) for name, count in repairs.items()}
+    return bars(counts, label="Models by repair") + f'<p class="note">models, of {survey.models:,}</p>'
+
+
+def _thumbnails(
+    pages: Mapping[int, str], thumbnails: Mapping[int, str], names: Mapping[int, tuple[str, str, int]], rows: int
+) -> str:
+    if not thumbnails:
+        return "<p>None were asked for.</p>"
+    parts = []
+    for row, picture in thumbnails.items():
+        synset, model, view = names[row]
+        name = V2_NAMES.get(synset, synset)
+        told = html.escape(f"{name} {model} view {view}")
+        parts.append(
+            f'<li data-name="{told.lower()}"><a href="{html.escape(pages[row])}"><img src="{picture}" alt="{told}">'
+            f"<span>{html.escape(name)}</span><small>row {row}</small></a></li>"
+        )
+    said = "every row" if len(thumbnails) == rows else f"{len(thumbnails):,} of {rows:,} rows, evenly spread"
+    return f'<p class="note">{said}; each opens its inspection page.</p><ul class="grid-of">{"".join(parts)}</ul>'

@@ -1,0 +1,121 @@
+"""What a report tells of a folder of shards, as plain numbers."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...camera import Camera
+from ...progress import track
+from ..reader import Shards
+from ..schema import Row
+
+__all__ = ["DEPTHS", "Survey", "count_right", "spread", "survey_shards"]
+
+DEPTHS = 4096
+"""Rows whose arrays are read at most, evenly spread: all of some ten thousands would take a minute."""
+_BATCH = 4096
+
+
+@dataclass(frozen=True)
+class Survey:
+    """Figures of a dataset of N rows; M of them, evenly spread, were read whole.
+
+    Attributes
+    ----------
+    rows, models : counts
+    synsets : rows by synset
+    num_points : (N,) uint32, points of each view before sampling
+    directions : (N, 3) float64, from the object towards each camera, object frame, length 1
+    views : (N,) uint16
+    near, far : (M,) float32, least and greatest depth; NaN of a row without depth
+    checked, right : points of those M rows, and how many of them re-project to their pixel
+    image : (H, W)
+    points : points a row
+    """
+
+    rows: int
+    models: int
+    synsets: Counter[str]
+    num_points: NDArray[np.uint32]
+    directions: NDArray[np.float64]
+    views: NDArray[np.uint16]
+    near: NDArray[np.float32]
+    far: NDArray[np.float32]
+    checked: int
+    right: int
+    image: tuple[int, int]
+    points: int
+
+
+def survey_shards(shards: Shards, *, depths: int = DEPTHS) -> Survey:
+    """Read what a report tells.
+
+    Parameters
+    ----------
+    depths : rows to read whole at most
+
+    Raises
+    ------
+    InputError : a shard that cannot be read
+    """
+    parts: dict[str, list[NDArray[Any]]] = {}
+    for begin in range(0, len(shards), _BATCH):
+        rows = range(begin, min(begin + _BATCH, len(shards)))
+        for name, values in shards.read(rows, ["synset", "model_id", "view", "num_points", "cam_from_obj"]).items():
+            parts.setdefault(name, []).append(values)
+    whole = {name: np.concatenate(values) for name, values in parts.items()}
+    near, far, checked, right = _depths(shards, spread(len(shards), depths))
+    first = shards.read([0], ["depth", "points"])
+    return Survey(
+        rows=len(shards),
+        models=len(set(zip(whole["synset"], whole["model_id"], strict=True))),
+        synsets=Counter(str(synset) for synset in whole["synset"]),
+        num_points=whole["num_points"],
+        directions=-whole["cam_from_obj"][:, 2, :3],  # the optical axis, turned round
+        views=whole["view"],
+        near=near,
+        far=far,
+        checked=checked,
+        right=right,
+        image=(first["depth"].shape[1], first["depth"].shape[2]),
+        points=first["points"].shape[1],
+    )
+
+
+def spread(count: int, most: int) -> list[int]:
+    """Choose up to `most` of `count` indices, evenly spread."""
+    if not most:
+        return []
+    chosen: list[int] = np.unique(np.linspace(0, count - 1, min(most, count)).astype(int)).tolist()
+    return chosen
+
+
+def _depths(shards: Shards, rows: Sequence[int]) -> tuple[NDArray[np.float32], NDArray[np.float32], int, int]:
+    """Measure the depth of some rows, and how many of their points re-project to their pixel."""
+    near, far = (np.full(len(rows), np.nan, dtype=np.float32) for _ in range(2))
+    checked = right = 0
+    for place, index in enumerate(track(rows, len(rows), "rows")):
+        row = shards[index]
+        seen = row["depth"][row["depth"] > 0]
+        if seen.size:
+            near[place], far[place] = seen.min(), seen.max()
+        checked += len(row["points"])
+        right += count_right(row)
+    return near, far, checked, right
+
+
+def count_right(row: Row) -> int:
+    """Count the points that re-project to the pixel that is stored with them."""
+    height, width = row["depth"].shape
+    try:
+        camera = Camera(row["intrinsics"], row["cam_from_obj"], width, height)
+    except ValueError:  # no camera at all: nothing projects
+        return 0
+    uv, depth = camera.project(row["points"])
+    return int(((np.floor(uv) == row["pixels"]).all(axis=1) & (depth > 0)).sum())

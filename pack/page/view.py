@@ -1,0 +1,180 @@
+"""A view of a model, as a page shows it: the arrays as they are stored, and what other stages say of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import InputError
+from ...reconstruct.backproject import back_project
+from ...reconstruct.choose import choose_views, count_points
+from ...render.file import open_render
+from ..config import PackConfig
+from ..reader import Shards
+
+__all__ = ["AlignedMasks", "Reconstruction", "View", "render_views", "shard_views"]
+
+
+@dataclass(frozen=True)
+class AlignedMasks:
+    """The masks of a row, for the strategies, ratios and seeds that a page lets one choose; True = masked.
+
+    Attributes
+    ----------
+    strategies, ratios, seeds : what can be chosen; T, R and S of them
+    preferred : the {strategy, ratio, collisions} to begin with, each among those
+    grid : rows and columns of the image's cells
+    patches : (G, K) uint16, the points of each patch
+    points : (R, S, 2, G) bool, point patches, without and with the collision rule
+    cells : (T, R, S, 2, C) bool, image cells
+    """
+
+    strategies: Sequence[str]
+    ratios: Sequence[float]
+    seeds: Sequence[int]
+    preferred: dict[str, Any]
+    grid: tuple[int, int]
+    patches: NDArray[np.uint16]
+    points: NDArray[np.bool_]
+    cells: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Reconstruction:
+    """What a trained network makes of a row's masked patches, for S seeds.
+
+    Attributes
+    ----------
+    about : the run in a sentence
+    seeds : S of them
+    masked : (S, G) bool, point patches; cells : (S, C) bool, image cells
+    patches : (S, G, K, 3) float32, object frame; zeros where a patch is visible
+    chamfer : (S,) the loss of the masked patches
+    """
+
+    about: str
+    seeds: Sequence[int]
+    masked: NDArray[np.bool_]
+    cells: NDArray[np.bool_]
+    patches: NDArray[np.float32]
+    chamfer: Sequence[float]
+
+
+@dataclass(frozen=True)
+class View:
+    """One view of a model.
+
+    Attributes
+    ----------
+    row : index in the shards; of renders, of the model's file
+    stored : whether points and pixels are as a shard stores them, or are made here from the depth of a render
+    rgb : (H, W, 3) uint8; None where the view was not shaded
+    depth, intrinsics, cam_from_obj, points, pixels : see `pack.schema`
+    num_points : points of the view before sampling
+    normal : (H, W, 3) float32, object frame, as rendered; None where it was not asked for
+    aligned, reconstruction : what the network's code says of it; None where it is not known
+    missing : why there are no masks, in a sentence; empty where there are
+    """
+
+    row: int
+    synset: str
+    model_id: str
+    view: int
+    stored: bool
+    rgb: NDArray[np.uint8] | None
+    depth: NDArray[np.float32]
+    intrinsics: NDArray[np.float64]
+    cam_from_obj: NDArray[np.float64]
+    points: NDArray[np.float32]
+    pixels: NDArray[np.uint16]
+    num_points: int
+    normal: NDArray[np.float32] | None = None
+    aligned: AlignedMasks | None = None
+    reconstruction: Reconstruction | None = None
+    missing: str = ""
+
+
+def shard_views(shards: Shards, rows: Sequence[int]) -> list[View]:
+    """Read rows of shards.
+
+    Raises
+    ------
+    InputError : see `Shards.read`
+    """
+    views = []
+    for index in rows:
+        row = shards[index]
+        texts = {name: str(row.pop(name)) for name in ("synset", "model_id")}
+        counts = {name: int(row.pop(name)) for name in ("view", "num_points")}
+        plain: dict[str, Any] = {**texts, **counts, **row}
+        views.append(View(row=index, stored=True, **plain))
+    return views
+
+
+def render_views(path: Path, row: int, *, views: Sequence[int] | None = None, every: bool = False) -> list[View]:
+    """Read views of a render file; points are sampled from their depth as packing would, where fpsample is installed.
+
+    Parameters
+    ----------
+    row : index of the file among all, or any number that tells models apart
+    views : which; where None the one with the most points, which packing keeps
+    every : all of them
+
+    Raises
+    ------
+    InputError : no readable render file, no such view, or a view that shows nothing
+    """
+    with open_render(path) as render:
+        depth = render.depth
+        counts = count_points(depth)
+        chosen = range(len(depth)) if every else choose_views(counts, "best") if views is None else views
+        found = []
+        for view in chosen:
+            if not 0 <= view < len(depth):
+                raise InputError(f"{path} has no view {view}: it has views 0 to {len(depth) - 1}")
+            camera = render.camera(view)
+            try:
+                cloud = back_project(depth[view], camera)
+            except ValueError as error:
+                raise InputError(f"{path}: view {view}: {error}; delete the file and render again") from None
+            if not len(cloud):
+                if every:  # a view from which nothing is seen has nothing to show
+                    continue
+                raise InputError(f"{path}: view {view} shows nothing of the model; choose another")
+            sample = cloud[_sample(cloud.points)]
+            shaded = bool(render.shaded[view])
+            found.append(
+                View(
+                    row=row,
+                    synset=render.synset,
+                    model_id=render.model_id,
+                    view=view,
+                    stored=False,
+                    rgb=render.rgb(view) if shaded else None,
+                    depth=depth[view],
+                    intrinsics=camera.intrinsics,
+                    cam_from_obj=camera.cam_from_obj,
+                    points=sample.points,
+                    pixels=sample.pixels,
+                    num_points=int(counts[view]),
+                    normal=render.file["normal"][view] if "normal" in render.file else None,
+                )
+            )
+    if not found:
+        raise InputError(f"{path}: no view shows anything of the model; see what it was rendered from")
+    return found
+
+
+def _sample(points: NDArray[np.float32]) -> NDArray[np.int64] | slice:
+    """Choose the points that packing would by default; all of them, in the order of their pixels, without fpsample."""
+    try:
+        from ...reconstruct.sample import farthest_point_order
+
+        return farthest_point_order(points, min(PackConfig().points, len(points)))
+    except ImportError:
+        return slice(None)
