@@ -20,8 +20,7 @@ from .build import pack_names
 from .config import options, read_settings
 from .errors import InputError
 from .model.config import PretrainConfig
-from .pack.config import PackConfig
-from .pack.schema import ExportFormat
+from .pack.config import ExportFormat, PackConfig
 from .pack.selection import Choice
 from .progress import say
 from .reconstruct.config import CloudConfig

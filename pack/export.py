@@ -19,9 +19,10 @@ from ..errors import InputError
 from ..files import atomic_folder, make_folder, sweep, write_text
 from ..progress import Progress
 from . import formats
+from .config import ExportFormat
 from .parallel import each
 from .reader import Shards
-from .schema import FORMAT, ExportFormat
+from .schema import FORMAT
 from .writer import cannot_write
 
 __all__ = ["EXPORT", "ExportSummary", "export_shards"]

@@ -149,7 +149,7 @@ def _verify_set(
 ) -> None:
     """Check the laws that a set of shards can be held to by itself."""
     shards, call = rows.shards, secrets.token_hex(4)  # another call may find other files under the same names
-    tasks = (delayed(_check_file)(shards, index) for index in range(len(shards.files)))
+    tasks = (delayed(_check_file)(shards.folder, call, index) for index in range(len(shards.files)))
     with each(parallel, tasks) as files:
         for index, (other, same) in enumerate(track(files, len(shards.files), "shards")):
             name = f"{rows.prefix}{shards.files[index].name}"
@@ -328,7 +328,7 @@ class _Found:
     key: tuple[str, str, int] | None = None
 
 
-def _check_file(shards: Shards, index: int) -> tuple[list[str] | None, bool]:
+def _check_file(folder: Path, call: str, index: int) -> tuple[list[str] | None, bool]:
     """Look at a whole file: attributes that are not as expected, and whether its bytes are those vouched for.
 
     Of a file that cannot be opened the attributes are None; it is left to `readable` and `sha256`.
@@ -337,6 +337,7 @@ def _check_file(shards: Shards, index: int) -> tuple[list[str] | None, bool]:
     ------
     InputError : a file of another format, kind or version, of which no law can speak
     """
+    shards = _opened(folder, call)
     same = sha256(shards.files[index]) == shards.manifest["shards"][index]["sha256"]
     names = ["conventions", "config", "render_config", "seed"]
     names += [name for name in ("selection",) if name in shards.manifest]  # older sets do not have it
