@@ -21,8 +21,7 @@ from .config import options, read_settings
 from .errors import InputError
 from .model.config import PretrainConfig
 from .model.tasks.config import FewShotConfig, FinetuneConfig, ProbeConfig, SegmentConfig, Task
-from .pack.config import PackConfig
-from .pack.schema import ExportFormat
+from .pack.config import ExportFormat, PackConfig
 from .pack.selection import Choice
 from .progress import say
 from .reconstruct.config import CloudConfig

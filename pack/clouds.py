@@ -24,6 +24,7 @@ from ..reconstruct.config import CloudConfig
 from ..reconstruct.filters import drop_outliers, one_a_voxel
 from ..reconstruct.normals import depth_normals
 from ..render.file import Render, find_renders, open_render
+from .parallel import each
 from .ply import cloud_vertices, view_comments, write_ply
 from .schema import FORMAT
 from .selection import Choice, choose_renders
@@ -92,10 +93,9 @@ def reconstruct_renders(
     since = _begin(out, config, redo=redo)
     sweep(out)
     summary = CloudSummary()
-    results = Parallel(n_jobs=jobs or os.cpu_count(), return_as="generator")(
-        delayed(_reconstruct)(path, out, config, since) for path in paths
-    )
-    with Progress(len(paths), "models") as progress:
+    parallel = Parallel(n_jobs=jobs or os.cpu_count(), return_as="generator")
+    tasks = (delayed(_reconstruct)(path, out, config, since) for path in paths)
+    with each(parallel, tasks) as results, Progress(len(paths), "models") as progress:
         for done in results:
             if isinstance(done, InputError):
                 raise done

@@ -1,4 +1,4 @@
-"""Settings of packing: everything that decides what the shards hold."""
+"""Settings of packing, everything that decides what the shards hold; and the formats of exports."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from typing import Literal
 
 from ..config import setting
 
-__all__ = ["PackConfig"]
+__all__ = ["ExportFormat", "PackConfig"]
+
+ExportFormat = Literal["bop", "nerf", "ply", "png"]
+"""Formats of others that shards are exported to."""
 
 
 @dataclass(frozen=True)

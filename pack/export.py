@@ -19,8 +19,10 @@ from ..errors import InputError
 from ..files import atomic_folder, make_folder, sweep, write_text
 from ..progress import Progress
 from . import formats
+from .config import ExportFormat
+from .parallel import each
 from .reader import Shards
-from .schema import FORMAT, ExportFormat
+from .schema import FORMAT
 from .writer import cannot_write
 
 __all__ = ["EXPORT", "ExportSummary", "export_shards"]
@@ -99,14 +101,14 @@ def export_shards(
     fresh = _begin(out, made, redo=redo)
     sweep(out)
     summary = ExportSummary()
-    with Parallel(n_jobs=jobs or os.cpu_count(), return_as="generator") as parallel:
-        results = parallel(delayed(_export)(folder, out, made, model, fresh) for model in models)
-        with Progress(len(models), "models") as progress:
-            for done in results:
-                if isinstance(done, InputError):
-                    raise done
-                summary.add(done)
-                progress.advance(failed=len(done.failures))
+    parallel = Parallel(n_jobs=jobs or os.cpu_count(), return_as="generator")
+    tasks = (delayed(_export)(folder, out, made, model, fresh) for model in models)
+    with each(parallel, tasks) as results, Progress(len(models), "models") as progress:
+        for done in results:
+            if isinstance(done, InputError):
+                raise done
+            summary.add(done)
+            progress.advance(failed=len(done.failures))
     if format == "bop":
         formats.write_bop_set(out, shards, [(model.number, model.synset, model.model_id) for model in models])
     write_text(out / "README.txt", _about(format, shards))

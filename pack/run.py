@@ -25,6 +25,7 @@ from ..render.run import read_failures, read_render_settings
 from .card import write_card
 from .config import PackConfig
 from .manifest import MANIFEST, UNFINISHED, read_record
+from .parallel import each
 from .rows import Packed, PackSummary, Source, digest, look, pack_model
 from .schema import FORMAT, SCHEMA_VERSION, SHARD_FIELDS
 from .selection import Choice, choose_renders, lot
@@ -157,11 +158,12 @@ class _Packing:
                 progress.advance(len(part))
                 return packed, files if packed.rows else []
             self._check_ours(path)
-        results = parallel(delayed(pack_model)(source, self.config, self.render_hash) for source in part)
-        size = self.config.shard_mib * 2**20
-        with ShardWriter(
-            path, dict(self.attributes), self._break_up, max_rows=self.config.shard_rows, max_bytes=size
-        ) as shard:
+        tasks = (delayed(pack_model)(source, self.config, self.render_hash) for source in part)
+        bounds = {"max_rows": self.config.shard_rows, "max_bytes": self.config.shard_mib * 2**20}
+        with (
+            each(parallel, tasks) as results,
+            ShardWriter(path, dict(self.attributes), self._break_up, **bounds) as shard,
+        ):
             packed = self._append_all(shard, part, results, progress)
         return packed, shard.files
 

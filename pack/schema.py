@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import h5py
 import numpy as np
@@ -24,7 +24,6 @@ __all__ = [
     "RENDER_FIELDS",
     "SCHEMA_VERSION",
     "SHARD_FIELDS",
-    "ExportFormat",
     "Field",
     "Row",
     "WrongFileError",
@@ -34,8 +33,6 @@ __all__ = [
 
 FORMAT = "shapenet3d-cma"
 SCHEMA_VERSION = 1
-ExportFormat = Literal["bop", "nerf", "ply", "png"]
-"""Formats of others that shards are exported to."""
 Row = dict[str, NDArray[Any]]
 """One row, or a batch of rows, by field name."""
 

@@ -25,6 +25,7 @@ from ..reconstruct.backproject import back_project
 from ..reconstruct.sample import farthest_point_order, greedy_excess
 from ..render.select import Layout, Selection
 from ..render.shapenet import list_models
+from .parallel import each
 from .reader import Shards
 from .schema import Row, WrongFileError
 from .selection import drawn_split
@@ -148,19 +149,21 @@ def _verify_set(
 ) -> None:
     """Check the laws that a set of shards can be held to by itself."""
     shards, call = rows.shards, secrets.token_hex(4)  # another call may find other files under the same names
-    files = parallel(delayed(_check_file)(shards, index) for index in range(len(shards.files)))
-    for index, (other, same) in enumerate(track(files, len(shards.files), "shards")):
-        name = f"{rows.prefix}{shards.files[index].name}"
-        if other is not None:
-            reason = f"other than expected: {', '.join(other)}" if other else ""
-            verdicts["attributes"].add(len(other), name, reason)
-        verdicts["sha256"].add(0.0 if same else 1.0, name)
-    results = parallel(delayed(_check)(shards.folder, call, row, source, layout) for row in range(len(shards)))
-    for row, found in enumerate(track(results, len(shards), "rows")):
-        for law, figure in found.figures.items():
-            verdicts[law].add(figure, f"{rows.prefix}{found.where}", found.reasons.get(law, ""))
-        if found.key is not None:
-            rows.note(row, found.key)
+    tasks = (delayed(_check_file)(shards.folder, call, index) for index in range(len(shards.files)))
+    with each(parallel, tasks) as files:
+        for index, (other, same) in enumerate(track(files, len(shards.files), "shards")):
+            name = f"{rows.prefix}{shards.files[index].name}"
+            if other is not None:
+                reason = f"other than expected: {', '.join(other)}" if other else ""
+                verdicts["attributes"].add(len(other), name, reason)
+            verdicts["sha256"].add(0.0 if same else 1.0, name)
+    tasks = (delayed(_check)(shards.folder, call, row, source, layout) for row in range(len(shards)))
+    with each(parallel, tasks) as results:
+        for row, found in enumerate(track(results, len(shards), "rows")):
+            for law, figure in found.figures.items():
+                verdicts[law].add(figure, f"{rows.prefix}{found.where}", found.reasons.get(law, ""))
+            if found.key is not None:
+                rows.note(row, found.key)
     rows.find_twins(verdicts["distinct rows"])
 
 
@@ -325,7 +328,7 @@ class _Found:
     key: tuple[str, str, int] | None = None
 
 
-def _check_file(shards: Shards, index: int) -> tuple[list[str] | None, bool]:
+def _check_file(folder: Path, call: str, index: int) -> tuple[list[str] | None, bool]:
     """Look at a whole file: attributes that are not as expected, and whether its bytes are those vouched for.
 
     Of a file that cannot be opened the attributes are None; it is left to `readable` and `sha256`.
@@ -334,6 +337,7 @@ def _check_file(shards: Shards, index: int) -> tuple[list[str] | None, bool]:
     ------
     InputError : a file of another format, kind or version, of which no law can speak
     """
+    shards = _opened(folder, call)
     same = sha256(shards.files[index]) == shards.manifest["shards"][index]["sha256"]
     names = ["conventions", "config", "render_config", "seed"]
     names += [name for name in ("selection",) if name in shards.manifest]  # older sets do not have it

@@ -1,5 +1,10 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -52,6 +57,27 @@ def test_any_prefix_is_the_smaller_sample() -> None:
 def test_the_same_cloud_gives_the_same_order() -> None:
     points = cloud(2, 2000)
     assert np.array_equal(farthest_point_order(points, 500), farthest_point_order(points.copy(), 500))
+
+
+@pytest.mark.parametrize("threads", [1, 2, 7])
+def test_any_number_of_threads_gives_the_same_order(threads: int) -> None:
+    clouds = [cloud(seed, 3000) for seed in range(12)]
+    alone = [farthest_point_order(points, 300) for points in clouds]
+    code = "import sys, numpy as np\nfrom shapenet3d_cma.reconstruct.sample import farthest_point_order\n"
+    code += "points = np.random.default_rng(0).normal(size=(3000, 3)).astype(np.float32)\n"
+    code += "print(*farthest_point_order(points, 300))"
+    names = ("OMP_NUM_THREADS", "RAYON_NUM_THREADS")
+    said = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=os.environ | dict.fromkeys(names, str(threads)),
+    )
+    assert list(map(int, said.stdout.split())) == alone[0].tolist()
+    with ThreadPoolExecutor(threads) as pool:
+        together = list(pool.map(lambda points: farthest_point_order(points, 300), clouds))
+    assert all(map(np.array_equal, alone, together))
 
 
 def test_the_excess_sees_a_wrong_order() -> None:

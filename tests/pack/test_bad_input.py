@@ -1,0 +1,134 @@
+"""Damage, full disks and folders that cannot be written: one clear line, the right exit status, finished work kept."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import h5py
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from shapenet3d_cma.errors import InputError
+from shapenet3d_cma.pack.reader import Shards
+from shapenet3d_cma.pack.run import pack_renders
+from shapenet3d_cma.pack.selection import Choice
+from shapenet3d_cma.pack.verify import verify_shards
+from shapenet3d_cma.render.file import find_renders
+from shapenet3d_cma.tests.pack.test_shards import FULL_DISK, PACK, everything, vouch
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="module")
+def damaged(shards: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy whose middle shard is damaged again and again."""
+    return Path(shutil.copytree(shards, tmp_path_factory.mktemp("damaged") / "shards"))
+
+
+@settings(max_examples=25)
+@given(st.floats(0, 1, exclude_max=True))
+def test_a_shard_that_is_cut_anywhere_is_refused(shards: Path, damaged: Path, share: float) -> None:
+    name = "shard-00001.h5"
+    whole = (shards / name).read_bytes()
+    (damaged / name).write_bytes(whole[: int(share * len(whole))])
+    shutil.copy(shards / "manifest.json", damaged)
+    with pytest.raises(InputError, match=rf"{name} has \d+ bytes, the manifest says {len(whole)}: it was cut off"):
+        Shards(damaged)
+    vouch(damaged)  # and where the manifest is of no help
+    with pytest.raises(InputError, match=name):
+        everything(damaged)
+
+
+@settings(max_examples=25)
+@given(st.integers(0, 2**32), st.binary(min_size=1, max_size=64))
+def test_no_garbage_in_a_shard_gets_through_or_stops_verify(
+    shards: Path, damaged: Path, place: int, garbage: bytes
+) -> None:
+    """Whatever bytes stand there: a refusal that names the file, or a broken law; never another error."""
+    name = "shard-00001.h5"
+    data = bytearray((shards / name).read_bytes())
+    begin = place % len(data)
+    data[begin : begin + len(garbage)] = garbage[: len(data) - begin]
+    changed = bytes(data) != (shards / name).read_bytes()
+    (damaged / name).write_bytes(data)
+    shutil.copy(shards / "manifest.json", damaged)
+    try:
+        broken = [verdict for verdict in verify_shards(damaged, jobs=1) if verdict.broken]
+        assert bool(broken) == changed
+    except InputError as error:
+        named = name in str(error)
+        assert named
+
+
+@pytest.mark.parametrize("verb", ["reconstruct", "export"])
+def test_a_full_disk_ends_other_writers_in_one_line(renders: Path, shards: Path, tmp_path: Path, verb: str) -> None:
+    """Files may not grow beyond a limit, which is an error of writing as that of a full disk; with several workers."""
+    words = ["reconstruct", renders] if verb == "reconstruct" else ["export", shards]
+    more = [] if verb == "reconstruct" else ["--format", "png"]
+    line = [sys.executable, "-c", FULL_DISK, "1500", *map(str, [*words, tmp_path / "out", *more, "--jobs", "2"])]
+    done = subprocess.run(line, capture_output=True, text=True, check=False)
+    assert done.returncode == 2, done.stderr
+    (said,) = done.stderr.splitlines()
+    assert said.startswith(f"cma3d: {tmp_path / 'out'}")
+    assert "cannot be written: File too large; free some space, then the same command goes on" in said
+    record = json.loads(next((tmp_path / "out").glob("*.json")).read_text())
+    assert "last_run" not in record
+    again = subprocess.run(
+        [sys.executable, "-m", "shapenet3d_cma.cli", *line[4:]], capture_output=True, text=True, check=False
+    )
+    assert again.returncode == 0, again.stderr
+    assert len(list((tmp_path / "out").glob("0*/*"))) == 8
+
+
+def test_a_packing_that_stops_at_a_full_disk_keeps_what_is_finished(
+    renders: Path, shards: Path, tmp_path: Path
+) -> None:
+    sizes = [(shards / f"shard-0000{number}.h5").stat().st_size for number in range(3)]
+    limit = sorted(sizes)[1]  # the largest does not fit
+    words = ["pack", str(renders), str(tmp_path / "s"), "--points", "256", "--shard-rows", "3", "--jobs", "1"]
+    line = [sys.executable, "-c", FULL_DISK, str(limit), *words]
+    done = subprocess.run(line, capture_output=True, text=True, check=False)
+    assert done.returncode == 2, done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    finished = {path: path.stat().st_mtime_ns for path in (tmp_path / "s").glob("*.h5")}
+    assert len(finished) == sizes.index(max(sizes))
+    assert pack_renders(renders, tmp_path / "s", PACK, jobs=1).rows == 8
+    assert all(path.stat().st_mtime_ns == stamp for path, stamp in finished.items())
+
+
+def test_a_choice_that_leaves_nothing_is_said(cma3d: Run, renders: Path, tmp_path: Path) -> None:
+    words = ("--split-shares", 1, 0, 0, "--split", "test")
+    done = cma3d("pack", renders, tmp_path / "shards", *words)
+    assert done.returncode == 2
+    assert done.stderr == f"cma3d: {renders}: none of its 8 models is in the split test\n"
+    assert not (tmp_path / "shards").exists()
+
+
+def test_a_render_that_is_cut_anywhere_is_listed_and_the_rest_is_packed(renders: Path, tmp_path: Path) -> None:
+    world = Path(shutil.copytree(renders, tmp_path / "renders"))
+    paths = find_renders(world)
+    for place, path in enumerate(paths[:4]):
+        data = path.read_bytes()
+        path.write_bytes(data[: len(data) * (place + 1) // 5])
+    packed = pack_renders(world, tmp_path / "shards", PACK, jobs=1)
+    assert packed.rows == 4
+    assert [failure["file"] for failure in packed.failures] == [f"{p.parent.name}/{p.name}" for p in paths[:4]]
+    assert all("cannot be opened as HDF5" in failure["reason"] for failure in packed.failures)
+
+
+def test_a_render_that_opens_but_cannot_be_read_is_listed(renders: Path, tmp_path: Path) -> None:
+    world = Path(shutil.copytree(renders, tmp_path / "renders"))
+    first = find_renders(world)[0]
+    data = bytearray(first.read_bytes())
+    with h5py.File(first) as file:
+        chunk = file["depth"].id.get_chunk_info(0)
+    data[chunk.byte_offset + 9] ^= 255
+    first.write_bytes(data)
+    (failure,) = pack_renders(world, tmp_path / "shards", PACK, Choice(), jobs=1).failures
+    assert failure["file"] == f"{first.parent.name}/{first.name}"
