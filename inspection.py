@@ -15,7 +15,8 @@ from urllib.parse import quote
 
 import numpy as np
 
-from .errors import InputError
+from .camera import Camera
+from .errors import InputError, needs
 from .files import make_folder
 from .model.config import PretrainConfig
 from .pack.manifest import MANIFEST
@@ -34,8 +35,8 @@ RATIOS = (0.2, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 """Mask ratios that a page offers; those of the paper's table 6 are among them."""
 SEEDS = tuple(range(8))
 NETWORK_SEEDS = tuple(range(4))
-SHEET_MOST = 4096
 MOST = 64  # rows in one file: beyond this, a folder of pages loads faster
+SHEET_MOST = 1024  # rows on one sheet, which is made in memory
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Asked:
     row : index of a row; of renders, of a model's file
     rows : the first, and the one behind the last
     model : id, or synset/id
-    view : of that model; the one with the most points where None
+    view : of that model; where None the row's own, of renders the one with the most points
     every : all views of the model
     run : a run whose network shall reconstruct
     """
@@ -87,7 +88,9 @@ class Source:
             path = path / "shards"
         self.path = path
         self.shards = Shards(path) if (path / MANIFEST).is_file() or not _holds_renders(path) else None
-        self.files = [] if self.shards else [path] if path.is_file() else find_renders(path)
+        self.files: list[Path] = []
+        if self.shards is None:
+            self.files = [path] if path.is_file() else find_renders(path)
         self.total = len(self.shards) if self.shards is not None else len(self.files)
         self.unit = "row" if self.shards is not None else "model"
         if not self.total:
@@ -154,17 +157,9 @@ def inspect_data(path: Path, out: Path, asked: Asked) -> Path:
     if kind not in (".html", ".htm", ".png", ""):
         raise InputError(f"{out}: give a name that ends in .html, or in .png for a picture, or a folder of pages")
     rows, start = _rows(source, asked)
-    helper = Helper(source, asked.run)
     if kind == ".png":
-        from .pack.sheet import write_row
-
-        if asked.rows is not None or asked.every or asked.run is not None:
-            raise InputError(
-                f"{out}: a picture shows one view; give a name that ends in .html, or --sheet for many rows"
-            )
-
-        view = source.read(rows[start], view=asked.view)[0]
-        return write_row(as_row(view), f"{source.unit} {view.row}", out)
+        return _draw_picture(source, rows[start], asked, out)
+    helper = Helper(asked.run)
     if kind == "" or out.is_dir():
         return write_pages(source, rows if asked.rows else [rows[start]], out, helper, asked=asked)[rows[start]]
     if len(rows) > MOST:
@@ -176,6 +171,16 @@ def inspect_data(path: Path, out: Path, asked: Asked) -> Path:
         mine = [i for i, view in enumerate(views) if view.row == asked.row and view.stored]
         first = mine[0] if mine else counts.index(max(counts))
     return write_html(out, _page(source, [helper.add(view) for view in views], first, helper))
+
+
+def _draw_picture(source: Source, row: int, asked: Asked, out: Path) -> Path:
+    """Draw a row to a PNG."""
+    from .pack.sheet import write_row
+
+    if asked.rows is not None or asked.every or asked.run is not None:
+        raise InputError(f"{out}: a picture shows one view; give a name that ends in .html, or --sheet for many rows")
+    (view,) = source.read(row, view=asked.view)
+    return write_row(as_row(view), f"{source.unit} {view.row}", out)
 
 
 def draw_contact_sheet(
@@ -208,14 +213,27 @@ def draw_contact_sheet(
 
 
 def as_row(view: View) -> Row:
-    """Give a view as a row of shards would hold it.
+    """Give a view as a row of shards would hold it, for pictures.
 
     Raises
     ------
-    InputError : it was not shaded
+    InputError : it was not shaded, or holds what cannot be drawn
     """
+    height, width = view.depth.shape
+    where, wrong = f"view {view.view} of {view.synset}/{view.model_id}", ""
     if view.rgb is None:
-        raise InputError(f"view {view.view} of {view.synset}/{view.model_id} has no colour: choose another --view")
+        raise InputError(f"{where} has no colour: choose another --view")
+    if (view.pixels >= (width, height)).any():
+        wrong = "pixels outside its image"
+    elif not np.isfinite(view.points).all():
+        wrong = "points that are not finite"
+    else:
+        try:
+            Camera(view.intrinsics, view.cam_from_obj, width, height)
+        except ValueError as error:
+            wrong = f"no camera ({error})"
+    if wrong:
+        raise InputError(f"{where} has {wrong}: no picture, but its page (-o page.html) shows what there is")
     return {field.name: np.asarray(getattr(view, field.name)) for field in SHARD_FIELDS}
 
 
@@ -294,10 +312,10 @@ class Helper:
 
     Raises
     ------
-    InputError : `run` is given and cannot be read, or torch is not installed
+    InputError : `run` is given and torch is not installed
     """
 
-    def __init__(self, source: Source, run: Path | None = None) -> None:
+    def __init__(self, run: Path | None = None) -> None:
         self.missing: dict[str, str] = {}
         self.run = run
         self.config = PretrainConfig()
@@ -306,13 +324,9 @@ class Helper:
             import torch  # noqa: F401 - asked for here, so that its absence is told
         except (ImportError, OSError) as error:
             if run is not None:
-                from .errors import needs
-
                 raise needs("torch", "train", error) from None
             reason = "torch is not installed here: pip install 'shapenet3d-cma[train]' and make the page again"
             self.missing = dict.fromkeys(("patches", "mask"), f"No patches and masks: {reason}.")
-        if run is not None:
-            self.config = self._network(source.read(0)[0]).config
 
     def _network(self, view: View) -> Trained:
         from .model.figures import read_run
@@ -324,9 +338,16 @@ class Helper:
         return self._trained[size]
 
     def add(self, view: View) -> View:
-        """Give the view with masks and reconstruction, or with the reason why it has none."""
+        """Give the view with masks and reconstruction, or with the reason why it has none.
+
+        Raises
+        ------
+        InputError : the run cannot be read, or did not train the reconstruction
+        """
         if self.missing:
             return view
+        if self.run is not None:
+            self.config = self._network(view).config
         config = self.config
         if len(view.points) < max(config.patches, config.patch_points):
             need = f"{config.patches} patches of {config.patch_points}"
@@ -410,7 +431,7 @@ def report_dataset(path: Path, out: Path, *, most: int = MOST) -> Path:
     folder = out.with_name(f"{out.stem}-rows")
     written = {}
     if rows:
-        written = write_pages(source, rows, folder, Helper(source), home=f"../{out.name}")
+        written = write_pages(source, rows, folder, Helper(), home=f"../{out.name}")
     fields = source.shards.read(rows, ["rgb", "synset", "model_id", "view"]) if rows else {}
     text = report_html(
         source.shards,

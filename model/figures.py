@@ -141,7 +141,9 @@ class Trained:
         """
         network, config, many = self.network, self.config, len(seeds)
         if network.reconstruction is None:
-            raise InputError("the run trained the contrast alone: there is no reconstruction to show")
+            raise InputError(
+                "the run trained the contrast alone, there is no reconstruction to show: give another RUN, or none"
+            )
         batch = {
             "points": torch.from_numpy(points).expand(many, -1, -1),
             "pixels": torch.from_numpy(pixels.astype(np.int64)).expand(many, -1, -1),

@@ -173,7 +173,7 @@ def _by_kind(failures: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
 
 
 def status_table(status: dict[str, Any]) -> str:
-    """Lay a status out for people: totals, categories; of each kind of failure the most frequent reasons with a model."""
+    """Lay a status out for people: totals, categories; of each kind of failure the most frequent reasons."""
     lines = [f"{status['done']} of {status['planned']} models done, {status['failed']} failed, {status['left']} left"]
     if status["running"]:
         rates = f"{status['models_per_second']:.3g} models, {status['views_per_second']:.3g} views a second"

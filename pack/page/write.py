@@ -36,6 +36,10 @@ SCRIPTS = (
     "picture.js",
     "cloud.js",
     "readout.js",
+    "marks.js",
+    "scene.js",
+    "legends.js",
+    "controls.js",
     "main.js",
 )
 """The page's code, in the order in which it is read."""

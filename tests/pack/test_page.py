@@ -23,7 +23,7 @@ from PIL import Image
 
 import shapenet3d_cma.pack.page
 from shapenet3d_cma.errors import InputError
-from shapenet3d_cma.inspection import Asked, draw_contact_sheet, inspect_data, report_dataset
+from shapenet3d_cma.inspection import Asked, as_row, draw_contact_sheet, inspect_data, report_dataset
 from shapenet3d_cma.pack.page.charts import bars, histogram, round_ticks, sphere
 from shapenet3d_cma.pack.page.coded import code, decode
 from shapenet3d_cma.pack.page.survey import count_right, spread, survey_shards
@@ -215,6 +215,19 @@ def test_a_contact_sheet_shows_each_row_at_its_place(shards: Path, tmp_path: Pat
         draw_contact_sheet(shards, tmp_path / "sheet.jpg")
     with pytest.raises(InputError, match="cannot be written"):
         draw_contact_sheet(shards, tmp_path / "none" / "sheet.png")
+
+
+def test_what_cannot_be_drawn_is_said(shards: Path) -> None:
+    (view,) = shard_views(Shards(shards), [0])
+    assert np.array_equal(as_row(view)["points"], view.points)
+    for wrong, says in (
+        ({"rgb": None}, "has no colour: choose another --view"),
+        ({"pixels": view.pixels + np.uint16(60)}, "pixels outside its image"),
+        ({"points": view.points * np.float32(np.nan)}, "points that are not finite"),
+        ({"intrinsics": np.zeros((3, 3))}, "no camera"),
+    ):
+        with pytest.raises(InputError, match=says):
+            as_row(dataclasses.replace(view, **wrong))  # type: ignore[arg-type]
 
 
 # ---- the report ----

@@ -19,6 +19,7 @@ const state = {
 };
 
 let look = null; // colours of the theme
+let wanted = null; // the view asked for last
 let current = null; // the view shown, loaded
 let family = []; // all views of its model, loaded
 let pixels = null; // words of the image as the layer has it
@@ -33,155 +34,12 @@ const cloud = new CloudPanel(byId("cloud"), {
   choose: (frame) => go(frames.indexOf(frame)),
 });
 
-// ---- marks ----
-
-/** A mark on a pixel: its stored point, its reconstructed point, and the place that its depth tells. */
-function markOfPixel(frame, u, v) {
-  const place = v * frame.width + u;
-  const [stored, full] = [frame.storedAt[place], frame.fullAt[place]];
-  return completeMark({ frame, pixel: [u, v], stored, full });
-}
-
-/** A mark on a stored point: the pixel is the one that is stored with it, right or wrong. */
-function markOfStored(frame, stored) {
-  const pixel = [frame.pixels[2 * stored], frame.pixels[2 * stored + 1]];
-  const full = frame.place[stored] === NO_PIXEL ? -1 : frame.fullAt[frame.place[stored]];
-  return completeMark({ frame, pixel, stored, full });
-}
-
-function completeMark(mark) {
-  const { frame, stored, full } = mark;
-  const at = (array, index) => [...array.subarray(3 * index, 3 * index + 3)];
-  mark.onRay = full >= 0 ? at(frame.full, full) : null;
-  mark.point = stored >= 0 ? at(frame.points, stored) : mark.onRay;
-  return mark;
-}
-
-function markFromCloud(set, index, pins) {
-  const { frame, kind } = set;
-  if (pins && frame !== current) go(frames.indexOf(frame));
-  if (kind === "stored") setMark(markOfStored(frame, index), pins);
-  else {
-    const place = set.places[index];
-    setMark(markOfPixel(frame, place % frame.width, Math.floor(place / frame.width)), pins);
-  }
-}
-
-/** Mark, or unmark with null. A pinned mark stays until another is pinned, or it is let go. */
-function setMark(mark, pins) {
-  if (state.pinned && !pins) return;
-  if (!mark && !state.mark) return;
-  state.mark = mark;
-  state.pinned = Boolean(pins && mark);
-  byId("pin").hidden = !state.pinned;
-  drawMarked();
-  if (pins && mark)
-    put("spoken", mark.stored >= 0
-      ? `Point ${mark.stored} is pixel ${mark.pixel.join(", ")}; ${byId("out-projects").textContent}`
-      : `Pixel ${mark.pixel.join(", ")}: depth ${byId("out-depth").textContent}`);
-}
-
-function drawMarked() {
-  const own = state.mark && state.mark.frame === current ? state.mark : null;
-  picture.state = { ...state, mark: own };
-  picture.draw();
-  cloud.refresh();
-  showReadout(current, state);
-  drawLoupe(byId("loupe"), current, state, pixels, look);
-  if (state.layer === "depth") drawDepthScale(byId("depth-scale"), current, state, look);
-}
-
-// ---- what is drawn ----
-
 function readLook() {
   const style = getComputedStyle(document.documentElement);
   const css = (name) => style.getPropertyValue(`--${name}`).trim();
   look = { font: css("font"), depthOfShade: Number(css("shade")) };
   for (const name of ["ink", "faint", "halo", "rim", "grid", "veil", "hatch", "thread"]) look[name] = css(name);
   for (const name of ["panel", "mark", "fault", "masked", "visible", "none"]) look[name] = parseColour(css(name));
-}
-
-/** The sets of points of a view: those stored or all, and what the layer adds. */
-function pointSets(frame) {
-  const own = frame === current;
-  const words = own ? pixels : pixelColours(frame, state, look);
-  const pitch = frame.near > 0 ? (frame.near + frame.far) / 2 / frame.camera.fx : 0.003; // object units a pixel
-  const about = ["patches", "mask", "network"].includes(state.layer);
-  const sets = [];
-  if (state.cloud === "stored" || about)
-    sets.push({
-      kind: "stored",
-      points: frame.points,
-      colours: storedColours(frame, state, look, words),
-      radius: 0.66 * pitch * Math.sqrt(Math.max(frame.fullCount, frame.count) / frame.count) * state.size,
-      smallest: 1,
-    });
-  if (state.cloud === "all")
-    sets.push({
-      kind: about ? "none" : "full",
-      points: frame.full,
-      places: frame.fullPlace,
-      colours: fullColours(frame, state, look, words),
-      radius: (about ? 0.45 : 0.75) * pitch * state.size,
-      smallest: about ? 0 : 1,
-    });
-  return sets.map((set) => ({ ...set, frame }));
-}
-
-/** The image where it stands in the frustum, what is nothing cut out: each pixel a splat that can be pointed at. */
-function imagePlane(frame) {
-  const masks = chosenMasks(frame, state);
-  const depth = PLANE * CloudPanel.reach(frame);
-  const every = Math.max(1, Math.ceil(Math.sqrt(frame.fullCount / 16000)));
-  const places = Array.from(frame.fullPlace).filter((place) => {
-    const [u, v] = [place % frame.width, Math.floor(place / frame.width)];
-    return u % every === 0 && v % every === 0 && !(masks && cellMasked(frame, masks, place));
-  });
-  const points = new Float32Array(3 * places.length);
-  places.forEach((place, i) => {
-    const [u, v] = [place % frame.width, Math.floor(place / frame.width)];
-    points.set(frame.camera.unproject(u + every / 2, v + every / 2, depth), 3 * i);
-  });
-  return {
-    kind: "plane",
-    frame,
-    places,
-    points,
-    colours: Uint32Array.from(places, (place) => pixels[place]),
-    radius: (0.75 * every * depth) / frame.camera.fx,
-    smallest: 0,
-  };
-}
-
-/** Two panes of the same view: masked patches as they are, and as the network draws them. */
-function networkPanes(frame) {
-  const sets = pointSets(frame);
-  const stored = sets.find((set) => set.kind === "stored");
-  const masks = chosenMasks(frame, state);
-  const [, patches, size] = frame.network.patches.shape;
-  const floats = 3 * size;
-  const predicted = [];
-  for (let g = 0; g < patches; g++) {
-    const from = (state.networkSeed * patches + g) * floats;
-    if (masks.points[g]) predicted.push(...frame.network.patches.subarray(from, from + floats));
-  }
-  const keep = Array.from({ length: frame.count }, (_, i) => i).filter((i) => stored.colours[i] !== look.masked);
-  const visible = {
-    ...stored,
-    kind: "none",
-    points: Float32Array.from(keep.flatMap((i) => [...frame.points.subarray(3 * i, 3 * i + 3)])),
-    colours: Uint32Array.from(keep, (i) => stored.colours[i]),
-  };
-  const drawn = {
-    ...stored,
-    kind: "none",
-    points: Float32Array.from(predicted),
-    colours: new Uint32Array(predicted.length / 3).fill(look.masked),
-  };
-  return [
-    { title: "the truth", sets },
-    { title: "the network", sets: [visible, drawn] },
-  ];
 }
 
 /** Draw everything anew: after another view, layer or theme. */
@@ -204,60 +62,14 @@ function redraw() {
   drawMarked();
 }
 
-function showLegends() {
-  for (const box of document.querySelectorAll("[data-legend]"))
-    box.hidden = !box.dataset.legend.split(" ").includes(state.layer);
-  if (state.layer === "depth") drawDepthScale(byId("depth-scale"), current, state, look);
-  if (state.layer === "normal") {
-    drawNormalBall(byId("normal-ball"));
-    put("normal-source", current.normal ? "as rendered" : "from the depth of neighbouring pixels");
-  }
-  if (state.layer === "mask") describeMask();
-  if (state.layer === "network") describeNetwork();
-}
-
-function describeMask() {
-  const { masks, grid } = current;
-  byId("ratio").max = masks.ratios.length - 1;
-  byId("seed").max = masks.seeds.length - 1;
-  byId("ratio").value = state.mask.ratio;
-  byId("seed").value = state.mask.seed;
-  byId("ratio").setAttribute("aria-valuetext", masks.ratios[state.mask.ratio]);
-  put("ratio-value", masks.ratios[state.mask.ratio].toFixed(2).replace(/0$/, ""));
-  put("seed-value", String(masks.seeds[state.mask.seed]));
-  put("mask-said", maskSummary(chosenMasks(current, state), grid));
-}
-
-function maskSummary(masks, [rows, columns]) {
-  const sum = (array) => array.reduce((total, value) => total + value, 0);
-  const [hiddenPatches, hiddenCells] = [sum(masks.points), sum(masks.cells)];
-  let shared = 0;
-  masks.points.forEach((masked, g) => {
-    const [row, column] = current.cellOf(current.pixels[2 * g], current.pixels[2 * g + 1]);
-    if (masked && !masks.cells[row * columns + column]) shared += 1;
-  });
-  return (
-    `${hiddenPatches} of ${masks.points.length} patches and ${hiddenCells} of ${rows * columns} image cells are masked. ` +
-    `The image shows ${shared} of the ${hiddenPatches} masked patches.`
-  );
-}
-
-function describeNetwork() {
-  const { network, grid } = current;
-  byId("network-seed").max = network.seeds.length - 1;
-  put("network-seed-value", String(network.seeds[state.networkSeed]));
-  put("network-said",
-    `${network.about} ${maskSummary(chosenMasks(current, state), grid)} ` +
-    `Chamfer distance ${network.chamfer[state.networkSeed].toPrecision(3)} (squared, in the normalised frame).`);
-}
-
 // ---- views ----
 
 /** Show another view; its model's other views are loaded with it. */
 async function go(index) {
-  const target = frames[index];
+  const target = (wanted = frames[index]);
   const same = (frame) => frame.coded.synset === target.coded.synset && frame.coded.model_id === target.coded.model_id;
   const loaded = await Promise.all(frames.filter(same).map((frame) => frame.load()));
+  if (wanted !== target) return; // meanwhile another was asked for
   for (const frame of loaded) frame.table = payload.viridis;
   const other = !current || !same(current);
   state.at = index;
@@ -352,139 +164,6 @@ function turnPage(way) {
   const index = state.at + way;
   if (index >= 0 && index < frames.length) go(index);
   else if (way < 0 ? payload.previous : payload.next) location.href = way < 0 ? payload.previous : payload.next;
-}
-
-// ---- controls ----
-
-function choose(name, value) {
-  const input = document.querySelector(`input[name=${name}][value="${value}"]`);
-  if (!input || input.disabled) return;
-  input.checked = true;
-  if (name in state) state[name] = value;
-}
-
-function setTheme(theme) {
-  document.documentElement.dataset.theme = theme;
-  try {
-    localStorage.setItem("cma3d-theme", theme);
-  } catch {
-    // a browser may forbid it to files
-  }
-  readLook();
-  if (current) redraw();
-}
-
-function firstTheme() {
-  try {
-    const kept = localStorage.getItem("cma3d-theme");
-    if (kept === "light" || kept === "dark") return kept;
-  } catch {
-    // as above
-  }
-  return window.matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
-}
-
-function wire() {
-  const on = (id, type, call) => byId(id).addEventListener(type, call);
-  for (const name of ["layer", "cloud"])
-    for (const input of document.querySelectorAll(`input[name=${name}]`))
-      input.addEventListener("change", () => {
-        state[name] = input.value;
-        if (name === "layer") {
-          state.dots = input.value === "patches" || input.value === "mask" || input.value === "network";
-          byId("dots").checked = state.dots;
-        }
-        redraw();
-      });
-  for (const name of ["others", "cameras", "dots"])
-    on(name, "change", () => {
-      state[name] = byId(name).checked;
-      redraw();
-    });
-  for (const input of document.querySelectorAll("input[name=strategy]"))
-    input.addEventListener("change", () => {
-      state.mask.strategy = Number(input.value);
-      redraw();
-    });
-  for (const name of ["ratio", "seed"])
-    on(name, "input", () => {
-      state.mask[name] = Number(byId(name).value);
-      redraw();
-    });
-  on("collisions", "change", () => {
-    state.mask.collisions = byId("collisions").checked;
-    redraw();
-  });
-  on("network-seed", "input", () => {
-    state.networkSeed = Number(byId("network-seed").value);
-    redraw();
-  });
-  on("size", "input", () => {
-    state.size = 1.25 ** Number(byId("size").value);
-    redraw();
-  });
-  for (const button of document.querySelectorAll("[data-go]"))
-    button.addEventListener("click", () => cloud.go(button.dataset.go));
-  on("previous", "click", () => turnPage(-1));
-  on("next", "click", () => turnPage(1));
-  on("theme", "click", () => setTheme(document.documentElement.dataset.theme === "dark" ? "light" : "dark"));
-  on("help", "click", () => byId("keys").showModal());
-  on("keys-close", "click", () => byId("keys").close());
-  on("pin", "click", () => setMark(null, true));
-  on("picture", "keydown", pictureKey);
-  document.addEventListener("keydown", pageKey);
-  new ResizeObserver(() => {
-    if (!current) return;
-    picture.draw();
-    cloud.refresh();
-    drawMarked();
-  }).observe(byId("stage"));
-}
-
-/** Arrow keys move the marked pixel, by ten with shift. */
-function pictureKey(event) {
-  const ways = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
-  const way = ways[event.key];
-  if (!way || event.ctrlKey || event.metaKey || event.altKey) return;
-  event.preventDefault();
-  event.stopPropagation();
-  const middle = current.place.find((place) => place !== NO_PIXEL) ?? 0;
-  const from = state.mark && state.mark.frame === current ? state.mark.pixel : [middle % current.width, Math.floor(middle / current.width)];
-  const step = event.shiftKey ? 10 : 1;
-  const clamp = (value, size) => Math.min(Math.max(value, 0), size - 1);
-  const [u, v] = [clamp(from[0] + step * way[0], current.width), clamp(from[1] + step * way[1], current.height)];
-  setMark(markOfPixel(current, u, v), true);
-}
-
-function pageKey(event) {
-  if (event.ctrlKey || event.metaKey || event.altKey || byId("keys").open) return;
-  if (["INPUT", "SELECT", "TEXTAREA"].includes(event.target.tagName) && event.key !== "Escape") {
-    if (event.target.type === "range" || event.key.startsWith("Arrow") || event.key === " ") return;
-  }
-  const keys = {
-    Escape: () => setMark(null, true),
-    n: () => turnPage(1),
-    p: () => turnPage(-1),
-    o: () => cloud.go("object"),
-    s: () => cloud.go("scene"),
-    c: () => cloud.go("camera"),
-    0: () => {
-      picture.reset();
-      picture.draw();
-      cloud.go("scene");
-    },
-    a: () => {
-      choose("cloud", state.cloud === "all" ? "stored" : "all");
-      redraw();
-    },
-    t: () => byId("theme").click(),
-    "?": () => byId("keys").showModal(),
-  };
-  const layers = [...document.querySelectorAll("input[name=layer]")];
-  if (keys[event.key]) keys[event.key]();
-  else if (layers[Number(event.key) - 1] && !layers[Number(event.key) - 1].disabled) layers[Number(event.key) - 1].click();
-  else return;
-  event.preventDefault();
 }
 
 /** For scripts and tests: what is shown, and where on the screen it lies. */
