@@ -66,7 +66,7 @@ def _inflated(data: bytes) -> np.ndarray:
 
 
 @settings(max_examples=15)
-@given(st.lists(st.integers(1, 6), min_size=1, max_size=40), st.integers(1, 12), st.integers(70, 200))
+@given(st.lists(st.integers(1, 6), min_size=1, max_size=40), st.integers(1, 40), st.integers(90, 300))
 def test_no_file_is_larger_than_asked_and_models_stay_together(
     tmp_path_factory: pytest.TempPathFactory, views: list[int], max_rows: int, max_kib: int
 ) -> None:
@@ -74,7 +74,7 @@ def test_no_file_is_larger_than_asked_and_models_stay_together(
     rows: list[Row] = []
     with ShardWriter(folder / "s.h5", {"x": 1}, max_rows=max_rows, max_bytes=max_kib * 1024) as shard:
         for model, count in enumerate(views):
-            mine = [made_row(len(rows) + view, rng, size=24) | {"model_id": str(model)} for view in range(count)]
+            mine = [made_row(len(rows) + view, rng, size=40) | {"model_id": str(model)} for view in range(count)]
             shard.append(*mine)
             rows += mine
     assert shard.files == [part_path(folder / "s.h5", part) for part in range(len(shard.files))]
@@ -93,7 +93,7 @@ def test_no_file_is_larger_than_asked_and_models_stay_together(
             value = one[field.name].decode() if isinstance(one[field.name], bytes) else one[field.name]
             assert np.array_equal(value, two[field.name]), field.name
     for model, count in enumerate(views):
-        if count <= max_rows and count * 6000 < (max_kib - 64) * 1024:
+        if count <= max_rows and count * 12_500 < (max_kib - 64) * 1024:
             assert len(set(where[str(model)])) == 1
 
 
