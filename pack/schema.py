@@ -38,8 +38,8 @@ Row = dict[str, NDArray[Any]]
 
 LIBVER = ("v110", "v110")  # 'latest' would write files that older HDF5 cannot read
 RENDER_LEVEL, SHARD_LEVEL = 1, 6
-"""Of gzip, which notices flipped bits. Renders are written once and read once or twice; shards are kept, copied and read
-for months: 6 makes them 5 % smaller, is read as fast, and costs packing 2 ms a row."""
+"""Of gzip, which notices flipped bits. Renders are read once or twice; shards are kept, copied, and read for months: 6
+makes them 5 % smaller, is read as fast, and costs packing 2 ms a row."""
 
 
 class WrongFileError(InputError):

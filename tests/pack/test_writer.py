@@ -112,7 +112,7 @@ def test_a_shard_of_several_files_is_one_to_the_reader_and_is_resumed_as_one(
     renders: Path, shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = PackConfig(points=256, shard_rows=8, shard_mib=1)
-    monkeypatch.setattr(writer, "_FILE_OVERHEAD", 2**20 - 60_000)  # as if rows were large
+    monkeypatch.setattr(writer, "_FILE_OVERHEAD", 2**20 - 40_000)  # as if rows were large
     pack_renders(renders, tmp_path, config, jobs=1)
     manifest = json.loads((tmp_path / "manifest.json").read_text())
     names = [entry["file"] for entry in manifest["shards"]]
