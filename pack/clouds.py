@@ -126,15 +126,14 @@ def _reconstruct(path: Path, out: Path, config: CloudConfig, since: int) -> Clou
 
 def write_clouds(render: Render, folder: Path, config: CloudConfig) -> CloudSummary:
     """Write the clouds of a render's chosen views, view by view: of any size that one view fits in memory with."""
-    views = len(render.shaded)
-    num_points = np.concatenate([count_points(render.view_depth(view)[None]) for view in range(views)])
-    summary = CloudSummary(models=1)
+    shaded, summary = render.shaded, CloudSummary(models=1)
+    num_points = np.concatenate([count_points(depth[None]) for depth in render.view_depths()])
     for view in choose_views(num_points, config.keep):
         if not num_points[view]:
             name = f"{render.synset}/{render.model_id}"
             summary.left_out.append({"model": name, "view": view, "reason": f"view {view} has no point"})
             continue
-        coloured = bool(render.shaded[view])
+        coloured = bool(shaded[view])
         summary.points += _write_cloud(render, view, folder, config, coloured=coloured)
         summary.clouds += 1
         summary.uncoloured += not coloured
