@@ -159,7 +159,7 @@ def cli() -> None:
     cma3d status OUT                     how far a render is, from another terminal
     cma3d verify SHARDS --source SHAPENET
     cma3d inspect SHARDS --row 0 -o row.png
-    cma3d export SHARDS OUT --format bop in the formats of others: bop, nerf, ply, png
+    cma3d export SHARDS OUT --format F   in the formats of others: bop, nerf, ply, png
     cma3d pretrain SHARDS RUN
 
     Exit status: 0 done; 1 finished, with failures that are listed; 2 wrong use or bad input;
