@@ -170,7 +170,7 @@ def cli() -> None:
     cma3d verify SHARDS --source SHAPENET
     cma3d inspect SHARDS --row 0 --open  every pixel and its point, in a page
     cma3d report SHARDS                  one page on the whole dataset
-    cma3d export SHARDS OUT --format bop in the formats of others: bop, nerf, ply, png
+    cma3d export SHARDS OUT --format F   in the formats of others: bop, nerf, ply, png
     cma3d pretrain SHARDS RUN
     cma3d finetune, fewshot, segment, probe, evaluate, ablate
                                          the paper's evaluation of what was pretrained

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,10 +12,9 @@ import numpy as np
 from joblib import Parallel, delayed
 from numpy.typing import NDArray
 
-from .. import __version__
-from ..camera import CONVENTIONS, Camera
+from ..camera import Camera
 from ..errors import InputError, needs
-from ..files import atomic_folder, make_folder, sweep, write_text
+from ..files import atomic_folder, make_folder, sweep
 from ..progress import Progress
 from ..reconstruct.backproject import Cloud, back_project
 from ..reconstruct.choose import choose_views, count_points
@@ -26,7 +24,7 @@ from ..reconstruct.normals import depth_normals
 from ..render.file import Render, find_renders, open_render
 from .parallel import each
 from .ply import cloud_vertices, view_comments, write_ply
-from .schema import FORMAT
+from .resume import begin, is_made, record
 from .selection import Choice, choose_renders
 from .writer import cannot_write
 
@@ -90,7 +88,8 @@ def reconstruct_renders(
     _check_packages(config)
     paths = choose_renders(find_renders(renders), choice or Choice())
     make_folder(out)
-    since = _begin(out, config, redo=redo)
+    made = dataclasses.asdict(config)
+    since = begin(out / CLOUDS, "clouds", made, redo=redo)
     sweep(out)
     summary = CloudSummary()
     parallel = Parallel(n_jobs=jobs or os.cpu_count(), return_as="generator")
@@ -101,7 +100,7 @@ def reconstruct_renders(
                 raise done
             summary.add(done)
             progress.advance(failed=len(done.failures))
-    _write_record(out, config, since, summary)
+    record(out / CLOUDS, "clouds", made, since, dataclasses.asdict(summary))
     return summary
 
 
@@ -109,7 +108,7 @@ def _reconstruct(path: Path, out: Path, config: CloudConfig, since: int) -> Clou
     """Make the clouds of one model, unless they are there, made with these settings, and not older than the render."""
     folder = out / path.parent.name / path.stem
     try:
-        if folder.is_dir() and folder.stat().st_mtime_ns >= max(since, path.stat().st_mtime_ns):
+        if is_made(folder, max(since, path.stat().st_mtime_ns)):
             return CloudSummary(present=1)
         with open_render(path) as render:
             try:
@@ -126,15 +125,14 @@ def _reconstruct(path: Path, out: Path, config: CloudConfig, since: int) -> Clou
 
 def write_clouds(render: Render, folder: Path, config: CloudConfig) -> CloudSummary:
     """Write the clouds of a render's chosen views, view by view: of any size that one view fits in memory with."""
-    views = len(render.shaded)
-    num_points = np.concatenate([count_points(render.view_depth(view)[None]) for view in range(views)])
-    summary = CloudSummary(models=1)
+    shaded, summary = render.shaded, CloudSummary(models=1)
+    num_points = np.concatenate([count_points(depth[None]) for depth in render.view_depths()])
     for view in choose_views(num_points, config.keep):
         if not num_points[view]:
             name = f"{render.synset}/{render.model_id}"
             summary.left_out.append({"model": name, "view": view, "reason": f"view {view} has no point"})
             continue
-        coloured = bool(render.shaded[view])
+        coloured = bool(shaded[view])
         summary.points += _write_cloud(render, view, folder, config, coloured=coloured)
         summary.clouds += 1
         summary.uncoloured += not coloured
@@ -192,40 +190,3 @@ def _check_packages(config: CloudConfig) -> None:
             import open3d  # noqa: F401
         except (ImportError, OSError) as error:
             raise needs("open3d", "reconstruct", error) from None
-
-
-def _begin(out: Path, config: CloudConfig, *, redo: bool) -> int:
-    """Refuse to mix clouds of other settings with these; give the time, ns, from which on they are made with these."""
-    try:
-        record = json.loads((out / CLOUDS).read_text(encoding="utf-8"))
-        made, since = dict(record["config"]), int(record["since"])
-    except (OSError, ValueError, KeyError, TypeError):
-        made, since = {}, 0
-    other = [name for name, value in dataclasses.asdict(config).items() if name in made and made[name] != value]
-    if other and not redo:
-        raise InputError(
-            f"{out} was made with {other[0]} = {made[other[0]]}, not {getattr(config, other[0])}: "
-            "give the same settings, choose another folder, or replace all with --redo"
-        )
-    if made and not redo:
-        return since
-    _write_record(out, config, None)  # of no use to a later call, should this one end here
-    since = (out / CLOUDS).stat().st_mtime_ns  # by the clock of the disk that the clouds will lie on
-    _write_record(out, config, since)
-    return since
-
-
-def _write_record(out: Path, config: CloudConfig, since: int | None, summary: CloudSummary | None = None) -> None:
-    record = {
-        "format": FORMAT,
-        "kind": "clouds",
-        "generator": f"shapenet3d-cma {__version__}",
-        "config": dataclasses.asdict(config),
-        "since": since,
-        "conventions": CONVENTIONS,
-        **({} if summary is None else {"last_run": dataclasses.asdict(summary)}),
-    }
-    try:
-        write_text(out / CLOUDS, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
-    except OSError as error:
-        raise InputError(cannot_write(out / CLOUDS, error)) from None

@@ -14,7 +14,6 @@ from typing import Any, get_args
 
 from joblib import Parallel, delayed
 
-from .. import __version__
 from ..errors import InputError
 from ..files import atomic_folder, make_folder, sweep, write_text
 from ..progress import Progress
@@ -22,6 +21,7 @@ from . import formats
 from .config import ExportFormat
 from .parallel import each
 from .reader import Shards
+from .resume import begin, is_made, record
 from .schema import FORMAT
 from .writer import cannot_write
 
@@ -97,12 +97,12 @@ def export_shards(
         raise InputError(f"{folder} holds no row: pack again")
     make_folder(out)
     listed = json.dumps(shards.manifest["shards"], sort_keys=True).encode()
-    made = {"export": format, "full": full, "source": hashlib.sha256(listed).hexdigest()[:16]}
-    fresh = _begin(out, made, redo=redo)
+    made = {"format": format, "full": full, "shards": hashlib.sha256(listed).hexdigest()[:16]}
+    since = begin(out / EXPORT, "export", made, redo=redo)
     sweep(out)
     summary = ExportSummary()
     parallel = Parallel(n_jobs=jobs or os.cpu_count(), return_as="generator")
-    tasks = (delayed(_export)(folder, out, made, model, fresh) for model in models)
+    tasks = (delayed(_export)(folder, out, made, model, since) for model in models)
     with each(parallel, tasks) as results, Progress(len(models), "models") as progress:
         for done in results:
             if isinstance(done, InputError):
@@ -112,15 +112,15 @@ def export_shards(
     if format == "bop":
         formats.write_bop_set(out, shards, [(model.number, model.synset, model.model_id) for model in models])
     write_text(out / "README.txt", _about(format, shards))
-    _record(out, made | {"begun": fresh, "last_run": dataclasses.asdict(summary)})
+    record(out / EXPORT, "export", made, since, dataclasses.asdict(summary))
     return summary
 
 
 def _models(shards: Shards) -> list[_Model]:
     """Gather the rows of each model, in the order of the shards."""
     rows: dict[tuple[str, str], list[int]] = {}
-    for begin in range(0, len(shards), 1024):
-        some = range(begin, min(begin + 1024, len(shards)))
+    for first in range(0, len(shards), 1024):
+        some = range(first, min(first + 1024, len(shards)))
         names = shards.read(some, ["synset", "model_id"])
         for row, synset, model_id in zip(some, names["synset"], names["model_id"], strict=True):
             _check_name(shards, row, synset, model_id)
@@ -136,59 +136,33 @@ def _check_name(shards: Shards, row: int, *names: str) -> None:
 
 
 def _place(out: Path, made: dict[str, Any], model: _Model) -> Path:
-    if made["export"] == "bop":
+    if made["format"] == "bop":
         return out / "train" / f"{model.number:06}"
     return out / model.synset / model.model_id
 
 
 @lru_cache(maxsize=1)
-def _opened(folder: Path, source: str) -> Shards:
+def _opened(folder: Path, content: str) -> Shards:
     return Shards(folder)
 
 
-def _export(folder: Path, out: Path, made: dict[str, Any], model: _Model, fresh: int) -> ExportSummary | InputError:
+def _export(folder: Path, out: Path, made: dict[str, Any], model: _Model, since: int) -> ExportSummary | InputError:
     """Export one model, unless it is there."""
     place = _place(out, made, model)
     try:
-        if place.is_dir() and place.stat().st_mtime_ns >= fresh:
+        if is_made(place, since):
             return ExportSummary(present=1)
-        shards = _opened(folder, made["source"])
+        shards = _opened(folder, made["shards"])
         rows = [shards[row] for row in model.rows]
         try:
             place.parent.mkdir(parents=True, exist_ok=True)
             with atomic_folder(place) as partial:
-                _WRITERS[made["export"]](partial, rows, number=model.number, full=made["full"])
+                _WRITERS[made["format"]](partial, rows, number=model.number, full=made["full"])
         except OSError as error:
             return InputError(cannot_write(place, error))
     except (InputError, ValueError) as error:
         return ExportSummary(failures=[{"file": model.key, "reason": str(error)}])
     return ExportSummary(models=1, rows=len(rows))
-
-
-def _begin(out: Path, made: dict[str, Any], *, redo: bool) -> int:
-    """Refuse to mix two exports in a folder; give the time, ns, from which on this one's folders date."""
-    try:
-        before = dict(json.loads((out / EXPORT).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
-        before = {}
-    other = [name for name, value in made.items() if name in before and before[name] != value]
-    if other and not redo:
-        what = "from other shards" if other[0] == "source" else f"with {other[0]} = {before[other[0]]}"
-        raise InputError(f"{out} was exported {what}: choose another folder, or replace all with --redo")
-    if not redo and isinstance(before.get("begun"), int):
-        return int(before["begun"])
-    _record(out, made | {"begun": None})  # of no use to a later call, should this one end here
-    begun = (out / EXPORT).stat().st_mtime_ns  # by the clock of the disk that is written to
-    _record(out, made | {"begun": begun})
-    return begun
-
-
-def _record(out: Path, made: dict[str, Any]) -> None:
-    record = {"format": FORMAT, "kind": "export", "generator": f"shapenet3d-cma {__version__}", **made}
-    try:
-        write_text(out / EXPORT, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
-    except OSError as error:
-        raise InputError(cannot_write(out / EXPORT, error)) from None
 
 
 def _about(format: ExportFormat, shards: Shards) -> str:  # noqa: A002

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from joblib import Parallel
+
+from ..errors import InputError
 
 __all__ = ["each"]
 
@@ -22,6 +25,10 @@ def each(parallel: Parallel, tasks: Iterable[Callable[..., Any]]) -> Iterator[It
     ----------
     parallel : with `return_as="generator"`
     tasks : of `joblib.delayed`
+
+    Raises
+    ------
+    InputError : a worker died
     """
     left = False
 
@@ -34,7 +41,13 @@ def each(parallel: Parallel, tasks: Iterable[Callable[..., Any]]) -> Iterator[It
     results = parallel(until_left())
     try:
         yield results
+    except BrokenProcessPool:
+        raise InputError(
+            "a worker process died: killed, as where memory runs out, or by a damaged file; "
+            "the same command goes on from there, best with fewer --jobs"
+        ) from None
     finally:
         left = True
-        for _ in results:
-            pass
+        with suppress(BrokenProcessPool):
+            for _ in results:
+                pass

@@ -21,7 +21,7 @@ from .. import __version__
 from ..camera import CONVENTIONS
 from ..errors import InputError
 from ..files import atomic_path
-from .schema import COMPRESSION_LEVEL, FORMAT, LIBVER, SCHEMA_VERSION, SHARD_FIELDS, Field, Row, create_field
+from .schema import FORMAT, LIBVER, SCHEMA_VERSION, SHARD_FIELDS, SHARD_LEVEL, Field, Row, create_field
 
 __all__ = ["EncodedRow", "ShardWriter", "cannot_write", "encode_row", "part_path"]
 
@@ -87,7 +87,7 @@ def encode_row(row: Row) -> EncodedRow:
 
 def _deflate(array: NDArray[Any]) -> bytes:
     shuffled = array.view(np.uint8).reshape(-1, array.itemsize).T
-    return zlib.compress(shuffled.tobytes(), COMPRESSION_LEVEL)
+    return zlib.compress(shuffled.tobytes(), SHARD_LEVEL)
 
 
 def part_path(path: Path, part: int) -> Path:
@@ -192,7 +192,8 @@ class _Part:
         height, width = shapes["depth"]
         letters = {"H": height, "W": width, "P": shapes["points"][0]}
         self._datasets = {
-            field.name: create_field(self._file, field, 0, growing=True, **letters) for field in SHARD_FIELDS
+            field.name: create_field(self._file, field, 0, growing=True, level=SHARD_LEVEL, **letters)
+            for field in SHARD_FIELDS
         }
 
     def append(self, row: EncodedRow) -> None:

@@ -119,6 +119,11 @@ class Render:
         """(H, W) float32, the depth of one view: all of them together may be large."""
         return np.asarray(self.file["depth"][view])
 
+    def view_depths(self) -> Iterator[NDArray[np.float32]]:
+        """Give the depth of one view after the other."""
+        dataset = self.file["depth"]
+        return (np.asarray(dataset[view]) for view in range(len(dataset)))
+
     def rgb(self, view: int) -> NDArray[np.uint8]:
         """(H, W, 3) uint8, sRGB; all zero where the view is not shaded."""
         return np.asarray(self.file["rgb"][view])

@@ -132,3 +132,28 @@ def test_a_render_that_opens_but_cannot_be_read_is_listed(renders: Path, tmp_pat
     first.write_bytes(data)
     (failure,) = pack_renders(world, tmp_path / "shards", PACK, Choice(), jobs=1).failures
     assert failure["file"] == f"{first.parent.name}/{first.name}"
+
+
+DYING = """
+import os, signal
+from joblib import Parallel, delayed
+from shapenet3d_cma.errors import InputError
+from shapenet3d_cma.pack.parallel import each
+
+tasks = [delayed(abs)(-1), *[delayed(os.kill)(os.getpid(), 0)] * 3, *[delayed(os._exit)(9)] * 9]
+try:
+    with each(Parallel(n_jobs=2, return_as="generator", batch_size=1), tasks) as results:
+        print(next(results))
+        list(results)
+except InputError as error:
+    print(error)
+"""
+
+
+def test_a_worker_that_dies_is_said_in_one_line() -> None:
+    done = subprocess.run([sys.executable, "-c", DYING], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    one, said = done.stdout.splitlines()
+    assert one == "1"
+    assert said.startswith("a worker process died: killed, as where memory runs out, or by a damaged file; ")
+    assert "Traceback" not in done.stderr

@@ -187,8 +187,8 @@ def test_a_second_call_writes_only_what_is_missing(views: Path, tmp_path: Path) 
 
 def test_two_exports_do_not_mix(views: Path, shards: Path, tmp_path: Path) -> None:
     export_shards(shards, tmp_path, "png", jobs=1)
-    for folder, name, says in ((shards, "ply", "with export = png"), (views, "png", "from other shards")):
-        with pytest.raises(InputError, match=f"was exported {says}: choose another folder, or replace all with --redo"):
+    for folder, name, says in ((shards, "ply", "format = png, not ply"), (views, "png", r"shards = \w+, not \w+")):
+        with pytest.raises(InputError, match=f"was made with {says}: give the same settings, choose another folder"):
             export_shards(folder, tmp_path, name, jobs=1)
     assert export_shards(views, tmp_path, "png", jobs=1, redo=True).models == 8
     assert export_shards(views, tmp_path, "png", jobs=1).present == 8

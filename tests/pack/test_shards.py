@@ -83,7 +83,7 @@ def test_the_files_follow_the_schema(shards: Path) -> None:
                 assert dataset.dtype == field.storage
                 if field.shape:
                     assert dataset.chunks == (1, *dataset.shape[1:]), "a chunk is exactly one row"
-                    assert (dataset.compression, dataset.compression_opts, dataset.shuffle) == ("gzip", 1, True)
+                    assert (dataset.compression, dataset.compression_opts, dataset.shuffle) == ("gzip", 6, True)
 
 
 @given(st.lists(st.integers(0, 7), max_size=12), st.permutations([field.name for field in SHARD_FIELDS]), st.data())
