@@ -309,9 +309,18 @@ def test_the_mask_layer_shows_the_masks_of_training(gallery: Path, rows: Path, l
     i = int(indices[5, 3])
     page.mouse.move(*pixel_place(page, row, *(row["pixels"][i] + 0.5)))
     told = readout(page)["patch"]
-    assert {
-        int(number) for number in told.replace("(also in", ",").strip(")").split(",") if number.strip().isdigit()
-    } <= {int(g) for g, _ in np.argwhere(indices == i)}
+    masked = points[-1, 7, 1]
+    assert sorted(told.split(", ")) == sorted(
+        f"{g} {'masked' if masked[g] else 'visible'}" for g in np.unique(np.argwhere(indices == i)[:, 0])
+    )
+    colours = page.evaluate(
+        "[...cma3d.cloud.panes[0].sets[0].colours].map((word) => [look.visible, look.masked].indexOf(word))"
+    )
+    held = np.zeros((64, 2048), bool)
+    np.put_along_axis(held, indices.astype(int), True, axis=1)
+    seen, hidden = (held[kind].any(axis=0) for kind in (~masked, masked))
+    assert np.array_equal(np.equal(colours, 0), seen), "what the encoder sees is coloured as visible"
+    assert np.array_equal(np.equal(colours, 1), hidden & ~seen)
 
 
 @pytest.mark.needs("torch")
