@@ -549,6 +549,21 @@ def test_one_wrong_point_of_many_is_counted(gallery: Path, look: Look, tmp_path:
     assert page.locator("#verdict-text").inner_text().startswith("0 of 2,048 ")
 
 
+def test_without_masks_the_page_says_why(gallery: Path, look: Look, tmp_path: Path) -> None:
+    views = shard_views(Shards(gallery / "shards"), [1])
+    missing = {"patches": "No torch.", "mask": "No torch."}
+    page = look(write_html(tmp_path / "a.html", page_html(views, total=1, source="x", missing=missing)))
+    assert page.locator("#missing").inner_text() == "No torch."
+    for layer in ("patches", "mask"):
+        assert page.locator(f"input[name=layer][value={layer}]").is_disabled()
+    page.keyboard.press("5")
+    assert page.evaluate("cma3d.state.layer") == "rgb"
+    page = look(
+        write_html(tmp_path / "b.html", page_html([dataclasses.replace(views[0], missing="Few.")], total=1, source="x"))
+    )
+    assert page.locator("#missing").inner_text() == "Few."
+
+
 def test_nothing_in_a_name_runs(gallery: Path, look: Look, tmp_path: Path) -> None:
     nasty = "</script><script>window.bad = 1</script><img src=x onerror='window.bad=1'>"
     (view,) = shard_views(Shards(gallery / "shards"), [1])

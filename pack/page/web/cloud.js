@@ -117,7 +117,7 @@ class CloudPanel {
     const { current } = this;
     const reach = CloudPanel.reach(current);
     if (where === "camera") {
-      goal.through(current.camera, reach);
+      goal.through(current.camera, reach, width, height);
     } else {
       goal.face(besides(current.camera.rows[2], where === "scene" ? 0.72 : 0.45));
       const points = [...current.box];
