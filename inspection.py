@@ -24,6 +24,7 @@ from .pack.page.view import AlignedMasks, Reconstruction, View, render_views, sh
 from .pack.page.write import page_html, write_html
 from .pack.reader import Shards
 from .pack.schema import SHARD_FIELDS, Row
+from .progress import track
 from .render.file import find_renders
 
 if TYPE_CHECKING:
@@ -268,7 +269,7 @@ def write_pages(
     make_folder(folder)
     names = {row: f"{source.unit}-{row:06d}.html" for row in rows}
     every, view = (asked.every, asked.view) if asked else (False, None)
-    for place, row in enumerate(rows):
+    for place, row in enumerate(track(rows, len(rows), "pages")):
         views = [helper.add(found) for found in source.read(row, view=view, every=every)]
         before = names[rows[place - 1]] if place else None
         after = names[rows[place + 1]] if place + 1 < len(rows) else None

@@ -309,9 +309,18 @@ def test_the_mask_layer_shows_the_masks_of_training(gallery: Path, rows: Path, l
     i = int(indices[5, 3])
     page.mouse.move(*pixel_place(page, row, *(row["pixels"][i] + 0.5)))
     told = readout(page)["patch"]
-    assert {
-        int(number) for number in told.replace("(also in", ",").strip(")").split(",") if number.strip().isdigit()
-    } <= {int(g) for g, _ in np.argwhere(indices == i)}
+    masked = points[-1, 7, 1]
+    assert sorted(told.split(", ")) == sorted(
+        f"{g} {'masked' if masked[g] else 'visible'}" for g in np.unique(np.argwhere(indices == i)[:, 0])
+    )
+    colours = page.evaluate(
+        "[...cma3d.cloud.panes[0].sets[0].colours].map((word) => [look.visible, look.masked].indexOf(word))"
+    )
+    held = np.zeros((64, 2048), bool)
+    np.put_along_axis(held, indices.astype(int), True, axis=1)
+    seen, hidden = (held[kind].any(axis=0) for kind in (~masked, masked))
+    assert np.array_equal(np.equal(colours, 0), seen), "what the encoder sees is coloured as visible"
+    assert np.array_equal(np.equal(colours, 1), hidden & ~seen)
 
 
 @pytest.mark.needs("torch")
@@ -538,6 +547,21 @@ def test_one_wrong_point_of_many_is_counted(gallery: Path, look: Look, tmp_path:
     blind = dataclasses.replace(view, intrinsics=np.zeros((3, 3)), cam_from_obj=np.full((4, 4), np.nan))
     page = look(write_html(tmp_path / "b.html", page_html([blind], total=1, source="shards")))
     assert page.locator("#verdict-text").inner_text().startswith("0 of 2,048 ")
+
+
+def test_without_masks_the_page_says_why(gallery: Path, look: Look, tmp_path: Path) -> None:
+    views = shard_views(Shards(gallery / "shards"), [1])
+    missing = {"patches": "No torch.", "mask": "No torch."}
+    page = look(write_html(tmp_path / "a.html", page_html(views, total=1, source="x", missing=missing)))
+    assert page.locator("#missing").inner_text() == "No torch."
+    for layer in ("patches", "mask"):
+        assert page.locator(f"input[name=layer][value={layer}]").is_disabled()
+    page.keyboard.press("5")
+    assert page.evaluate("cma3d.state.layer") == "rgb"
+    page = look(
+        write_html(tmp_path / "b.html", page_html([dataclasses.replace(views[0], missing="Few.")], total=1, source="x"))
+    )
+    assert page.locator("#missing").inner_text() == "Few."
 
 
 def test_nothing_in_a_name_runs(gallery: Path, look: Look, tmp_path: Path) -> None:

@@ -3,6 +3,14 @@
 const PLANE = 0.3; // where the image stands in the frustum, as a share of the way to the object
 const SLOW = 45; // milliseconds a picture may take before moving is drawn coarser
 
+/** A direction beside that of a camera: turned about the up axis by an angle, and down from a little above. */
+function besides([x, y, z], angle) {
+  const [c, s] = [Math.cos(angle), Math.sin(angle)];
+  const level = Math.max(Math.hypot(x, z), 0.5);
+  const down = Math.min(Math.max(0.6 * y, -0.75), -0.25);
+  return [c * x + s * z, down * level, c * z - s * x];
+}
+
 class CloudPanel {
   /** `calls` has mark(set, index, pins) with what is under the pointer, unmark() and choose(frame). */
   constructor(canvas, calls) {
@@ -109,12 +117,9 @@ class CloudPanel {
     const { current } = this;
     const reach = CloudPanel.reach(current);
     if (where === "camera") {
-      goal.through(current.camera, reach);
+      goal.through(current.camera, reach, width, height);
     } else {
-      const forward = current.camera.rows[2];
-      const [c, s] = where === "scene" ? [Math.cos(0.72), Math.sin(0.72)] : [Math.cos(0.45), Math.sin(0.45)];
-      const turned = [c * forward[0] + s * forward[2], 0, -s * forward[0] + c * forward[2]];
-      goal.face([turned[0], Math.min(Math.max(forward[1] * 0.6, -0.75), -0.25) * Math.max(Math.hypot(turned[0], turned[2]), 0.5), turned[2]]);
+      goal.face(besides(current.camera.rows[2], where === "scene" ? 0.72 : 0.45));
       const points = [...current.box];
       if (where === "scene")
         for (const frame of this.state.cameras ? this.frames : [current])

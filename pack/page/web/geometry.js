@@ -117,12 +117,13 @@ class Orbit {
     }
   }
 
-  /** Stand where a stored camera stood and see what it saw; its image fills the viewport. */
-  through(camera, depth) {
+  /** Stand where a stored camera stood and see what it saw; its image, whole, fills the viewport. */
+  through(camera, depth, width, height) {
     this.turn = camera.rows.map((row) => [...row]);
     this.distance = depth;
     this.target = plus(camera.eye, camera.rows[2], depth);
-    this.narrow = (2 * camera.fy) / Math.min(camera.width, camera.height);
+    const scale = Math.min(width / camera.width, height / camera.height);
+    this.narrow = (2 * camera.fy * scale) / Math.min(width, height);
   }
 
   /** Project a point into a viewport: [x, y, depth]. */

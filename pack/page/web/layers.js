@@ -70,9 +70,10 @@ function storedColours(frame, state, look, pixels) {
   const palette = state.layer === "patches" && frame.patches ? patchColours(frame.patches.shape[0]) : null;
   return Uint32Array.from({ length: frame.count }, (_, i) => {
     if (palette || masks) {
-      const [patch] = frame.patchesOf[i];
-      if (patch === undefined) return look.none;
-      return palette ? palette[patch] : masks.points[patch] ? look.masked : look.visible;
+      const list = frame.patchesOf[i];
+      if (!list.length) return look.none;
+      if (palette) return palette[list[0]];
+      return list.some((patch) => !masks.points[patch]) ? look.visible : look.masked; // what the encoder sees, it sees
     }
     return pointColour(frame, pixels, frame.place[i], look);
   });

@@ -44,5 +44,5 @@ function describeNetwork() {
   put("network-seed-value", String(network.seeds[state.networkSeed]));
   put("network-said",
     `${network.about} ${maskSummary(chosenMasks(current, state), grid)} ` +
-    `Chamfer distance ${network.chamfer[state.networkSeed].toPrecision(3)} (squared, in the normalised frame).`);
+    `Chamfer distance ${network.chamfer[state.networkSeed].toPrecision(3)}.`);
 }

@@ -76,9 +76,8 @@ function showPatch(frame, state, stored) {
   if (!frame.patches) return;
   const list = stored >= 0 ? frame.patchesOf[stored] : [];
   const masks = chosenMasks(frame, state);
-  const said = masks && list.length ? (masks.points[list[0]] ? ", masked" : ", visible") : "";
-  const others = list.length > 1 ? ` (also in ${list.slice(1).join(", ")})` : "";
-  put("out-patch", list.length ? `${list[0]}${said}${others}` : stored >= 0 ? "in none" : "–");
+  const said = list.map((patch) => `${patch}${masks ? (masks.points[patch] ? " masked" : " visible") : ""}`);
+  put("out-patch", said.length ? said.join(", ") : stored >= 0 ? "in none" : "–");
 }
 
 /** Draw the pixels around the marked one, its border, and where its point projects. */
