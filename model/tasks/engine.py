@@ -61,8 +61,9 @@ class Outcome:
 
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager[Any]:
-    """Compute in bfloat16 where it is asked for, or on CUDA where nothing is."""
-    low = precision == "bfloat16" or (precision == "auto" and device.type == "cuda")
+    """Compute in bfloat16 where it is asked for; where nothing is, on a GPU that has it."""
+    able = device.type == "cuda" and torch.cuda.is_bf16_supported()
+    low = precision == "bfloat16" or (precision == "auto" and able)
     return torch.autocast(device.type, torch.bfloat16, enabled=low)
 
 
@@ -89,10 +90,12 @@ def train(
             loop.step(step)
             last = step + 1 == loop.plan.steps
             if save.due() or last or asked:
+                loop.check(step)
                 folder.save(step + 1, loop.state())
             if asked and not last:
                 raise KeyboardInterrupt
-    return Outcome((config.epochs, work.network.state_dict()), loop.kept)
+    final = {name: value.clone() for name, value in work.network.state_dict().items()}
+    return Outcome((config.epochs, final), loop.kept)
 
 
 class _Loop:
@@ -156,15 +159,19 @@ class _Loop:
         if (step + 1) % self.plan.steps_per_epoch == 0:
             self._end_epoch(step, epoch + 1, rate)
 
+    def check(self, step: int) -> None:
+        """Refuse to go on, or to keep a checkpoint, where a loss of this epoch was not finite."""
+        if not math.isfinite(float(self.sums[0])):
+            raise InputError(
+                f"epoch {self.plan.epoch(step) + 1}: the loss is not finite; the last checkpoint stands. "
+                "Start a new run with a lower learning_rate or clip_norm"
+            )
+
     def _end_epoch(self, step: int, epoch: int, rate: float) -> None:
         """Measure, keep the best, write the line."""
+        self.check(step)
         loss, right = (self.sums / self.plan.steps_per_epoch).tolist()
         self.sums.zero_()
-        if not math.isfinite(loss):
-            raise InputError(
-                f"epoch {epoch}: the loss is not finite; the last checkpoint stands. Start a new run with a lower "
-                "learning_rate or clip_norm"
-            )
         measured: dict[str, float] = {}
         if epoch % self.config.measure_every == 0 or epoch == self.config.epochs:
             measured = self.work.measure()

@@ -16,7 +16,7 @@ from ...errors import InputError, needs
 from ...files import make_folder, write_text
 from ...pack.reader import Shards
 from ..config import PretrainConfig
-from ..network import PointEncoder, pool
+from ..network import PointEncoder, initialise, pool
 from ..patches import make_patches
 from ..pretrain import choose_device, threads
 from .clouds import Clouds, normalises, prepare, prepare_shape, split_held_out
@@ -136,7 +136,7 @@ def encode(initial: Initial, clouds: Clouds, config: ProbeConfig) -> NDArray[np.
     device = choose_device(config.device)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        encoder = PointEncoder(encoder_config)
+        encoder = PointEncoder(encoder_config).apply(initialise)
     if initial.weights is not None:
         encoder.load_state_dict(initial.weights)
     encoder.to(device).eval()
