@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shapenet3d_cma.errors import InputError
-from shapenet3d_cma.inspection import NETWORK_SEEDS, RATIOS, SEEDS, Asked, Annotator, Source, inspect_data
+from shapenet3d_cma.inspection import NETWORK_SEEDS, RATIOS, SEEDS, Annotator, Asked, Source, inspect_data
 from shapenet3d_cma.model.config import PretrainConfig
 from shapenet3d_cma.model.figures import STRATEGIES, all_masks, patch_indices, read_run
 from shapenet3d_cma.model.network import CrossAlignNet
