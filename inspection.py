@@ -160,9 +160,9 @@ def inspect_data(path: Path, out: Path, asked: Asked) -> Path:
     rows, start = _rows(source, asked)
     if kind == ".png":
         return _draw_picture(source, rows[start], asked, out)
-    helper = Helper(asked.run)
+    annotator = Annotator(asked.run)
     if kind == "" or out.is_dir():
-        return write_pages(source, rows if asked.rows else [rows[start]], out, helper, asked=asked)[rows[start]]
+        return write_pages(source, rows if asked.rows else [rows[start]], out, annotator, asked=asked)[rows[start]]
     if len(rows) > MOST:
         raise InputError(f"{len(rows)} rows make a page that no browser likes: give -o FOLDER, or at most {MOST} rows")
     views = [view for row in rows for view in source.read(row, view=asked.view, every=asked.every)]
@@ -171,7 +171,7 @@ def inspect_data(path: Path, out: Path, asked: Asked) -> Path:
         counts = [view.num_points for view in views]
         mine = [i for i, view in enumerate(views) if view.row == asked.row and view.stored]
         first = mine[0] if mine else counts.index(max(counts))
-    return write_html(out, _page(source, [helper.add(view) for view in views], first, helper))
+    return write_html(out, _page(source, [annotator.add(view) for view in views], first, annotator))
 
 
 def _draw_picture(source: Source, row: int, asked: Asked, out: Path) -> Path:
@@ -255,7 +255,7 @@ def write_pages(
     source: Source,
     rows: Sequence[int],
     folder: Path,
-    helper: Helper,
+    annotator: Annotator,
     *,
     asked: Asked | None = None,
     home: str | None = None,
@@ -270,11 +270,11 @@ def write_pages(
     names = {row: f"{source.unit}-{row:06d}.html" for row in rows}
     every, view = (asked.every, asked.view) if asked else (False, None)
     for place, row in enumerate(track(rows, len(rows), "pages")):
-        views = [helper.add(found) for found in source.read(row, view=view, every=every)]
+        views = [annotator.add(found) for found in source.read(row, view=view, every=every)]
         before = names[rows[place - 1]] if place else None
         after = names[rows[place + 1]] if place + 1 < len(rows) else None
         start = next((i for i, found in enumerate(views) if found.row == row), 0)
-        text = _page(source, views, start, helper, neighbours=(before, after), home=home)
+        text = _page(source, views, start, annotator, neighbours=(before, after), home=home)
         write_html(folder / names[row], text)
     return {row: folder / name for row, name in names.items()}
 
@@ -283,7 +283,7 @@ def _page(
     source: Source,
     views: Sequence[View],
     start: int,
-    helper: Helper,
+    annotator: Annotator,
     *,
     neighbours: tuple[str | None, str | None] = (None, None),
     home: str | None = None,
@@ -294,13 +294,13 @@ def _page(
         total=source.total,
         unit=source.unit,
         source=str(source.path),
-        missing=helper.missing,
+        missing=annotator.missing,
         neighbours=neighbours,
         home=home,
     )
 
 
-class Helper:
+class Annotator:
     """Adds to views what the network's code says of them; without torch it adds nothing and says why.
 
     Parameters
@@ -432,7 +432,7 @@ def report_dataset(path: Path, out: Path, *, most: int = MOST) -> Path:
     folder = out.with_name(f"{out.stem}-rows")
     written = {}
     if rows:
-        written = write_pages(source, rows, folder, Helper(), home=f"../{out.name}")
+        written = write_pages(source, rows, folder, Annotator(), home=f"../{out.name}")
     fields = source.shards.read(rows, ["rgb", "synset", "model_id", "view"]) if rows else {}
     text = report_html(
         source.shards,

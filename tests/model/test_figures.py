@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shapenet3d_cma.errors import InputError
-from shapenet3d_cma.inspection import NETWORK_SEEDS, RATIOS, SEEDS, Asked, Helper, Source, inspect_data
+from shapenet3d_cma.inspection import NETWORK_SEEDS, RATIOS, SEEDS, Annotator, Asked, Source, inspect_data
 from shapenet3d_cma.model.config import PretrainConfig
 from shapenet3d_cma.model.figures import STRATEGIES, all_masks, patch_indices, read_run
 from shapenet3d_cma.model.network import CrossAlignNet
@@ -110,8 +110,8 @@ def test_a_reconstruction_has_the_loss_that_training_would_tell(shards: Path, ru
 
 def test_a_page_takes_masks_and_reconstruction_from_a_run(shards: Path, run: Path) -> None:
     source = Source(shards)
-    helper = Helper(run)
-    view = helper.add(source.read(1)[0])
+    annotator = Annotator(run)
+    view = annotator.add(source.read(1)[0])
     assert view.aligned is not None
     assert view.reconstruction is not None
     assert view.aligned.preferred == {"strategy": "correspondence", "ratio": 0.55, "collisions": True}
@@ -140,11 +140,11 @@ def test_few_points_make_no_patches_and_the_page_says_so(shards: Path, tmp_path:
     source = Source(shards)
     view = source.read(0)[0]
     view = dataclasses.replace(view, points=view.points[:40], pixels=view.pixels[:40])
-    assert Helper().add(view).missing == "No patches and masks: 40 points are no 64 patches of 32."
+    assert Annotator().add(view).missing == "No patches and masks: 40 points are no 64 patches of 32."
     outside = dataclasses.replace(source.read(0)[0], pixels=np.full((256, 2), 999, np.uint16))
-    assert "pixels outside its image" in Helper().add(outside).missing
+    assert "pixels outside its image" in Annotator().add(outside).missing
     nowhere = dataclasses.replace(source.read(0)[0], points=np.full((256, 3), np.nan, np.float32))
-    assert "points that are not finite" in Helper().add(nowhere).missing
+    assert "points that are not finite" in Annotator().add(nowhere).missing
 
 
 def test_without_torch_the_page_comes_without_masks_and_says_so(shards: Path, tmp_path: Path) -> None:
