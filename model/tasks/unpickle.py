@@ -31,34 +31,61 @@ def _encode(text: str, encoding: str = "latin1") -> bytes:
     return text.encode("latin1")
 
 
-def _dtype(*arguments: Any) -> np.dtype[Any]:
-    """Make a dtype as numpy pickles it: from a code such as "f4"."""
-    if not arguments or not isinstance(arguments[0], str):
-        raise _Refused("numpy.dtype of something that is no type code")
-    return np.dtype(*arguments)
+class _Dtype:
+    """Stands for numpy.dtype while a pickle is read: numpy's own takes any state, which can reach into memory."""
+
+    def __init__(self, code: object, *_: object) -> None:
+        try:
+            self.dtype = np.dtype(code) if isinstance(code, str) else np.dtype("O")
+        except TypeError:
+            raise _Refused(f"numpy.dtype of {code!r}") from None
+        if self.dtype.kind not in _KINDS or self.dtype.names:
+            raise _Refused(f"numpy.dtype of {code!r}, whose values are no numbers and no text")
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        """Take over the byte order; nothing else of a plain type can differ."""
+        if any(part is not None for part in state[2:5]):
+            raise _Refused("numpy.dtype with fields")
+        if state[1] in ("<", b"<"):
+            self.dtype = self.dtype.newbyteorder("<")
+        if state[1] in (">", b">"):
+            self.dtype = self.dtype.newbyteorder(">")
 
 
-def _reconstruct(_: type, shape: tuple[int, ...], code: bytes) -> Any:
-    return _RECONSTRUCT(np.ndarray, shape, code)
+class _Array(np.ndarray[Any, Any]):
+    """An array that takes no other type than such."""
+
+    def __setstate__(self, state: Any) -> None:
+        version, shape, dtype, fortran, data = state
+        if not isinstance(dtype, _Dtype):
+            raise _Refused("an array of no known type")
+        super().__setstate__((version, shape, dtype.dtype, fortran, data))
 
 
-# numpy's own, wherever this numpy keeps them
-_RECONSTRUCT: Any = np.empty(0).__reduce__()[0]
-_SCALAR: Any = np.float64(1).__reduce__()[0]
-_FROM_BUFFER: Any = np.empty(1).__reduce_ex__(5)[0]
-_ALLOWED: dict[tuple[str, str], Any] = {
-    ("numpy", "ndarray"): np.ndarray,
-    ("numpy", "dtype"): _dtype,
-    ("_codecs", "encode"): _encode,
-    ("collections", "OrderedDict"): collections.OrderedDict,
-    **{(module, name): kind for module in ("builtins", "__builtin__") for name, kind in
-       {"set": set, "frozenset": frozenset, "bytes": bytes, "bytearray": bytearray, "complex": complex}.items()},
-    **{(f"numpy.{core}.{module}", name): function for core in ("core", "_core") for module, name, function in (
-        ("multiarray", "_reconstruct", _reconstruct),
-        ("multiarray", "scalar", _SCALAR),
-        ("numeric", "_frombuffer", _FROM_BUFFER),
-    )},
-}  # fmt: skip
+def _reconstruct(*_: object) -> Any:
+    return np.empty(0).view(_Array)
+
+
+def _scalar(dtype: _Dtype, data: str | bytes) -> Any:
+    content = data.encode("latin1") if isinstance(data, str) else data
+    return np.ndarray((), dtype.dtype, content)[()]
+
+
+def _frombuffer(data: Any, dtype: _Dtype, shape: tuple[int, ...], order: str) -> Any:
+    return np.frombuffer(data, dtype.dtype).reshape(shape, order="F" if order == "F" else "C")
+
+
+_KINDS = "biufcSU"  # numbers and text; objects would be pointers
+_PLAIN = {"set": set, "frozenset": frozenset, "bytes": bytes, "bytearray": bytearray, "complex": complex}
+_NUMPY = {"multiarray._reconstruct": _reconstruct, "multiarray.scalar": _scalar, "numeric._frombuffer": _frombuffer}
+_ALLOWED: dict[str, Any] = {
+    "numpy.ndarray": None,  # only named, as what _reconstruct shall make; nothing that could be called
+    "numpy.dtype": _Dtype,
+    "_codecs.encode": _encode,
+    "collections.OrderedDict": collections.OrderedDict,
+    **{f"{module}.{name}": kind for module in ("builtins", "__builtin__") for name, kind in _PLAIN.items()},
+    **{f"numpy.{core}.{name}": stand for core in ("core", "_core") for name, stand in _NUMPY.items()},
+}
 """Module and name, as pickles write them -> what stands for it here."""
 
 
@@ -66,10 +93,10 @@ class _ArraysOnly(pickle.Unpickler):
     """An unpickler that knows no code."""
 
     def find_class(self, module: str, name: str) -> Any:
-        found = _ALLOWED.get((module, name))
-        if found is None:
-            raise _Refused(f"{module}.{name}")
-        return found
+        asked = f"{module}.{name}"
+        if asked not in _ALLOWED:
+            raise _Refused(asked)
+        return _ALLOWED[asked]
 
 
 def read_pickle(path: Path) -> Any:

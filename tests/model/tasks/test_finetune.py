@@ -2,6 +2,7 @@ import csv
 import dataclasses
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,12 +15,12 @@ from shapenet3d_cma.model.config import PretrainConfig
 from shapenet3d_cma.model.run import RunFolder
 from shapenet3d_cma.model.tasks import engine, miniatures
 from shapenet3d_cma.model.tasks.ablate import TABLES, ablate
-from shapenet3d_cma.model.tasks.classify import load_classifier, predict, vote
+from shapenet3d_cma.model.tasks.classify import ClassifierWork, accuracy, load_classifier, predict, vote
 from shapenet3d_cma.model.tasks.config import FewShotConfig, FinetuneConfig, ProbeConfig, SegmentConfig
 from shapenet3d_cma.model.tasks.evaluate import confusion_matrix, evaluate
 from shapenet3d_cma.model.tasks.fewshot import fewshot
 from shapenet3d_cma.model.tasks.finetune import finetune, read_splits
-from shapenet3d_cma.model.tasks.probe import probe
+from shapenet3d_cma.model.tasks.probe import probe, shard_clouds
 from shapenet3d_cma.model.tasks.segment import segment
 
 RECIPES = Path(miniatures.__file__).parent
@@ -161,6 +162,30 @@ def test_a_run_that_is_stopped_and_resumed_is_an_unbroken_one(
     assert (tmp_path / "seed-0" / "log.jsonl").read_text() == (run / "seed-0" / "log.jsonl").read_text()
     weights, others = run_weights(tmp_path / "seed-0"), run_weights(run / "seed-0")
     assert all(torch.equal(weights[name], others[name]) for name in weights)
+
+
+def test_kept_weights_are_those_of_their_epoch(
+    benchmarks: dict[str, Path],
+    finetune_config: FinetuneConfig,
+    encoder_file: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    scores = iter([{"test": 0.5, "held_out": 0.1}, {"test": 0.4, "held_out": 0.9}, {"test": 0.3, "held_out": 0.2}])
+    monkeypatch.setattr(ClassifierWork, "measure", lambda _: next(scores))
+    data = benchmarks["modelnet40-h5"]
+    results = finetune(tmp_path, "modelnet40", data, finetune_config, init=encoder_file, seeds=1, report=quiet)
+    assert results["runs"][0]["epochs"] == {"final": 3, "best_on_test": 1, "chosen_on_held_out": 2}
+    monkeypatch.undo()
+    test = read_splits(data, "modelnet40", finetune_config, report=quiet)[0]["test"]
+    heads = []
+    for name, epoch in results["runs"][0]["epochs"].items():
+        network, encoder, about = load_classifier(tmp_path / "seed-0" / f"{name}.safetensors")
+        assert about["epoch"] == epoch
+        heads.append(network.head[0].weight)
+        logits = predict(network, test, finetune_config, encoder.patch_points, torch.device("cpu"))
+        assert accuracy(logits, test) == results["accuracy"]["single"][name][0]
+    assert not any(torch.equal(heads[i], heads[i - 1]) for i in range(3))
 
 
 def test_a_loss_that_is_not_finite_stops_with_a_line(
@@ -411,6 +436,18 @@ def test_shards_are_probed_by_synset_with_models_on_one_side(shards: Path, encod
     config = ProbeConfig(points=64, patches=8, device="cpu", threads=1, test_share=0.5)
     found = probe(shards, config, shards=True, init=encoder_file, report=quiet)
     assert (found["train"], found["test"], found["classes"]) == (4, 4, 4)
+
+
+def test_rows_of_a_model_stay_together(make_shards: Callable[..., Path]) -> None:
+    def two_views_of_each(rows: list[dict]) -> None:
+        for i, row in enumerate(rows):
+            row.update(synset=f"0{i // 8}", model_id=f"model{i // 2}", view=i % 2)
+
+    shards = make_shards(rows=16, change=two_views_of_each)
+    train, test, _ = shard_clouds(shards, ProbeConfig(points=64, patches=8, test_share=0.5))
+    assert (len(train), len(test)) == (8, 8)
+    assert not set(train.names) & set(test.names)
+    assert train.classes == ("00", "01")
 
 
 def test_shards_of_one_synset_cannot_be_probed(toy_shards: Path, encoder_file: Path) -> None:

@@ -88,6 +88,29 @@ def test_code_is_refused_by_its_name(
     assert not (tmp_path / "MARK").exists()
 
 
+@pytest.mark.parametrize(
+    ("array", "says"),
+    [
+        (np.array([None, "a"], dtype=object), "numpy.dtype of 'O8', whose values are no numbers and no text"),
+        (np.zeros(2, dtype=[("a", "f4")]), "numpy.dtype of 'V4'"),
+        (np.array(["2020-01-01"], dtype="M8[D]"), "numpy.dtype of 'M8'"),
+    ],
+)
+def test_arrays_of_other_things_are_refused(tmp_path: Path, array: np.ndarray, says: str) -> None:
+    with pytest.raises(InputError, match=f"is refused: it asks for {says}"):
+        roundtrip(tmp_path, [array], 2)
+
+
+def test_a_type_cannot_be_turned_into_pointers(tmp_path: Path) -> None:
+    """A dtype's pickled state may claim that its values are objects: numpy itself would believe it."""
+    made = pickle.dumps(np.arange(2, dtype="f8"), protocol=2)
+    sizes = b"J\xff\xff\xff\xff" * 2
+    changed = made.replace(sizes + b"K\x00t", sizes + b"K?t")  # all flags
+    assert changed != made
+    (tmp_path / "a.pkl").write_bytes(changed)
+    assert read_pickle(tmp_path / "a.pkl").tolist() == [0.0, 1.0]
+
+
 def test_codecs_are_for_latin1_alone(tmp_path: Path) -> None:
     (tmp_path / "a.pkl").write_bytes(b"c_codecs\nencode\n(Vabc\nVzip\ntR.")
     with pytest.raises(InputError, match=r"refused: it asks for _codecs\.encode to 'zip'"):
