@@ -21,11 +21,14 @@ from shapenet3d_cma.pack.reader import Shards
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", type=Path)
-    parser.add_argument("shards", type=Path)
+    parser.add_argument("run", type=Path, nargs="?")
+    parser.add_argument("shards", type=Path, nargs="?")
     parser.add_argument("--shots", type=int, nargs="+", default=[1, 5, 10, 20])
     parser.add_argument("--draws", type=int, default=5)
     words = parser.parse_args()
+    if words.shards is None:
+        print("give a finished RUN and its SHARDS; docs/pretraining.md tells how a small one is made")
+        return
     trained, config = load_encoder(words.run)
     torch.manual_seed(0)
     random = PointEncoder(config).apply(initialise)

@@ -30,9 +30,6 @@ class PretrainConfig:
         "ratio",
         "ratio: as many cells as mask_ratio says, those without points at random; exact: those of patches only.",
     )
-    cells_follow: Literal["rule", "draw"] = setting(
-        "rule", "The image follows the masks that the collision rule leaves, or those drawn before it."
-    )
     # network
     width: int = setting(384, "Channels of a token.", low=1)
     heads: int = setting(6, "Attention heads.", low=1)

@@ -20,7 +20,8 @@ of visible patches from sample to sample. Here the tensors keep ``num_visible(pa
 visible patches, the really visible ones first; a slot whose patch the rule took is hidden from attention,
 its content is never read, its token is the mask token in the decoders and its patch is a target of the
 reconstruction. So the rule raises the effective ratio and no shape. On a coarse grid it would mask nearly
-everything: it stops at `max_ratio`. The image's strategy is applied after the rule, or on demand before it.
+everything: it stops at `max_ratio`. It masks only patches whose cell holds a
+masked one already, so to the image it makes no difference.
 """
 
 from __future__ import annotations
@@ -186,7 +187,6 @@ def align_masks(
     collisions: bool,
     max_ratio: float,
     exact: bool = False,
-    follows: str = "rule",
 ) -> Masks:
     """Mask both modalities of a batch; each sample's masks follow from its own seed and cells alone.
 
@@ -196,10 +196,9 @@ def align_masks(
     seeds : (B,) int64, see `noise.sample_seeds`
     num_cells : C, cells of the image
     strategy, ratio, collisions, max_ratio, exact : see `mask_cells`, `mask_patches`, `mask_collisions`
-    follows : what the image's strategy looks at: the masks that the collision ``rule`` leaves, or the ``draw`` before
     """
     noise = draw(seeds, POINT_STREAM, cells.shape[1])  # (B, G)
-    drawn = mask_patches(noise, ratio)
-    masked = mask_collisions(drawn, cells, noise, max_ratio) if collisions else drawn
-    seen = masked if follows == "rule" else drawn
-    return Masks(masked, mask_cells(seen, cells, draw(seeds, CELL_STREAM, num_cells), strategy, ratio, exact=exact))
+    masked = mask_patches(noise, ratio)
+    if collisions:
+        masked = mask_collisions(masked, cells, noise, max_ratio)
+    return Masks(masked, mask_cells(masked, cells, draw(seeds, CELL_STREAM, num_cells), strategy, ratio, exact=exact))

@@ -118,7 +118,6 @@ class CrossAlignNet(nn.Module):
             collisions=config.mask_collisions,
             max_ratio=config.max_ratio,
             exact=config.masked_cells == "exact",
-            follows=config.cells_follow,
         )
 
     def encode_points(self, centres: Tensor, neighbours: Tensor, slots: PatchSlots, drop: DropPath) -> Tensor:

@@ -113,7 +113,8 @@ class Training:
         """
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(step, self.plan, self.config)
-        result = self._forward(self._module or self.network, step, batch)
+        module = self.network if self._module is None else self._module
+        result = self._forward(module, step, batch)
         result["loss"].backward()  # type: ignore[no-untyped-call]
         limit = self.config.clip_norm or math.inf
         grad_norm = nn.utils.clip_grad_norm_(self.network.parameters(), limit)

@@ -145,13 +145,15 @@ def test_exact_masks_are_the_cells_that_the_strategy_names(
         assert torch.equal(masks.cells[i], named[i]) or (named[i].all() and (~masks.cells[i]).sum() == 1)
 
 
-@given(SEEDS, st.integers(10, 80), st.sampled_from(STRATEGIES))
-def test_the_image_follows_the_rule_or_the_draw(seed: int, patches: int, strategy: str) -> None:
+@given(SEEDS, st.integers(10, 80), st.sampled_from(STRATEGIES), st.booleans(), st.floats(0.6, 1))
+def test_to_the_image_the_collision_rule_makes_no_difference(
+    seed: int, patches: int, strategy: str, exact: bool, max_ratio: float
+) -> None:
+    """It masks no patch whose cell holds no masked one already; so there is no question which of both comes first."""
     cells, seeds = batch(seed, patches, 49, 12)
-    by_draw = masks_of(cells, seeds, 49, strategy=strategy, follows="draw")
-    assert torch.equal(by_draw.points, masks_of(cells, seeds, 49, strategy=strategy).points)
-    without = masks_of(cells, seeds, 49, strategy=strategy, collisions=False)
-    assert torch.equal(by_draw.cells, without.cells)
+    given = {"strategy": strategy, "exact": exact, "max_ratio": max_ratio}
+    with_rule = masks_of(cells, seeds, 49, **given)
+    assert torch.equal(with_rule.cells, masks_of(cells, seeds, 49, **given, collisions=False).cells)
 
 
 @pytest.mark.parametrize("ratio", [0.4, 0.5, 0.6, 0.7, 0.8, 0.9])

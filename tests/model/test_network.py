@@ -265,7 +265,7 @@ def test_the_parameters_of_point_mae_come_out_of_its_settings() -> None:
         {"reconstruct_from": "points"},
         {"reconstruct_from": "points", "tasks": "reconstruction", "embedded_patches": "all"},
         {"chamfer": "distance", "pooling": "mean", "image_normalisation": "half"},
-        {"masked_cells": "exact", "cells_follow": "draw"},
+        {"masked_cells": "exact", "mask_strategy": "correspondence"},
         {"embedded_patches": "all", "image_tokens": "all"},
     ],
 )

@@ -1,4 +1,5 @@
 import dataclasses
+import functools
 import itertools
 import json
 import math
@@ -420,6 +421,22 @@ def test_what_cannot_be_compiled_runs_without_and_is_the_same(
     lines: list[str] = []
     pretrain(toy_shards, tmp_path, dataclasses.replace(config, compile="on"), lines.append)
     assert "torch.compile fails, so it runs without: RuntimeError: no compiler to be found" in lines
+    assert_same_run(tmp_path, unbroken)
+
+
+def test_a_compiled_run_goes_the_same_way(
+    toy_shards: Path, whole: tuple[Path, PretrainConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of compiling but the compiler, whose rounding would differ."""
+    unbroken, config = whole
+    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="eager"))
+    lines: list[str] = []
+    with monkeypatch.context() as patch:
+        stop_at(patch, 5, "saved")
+        with pytest.raises(Killed):
+            pretrain(toy_shards, tmp_path, dataclasses.replace(config, compile="on"), lines.append)
+    assert not any("torch.compile fails" in line for line in lines)
+    pretrain(toy_shards, tmp_path, dataclasses.replace(config, compile="on"), lines.append)
     assert_same_run(tmp_path, unbroken)
 
 
