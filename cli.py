@@ -17,7 +17,7 @@ import click
 
 from . import __version__
 from .build import pack_names
-from .config import options, read_settings
+from .config import assignments, options, read_settings
 from .errors import InputError
 from .model.config import PretrainConfig
 from .model.tasks.config import FewShotConfig, FinetuneConfig, ProbeConfig, SegmentConfig, Task
@@ -426,26 +426,91 @@ def inspect(shards: Path, row: int | None, model: str | None, out: Path) -> None
     click.echo(draw_sheet(shards, out, row=row, model=model))
 
 
+def network_settings(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the settings of the network and its training; the command gets them as one `PretrainConfig`."""
+    assign = click.option(
+        "--set", "assigned", metavar="NAME=VALUE", multiple=True, help="Any setting by its name; may be repeated."
+    )
+
+    @functools.wraps(command)
+    def with_config(config_file: Path | None, assigned: tuple[str, ...], **given: Any) -> None:
+        names = {field.name for field in dataclasses.fields(PretrainConfig)}
+        settings = assignments(assigned) | {name: given[name] for name in names & set(given) if given[name] is not None}
+        if config_file is not None and str(config_file) in SHIPPED:
+            config_file = SHIPPED[str(config_file)]
+        config = read_settings(PretrainConfig, config_file, settings)
+        command(config=config, **{name: value for name, value in given.items() if name not in names})
+
+    return assign(options(PretrainConfig)(with_config))
+
+
 @cli.command()
 @click.argument("shards", type=FOLDER)
 @click.argument("run", type=FOLDER)
-@options(PretrainConfig)
-def pretrain(shards: Path, run: Path, config_file: Path | None, **given: Any) -> None:
+@network_settings
+def pretrain(shards: Path, run: Path, config: PretrainConfig) -> None:
     """Pretrain CrossAlignNet on SHARDS; log, pictures and checkpoints go to RUN.
 
-    The same command resumes a run that was stopped. --config takes a file, or the name of a shipped one: paper, small.
+    The same command resumes a run that was stopped. --config takes a file, or the name of a shipped one: paper, small,
+    point-mae (reconstruction without the image), contrast (alignment alone). RUN/run.html shows how it goes.
 
     \b
     Examples:
       cma3d pretrain shards run                          the paper's recipe
       cma3d pretrain shards run --config small           a network that learns on two CPU cores
+      cma3d pretrain shards run --set mask_ratio=0.8 --set epochs=100
+      cma3d pretrain shards run --config point-mae       Point-MAE's task, to compare with
+      cma3d pretrain shards run --init pretrain.pth      start from Point-MAE's published weights
+      torchrun --nproc-per-node 8 -m shapenet3d_cma.cli pretrain shards run --batch-size 1024
     """
     from .model.pretrain import pretrain as train
 
-    if config_file is not None and str(config_file) in SHIPPED:
-        config_file = SHIPPED[str(config_file)]
-    done = train(shards, run, read_settings(PretrainConfig, config_file, given), report=say)
-    click.echo(f"loss {done['first_loss']:.4f} at first, {done['last_loss']:.4f} at last; the run is in {run}")
+    done = train(shards, run, config, report=say)
+    if done["rank"] == 0:
+        click.echo(f"loss {done['first_loss']:.4f} at first, {done['last_loss']:.4f} at last; the run is in {run}")
+
+
+@cli.command("model-info")
+@network_settings
+@click.option("--classes", type=click.IntRange(1), default=40, show_default=True, help="Of the classifier.")
+@click.option(
+    "--shard-size", type=click.IntRange(1), default=224, help="Side of the shards' images.", show_default=True
+)
+@click.option("--rows", type=click.IntRange(1), default=41_928, help="Rows of the shards.", show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def model_info(config: PretrainConfig, classes: int, shard_size: int, rows: int, as_json: bool) -> None:
+    """Tell the size of the network: parameters and operations of each part, memory, operations of a whole run.
+
+    Nothing is computed and no shards are needed. The settings are those of `cma3d pretrain`.
+
+    \b
+    Examples:
+      cma3d model-info                                   the paper's network
+      cma3d model-info --config small --shard-size 128
+      cma3d model-info --batch-size 512 --precision bfloat16 --json
+    """
+    from .model.info import info_table, model_info
+
+    info = model_info(config, classes=classes, shard_size=shard_size, rows=rows)
+    click.echo(json.dumps(info.as_json(), indent=1) if as_json else info_table(info))
+
+
+@cli.command("export-encoder")
+@click.argument("source", type=FOLDER)
+@click.argument("out", type=FOLDER)
+def export_encoder(source: Path, out: Path) -> None:
+    """Write the point encoder of SOURCE as safetensors, which hold no code, to OUT.
+
+    SOURCE is a finished run, or a checkpoint of Point-MAE, pretrained or fine-tuned, whose parameters are renamed.
+
+    \b
+    Examples:
+      cma3d export-encoder run encoder.safetensors
+      cma3d export-encoder pretrain.pth point-mae.safetensors      Point-MAE's published weights
+    """
+    from .model.pretrain import export_encoder as export
+
+    click.echo(export(source, out))
 
 
 def tasks(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -13,7 +13,7 @@ import math
 import tomllib
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,7 +21,7 @@ import click
 
 from .errors import InputError
 
-__all__ = ["config_hash", "options", "read_settings", "setting"]
+__all__ = ["assignments", "config_hash", "options", "read_settings", "setting"]
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
@@ -140,6 +140,9 @@ def read_settings(
     unknown = sorted(set(values) - set(fields))
     if unknown:
         raise InputError(f"{where}unknown setting {unknown[0]!r}; the settings are {', '.join(fields)}")
+    strange = sorted(set(given or {}) - set(fields))
+    if strange:
+        raise InputError(f"unknown setting {strange[0]!r}; the settings are {', '.join(fields)}")
     values.update({name: value for name, value in (given or {}).items() if value is not None})
     hints = typing.get_type_hints(settings)
     for name, value in values.items():
@@ -154,6 +157,25 @@ def read_settings(
         return settings(**values)
     except ValueError as error:
         raise InputError(f"{where}{error}") from None
+
+
+def assignments(words: Sequence[str]) -> dict[str, Any]:
+    """Read words such as `epochs=30` or `tasks=contrast` as settings by name; values are TOML's, or bare text.
+
+    Raises
+    ------
+    InputError : a word without `=`
+    """
+    given: dict[str, Any] = {}
+    for word in words:
+        name, separator, value = word.partition("=")
+        if not separator or not name.strip():
+            raise InputError(f"--set {word}: give name=value, such as --set epochs=30")
+        try:
+            given[name.strip().replace("-", "_")] = tomllib.loads(f"value = {value}")["value"]
+        except tomllib.TOMLDecodeError:  # text needs no quotes here
+            given[name.strip().replace("-", "_")] = value.strip()
+    return given
 
 
 def _fits(value: Any, hint: Any) -> bool:

@@ -106,7 +106,7 @@ Look at:
   {overview}   every row's image
   {first}      one row: image, depth, points from two sides, reprojection
   {last}
-  {out / "run" / "loss.png"}
+  {out / "run" / "run.html"}
 
 Next, with ShapeNetCore.v2 on a disk:
 

@@ -27,7 +27,13 @@ class Progress(AbstractContextManager["Progress"]):
     ----------
     what : names the items, in the plural: "models"
     parts : number and name of what each item consists of, such as (24, "views"): their rate is shown, too
+
+    Attributes
+    ----------
+    note : a few words that are shown with the next items
     """
+
+    note = ""
 
     def __init__(self, total: int, what: str, parts: tuple[int, str] | None = None) -> None:
         self.total, self.what, self.parts, self.done, self.failed = total, what, parts, 0, 0
@@ -57,7 +63,7 @@ class Progress(AbstractContextManager["Progress"]):
         words = f"{rate:.3g} a second"
         if self.parts:
             words += f", {rate * self.parts[0]:.3g} {self.parts[1]} a second"
-        return words + (f", {self.failed} failed" if self.failed else "")
+        return words + (f", {self.failed} failed" if self.failed else "") + (f", {self.note}" if self.note else "")
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

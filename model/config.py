@@ -1,37 +1,4 @@
-"""The settings of the pretraining, and what was decided where the paper is silent or contradicts itself.
-
-=====================  ==============  =====================================================================
-setting                default         the paper, and the reason for the default
-=====================  ==============  =====================================================================
-mask_strategy          complementary   table 7 compares three; this one is the best
-mask_collisions        on              stated in words under "Masking"; it raises the effective ratio, which
-                                       is logged: from 0.6 to 0.7 or 0.8 at 224 pixels, depending on how
-                                       much of the image an object fills, and to max_ratio at 128 and less.
-                                       Tables 6 and 7 speak of a fixed ratio: off gives that
-max_ratio              0.9             no limit is stated; on a coarse grid the rule would mask everything.
-                                       0.9 is the highest ratio of table 6
-image_tokens           visible         equation 4 feeds masked image tokens to the encoder, the efficiency
-                                       section says that masking saves that work: we save it
-(cells without points) random          image keeps 1 - mask_ratio of its cells, see `masking`
-(order of the rules)   points first    the image's strategy is applied to the point masks that the collision
-                                       rule leaves: a cell whose patches were all masked counts as masked
-(what is embedded)     visible         mini-PointNet sees visible patches only; Point-MAE embeds all, and its
-                                       batch statistics then know of the masked ones
-temperature            0.07            not given; the usual value since InfoNCE on images
-contrast_weight        1e-4            lambda of equation 12; best in table 8
-drop_path              0.1             not given; Point-MAE: linear from 0 to 0.1 over the blocks
-warmup_epochs          10              not given; Point-MAE. So are the final rate 1e-6 and decay on matrices
-clip_norm              10              not given; Point-MAE
-learning_rate          1e-3            given, for batch_size 128; it is not rescaled with the batch
-(cls token)            none            as in Point-MAE's pretraining; the count of table 9 leaves no room for it
-                                       beside the encoder's final norm
-(dropped branches)     in all parts    Point-MAE drops them in encoder and decoder
-(pooling)              max and mean    "pooled": both, concatenated, as in Point-MAE's classifier
-(Chamfer)              squared         "enhanced Chamfer Distance": squared, mean, both directions (Point-MAE)
-(image normalisation)  ImageNet        "normalization": by the mean and deviation that image encoders use
-(last short batch)     left out        rows are shuffled anew in each epoch, so others are left out each time
-=====================  ==============  =====================================================================
-"""
+"""The settings of the pretraining; docs/model.md tells why each is as it is where the paper is silent."""
 
 from __future__ import annotations
 
@@ -59,6 +26,10 @@ class PretrainConfig:
     mask_ratio: float = setting(0.6, "Share of point patches and of image cells that is masked.", low=0.05, high=0.95)
     mask_collisions: bool = setting(True, "A cell with a masked and a visible patch masks both.")
     max_ratio: float = setting(0.9, "mask_collisions masks at most this share of the point patches.", low=0, high=1)
+    masked_cells: Literal["ratio", "exact"] = setting(
+        "ratio",
+        "ratio: as many cells as mask_ratio says, those without points at random; exact: those of patches only.",
+    )
     # network
     width: int = setting(384, "Channels of a token.", low=1)
     heads: int = setting(6, "Attention heads.", low=1)
@@ -74,9 +45,21 @@ class PretrainConfig:
     drop_path: float = setting(
         0.1, "Share of samples that skip the last block; grows linearly from 0.", low=0, high=0.9
     )
+    decoder_drop_path: float = setting(0.1, "The same in both decoders.", low=0, high=0.9)
     image_tokens: Literal["visible", "all"] = setting("visible", "Image tokens that pass the image encoder.")
+    embedded_patches: Literal["visible", "all"] = setting(
+        "visible", "Patches that mini-PointNet sees; all: its batch statistics know of the masked ones, as Point-MAE's."
+    )
+    image_normalisation: Literal["imagenet", "half"] = setting(
+        "imagenet", "Mean and deviation of colours: ImageNet's, or one half each."
+    )
+    pooling: Literal["both", "max", "mean"] = setting("both", "Pooling before the heads; both: concatenated.")
     # tasks
     tasks: Literal["both", "reconstruction", "contrast"] = setting("both", "Which of the two tasks are trained.")
+    reconstruct_from: Literal["image", "points"] = setting(
+        "image", "What the reconstruction sees: image and visible patches, or these alone (Point-MAE's task)."
+    )
+    chamfer: Literal["squared", "distance"] = setting("squared", "Chamfer distance: of squared distances, or plain.")
     temperature: float = setting(0.07, "Tau of the contrast.", low=1e-4)
     contrast_weight: float = setting(1e-4, "lambda: L = L_lmr + lambda L_gsa; 1 where contrast is alone.", low=0)
     # optimisation
@@ -88,12 +71,24 @@ class PretrainConfig:
     weight_decay: float = setting(0.05, "AdamW's decay, on matrices only.", low=0)
     clip_norm: float = setting(10.0, "Largest norm of the gradient; 0: no limit.", low=0)
     seed: int = setting(0, "Of the initial weights, the order of rows and the masks.", low=0, high=2**31 - 1)
+    precision: Literal["auto", "float32", "bfloat16"] = setting(
+        "auto", "Of matrix products; auto: bfloat16 on a GPU that has it. Geometry and losses are float32 in any case."
+    )
+    init: str = setting("", "Start the point encoder from this run, .safetensors file, or checkpoint of Point-MAE.")
     # running; none of these changes the result beyond rounding
     device: Literal["auto", "cpu", "cuda"] = setting("auto", "Where to compute; auto: cuda if there is one.")
+    compile: Literal["auto", "on", "off"] = setting("auto", "torch.compile; auto: on a GPU. What fails runs without.")
     threads: int = setting(0, "CPU threads that compute; 0: torch's choice. One is faster where cores are busy.", low=0)
-    workers: int = setting(4, "Processes that read the shards, where these do not fit in memory_gib.", low=0)
-    memory_gib: float = setting(4.0, "Shards up to this size, unpacked, are held in memory.", low=0)
+    data: Literal["auto", "device", "memory", "files"] = setting(
+        "auto", "Where rows are held; auto: on the GPU up to a quarter of its memory, else in memory, else read anew."
+    )
+    memory_gib: float = setting(8.0, "data = auto holds shards up to this size, unpacked, in memory.", low=0)
+    workers: int = setting(4, "Processes that read the shards.", low=0)
     checkpoint_seconds: float = setting(300.0, "Time between checkpoints; 0: after every step.", low=0)
+    # watching
+    probe_epochs: int = setting(25, "Epochs between linear probes of the frozen encoder; 0: none.", low=0)
+    picture_epochs: int = setting(25, "Epochs between reconstructions of fixed samples; 0: none.", low=0)
+    tensorboard: bool = setting(False, "Write TensorBoard's files, too.")
 
     def __post_init__(self) -> None:
         if self.width % self.heads:
@@ -114,3 +109,8 @@ class PretrainConfig:
     def contrasts(self) -> bool:
         """Whether global semantic alignment is trained."""
         return self.tasks != "reconstruction"
+
+    @property
+    def sees_images(self) -> bool:
+        """Whether any task needs the image."""
+        return self.contrasts or self.reconstruct_from == "image"

@@ -5,12 +5,14 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
@@ -18,11 +20,16 @@ from torch.utils.data import DataLoader, Dataset
 from ..errors import InputError
 from ..pack.reader import Shards
 from .config import PretrainConfig
+from .ranks import Ranks
 
-__all__ = ["Plan", "ShardRows", "batches"]
+__all__ = ["Batch", "Feed", "Plan", "ShardRows"]
 
 Batch = dict[str, Tensor]
+"""Rows as tensors with a leading axis of samples; the keys are told by `ShardRows.__getitems__`."""
+
 _CHUNK = 64  # rows read at a time when all are loaded
+_MANY = 2048  # rows from which on it is worth starting processes to load them
+_SHARE = 0.25  # of the GPU's free memory that data = auto fills with rows
 
 
 @dataclass(frozen=True)
@@ -61,12 +68,15 @@ class Plan:
     def step_rows(self, step: int) -> list[int]:
         """Give the rows of a step."""
         start = step % self.steps_per_epoch * self.batch
-        return _shuffled(self.rows, self.seed, self.epoch(step))[start : start + self.batch]
+        return self.order(self.epoch(step))[start : start + self.batch]
+
+    def order(self, epoch: int) -> list[int]:
+        """Give the order of the rows in an epoch."""
+        return _shuffled(self.rows, self.seed, epoch)
 
 
 @functools.lru_cache(maxsize=2)
 def _shuffled(rows: int, seed: int, epoch: int) -> list[int]:
-    """Give the order of the rows in an epoch."""
     order: list[int] = np.random.default_rng([seed, epoch]).permutation(rows).tolist()
     return order
 
@@ -165,51 +175,164 @@ class ShardRows(Dataset[Batch]):
         height, width = self.image_size
         return len(self) * (height * width * 3 + self.points * 12 + self.patches * 8) / 2**30
 
-    def load(self) -> Batch:
-        """Read all rows, as one batch in their order."""
+    def chunks(self) -> list[range]:
+        """Cut all rows into parts that are read at a time."""
+        return [range(start, min(start + _CHUNK, len(self))) for start in range(0, len(self), _CHUNK)]
+
+    def load(self, device: torch.device, workers: int = 0) -> Batch:
+        """Read all rows, as one batch in their order, on a device.
+
+        Parameters
+        ----------
+        workers : processes that read, where the rows are many
+        """
         held: Batch = {}
-        for start in range(0, len(self), _CHUNK):
-            chunk = self.__getitems__(range(start, min(start + _CHUNK, len(self))))
+        chunks = self.chunks()
+        reading = workers if len(self) >= _MANY else 0
+        loader = DataLoader(
+            self, batch_sampler=_Listed(chunks), num_workers=reading, collate_fn=_identity, generator=torch.Generator()
+        )
+        for rows, chunk in zip(chunks, loader, strict=True):
             for name, values in chunk.items():
                 if name not in held:
-                    held[name] = torch.empty(len(self), *values.shape[1:], dtype=values.dtype)
-                held[name][start : start + len(values)] = values
+                    held[name] = torch.empty(len(self), *values.shape[1:], dtype=values.dtype, device=device)
+                held[name][rows.start : rows.stop] = values.to(device)
         return held
 
 
 @dataclass(frozen=True)
+class _Listed:
+    """Lists of rows, as DataLoader's batch sampler."""
+
+    lists: Sequence[Sequence[int]]
+
+    def __iter__(self) -> Iterator[list[int]]:
+        return (list(rows) for rows in self.lists)
+
+    def __len__(self) -> int:
+        return len(self.lists)
+
+
+@dataclass(frozen=True)
 class _Steps:
-    """The rows of the steps from `start` on, as DataLoader's batch sampler."""
+    """A rank's rows of the steps from `start` on, as DataLoader's batch sampler."""
 
     plan: Plan
     start: int
+    mine: slice
 
     def __iter__(self) -> Iterator[list[int]]:
-        return (self.plan.step_rows(step) for step in range(self.start, self.plan.steps))
+        return (self.plan.step_rows(step)[self.mine] for step in range(self.start, self.plan.steps))
 
     def __len__(self) -> int:
         return self.plan.steps - self.start
 
 
-def batches(data: ShardRows, plan: Plan, start: int, config: PretrainConfig, device: torch.device) -> Iterator[Batch]:
-    """Give the batch of every step from `start` to the end of the plan, on the device.
+class Feed:
+    """Gives every step its batch, on the device: from rows held there, from rows held in memory, or from the files.
 
-    Shards no larger than `config.memory_gib` are read now and held; of others, each step's rows are read
-    by `config.workers` processes, in one pass over all epochs.
+    Parameters
+    ----------
+    data : the shards
+    plan : which rows make which step; each rank takes its share of them, in the order of the ranks
+    config : `data`, `memory_gib`, `workers`
+    ranks : this process and its device
+
+    Attributes
+    ----------
+    place : device, memory or files
+    said : a sentence on that choice
     """
-    source: Iterable[Batch]
-    if data.gib <= config.memory_gib:
-        held = data.load()
-        source = ({name: values[rows] for name, values in held.items()} for rows in _Steps(plan, start))
-    else:
-        source = DataLoader(
-            data,
-            batch_sampler=_Steps(plan, start),
-            num_workers=config.workers,
-            collate_fn=_identity,
-            pin_memory=device.type == "cuda",
+
+    def __init__(self, data: ShardRows, plan: Plan, config: PretrainConfig, ranks: Ranks) -> None:
+        self.data, self.plan, self.workers, self.device = data, plan, config.workers, ranks.device
+        share = plan.batch // ranks.size
+        self.mine = slice(ranks.rank * share, (ranks.rank + 1) * share)
+        self.place = choose_place(data.gib, config, ranks)
+        self.said = f"{len(data)} rows, {data.gib:.2f} GiB: " + {
+            "device": f"held on {ranks.device}",
+            "memory": "held in memory",
+            "files": f"read from the files by {config.workers or 'no'} processes beside this one",
+        }.get(self.place, "")
+        self._held: Batch | None = None
+
+    def held(self) -> Batch | None:
+        """Give all rows where they are held; they are read when first asked for."""
+        if self.place != "files" and self._held is None:
+            where = self.device if self.place == "device" else torch.device("cpu")
+            self._held = self.data.load(where, self.workers)
+        return self._held
+
+    def steps(self, start: int) -> Iterator[Batch]:
+        """Give the batch of every step from `start` to the end of the plan."""
+        source: Iterable[Batch]
+        held = self.held()
+        if held is None:
+            source = DataLoader(
+                self.data,
+                batch_sampler=_Steps(self.plan, start, self.mine),
+                num_workers=self.workers,
+                collate_fn=_identity,
+                pin_memory=self.device.type == "cuda",
+                generator=torch.Generator(),  # else it draws from the caller's
+            )
+        else:
+            source = self._gather(held, start)
+        return (self._send(batch) for batch in source)
+
+    def _gather(self, held: Batch, start: int) -> Iterator[Batch]:
+        """Pick the rows of each step where they are held: an epoch's order goes there once."""
+        epoch, order, where = -1, torch.empty(0), held["rows"].device
+        for step in range(start, self.plan.steps):
+            if epoch != self.plan.epoch(step):
+                epoch = self.plan.epoch(step)
+                order = torch.tensor(self.plan.order(epoch)).to(where)
+            first = step % self.plan.steps_per_epoch * self.plan.batch
+            rows = order[first : first + self.plan.batch][self.mine]
+            yield {name: values[rows] for name, values in held.items()}
+
+    def take(self, rows: Sequence[int]) -> Batch:
+        """Give some rows as a batch, on the device."""
+        held = self.held()
+        if held is None:
+            return self._send(self.data.__getitems__(rows))
+        index = torch.tensor(rows, device=held["rows"].device)
+        return self._send({name: values[index] for name, values in held.items()})
+
+    def _send(self, batch: Batch) -> Batch:
+        if self.device.type == "cuda" and not batch["rows"].is_cuda:  # from pinned memory nothing waits for the copy
+            batch = {name: values.pin_memory() for name, values in batch.items()}
+        return {name: values.to(self.device, non_blocking=True) for name, values in batch.items()}
+
+
+def choose_place(gib: float, config: PretrainConfig, ranks: Ranks) -> str:
+    """Choose where rows are held: see `PretrainConfig.data`.
+
+    Parameters
+    ----------
+    gib : size of all rows, GiB
+
+    Returns
+    -------
+    place : device, memory or files
+
+    Raises
+    ------
+    InputError : the device is asked for and has too little memory
+    """
+    free = torch.cuda.mem_get_info(ranks.device)[0] / 2**30 if ranks.device.type == "cuda" else 0.0
+    if config.data == "device" and ranks.device.type == "cuda" and gib > 0.9 * free:
+        raise InputError(
+            f"data = device, but the rows take {gib:.1f} GiB and {ranks.device} has {free:.1f} GiB free: "
+            "give --data auto, which holds them in memory or reads them anew"
         )
-    return ({name: values.to(device, non_blocking=True) for name, values in batch.items()} for batch in source)
+    if config.data != "auto":
+        return "memory" if config.data == "device" and ranks.device.type == "cpu" else config.data
+    if ranks.device.type == "cuda" and gib <= _SHARE * free:
+        return "device"
+    here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # every process of this machine would hold them
+    spare = psutil.virtual_memory().available / 2**30 / 2 / here
+    return "memory" if gib <= min(config.memory_gib, spare) else "files"
 
 
 def _identity(batch: Any) -> Any:

@@ -1,17 +1,21 @@
-"""The point encoder as a file: what a pretraining run hands to the downstream tasks."""
+"""The point encoder as a file: what a pretraining run hands to the downstream tasks, and what may start one."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import safetensors
 from safetensors.torch import save
+from torch import Tensor
 
 from ..errors import InputError
 from .config import PretrainConfig
 from .network import PointEncoder
+from .point_mae import read_point_mae
+from .run import first_line
 
 __all__ = ["load_encoder", "save_encoder"]
 
@@ -25,19 +29,52 @@ def save_encoder(encoder: PointEncoder, config: PretrainConfig, path: Path) -> N
 def load_encoder(path: Path) -> tuple[PointEncoder, PretrainConfig]:
     """Read an encoder and the settings that it was trained with.
 
+    Parameters
+    ----------
+    path : the folder of a finished run, its encoder.safetensors, or a checkpoint of Point-MAE (.pth)
+
     Raises
     ------
-    InputError : a file that is missing, damaged, or not written by `save_encoder`
+    InputError : a file that is missing, damaged, or something else
     """
-    known = {field.name for field in dataclasses.fields(PretrainConfig)}
+    if path.is_dir():
+        if not (path / "encoder.safetensors").exists():
+            raise InputError(f"{path} holds no encoder.safetensors, which a run writes at its end: let it finish")
+        path = path / "encoder.safetensors"
     try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            settings = json.loads((file.metadata() or {})["config"])
-            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
-        config = PretrainConfig(**{name: value for name, value in settings.items() if name in known})
+        config, weights = read_point_mae(path) if path.suffix in (".pth", ".pt") else _read_own(path)
         encoder = PointEncoder(config)
         encoder.load_state_dict(weights)
     except (OSError, RuntimeError, ValueError, KeyError, TypeError, safetensors.SafetensorError) as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise InputError(f"{path} is no point encoder that `cma3d pretrain` wrote: {reason}") from None
+        raise InputError(
+            f"{path} is no point encoder that `cma3d pretrain` wrote, and no checkpoint of Point-MAE: "
+            f"{first_line(error)}; give a run, its encoder.safetensors, or a .pth file of Point-MAE"
+        ) from None
     return encoder, config
+
+
+def _read_own(path: Path) -> tuple[PretrainConfig, dict[str, Tensor]]:
+    known = {field.name for field in dataclasses.fields(PretrainConfig)}
+    with safetensors.safe_open(path, framework="pt") as file:
+        settings: dict[str, Any] = json.loads((file.metadata() or {})["config"])
+        weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+    return PretrainConfig(**{name: value for name, value in settings.items() if name in known}), weights
+
+
+def start_from(encoder: PointEncoder, path: Path) -> None:
+    """Give an encoder the weights of another one, as `PretrainConfig.init` names it.
+
+    Raises
+    ------
+    InputError : see `load_encoder`; or an encoder of other sizes, which are told
+    """
+    other, _ = load_encoder(path)
+    mine, found = encoder.state_dict(), other.state_dict()
+    for name in sorted(set(mine) | set(found)):
+        sizes = [list(state[name].shape) if name in state else "missing" for state in (mine, found)]
+        if sizes[0] != sizes[1]:
+            raise InputError(
+                f"{path} holds an encoder of other sizes: {name} is {sizes[1]}, the settings make it {sizes[0]}: "
+                "give settings with its width, point_depth, embed_width and position_width, or another --init"
+            )
+    encoder.load_state_dict(found)

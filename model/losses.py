@@ -1,4 +1,7 @@
-"""The two losses of the pretraining: Chamfer distance and symmetric InfoNCE. Computed in float32."""
+"""The two losses of the pretraining: Chamfer distance and symmetric InfoNCE.
+
+Computed in float32. Call them outside of `torch.autocast`, which would round products.
+"""
 
 from __future__ import annotations
 
@@ -6,29 +9,38 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the name that everyone knows it by
 from torch import Tensor
 
+from .ranks import all_gather, rank
+
 __all__ = ["chamfer_distance", "info_nce", "masked_mean"]
 
+_TINY = 1e-12  # squared units; the square of a millionth of a normalised cloud's radius
 
-def chamfer_distance(predicted: Tensor, target: Tensor) -> Tensor:
-    """Chamfer distance between small point sets: mean squared distance to the nearest point, both ways (eq. 11).
+
+def chamfer_distance(predicted: Tensor, target: Tensor, *, squared: bool = True) -> Tensor:
+    """Chamfer distance between small point sets: mean distance to the nearest point, both ways (equation 11).
 
     Parameters
     ----------
     predicted : (..., K, 3) float
     target : (..., L, 3) float
+    squared : mean of squared distances, summed over both ways; else mean of distances, averaged over both ways
 
     Returns
     -------
-    distance : (...) float32, the sum of both directions, squared units of the input
+    distance : (...) float32, squared units of the input, or units
     """
     predicted, target = predicted.float(), target.float()
     with torch.no_grad():  # only the choice of the nearest needs all pairs; the gradient needs the chosen ones
         x, y, z = ((predicted[..., :, None, i] - target[..., None, :, i]).square() for i in range(3))
-        squared = x + y + z  # (..., K, L)
-        to_target, to_predicted = squared.argmin(-1), squared.argmin(-2)  # (..., K), (..., L)
-    there = predicted - _take(target, to_target)  # (..., K, 3)
-    back = target - _take(predicted, to_predicted)  # (..., L, 3)
-    return there.square().sum(-1).mean(-1) + back.square().sum(-1).mean(-1)
+        distances = x + y + z  # (..., K, L)
+        to_target, to_predicted = distances.argmin(-1), distances.argmin(-2)  # (..., K), (..., L)
+    there = (predicted - _take(target, to_target)).square().sum(-1)  # (..., K)
+    back = (target - _take(predicted, to_predicted)).square().sum(-1)  # (..., L)
+    if squared:
+        return there.mean(-1) + back.mean(-1)
+    # a distance of zero has no gradient, its root an infinite one
+    there, back = there.clamp_min(_TINY).sqrt(), back.clamp_min(_TINY).sqrt()
+    return (there.mean(-1) + back.mean(-1)) / 2
 
 
 def _take(points: Tensor, index: Tensor) -> Tensor:
@@ -41,24 +53,28 @@ def masked_mean(values: Tensor, masked: Tensor) -> Tensor:
     return torch.where(masked, values, 0).sum(1) / masked.sum(1).clamp_min(1)
 
 
-def info_nce(z_points: Tensor, z_images: Tensor, temperature: float) -> Tensor:
+def info_nce(z_points: Tensor, z_images: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
     """Symmetric InfoNCE between the clouds and images of a batch (equations 7 and 8).
 
-    Row i of both belongs to sample i; the other rows are its negatives. Similarity is the cosine.
+    Row i of both belongs to sample i; the other rows are its negatives, those of all ranks where several processes
+    train together. Similarity is the cosine.
 
     Parameters
     ----------
-    z_points, z_images : (B, D) float
+    z_points, z_images : (B, D) float, of this rank
     temperature : tau
 
     Returns
     -------
-    loss : (B,) float32, half of point to image plus image to point; its mean is L_gsa
+    loss : (B,) float32, half of point to image plus image to point; its mean over all ranks is L_gsa
+    retrieved : (B,) float32, half for the image that is the nearest to its cloud, half for the cloud to its image
     """
-    z_points = F.normalize(z_points.float(), dim=1)
-    z_images = F.normalize(z_images.float(), dim=1)
     with torch.autocast(z_points.device.type, enabled=False):  # the product, too, in float32
-        similarity = z_points @ z_images.T / temperature  # (B, B)
-    to_images = similarity.log_softmax(dim=1).diagonal()
-    to_points = similarity.log_softmax(dim=0).diagonal()
-    return -(to_images + to_points) / 2
+        z_points = F.normalize(z_points.float(), dim=1)
+        z_images = F.normalize(z_images.float(), dim=1)
+        to_images = z_points @ all_gather(z_images).T / temperature  # (B, all)
+        to_points = z_images @ all_gather(z_points).T / temperature  # (B, all)
+    own = torch.arange(len(z_points), device=z_points.device) + rank() * len(z_points)
+    losses = [F.cross_entropy(side, own, reduction="none") for side in (to_images, to_points)]  # (B,) each
+    hits = [(side.detach().argmax(1) == own).float() for side in (to_images, to_points)]  # (B,) each
+    return (losses[0] + losses[1]) / 2, (hits[0] + hits[1]) / 2

@@ -10,7 +10,9 @@ Point patches are masked at random. The image is then masked in step with them, 
 
 Shapes are fixed, so that a batch is one tensor and a compiled graph serves every step. The image always
 keeps ``num_visible(cells, ratio)`` cells. Cells with points come first, by strategy; then cells without
-points at random; cells against the strategy only where a coarse grid leaves nothing else to show.
+points at random; cells against the strategy only where a coarse grid leaves nothing else to show. On demand
+(`exact`) just the cells that the strategy names are masked: their number then differs from sample to sample,
+and what is masked is hidden from attention.
 
 The collision rule ("if a same image patch corresponds to a masked point cloud patch and a visible point
 cloud patch, then both the image patch and the two point cloud patches will be masked") changes the number
@@ -18,7 +20,8 @@ of visible patches from sample to sample. Here the tensors keep ``num_visible(pa
 visible patches, the really visible ones first; a slot whose patch the rule took is hidden from attention,
 its content is never read, its token is the mask token in the decoders and its patch is a target of the
 reconstruction. So the rule raises the effective ratio and no shape. On a coarse grid it would mask nearly
-everything: it stops at `max_ratio`. The image's strategy is applied after the rule.
+everything: it stops at `max_ratio`. It masks only patches whose cell holds a
+masked one already, so to the image it makes no difference.
 """
 
 from __future__ import annotations
@@ -121,7 +124,9 @@ def cell_states(masked: Tensor, cells: Tensor, num_cells: int) -> tuple[Tensor, 
     return holds_masked, holds & ~holds_masked
 
 
-def mask_cells(masked: Tensor, cells: Tensor, noise: Tensor, strategy: str, ratio: float) -> Tensor:
+def mask_cells(
+    masked: Tensor, cells: Tensor, noise: Tensor, strategy: str, ratio: float, *, exact: bool = False
+) -> Tensor:
     """Mask image cells in step with the point patches.
 
     Parameters
@@ -131,10 +136,12 @@ def mask_cells(masked: Tensor, cells: Tensor, noise: Tensor, strategy: str, rati
     noise : (B, C) int64, from `noise.draw`; decides among cells of equal standing
     strategy : complementary, correspondence or random
     ratio : share of masked cells
+    exact : mask the cells that the strategy names and no other, whatever the ratio; one cell stays visible in any
+        case. The random strategy names none and keeps to the ratio
 
     Returns
     -------
-    masked_cells : (B, C) bool, True = masked; exactly ``C - num_visible(C, ratio)`` a row
+    masked_cells : (B, C) bool, True = masked; exactly ``C - num_visible(C, ratio)`` a row, but where `exact`
     """
     holds_masked, holds_visible = cell_states(masked, cells, noise.shape[1])
     if strategy == "complementary":
@@ -146,6 +153,8 @@ def mask_cells(masked: Tensor, cells: Tensor, noise: Tensor, strategy: str, rati
     else:
         raise ValueError(f"strategy = {strategy!r}; known are complementary, correspondence and random")
     standing = 1 - shown.long() + hidden.long()  # 0 shown first, 1 without points, 2 shown last
+    if exact:
+        return hidden & (_rank(noise + _CLASS * standing) > 0)
     return mask_patches(noise + _CLASS * standing, ratio)
 
 
@@ -169,7 +178,15 @@ class Masks:
 
 
 def align_masks(
-    cells: Tensor, seeds: Tensor, num_cells: int, *, strategy: str, ratio: float, collisions: bool, max_ratio: float
+    cells: Tensor,
+    seeds: Tensor,
+    num_cells: int,
+    *,
+    strategy: str,
+    ratio: float,
+    collisions: bool,
+    max_ratio: float,
+    exact: bool = False,
 ) -> Masks:
     """Mask both modalities of a batch; each sample's masks follow from its own seed and cells alone.
 
@@ -178,10 +195,10 @@ def align_masks(
     cells : (B, G) int64, image cell of each patch centre, see `image_cells`
     seeds : (B,) int64, see `noise.sample_seeds`
     num_cells : C, cells of the image
-    strategy, ratio, collisions, max_ratio : see `mask_cells`, `mask_patches`, `mask_collisions`
+    strategy, ratio, collisions, max_ratio, exact : see `mask_cells`, `mask_patches`, `mask_collisions`
     """
     noise = draw(seeds, POINT_STREAM, cells.shape[1])  # (B, G)
     masked = mask_patches(noise, ratio)
     if collisions:
         masked = mask_collisions(masked, cells, noise, max_ratio)
-    return Masks(masked, mask_cells(masked, cells, draw(seeds, CELL_STREAM, num_cells), strategy, ratio))
+    return Masks(masked, mask_cells(masked, cells, draw(seeds, CELL_STREAM, num_cells), strategy, ratio, exact=exact))

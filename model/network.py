@@ -14,6 +14,8 @@ In its default size the network has 57,694,432 parameters, consistent with the 5
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -25,10 +27,14 @@ from .losses import chamfer_distance, info_nce, masked_mean
 from .masking import Masks, align_masks, image_cells, num_visible, visible_first
 from .noise import uniform
 from .patches import make_patches, normalise_cloud
+from .ranks import BatchNorm
 
 __all__ = ["CrossAlignNet", "DropPath", "ImageEncoder", "PointEncoder", "initialise", "pool"]
 
-IMAGE_MEAN, IMAGE_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, of sRGB in [0, 1]
+IMAGE_STATISTICS = {  # mean and deviation, of sRGB in [0, 1]
+    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    "half": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
+}
 _STREAMS = {"points": 16, "image": 17, "global": 18, "reconstruction": 19}  # of the dropped branches
 
 
@@ -46,8 +52,9 @@ class CrossAlignNet(nn.Module):
         self.config = config
         self.shard_size = shard_size
         self.image_size = (config.image_size, config.image_size) if config.image_size else shard_size
+        self.num_cells = (self.image_size[0] // config.image_patch) * (self.image_size[1] // config.image_patch)
         self.point_encoder = PointEncoder(config)
-        self.image_encoder = ImageEncoder(config, self.image_size)
+        self.image_encoder = ImageEncoder(config, self.image_size) if config.sees_images else None
         self.alignment = GlobalAlignment(config) if config.contrasts else None
         self.reconstruction = MaskedReconstruction(config) if config.reconstructs else None
         self.apply(initialise)
@@ -62,33 +69,41 @@ class CrossAlignNet(nn.Module):
 
         Returns
         -------
-        result : `loss`, () float32; per sample, (B,) float32: `loss_lmr` and `loss_gsa` (zeros where the task
-            is off), `mask_ratio` (share of masked point patches, after the collision rule)
+        result : `loss`, () float32, mean over this rank's samples; per sample, (B,) float32: `loss_lmr` and
+            `loss_gsa` (zeros where the task is off), `mask_ratio` (share of masked point patches, after the collision
+            rule), `retrieval` (see `losses.info_nce`)
         """
-        centres, neighbours = make_patches(
-            normalise_cloud(data["points"]), self.config.patches, self.config.patch_points
-        )  # (B, G, 3), (B, G, K, 3)
+        centres, neighbours = self.cut(data["points"])  # (B, G, 3), (B, G, K, 3)
         masks = self.masks(data["pixels"], data["seeds"])
         slots = PatchSlots(masks.points, num_visible(self.config.patches, self.config.mask_ratio), self.config)
         drop = DropPath(data["seeds"], self.config.drop_path if self.training else 0.0)
+        drop_decoders = DropPath(data["seeds"], self.config.decoder_drop_path if self.training else 0.0)
 
         points = self.encode_points(centres, neighbours, slots, drop)  # (B, V, W)
-        images, images_visible = self.image_encoder(data["rgb"], masks.cells, drop)  # (B, C or fewer, W), ...
+        images = None if self.image_encoder is None else self.image_encoder(data["rgb"], masks.cells, drop)
+        centres, neighbours = slots.sort(centres), slots.sort(neighbours)
         zeros = torch.zeros_like(data["seeds"], dtype=torch.float32)
-        loss_lmr = loss_gsa = zeros
+        loss_lmr = loss_gsa = retrieval = zeros
         if self.reconstruction is not None:
-            patches = self.reconstruction(points, images_visible, slots.sort(centres), slots, drop)
-            loss_lmr = slots.compare(patches, slots.sort(neighbours))  # (B,)
-        if self.alignment is not None:
-            z_points, z_images = self.alignment(points, images, slots.sort(centres), slots, drop)
-            loss_gsa = info_nce(z_points, z_images, self.config.temperature)  # (B,)
+            patches = self.reconstruction(points, images, centres, slots, drop_decoders)
+            with exactly(patches):
+                loss_lmr = slots.compare(patches, neighbours, squared=self.config.chamfer == "squared")  # (B,)
+        if self.alignment is not None and images is not None:
+            z_points, z_images = self.alignment(points, images, centres, slots, drop_decoders)
+            loss_gsa, retrieval = info_nce(z_points, z_images, self.config.temperature)  # (B,)
         weight = self.config.contrast_weight if self.config.reconstructs else 1.0
         return {
             "loss": loss_lmr.mean() + weight * loss_gsa.mean(),
             "loss_lmr": loss_lmr.detach(),
             "loss_gsa": loss_gsa.detach(),
             "mask_ratio": masks.points.float().mean(1),
+            "retrieval": retrieval,
         }
+
+    def cut(self, points: Tensor) -> tuple[Tensor, Tensor]:
+        """Normalise (B, P, 3) float32 clouds and cut them into patches: see `patches.make_patches`."""
+        with exactly(points):
+            return make_patches(normalise_cloud(points), self.config.patches, self.config.patch_points)
 
     def masks(self, pixels: Tensor, seeds: Tensor) -> Masks:
         """Mask both modalities: (B, >= G, 2) pixels and (B,) seeds to (B, G) and (B, C) bool, True = masked."""
@@ -97,18 +112,22 @@ class CrossAlignNet(nn.Module):
         return align_masks(
             cells,
             seeds,
-            self.image_encoder.num_cells,
+            self.num_cells,
             strategy=config.mask_strategy,
             ratio=config.mask_ratio,
             collisions=config.mask_collisions,
             max_ratio=config.max_ratio,
+            exact=config.masked_cells == "exact",
         )
 
     def encode_points(self, centres: Tensor, neighbours: Tensor, slots: PatchSlots, drop: DropPath) -> Tensor:
         """Encode visible patches, F_p^v = E_p(T_p^v) (equation 3): (B, G, 3), (B, G, K, 3) to (B, V, W)."""
-        visible: Tensor = self.point_encoder(
-            slots.pick_visible(centres), slots.pick_visible(neighbours), hidden=slots.hidden, drop=drop
-        )
+        encoder = self.point_encoder
+        if self.config.embedded_patches == "all":
+            tokens, positions = (slots.pick_visible(each) for each in encoder.tokens(centres, neighbours))
+        else:
+            tokens, positions = encoder.tokens(slots.pick_visible(centres), slots.pick_visible(neighbours))
+        visible: Tensor = encoder.transformer(tokens, positions, hidden=slots.hidden, drop=drop)
         return visible
 
 
@@ -153,7 +172,7 @@ class PatchSlots:
         missing = mask_token.to(visible.dtype).expand(visible.shape[0], self.order.shape[1] - self.visible, -1)
         return torch.cat([visible, missing], dim=1)
 
-    def compare(self, predicted: Tensor, neighbours: Tensor) -> Tensor:
+    def compare(self, predicted: Tensor, neighbours: Tensor, *, squared: bool = True) -> Tensor:
         """Chamfer distance over each sample's masked patches.
 
         Parameters
@@ -165,7 +184,8 @@ class PatchSlots:
         -------
         loss : (B,) float32
         """
-        return masked_mean(chamfer_distance(predicted, neighbours[:, self.first :]), self.masked)
+        distances = chamfer_distance(predicted, neighbours[:, self.first :], squared=squared)  # (B, G - first)
+        return masked_mean(distances, self.masked)
 
 
 def _pick(tokens: Tensor, index: Tensor) -> Tensor:
@@ -183,7 +203,7 @@ class PointEncoder(nn.Module):
     def __init__(self, config: PretrainConfig) -> None:
         super().__init__()
         self.embed = MiniPointNet(config.embed_width, config.width)
-        self.position = position_mlp(config.position_width, config.width)
+        self.position = PositionMLP(config.position_width, config.width)
         self.transformer = Transformer(config.point_depth, config, qkv_bias=False, stream=_STREAMS["points"])
 
     def forward(
@@ -224,18 +244,23 @@ class PointEncoder(nn.Module):
 
 
 class MiniPointNet(nn.Module):
-    """Embed each patch: 3-w-2w on points, maximum, 4w-4w-width on points with that maximum, maximum."""
+    """Embed each patch: 3-w-2w on points, maximum, 4w-4w-width on points with that maximum, maximum.
+
+    Coordinates are taken in as float32; what follows may be of lower precision.
+    """
 
     def __init__(self, w: int, width: int) -> None:
         super().__init__()
-        self.local1, self.norm1 = nn.Linear(3, w), nn.BatchNorm1d(w)
+        self.local1, self.norm1 = nn.Linear(3, w), BatchNorm(w)
         self.local2 = nn.Linear(w, 2 * w)
-        self.joint1, self.norm2 = nn.Linear(4 * w, 4 * w), nn.BatchNorm1d(4 * w)
+        self.joint1, self.norm2 = nn.Linear(4 * w, 4 * w), BatchNorm(4 * w)
         self.joint2 = nn.Linear(4 * w, width)
 
     def forward(self, neighbours: Tensor) -> Tensor:
         """Embed (B, N, K, 3) neighbours as (B, N, W) tokens, whatever the order of the K."""
-        local = self.local2(F.relu(_batch_norm(self.norm1, self.local1(neighbours))))  # (B, N, K, 2w)
+        with exactly(neighbours):
+            local = F.relu(_batch_norm(self.norm1, self.local1(neighbours)))  # (B, N, K, w)
+        local = self.local2(local)  # (B, N, K, 2w)
         whole = local.amax(dim=2, keepdim=True)  # (B, N, 1, 2w)
         # joint1 of [whole, local]: the part of `whole` is the same for all K points, so it is computed once
         weight_whole, weight_local = self.joint1.weight.chunk(2, dim=1)
@@ -244,51 +269,80 @@ class MiniPointNet(nn.Module):
         return tokens
 
 
+@dataclass(frozen=True)
+class ImageFeatures:
+    """What the image encoder gives.
+
+    Attributes
+    ----------
+    whole : F_i, (B, N, W): of all cells, or of the visible ones where only these are encoded
+    whole_hidden : (B, N) bool or None; True = this feature means nothing
+    visible : F_i^v, (B, V, W)
+    visible_hidden : (B, V) bool or None; True = this feature means nothing
+    """
+
+    whole: Tensor
+    whole_hidden: Tensor | None
+    visible: Tensor
+    visible_hidden: Tensor | None
+
+
 class ImageEncoder(nn.Module):
     """E_i: patches by convolution, learned positions and a transformer."""
 
     def __init__(self, config: PretrainConfig, image_size: tuple[int, int]) -> None:
         super().__init__()
-        side = config.image_patch
+        self.side = config.image_patch
         self.image_size = image_size
-        self.num_cells = (image_size[0] // side) * (image_size[1] // side)
-        self.visible = num_visible(self.num_cells, config.mask_ratio)
+        self.num_cells = (image_size[0] // self.side) * (image_size[1] // self.side)
+        self.exact = config.masked_cells == "exact" and config.mask_strategy != "random"
+        self.slots = self.num_cells if self.exact else num_visible(self.num_cells, config.mask_ratio)
         self.sees_all = config.image_tokens == "all"
-        self.embed = nn.Conv2d(3, config.width, side, stride=side)
+        self.embed = nn.Conv2d(3, config.width, self.side, stride=self.side)
         self.position = nn.Parameter(torch.zeros(self.num_cells, config.width))
         self.transformer = Transformer(config.image_depth, config, qkv_bias=True, stream=_STREAMS["image"])
-        self.register_buffer("mean", torch.tensor(IMAGE_MEAN)[:, None, None] * 255, persistent=False)
-        self.register_buffer("deviation", torch.tensor(IMAGE_DEVIATION)[:, None, None] * 255, persistent=False)
+        mean, deviation = (torch.tensor(each) * 255 for each in IMAGE_STATISTICS[config.image_normalisation])
+        self.register_buffer("mean", mean, persistent=False)
+        self.register_buffer("deviation", deviation, persistent=False)
 
-    def forward(self, rgb: Tensor, masked: Tensor, drop: DropPath | None = None) -> tuple[Tensor, Tensor]:
+    def forward(self, rgb: Tensor, masked: Tensor, drop: DropPath | None = None) -> ImageFeatures:
         """Encode the image's tokens (equation 4).
 
         Parameters
         ----------
         rgb : (B, H, W, 3) uint8, sRGB; resized where H and W are not the encoder's
-        masked : (B, C) bool, True = masked; the same number in every row
-
-        Returns
-        -------
-        features : F_i, (B, C, W) or, where only visible tokens are encoded, the next
-        visible : F_i^v, (B, visible cells, W)
+        masked : (B, C) bool, True = masked; the same number in every row, but where the cells are masked exactly
         """
-        tokens = self.embed(self.normalise(rgb)).flatten(2).transpose(1, 2)  # (B, C, W)
-        positions = self.position.to(tokens.dtype).expand_as(tokens)  # (B, C, W)
-        shown = visible_first(masked)[:, : self.visible]  # (B, visible)
+        cells = self.cut(rgb)  # (B, C, S, S, 3)
+        positions = self.position.expand(len(rgb), -1, -1)  # (B, C, W)
+        shown = visible_first(masked)[:, : self.slots]  # (B, V)
+        hidden = masked.gather(1, shown) if self.exact else None  # (B, V)
         if self.sees_all:
-            features: Tensor = self.transformer(tokens, positions, drop=drop)
-            return features, _pick(features, shown)
-        visible: Tensor = self.transformer(_pick(tokens, shown), _pick(positions, shown), drop=drop)
-        return visible, visible
+            whole: Tensor = self.transformer(self.embed_cells(cells), positions, drop=drop)
+            return ImageFeatures(whole, None, _pick(whole, shown), hidden)
+        # picked before they are embedded: what is masked costs nothing
+        tokens = self.embed_cells(_pick(cells, shown))
+        visible: Tensor = self.transformer(tokens, _pick(positions, shown), hidden=hidden, drop=drop)
+        return ImageFeatures(visible, hidden, visible, hidden)
 
-    def normalise(self, rgb: Tensor) -> Tensor:
-        """Give (B, 3, H, W) float32 of the encoder's size, zero mean and unit deviation over ImageNet."""
-        image = rgb.movedim(-1, 1).float()
-        if image.shape[-2:] != self.image_size:
-            image = F.interpolate(image, self.image_size, mode="bilinear", antialias=True)
-        mean, deviation = self.get_buffer("mean"), self.get_buffer("deviation")
-        return (image - mean) / deviation
+    def cut(self, rgb: Tensor) -> Tensor:
+        """Cut images into cells: (B, H, W, 3) uint8 to (B, C, S, S, 3) uint8, or float32 where they are resized."""
+        if rgb.shape[1:3] != self.image_size:
+            image = rgb.movedim(-1, 1).float()
+            rgb = F.interpolate(image, self.image_size, mode="bilinear", antialias=True).movedim(1, -1)
+        rows, columns = (size // self.side for size in self.image_size)
+        cells = rgb.reshape(-1, rows, self.side, columns, self.side, 3).transpose(2, 3)
+        return cells.reshape(-1, self.num_cells, self.side, self.side, 3)
+
+    def normalise(self, cells: Tensor) -> Tensor:
+        """Give (..., 3) sRGB in [0, 255] as float32 of the mean and deviation that the settings name."""
+        normalised: Tensor = (cells.float() - self.get_buffer("mean")) / self.get_buffer("deviation")
+        return normalised
+
+    def embed_cells(self, cells: Tensor) -> Tensor:
+        """Embed (B, N, S, S, 3) cells as (B, N, W) tokens: the convolution, whose windows do not overlap."""
+        kernel = self.embed.weight.movedim(1, -1).flatten(1)  # (W, S S 3)
+        return F.linear(self.normalise(cells).flatten(2), kernel, self.embed.bias)
 
 
 # ---- the two tasks ----
@@ -299,21 +353,22 @@ class GlobalAlignment(nn.Module):
 
     def __init__(self, config: PretrainConfig) -> None:
         super().__init__()
+        self.pooling = config.pooling
         self.mask_token = nn.Parameter(torch.zeros(config.width))
-        self.position = position_mlp(config.position_width, config.width)
+        self.position = PositionMLP(config.position_width, config.width)
         self.decoder = Transformer(config.global_depth, config, qkv_bias=False, stream=_STREAMS["global"])
         self.point_head = head(config)
         self.image_head = head(config)
 
     def forward(
-        self, points: Tensor, images: Tensor, centres: Tensor, slots: PatchSlots, drop: DropPath
+        self, points: Tensor, images: ImageFeatures, centres: Tensor, slots: PatchSlots, drop: DropPath
     ) -> tuple[Tensor, Tensor]:
         """Map both modalities into the shared space.
 
         Parameters
         ----------
         points : F_p^v, (B, V, W)
-        images : F_i, (B, any number, W)
+        images : of the image encoder
         centres : (B, G, 3), in the order of the slots
 
         Returns
@@ -321,56 +376,103 @@ class GlobalAlignment(nn.Module):
         z_points, z_images : (B, shared width)
         """
         tokens = self.decoder(slots.add_mask_tokens(points, self.mask_token), self.position(centres), drop=drop)
-        return self.point_head(pool(tokens)), self.image_head(pool(images))
+        pooled = pool(images.whole, self.pooling, images.whole_hidden)
+        return self.point_head(pool(tokens, self.pooling)), self.image_head(pooled)
 
 
 class MaskedReconstruction(nn.Module):
-    """Local mask reconstruction: D_r with the image as memory, and the reconstruction head (equations 9, 10)."""
+    """Local mask reconstruction: D_r with the image as memory, and the reconstruction head (equations 9, 10).
+
+    Without the image it is the decoder of Point-MAE.
+    """
 
     def __init__(self, config: PretrainConfig) -> None:
         super().__init__()
+        depth, stream = config.reconstruction_depth, _STREAMS["reconstruction"]
         self.mask_token = nn.Parameter(torch.zeros(config.width))
-        self.position = position_mlp(config.position_width, config.width)
-        self.decoder = CrossTransformer(config.reconstruction_depth, config, stream=_STREAMS["reconstruction"])
+        self.position = PositionMLP(config.position_width, config.width)
+        self.decoder: CrossTransformer | Transformer
+        if config.reconstruct_from == "image":
+            self.decoder = CrossTransformer(depth, config, stream=stream)
+        else:
+            self.decoder = Transformer(depth, config, qkv_bias=False, stream=stream)
         self.head = nn.Linear(config.width, 3 * config.patch_points)
 
-    def forward(self, points: Tensor, images: Tensor, centres: Tensor, slots: PatchSlots, drop: DropPath) -> Tensor:
+    def forward(
+        self, points: Tensor, images: ImageFeatures | None, centres: Tensor, slots: PatchSlots, drop: DropPath
+    ) -> Tensor:
         """Reconstruct masked patches.
 
         Parameters
         ----------
         points : F_p^v, (B, V, W)
-        images : F_i^v, (B, visible cells, W)
+        images : of the image encoder; None where the reconstruction does not see it
         centres : (B, G, 3), in the order of the slots
 
         Returns
         -------
-        patches : (B, G - slots.first, K, 3), relative to their centres
+        patches : (B, G - slots.first, K, 3) float32, relative to their centres
         """
-        tokens = slots.add_mask_tokens(points, self.mask_token)  # (B, G, W)
-        tokens = self.decoder(tokens, self.position(centres), images, drop)[:, slots.first :]
-        patches: Tensor = self.head(tokens).unflatten(-1, (-1, 3))
+        tokens, positions = slots.add_mask_tokens(points, self.mask_token), self.position(centres)  # (B, G, W) each
+        if isinstance(self.decoder, CrossTransformer):
+            assert images is not None
+            tokens = self.decoder(tokens, positions, images.visible, drop, hidden=images.visible_hidden)
+        else:
+            tokens = self.decoder(tokens, positions, drop=drop)
+        with exactly(tokens):
+            patches: Tensor = self.head(tokens[:, slots.first :].float()).unflatten(-1, (-1, 3))
         return patches
 
 
-def pool(tokens: Tensor) -> Tensor:
-    """Pool (B, N, W) tokens to (B, 2 W): maximum and mean."""
-    return torch.cat([tokens.amax(1), tokens.mean(1)], dim=-1)
+def pool(tokens: Tensor, how: str = "both", hidden: Tensor | None = None) -> Tensor:
+    """Pool tokens over their number.
+
+    Parameters
+    ----------
+    tokens : (B, N, W)
+    how : max, mean, or both, concatenated
+    hidden : (B, N) bool, True = left out; at least one of each row is not
+
+    Returns
+    -------
+    pooled : (B, W), or (B, 2 W) of both
+    """
+    if hidden is None:
+        highest, mean = tokens.amax(1), tokens.mean(1)
+    else:
+        left_out = hidden[..., None]
+        highest = tokens.masked_fill(left_out, -torch.inf).amax(1)
+        mean = tokens.masked_fill(left_out, 0).sum(1) / (~left_out).sum(1)
+    return {"max": highest, "mean": mean}[how] if how != "both" else torch.cat([highest, mean], dim=-1)
 
 
 def head(config: PretrainConfig) -> nn.Sequential:
     """Make H_p or H_i: two fully connected layers, batch normalisation and ReLU after the first only."""
+    pooled = config.width * (2 if config.pooling == "both" else 1)
     return nn.Sequential(
-        nn.Linear(2 * config.width, config.head_width),
-        nn.BatchNorm1d(config.head_width),
+        nn.Linear(pooled, config.head_width),
+        BatchNorm(config.head_width),
         nn.ReLU(),
         nn.Linear(config.head_width, config.shared_width),
     )
 
 
-def position_mlp(hidden: int, width: int) -> nn.Sequential:
-    """Make the MLP that embeds (..., 3) patch centres as (..., W)."""
-    return nn.Sequential(nn.Linear(3, hidden), nn.GELU(), nn.Linear(hidden, width))
+class PositionMLP(nn.Sequential):
+    """Embed (..., 3) patch centres as (..., W), in float32."""
+
+    def __init__(self, hidden: int, width: int) -> None:
+        super().__init__(nn.Linear(3, hidden), nn.GELU(), nn.Linear(hidden, width))
+
+    def forward(self, centres: Tensor) -> Tensor:
+        """Embed centres."""
+        with exactly(centres):
+            embedded: Tensor = super().forward(centres)  # type: ignore[no-untyped-call]
+        return embedded
+
+
+def exactly(like: Tensor) -> AbstractContextManager[object]:
+    """Compute in float32 what stands in this context, whatever the rest of the network does: geometry and losses."""
+    return torch.autocast(like.device.type, enabled=False)
 
 
 # ---- transformers ----
@@ -442,11 +544,18 @@ class CrossTransformer(nn.Module):
         self.layers = nn.ModuleList(CrossLayer(config) for _ in range(depth))
         self.norm = nn.LayerNorm(config.width)
 
-    def forward(self, tokens: Tensor, positions: Tensor, memory: Tensor, drop: DropPath) -> Tensor:
-        """Transform (B, N, W) tokens with (B, N, W) positions and (B, M, W) memory."""
+    def forward(
+        self, tokens: Tensor, positions: Tensor, memory: Tensor, drop: DropPath, *, hidden: Tensor | None = None
+    ) -> Tensor:
+        """Transform (B, N, W) tokens with (B, N, W) positions and (B, M, W) memory.
+
+        Parameters
+        ----------
+        hidden : (B, M) bool, True = this part of the memory is not attended to
+        """
         scales = drop.scales(self.stream, len(self.layers), 3)
         for i, layer in enumerate(self.layers):
-            tokens = layer(tokens + positions, memory, None if scales is None else scales[i])
+            tokens = layer(tokens + positions, memory, hidden, None if scales is None else scales[i])
         normed: Tensor = self.norm(tokens)
         return normed
 
@@ -476,10 +585,10 @@ class CrossLayer(nn.Module):
         self.cross_attention = CrossAttention(config.width, config.heads)
         self.mlp = mlp(config)
 
-    def forward(self, x: Tensor, memory: Tensor, scales: Tensor | None) -> Tensor:
-        """Transform (B, N, W) with memory (B, M, W); scales (3, B, 1, 1) from `DropPath`."""
+    def forward(self, x: Tensor, memory: Tensor, hidden: Tensor | None, scales: Tensor | None) -> Tensor:
+        """Transform (B, N, W) with memory (B, M, W), hidden (B, M); scales (3, B, 1, 1) from `DropPath`."""
         x = x + _scaled(self.self_attention(self.norm1(x), None), scales, 0)
-        x = x + _scaled(self.cross_attention(self.norm2(x), memory), scales, 1)
+        x = x + _scaled(self.cross_attention(self.norm2(x), memory, hidden), scales, 1)
         return x + _scaled(self.mlp(self.norm3(x)), scales, 2)
 
 
@@ -510,11 +619,13 @@ class CrossAttention(nn.Module):
         self.q, self.kv = nn.Linear(width, width), nn.Linear(width, 2 * width)
         self.out = nn.Linear(width, width)
 
-    def forward(self, x: Tensor, memory: Tensor) -> Tensor:
-        """Attend from (B, N, W) tokens to (B, M, W) memory."""
+    def forward(self, x: Tensor, memory: Tensor, hidden: Tensor | None) -> Tensor:
+        """Attend from (B, N, W) tokens to (B, M, W) memory; hidden (B, M) bool, True = not attended to."""
         q = self.q(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)  # (B, heads, N, W / heads)
         k, v = self.kv(memory).unflatten(-1, (2, self.heads, -1)).permute(2, 0, 3, 1, 4)  # (B, heads, M, W / heads)
-        out: Tensor = self.out(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
+        seen = None if hidden is None else ~hidden[:, None, None]  # (B, 1, 1, M)
+        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=seen)
+        out: Tensor = self.out(mixed.transpose(1, 2).flatten(2))
         return out
 
 

@@ -64,8 +64,23 @@ def draw(seeds: Tensor, stream: int, count: int) -> Tensor:
     -------
     numbers : (B, count) int64, uniform in [0, 2^40)
     """
+    numbers: Tensor = _draw(seeds, stream, count)
+    return numbers
+
+
+# An operator of its own, which compilers take as it is: they would make addresses of multiples of the position, and
+# fail where these wrap around.
+@torch.library.custom_op(
+    "shapenet3d_cma::draw", mutates_args=(), schema="(Tensor seeds, int stream, int count) -> Tensor"
+)
+def _draw(seeds: Tensor, stream: int, count: int) -> Tensor:
     position = torch.arange(1, count + 1, device=seeds.device) + (stream << 20)
     return _shift(mix(seeds[:, None] + position * _STEP), 24)
+
+
+@_draw.register_fake
+def _(seeds: Tensor, stream: int, count: int) -> Tensor:
+    return seeds.new_empty(len(seeds), count)
 
 
 def uniform(seeds: Tensor, stream: int, count: int) -> Tensor:

@@ -3,7 +3,12 @@
 run.json             what the run is: settings, shards, sizes
 config.toml          the effective settings, to be given again with --config
 log.jsonl            one JSON object a step
-loss.png             the log as a picture
+probe.jsonl          one JSON object a linear probe
+reconstructions/     fixed samples, as reconstructed after some of the epochs
+curves.png           the log as a picture
+reconstructions.png  those samples as a picture
+run.html             both pictures and the settings as one page
+tensorboard/         the log once more, where that is asked for
 checkpoint.pt        network and optimiser after a step
 encoder.safetensors  the point encoder, at the end
 """
@@ -12,21 +17,26 @@ from __future__ import annotations
 
 import dataclasses
 import fcntl
+import functools
 import json
 import pickle
+import re
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
 import torch
 
 from ..errors import InputError
 from ..files import atomic_path, make_folder, sweep
 
-__all__ = ["RunFolder", "write_whole"]
+__all__ = ["RunFolder", "first_line", "load_weights", "write_whole"]
 
-_RUNNING = ("device", "threads", "workers", "memory_gib", "checkpoint_seconds")  # settings that do not make another run
+# settings that do not make another run
+_RUNNING = ("device", "compile", "threads", "data", "memory_gib", "workers", "checkpoint_seconds")
+_WATCHING = ("probe_epochs", "picture_epochs", "tensorboard")
 _UNREADABLE = (OSError, RuntimeError, ValueError, KeyError, TypeError, EOFError, pickle.UnpicklingError)
 
 
@@ -45,7 +55,42 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
         with atomic_path(path) as partial:
             write(partial)
     except (OSError, RuntimeError) as error:  # torch.save raises RuntimeError on a full disk
-        raise InputError(f"{path} cannot be written: {error}; free some space or give another RUN") from error
+        raise InputError(_unwritable(path, error)) from error
+
+
+def _unwritable(path: Path, error: Exception) -> str:
+    return f"{path} cannot be written: {error}; free some space or give another RUN"
+
+
+def first_line(error: BaseException) -> str:
+    """Give the first line of an error's message, or its name where it has none."""
+    return (str(error) or type(error).__name__).splitlines()[0]
+
+
+def load_weights(path: Path) -> dict[str, Any]:
+    """Read a file of `torch.save` that holds tensors and plain values, and run nothing of it.
+
+    Raises
+    ------
+    ValueError : the file holds code, or no dictionary; says which
+    OSError, RuntimeError, EOFError, UnpicklingError : it cannot be read
+    """
+    plain: list[Any] = [
+        np.float64(0).__reduce__()[0],
+        np.dtype,
+        *(type(np.dtype(kind)) for kind in ("f4", "f8", "i4", "i8")),
+    ]
+    try:
+        with torch.serialization.safe_globals(plain):  # numbers of numpy, such as accuracies beside the weights
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        code = re.search(r"GLOBAL ([\w.]+)", str(error))
+        if code:
+            raise ValueError(f"it holds code, {code[1]}, which is not run") from None
+        raise
+    if not isinstance(state, dict):
+        raise ValueError("it holds no dictionary")
+    return state
 
 
 class RunFolder:
@@ -66,12 +111,14 @@ class RunFolder:
 
     def __init__(self, folder: Path, settings: Any, fingerprint: str, facts: dict[str, Any] | None = None) -> None:
         self.folder, self.settings, self.fingerprint, self.facts = folder, settings, fingerprint, facts or {}
-        self.log, self.picture = folder / "log.jsonl", folder / "loss.png"
+        self.about = folder / "run.json"
+        self.log, self.probes, self.snapshots = folder / "log.jsonl", folder / "probe.jsonl", folder / "reconstructions"
+        self.picture, self.reconstructions = folder / "curves.png", folder / "reconstructions.png"
+        self.page, self.board = folder / "run.html", folder / "tensorboard"
         self.checkpoint, self.encoder = folder / "checkpoint.pt", folder / "encoder.safetensors"
 
     def __enter__(self) -> Self:
-        about = self.folder / "run.json"
-        if not about.exists() and self.folder.exists():
+        if not self.about.exists() and self.folder.exists():
             others = [] if self.folder.is_dir() else [self.folder]
             others = others or [path for path in self.folder.iterdir() if not path.name.startswith(".")]
             if others:
@@ -81,7 +128,7 @@ class RunFolder:
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the system lets go when the process ends
             sweep(self.folder)
-            self._describe(about)
+            self._describe(self.about)
         except BlockingIOError:
             self._lock.close()
             raise InputError(f"{self.folder} is being trained by another process: wait for it, or stop it") from None
@@ -107,22 +154,36 @@ class RunFolder:
             old_settings, old_shards = dict(old["config"]), old["fingerprint"]
         except _UNREADABLE as error:
             raise InputError(f"{about} cannot be read: {error!r}; give another folder as RUN") from None
-        for name, value in settings.items():
-            was = old_settings.get(name)
-            if was != value and name not in _RUNNING:
-                raise InputError(
-                    f"{self.folder} is a run with {name} = {was}, not {value}: "
-                    f"give --config {self.folder / 'config.toml'} to go on with it, or another folder as RUN"
-                )
+        differing = self._differing(old_settings)
+        if differing:
+            raise InputError(
+                f"{self.folder} is a run with {differing}: "
+                f"give --config {self.folder / 'config.toml'} to go on with it, or another folder as RUN"
+            )
         if old_shards != self.fingerprint:
             raise InputError(
                 f"{self.folder} is a run on other shards (fingerprint {old_shards}, not {self.fingerprint}): "
                 "give those, or another folder as RUN"
             )
 
+    def _differing(self, old: dict[str, Any]) -> str:
+        """Say in words which settings of a run differ from this one's; empty if none does."""
+        new, defaults = dataclasses.asdict(self.settings), dataclasses.asdict(type(self.settings)())
+        pairs = {name: (old.get(name, defaults[name]), value) for name, value in new.items()}
+        return ", ".join(
+            f"{name} = {was}, not {value}"
+            for name, (was, value) in pairs.items()
+            if was != value and name not in _RUNNING + _WATCHING
+        )
+
     def save(self, step: int, state: dict[str, Any]) -> None:
         """Write the checkpoint after `step` steps; `state` holds tensors and plain values."""
-        content = {"step": step, "fingerprint": self.fingerprint, **state}
+        content = {
+            "step": step,
+            "fingerprint": self.fingerprint,
+            "config": dataclasses.asdict(self.settings),
+            **state,
+        }
         write_whole(self.checkpoint, lambda path: torch.save(content, path))
 
     def load(self) -> dict[str, Any] | None:
@@ -130,7 +191,7 @@ class RunFolder:
 
         Raises
         ------
-        InputError : the file is damaged
+        InputError : the file is damaged, holds code, or belongs to a run with other settings or shards
         """
         if not self.checkpoint.exists():
             return None
@@ -139,11 +200,13 @@ class RunFolder:
                 bad = file.testzip()
             if bad:
                 raise ValueError(f"wrong checksum of {bad}")
-            state: dict[str, Any] = torch.load(self.checkpoint, map_location="cpu", weights_only=True)
+            state = load_weights(self.checkpoint)
             int(state["step"])
+            differing = self._differing(dict(state["config"]))
         except (*_UNREADABLE, zipfile.BadZipFile) as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise InputError(self._damaged(reason)) from None
+            raise InputError(self._damaged(first_line(error))) from None
+        if differing:
+            raise InputError(f"{self.checkpoint} belongs to a run with {differing}: restore this run's own from a copy")
         if state.get("fingerprint") != self.fingerprint:
             raise InputError(f"{self.checkpoint} belongs to a run on other shards: restore this run's own from a copy")
         return state
@@ -159,19 +222,36 @@ class RunFolder:
         try:
             load(state)
         except _UNREADABLE as error:
-            raise InputError(self._damaged(str(error).splitlines()[0])) from None
+            raise InputError(self._damaged(first_line(error))) from None
 
-    def cut_log(self, steps: int) -> None:
-        """Drop the lines behind the checkpoint's step, whose steps are made again, and a torn last line."""
-        lines = self.read_log()
-        text = "".join(json.dumps(line) + "\n" for line in lines if line["step"] <= steps)
-        write_whole(self.log, lambda path: path.write_text(text, encoding="utf-8"))
+    def cut(self, steps: int, steps_per_epoch: int) -> None:
+        """Drop what was told of the steps behind the checkpoint, which are made again, and torn last lines."""
+        for file in (self.log, self.probes):
+            kept = "".join(json.dumps(line) + "\n" for line in self.read_lines(file) if line["step"] <= steps)
+            if file.exists() or file == self.log:
+                write_whole(file, functools.partial(Path.write_text, data=kept, encoding="utf-8"))
+        for path in self.snapshots.glob("epoch-*.npz"):
+            if not path.stem[6:].isdigit() or int(path.stem[6:]) * steps_per_epoch > steps:
+                path.unlink()
 
-    def read_log(self) -> list[dict[str, Any]]:
-        """Read the log's lines up to the first that is torn."""
+    def append(self, file: Path, line: dict[str, Any]) -> None:
+        """Add a line to a file of lines.
+
+        Raises
+        ------
+        InputError : it cannot be written
+        """
+        try:
+            with file.open("a", encoding="utf-8") as lines:
+                lines.write(json.dumps(line) + "\n")
+        except OSError as error:
+            raise InputError(_unwritable(file, error)) from error
+
+    def read_lines(self, file: Path) -> list[dict[str, Any]]:
+        """Read a file's lines up to the first that is torn."""
         lines: list[dict[str, Any]] = []
-        if self.log.exists():
-            for text in self.log.read_text(encoding="utf-8", errors="replace").splitlines():
+        if file.exists():
+            for text in file.read_text(encoding="utf-8", errors="replace").splitlines():
                 try:
                     line = json.loads(text)
                     line["step"]

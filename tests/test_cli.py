@@ -64,6 +64,9 @@ def test_no_word_at_all_shows_the_help(cma3d: Run) -> None:
         (["inspect", "none"], "give either --row I or --model ID"),
         (["inspect", "none", "--row", "0"], "none is no folder of shards"),
         pytest.param(["pretrain", "none", "run"], "none is no folder of shards", marks=pytest.mark.needs("torch")),
+        (["pretrain", "a", "b", "--set", "width=100"], "width = 100 is no multiple of heads = 6"),
+        (["pretrain", "a", "b", "--set", "colour=red"], "unknown setting 'colour'"),
+        pytest.param(["export-encoder", "none", "out"], "none is no point encoder", marks=pytest.mark.needs("torch")),
         (["samples", "x", "--categories", "zebra"], "'zebra' is unknown"),
         (["render", "a", "b", "--config", "none.toml"], "none.toml cannot be read as TOML"),
     ],
@@ -230,3 +233,19 @@ def test_a_stop_is_never_lost_and_lets_tidying_end(word: str, number: signal.Sig
 
 
 STOPPED = "cma3d: stopped; what was finished is kept, the same command goes on from there"
+
+
+@pytest.mark.needs("torch")
+def test_settings_come_from_shipped_files_assignments_and_options(cma3d: Run) -> None:
+    words = ("--config", "small", "--set", "width=48", "--set", "tasks=contrast", "--heads", 6, "--json")
+    told = json.loads(cma3d("model-info", *words).stdout)
+    assert told["epochs"] == 32  # small.toml
+    assert told["parameters"] < 1_000_000
+    assert not any("reconstruction" in part["name"] for part in told["parts"])
+
+
+@pytest.mark.needs("torch")
+def test_the_size_of_the_papers_network(cma3d: Run) -> None:
+    table = cma3d("model-info").stdout
+    assert "57,694,432" in table
+    assert "22,099,752" in table

@@ -8,7 +8,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from shapenet3d_cma.config import config_hash, options, read_settings, setting
+from shapenet3d_cma.config import assignments, config_hash, options, read_settings, setting
 from shapenet3d_cma.errors import InputError
 
 
@@ -94,3 +94,25 @@ def test_equal_settings_have_equal_hashes() -> None:
     assert config_hash(Settings()) == config_hash(Settings(count=3))
     assert config_hash(Settings()) != config_hash(Settings(count=4))
     assert len(config_hash(Settings())) == 16
+
+
+def test_assignments_are_settings_by_name() -> None:
+    given = assignments(["count=5", "rate = 0.25", "kind=y", "flag=true", "span=[1, 2.5]", "name=some text"])
+    expected = Settings(count=5, rate=0.25, kind="y", flag=True, span=(1.0, 2.5), name="some text")
+    assert read_settings(Settings, None, given) == expected
+
+
+@pytest.mark.parametrize(
+    ("word", "says"),
+    [
+        ("count", "--set count: give name=value"),
+        ("=3", "--set =3: give name=value"),
+        ("colour=3", "unknown setting 'colour'; the settings are count, rate"),
+        ("count=many", "count = 'many': expected a whole number"),
+        ("count=99", "count = 99: 99 is not in the range"),
+        ("flag=1", "flag = 1: expected true or false"),
+    ],
+)
+def test_assignments_that_do_not_fit_are_named(word: str, says: str) -> None:
+    with pytest.raises(InputError, match=says):
+        read_settings(Settings, None, assignments([word]))

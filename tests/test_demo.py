@@ -25,7 +25,7 @@ def test_the_demo_does_all_of_it_and_a_second_call_nothing(
     assert failed == 0
     for line in ("4 procedural CAD models of 4 categories", "4 rows", "loss", "cma3d render ShapeNetCore.v2 renders"):
         assert line in summary
-    for made in ("shapenet/taxonomy.json", "shards/manifest.json", "pictures/overview.png", "run/loss.png"):
+    for made in ("shapenet/taxonomy.json", "shards/manifest.json", "pictures/overview.png", "run/run.html"):
         assert (tmp_path / made).stat().st_size > 0
     assert json.loads((tmp_path / "run" / "log.jsonl").read_text().splitlines()[-1])["epoch"] == 2
     assert "every law holds" in capsys.readouterr().err

@@ -6,7 +6,6 @@ As in pretraining, a step is a function of the state before it and of its number
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Callable
@@ -17,11 +16,14 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import InputError
+from ...progress import duration
 from ..config import PretrainConfig
 from ..data import Plan
+from ..log import Pace
 from ..noise import sample_seeds
-from ..pretrain import Pace, duration, learning_rate, parameter_groups, stop_between_steps
+from ..pretrain import stop_between_steps
 from ..run import RunFolder
+from ..training import learning_rate, parameter_groups
 from .config import TrainConfig
 
 __all__ = ["Outcome", "Work", "autocast", "train"]
@@ -125,7 +127,7 @@ class _Loop:
         if state is not None:
             self.folder.restore(state, self._load)
             self.report(f"from step {steps} of {self.plan.steps} on")
-        self.folder.cut_log(steps)
+        self.folder.cut(steps, self.plan.steps_per_epoch)
         self.first = steps
         return steps
 
@@ -177,8 +179,7 @@ class _Loop:
             measured = self.work.measure()
             self._keep(epoch, measured)
         line = {"step": step + 1, "epoch": epoch, "loss": loss, "train": right, **measured, "lr": rate}
-        with self.folder.log.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+        self.folder.append(self.folder.log, line)
         if self.line.due() or epoch in (1, self.config.epochs):
             self._tell(step, line, measured)
 

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from ...errors import InputError, needs
 from ...files import make_folder
-from ..pretrain import choose_device, threads
+from ..pretrain import threads
 from ..run import write_whole
+from ..training import choose_device
 from .classify import load_classifier, predict, vote
 from .clouds import Clouds
 from .config import FinetuneConfig

@@ -14,8 +14,9 @@ import torch
 
 from ...errors import InputError
 from ...files import write_text
-from ..pretrain import choose_device, threads
+from ..pretrain import threads
 from ..run import RunFolder, write_whole
+from ..training import choose_device
 from .classify import ClassifierWork, accuracy, make_classifier, predict, save_classifier, vote
 from .clouds import Clouds, normalises, prepare, spare_points, split_held_out
 from .config import FinetuneConfig, Task

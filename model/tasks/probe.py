@@ -18,7 +18,8 @@ from ...pack.reader import Shards
 from ..config import PretrainConfig
 from ..network import PointEncoder, initialise, pool
 from ..patches import make_patches
-from ..pretrain import choose_device, threads
+from ..pretrain import threads
+from ..training import choose_device
 from .clouds import Clouds, normalises, prepare, prepare_shape, split_held_out
 from .config import ProbeConfig
 from .initial import Initial, load_initial

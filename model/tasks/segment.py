@@ -18,8 +18,9 @@ from torch import Tensor
 from ...errors import InputError
 from ...files import write_text
 from ..network import DropPath
-from ..pretrain import choose_device, threads
+from ..pretrain import threads
 from ..run import RunFolder, write_whole
+from ..training import choose_device
 from .augment import augment, choose_points
 from .clouds import Clouds, normalises, prepare, spare_points
 from .config import SegmentConfig

@@ -133,4 +133,6 @@ TINY = PretrainConfig(
     threads=1,
     workers=0,
     checkpoint_seconds=0,
+    probe_epochs=0,
+    picture_epochs=0,
 )

@@ -27,6 +27,19 @@ def test_small_toml_is_read() -> None:
     assert config.contrasts
 
 
+@pytest.mark.parametrize("name", ["point-mae", "contrast"])
+def test_baselines_are_the_papers_recipe_but_for_their_tasks(name: str) -> None:
+    with importlib.resources.as_file(SHIPPED / f"{name}.toml") as path:
+        config = read_settings(PretrainConfig, path)
+    changed = {
+        field.name
+        for field in dataclasses.fields(config)
+        if getattr(config, field.name) != getattr(PretrainConfig(), field.name)
+    }
+    assert "tasks" in changed
+    assert changed <= {"tasks", "reconstruct_from", "mask_collisions", "embedded_patches"}
+
+
 def test_every_setting_is_an_option() -> None:
     @click.command()
     @options(PretrainConfig)

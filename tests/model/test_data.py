@@ -10,9 +10,11 @@ from hypothesis import strategies as st
 
 from shapenet3d_cma.errors import InputError
 from shapenet3d_cma.model.config import PretrainConfig
-from shapenet3d_cma.model.data import Plan, ShardRows, batches
+from shapenet3d_cma.model.data import Feed, Plan, ShardRows, choose_place
+from shapenet3d_cma.model.ranks import Ranks
 
 CPU = torch.device("cpu")
+ALONE = Ranks(0, 1, CPU)
 
 
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(1, 5), st.integers(0, 100))
@@ -33,16 +35,57 @@ def test_epochs_and_seeds_shuffle_differently() -> None:
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_batches_from_memory_and_from_files_are_equal(toy_shards: Path, tiny: PretrainConfig, workers: int) -> None:
+@pytest.mark.parametrize("number", [1, 2])
+def test_batches_from_memory_and_from_files_are_equal(
+    toy_shards: Path, tiny: PretrainConfig, workers: int, number: int
+) -> None:
     data = ShardRows(toy_shards, tiny)
-    plan = Plan(len(data), 5, 3, 0)
-    held = list(batches(data, plan, 1, tiny, CPU))
-    read = list(batches(data, plan, 1, dataclasses.replace(tiny, memory_gib=0, workers=workers), CPU))
-    assert len(held) == len(read) == 5
-    for step, (a, b) in enumerate(zip(held, read, strict=True), 1):
-        assert a["rows"].tolist() == plan.step_rows(step)
-        assert a.keys() == b.keys()
-        assert all(torch.equal(a[name], b[name]) for name in a)
+    plan = Plan(len(data), 4, 3, 0)
+    for rank in range(number):
+        mine = Ranks(rank, number, CPU)
+        held = list(Feed(data, plan, dataclasses.replace(tiny, data="memory"), mine).steps(1))
+        files = Feed(data, plan, dataclasses.replace(tiny, data="files", workers=workers), mine)
+        read = list(files.steps(1))
+        assert files.held() is None
+        assert len(held) == len(read) == 8
+        share = 4 // number
+        for step, (a, b) in enumerate(zip(held, read, strict=True), 1):
+            assert a["rows"].tolist() == plan.step_rows(step)[rank * share : (rank + 1) * share]
+            assert a.keys() == b.keys()
+            assert all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_rows_are_taken_alike_from_memory_and_from_files(toy_shards: Path, tiny: PretrainConfig) -> None:
+    data = ShardRows(toy_shards, tiny)
+    plan = Plan(len(data), 4, 3, 0)
+    feeds = [Feed(data, plan, dataclasses.replace(tiny, data=place), ALONE) for place in ("memory", "files")]
+    held, read = (feed.take([7, 2]) for feed in feeds)
+    assert all(torch.equal(held[name], read[name]) for name in read)
+
+
+def test_where_rows_are_held(tiny: PretrainConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    cuda = Ranks(0, 1, torch.device("cuda", 0))
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (80 * 2**30, 80 * 2**30))
+
+    def place(gib: float, mine: Ranks = ALONE, **changes: object) -> str:
+        return choose_place(gib, dataclasses.replace(tiny, memory_gib=0.5, **changes), mine)  # type: ignore[arg-type]
+
+    assert place(0.1) == "memory"
+    assert place(0.6) == "files"
+    assert place(7.4, cuda) == "device"
+    assert place(30, cuda) == "files"
+    assert place(7.4, cuda, data="files") == "files"
+    assert place(0.1, data="device") == "memory"  # on a CPU it is the same
+    with pytest.raises(InputError, match=r"data = device, but the rows take 300\.0 GiB and cuda:0 has 80\.0 GiB free"):
+        place(300, cuda, data="device")
+
+
+def test_the_choice_is_said(toy_shards: Path, tiny: PretrainConfig) -> None:
+    data = ShardRows(toy_shards, tiny)
+    plan = Plan(len(data), 4, 3, 0)
+    assert Feed(data, plan, tiny, ALONE).said == "12 rows, 0.00 GiB: held in memory"
+    read = Feed(data, plan, dataclasses.replace(tiny, data="files", workers=3), ALONE)
+    assert read.said == "12 rows, 0.00 GiB: read from the files by 3 processes beside this one"
 
 
 def test_a_batch_holds_the_rows_of_the_shards(toy_shards: Path, tiny: PretrainConfig) -> None:
@@ -74,7 +117,7 @@ def outside(rows: list[dict]) -> None:
 def test_rows_that_no_shard_should_hold_are_named(make_shards, tiny, change, message) -> None:  # type: ignore[no-untyped-def]
     data = ShardRows(make_shards(rows=3, change=change), tiny)
     with pytest.raises(InputError, match=message):
-        data.load()
+        data.load(CPU)
 
 
 @pytest.mark.parametrize(

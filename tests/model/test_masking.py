@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -18,6 +20,7 @@ from shapenet3d_cma.model.masking import (
     visible_first,
 )
 from shapenet3d_cma.model.noise import draw, sample_seeds
+from shapenet3d_cma.pack.reader import Shards
 
 STRATEGIES = ("complementary", "correspondence", "random")
 SEEDS = st.integers(0, 10**6)
@@ -127,6 +130,41 @@ def test_the_collision_rule(seed: int, patches: int, num_cells: int, ratio: floa
         assert (~after[i]).sum() == max(patches - sum(reference), least)
 
 
+@given(SEEDS, st.integers(2, 80), st.integers(4, 100), st.sampled_from(STRATEGIES), RATIOS)
+def test_exact_masks_are_the_cells_that_the_strategy_names(
+    seed: int, patches: int, num_cells: int, strategy: str, ratio: float
+) -> None:
+    cells, seeds = batch(seed, patches, num_cells, num_cells // 2)
+    masks = masks_of(cells, seeds, num_cells, strategy=strategy, ratio=ratio, exact=True)
+    holds_masked, holds_visible = cell_states(masks.points, cells, num_cells)
+    if strategy == "random":
+        assert ((~masks.cells).sum(1) == num_visible(num_cells, ratio)).all()
+        return
+    named = holds_visible if strategy == "complementary" else holds_masked
+    for i in range(3):
+        assert torch.equal(masks.cells[i], named[i]) or (named[i].all() and (~masks.cells[i]).sum() == 1)
+
+
+@given(SEEDS, st.integers(10, 80), st.sampled_from(STRATEGIES), st.booleans(), st.floats(0.6, 1))
+def test_to_the_image_the_collision_rule_makes_no_difference(
+    seed: int, patches: int, strategy: str, exact: bool, max_ratio: float
+) -> None:
+    """It masks no patch whose cell holds no masked one already; so there is no question which of both comes first."""
+    cells, seeds = batch(seed, patches, 49, 12)
+    given = {"strategy": strategy, "exact": exact, "max_ratio": max_ratio}
+    with_rule = masks_of(cells, seeds, 49, **given)
+    assert torch.equal(with_rule.cells, masks_of(cells, seeds, 49, **given, collisions=False).cells)
+
+
+@pytest.mark.parametrize("ratio", [0.4, 0.5, 0.6, 0.7, 0.8, 0.9])
+def test_the_ratios_of_the_paper_on_its_grid(ratio: float) -> None:
+    cells, seeds = batch(1, 64, 196, 90)
+    for strategy in STRATEGIES:
+        masks = masks_of(cells, seeds, 196, ratio=ratio, strategy=strategy, collisions=False)
+        assert (masks.points.float().mean(1) - ratio).abs().max() < 1 / 64
+        assert (masks.cells.float().mean(1) - ratio).abs().max() < 1 / 196
+
+
 @given(SEEDS, st.integers(2, 60))
 @settings(deadline=None)
 def test_after_the_full_rule_no_cell_holds_both_kinds(seed: int, patches: int) -> None:
@@ -150,6 +188,20 @@ def test_the_cell_of_a_pixel_is_the_cell_of_its_projected_point(seed: int, size:
     expected = np.floor(uv[:, 1] / patch) * (side // patch) + np.floor(uv[:, 0] / patch)  # equation 2
     cells = image_cells(torch.from_numpy(pixels), (side, side), (side, side), patch)
     assert cells.tolist() == expected.tolist()
+
+
+def test_the_cell_of_every_stored_centre_is_the_cell_that_it_projects_to(shards: Path) -> None:
+    """On every row of rendered shards: equations 1 and 2 from the stored points and camera."""
+    rows = Shards(shards).read(range(len(Shards(shards))))
+    assert len(rows["points"]) == 8
+    homogeneous = np.concatenate([rows["points"].astype(np.float64), np.ones((*rows["points"].shape[:2], 1))], axis=-1)
+    camera = rows["intrinsics"] @ rows["cam_from_obj"][:, :3]  # K [R | t]
+    projected = homogeneous @ camera.transpose(0, 2, 1)
+    u, v = projected[..., 0] / projected[..., 2], projected[..., 1] / projected[..., 2]
+    for patch in (8, 16, 20):
+        expected = np.floor(v / patch) * (80 // patch) + np.floor(u / patch)
+        cells = image_cells(torch.from_numpy(rows["pixels"].astype(np.int32)), (80, 80), (80, 80), patch)
+        assert np.array_equal(cells.numpy(), expected)
 
 
 @given(st.integers(1, 300), st.integers(1, 300), st.integers(1, 20), st.integers(1, 20), st.integers(1, 32))

@@ -27,6 +27,13 @@ def test_a_sample_alone_draws_what_it_draws_in_a_batch(seed: int, epoch: int, ro
         assert torch.equal(draw(sample_seeds(seed, epoch, torch.tensor([row])), 3, 50)[0], batch[i])
 
 
+@given(INT64, st.integers(0, 100), st.integers(1, 40))
+def test_numbers_follow_from_seed_stream_and_position(seed: int, stream: int, count: int) -> None:
+    step = 0x9E3779B97F4A7C15
+    expected = [(splitmix(seed + ((stream << 20) + i) * step) % 2**64) >> 24 for i in range(1, count + 1)]
+    assert draw(torch.tensor([seed]), stream, count).tolist() == [expected]
+
+
 def test_seed_epoch_row_and_stream_each_change_the_numbers() -> None:
     rows = torch.arange(100)
     drawn = [

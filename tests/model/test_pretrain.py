@@ -1,7 +1,9 @@
 import dataclasses
+import functools
 import itertools
 import json
 import math
+import os
 import signal
 import subprocess
 import sys
@@ -14,12 +16,13 @@ from safetensors.torch import save
 
 from shapenet3d_cma.config import read_settings
 from shapenet3d_cma.errors import InputError
-from shapenet3d_cma.model import pretrain as module
 from shapenet3d_cma.model.config import PretrainConfig
 from shapenet3d_cma.model.data import Plan
 from shapenet3d_cma.model.encoder import load_encoder
-from shapenet3d_cma.model.pretrain import Training, learning_rate, pretrain
+from shapenet3d_cma.model.pretrain import pretrain
+from shapenet3d_cma.model.ranks import Ranks
 from shapenet3d_cma.model.run import RunFolder
+from shapenet3d_cma.model.training import Training, choose_device, learning_rate
 
 
 class Killed(BaseException):
@@ -51,8 +54,9 @@ def assert_same_run(run: Path, other: Path) -> None:
 def test_a_run_leaves_what_it_says(toy_shards: Path, tiny: PretrainConfig, tmp_path: Path) -> None:
     lines: list[str] = []
     run = tmp_path / "new" / "run"
-    summary = pretrain(toy_shards, run, tiny, lines.append)
-    names = {"run.json", "config.toml", "log.jsonl", "loss.png", "checkpoint.pt", "encoder.safetensors"}
+    summary = pretrain(toy_shards, run, dataclasses.replace(tiny, picture_epochs=2), lines.append)
+    names = {"run.json", "config.toml", "log.jsonl", "curves.png", "checkpoint.pt", "encoder.safetensors"}
+    names |= {"reconstructions", "reconstructions.png", "run.html"}
     assert {path.name for path in run.iterdir()} == names | {".lock"}
     assert summary["epochs"] == 4
     assert summary["steps"] == 12
@@ -63,9 +67,14 @@ def test_a_run_leaves_what_it_says(toy_shards: Path, tiny: PretrainConfig, tmp_p
     assert all(math.isfinite(line[name]) for line in log for name in ("loss", "loss_lmr", "loss_gsa", "grad_norm"))
     assert all(9 / 16 <= line["mask_ratio"] <= 0.9 for line in log)
     assert summary["first_loss"] == pytest.approx(sum(line["loss"] for line in log[:3]) / 3)
-    assert (run / "loss.png").read_bytes().startswith(b"\x89PNG")
-    assert read_settings(PretrainConfig, run / "config.toml") == tiny
-    assert "12 rows, 4 epochs of 3 steps of 4 rows" in lines[0]
+    assert all(0 <= line["retrieval"] <= 1 for line in log)
+    assert (run / "curves.png").read_bytes().startswith(b"\x89PNG")
+    assert [path.name for path in sorted((run / "reconstructions").iterdir())] == [
+        f"epoch-{epoch:05}.npz" for epoch in (0, 2, 4)
+    ]
+    assert read_settings(PretrainConfig, run / "config.toml") == dataclasses.replace(tiny, picture_epochs=2)
+    assert "on cpu, float32; 4 epochs of 3 steps of 4 rows" in lines[0]
+    assert lines[1] == "12 rows, 0.00 GiB: held in memory"
     assert len([line for line in lines if line.startswith("epoch ")]) == 4
 
 
@@ -104,7 +113,9 @@ def test_either_task_alone(toy_shards: Path, tiny: PretrainConfig, tmp_path: Pat
     pretrain(toy_shards, tmp_path, config, lines.append)
     off = "loss_gsa" if tasks == "reconstruction" else "loss_lmr"
     assert all(line[off] == 0 for line in log_of(tmp_path))
-    assert off[5:] not in lines[1].split()
+    told = " ".join(line for line in lines if line.startswith("epoch "))
+    assert off[5:] not in told.split()
+    assert ("retrieval" in told) == (tasks == "contrast")
 
 
 @pytest.fixture(scope="module")
@@ -141,7 +152,7 @@ def test_how_the_shards_are_read_changes_nothing(
     toy_shards: Path, whole: tuple[Path, PretrainConfig], tmp_path: Path
 ) -> None:
     unbroken, config = whole
-    pretrain(toy_shards, tmp_path, dataclasses.replace(config, memory_gib=0, workers=2), quiet)
+    pretrain(toy_shards, tmp_path, dataclasses.replace(config, data="files", workers=2), quiet)
     assert_same_run(tmp_path, unbroken)
 
 
@@ -242,7 +253,7 @@ def test_a_finished_run_says_so_and_stays(toy_shards: Path, tiny: PretrainConfig
     before = (tmp_path / "checkpoint.pt").read_bytes()
     lines: list[str] = []
     again = pretrain(toy_shards, tmp_path, tiny, lines.append)
-    assert lines == [f"{tmp_path} is finished: 4 epochs, 12 steps"]
+    assert lines[0] == f"{tmp_path} is finished: 4 epochs, 12 steps"
     assert (tmp_path / "checkpoint.pt").read_bytes() == before
     for name in ("first_loss", "last_loss", "parameters", "steps"):
         assert again[name] == first[name]
@@ -273,8 +284,29 @@ def test_a_checkpoint_of_another_network_is_refused(toy_shards: Path, tiny: Pret
     wider = dataclasses.replace(tiny, width=32)
     pretrain(toy_shards, tmp_path / "b", wider, quiet)
     (tmp_path / "b" / "checkpoint.pt").write_bytes((tmp_path / "a" / "checkpoint.pt").read_bytes())
-    with pytest.raises(InputError, match=r"checkpoint\.pt is damaged"):
+    with pytest.raises(InputError, match=r"checkpoint\.pt belongs to a run with width = 16, not 32: restore"):
         pretrain(toy_shards, tmp_path / "b", wider, quiet)
+
+
+class Code:
+    """What a pickle may smuggle in: it makes a folder when it is loaded."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __reduce__(self) -> tuple:
+        return os.mkdir, (str(self.folder),)
+
+
+def test_a_checkpoint_that_holds_code_is_refused_and_not_run(
+    toy_shards: Path, tiny: PretrainConfig, tmp_path: Path
+) -> None:
+    pretrain(toy_shards, tmp_path, tiny, quiet)
+    torch.save({"step": 3, "network": Code(tmp_path / "made")}, tmp_path / "checkpoint.pt")
+    message = r"checkpoint\.pt is damaged \(it holds code, \w+\.mkdir, which is not run\): restore it from a copy"
+    with pytest.raises(InputError, match=message):
+        pretrain(toy_shards, tmp_path, tiny, quiet)
+    assert not (tmp_path / "made").exists()
 
 
 def test_another_configuration_or_other_shards_are_refused(
@@ -284,6 +316,8 @@ def test_another_configuration_or_other_shards_are_refused(
     pretrain(toy_shards, run, tiny, quiet)
     with pytest.raises(InputError, match=r"is a run with epochs = 4, not 9: give --config .*config\.toml to go on"):
         pretrain(toy_shards, run, dataclasses.replace(tiny, epochs=9), quiet)
+    with pytest.raises(InputError, match=r"is a run with patches = 16, not 8, epochs = 4, not 9: give"):
+        pretrain(toy_shards, run, dataclasses.replace(tiny, epochs=9, patches=8), quiet)
     with pytest.raises(InputError, match="is a run on other shards"):
         pretrain(make_shards(rows=12, points=128), run, tiny, quiet)
     elsewhere = dataclasses.replace(tiny, workers=1, checkpoint_seconds=7, memory_gib=1)  # not another run
@@ -304,7 +338,7 @@ def test_a_folder_that_holds_something_else_is_left_alone(
 def test_a_batch_shrinks_to_the_rows_there_are(toy_shards: Path, tiny: PretrainConfig, tmp_path: Path) -> None:
     lines: list[str] = []
     pretrain(toy_shards, tmp_path, dataclasses.replace(tiny, batch_size=128, epochs=2), lines.append)
-    assert lines[0] == "the shards hold 12 rows, fewer than batch_size = 128: a step takes all"
+    assert lines[0] == "the shards hold 12 rows, fewer than batch_size = 128: 12 a step"
     assert len(log_of(tmp_path)) == 2
 
 
@@ -335,8 +369,8 @@ def test_a_loss_that_is_not_finite_stops_with_its_name_and_rows(
 def test_cuda_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(InputError, match="device = cuda, but torch finds no CUDA device"):
-        module.choose_device("cuda")
-    assert module.choose_device("auto") == torch.device("cpu")
+        choose_device("cuda")
+    assert choose_device("auto") == torch.device("cpu")
 
 
 def test_the_learning_rate_warms_up_and_follows_a_cosine() -> None:
@@ -353,7 +387,7 @@ def test_the_learning_rate_warms_up_and_follows_a_cosine() -> None:
 
 
 def test_only_matrices_decay(tiny: PretrainConfig) -> None:
-    training = Training(tiny, (64, 64), Plan(4, 4, 1, 0), torch.device("cpu"))
+    training = Training(tiny, (64, 64), Plan(4, 4, 1, 0), Ranks(0, 1, torch.device("cpu")))
     names = {id(parameter): name for name, parameter in training.network.named_parameters()}
     decayed, others = ([names[id(p)] for p in group["params"]] for group in training.optimizer.param_groups)
     assert len(decayed) + len(others) == len(names)
@@ -373,3 +407,83 @@ def test_training_leaves_the_callers_random_numbers_alone(
     torch.manual_seed(99)
     pretrain(toy_shards, tmp_path / "b", tiny, quiet)
     assert_same_run(tmp_path / "a", tmp_path / "b")
+
+
+# ---- compiling, precision, starting from other weights ----
+
+
+def test_what_cannot_be_compiled_runs_without_and_is_the_same(
+    toy_shards: Path, whole: tuple[Path, PretrainConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unbroken, config = whole
+
+    monkeypatch.setattr(torch, "compile", lambda network, **_: Broken(network))
+    lines: list[str] = []
+    pretrain(toy_shards, tmp_path, dataclasses.replace(config, compile="on"), lines.append)
+    assert "torch.compile fails, so it runs without: RuntimeError: no compiler to be found" in lines
+    assert_same_run(tmp_path, unbroken)
+
+
+def test_a_compiled_run_goes_the_same_way(
+    toy_shards: Path, whole: tuple[Path, PretrainConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of compiling but the compiler, whose rounding would differ."""
+    unbroken, config = whole
+    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="eager"))
+    lines: list[str] = []
+    with monkeypatch.context() as patch:
+        stop_at(patch, 5, "saved")
+        with pytest.raises(Killed):
+            pretrain(toy_shards, tmp_path, dataclasses.replace(config, compile="on"), lines.append)
+    assert not any("torch.compile fails" in line for line in lines)
+    pretrain(toy_shards, tmp_path, dataclasses.replace(config, compile="on"), lines.append)
+    assert_same_run(tmp_path, unbroken)
+
+
+class Broken(torch.nn.Module):
+    """Fails, as compiled networks do, in the middle of the first backward pass."""
+
+    def __init__(self, network: torch.nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, data: dict) -> dict:
+        result: dict = self.network(data)
+        result["loss"].register_hook(self.fail)
+        return result
+
+    @staticmethod
+    def fail(_: torch.Tensor) -> None:
+        raise RuntimeError("no compiler\nto be found")
+
+
+def test_lower_precision_trains_nearly_alike(toy_shards: Path, tiny: PretrainConfig, tmp_path: Path) -> None:
+    exact = dataclasses.replace(tiny, drop_path=0.0, decoder_drop_path=0.0)
+    pretrain(toy_shards, tmp_path / "exact", exact, quiet)
+    pretrain(toy_shards, tmp_path / "rounded", dataclasses.replace(exact, precision="bfloat16"), quiet)
+    for a, b in zip(log_of(tmp_path / "exact"), log_of(tmp_path / "rounded"), strict=True):
+        assert a["loss_lmr"] != b["loss_lmr"]
+        assert b["loss_lmr"] == pytest.approx(a["loss_lmr"], rel=0.05)
+    assert all(value.dtype in (torch.float32, torch.int64) for value in weights_of(tmp_path / "rounded").values())
+
+
+def test_a_run_starts_from_the_encoder_of_another(toy_shards: Path, tiny: PretrainConfig, tmp_path: Path) -> None:
+    pretrain(toy_shards, tmp_path / "a", dataclasses.replace(tiny, epochs=1), quiet)
+    config = dataclasses.replace(tiny, init=str(tmp_path / "a"), learning_rate=0.0, final_learning_rate=0.0, epochs=1)
+    summary = pretrain(toy_shards, tmp_path / "b", config, quiet)
+    assert pretrain(toy_shards, tmp_path / "b", config, quiet)["resumed_from"] == summary["steps"]
+    first, _ = load_encoder(tmp_path / "a")
+    second, _ = load_encoder(tmp_path / "b")
+    for (name, value), other in zip(first.named_parameters(), second.parameters(), strict=True):
+        assert torch.equal(value, other), name  # nothing was learned at a rate of zero
+
+
+def test_an_encoder_of_other_sizes_is_named(toy_shards: Path, tiny: PretrainConfig, tmp_path: Path) -> None:
+    pretrain(toy_shards, tmp_path / "a", dataclasses.replace(tiny, epochs=1), quiet)
+    (tmp_path / "a" / "encoder.safetensors").rename(tmp_path / "other.safetensors")
+    with pytest.raises(InputError, match=r"a holds no encoder\.safetensors, which a run writes at its end"):
+        pretrain(toy_shards, tmp_path / "b", dataclasses.replace(tiny, init=str(tmp_path / "a")), quiet)
+    wider = dataclasses.replace(tiny, width=32, init=str(tmp_path / "other.safetensors"))
+    message = r"holds an encoder of other sizes: embed\.joint2\.bias is \[16\], the settings make it \[32\]"
+    with pytest.raises(InputError, match=message):
+        pretrain(toy_shards, tmp_path / "c", wider, quiet)

@@ -1,0 +1,57 @@
+"""What pretraining is worth with few labels: linear probes of a run's encoder beside random weights.
+
+    python benchmarks/probe.py RUN SHARDS [--shots 1 5 10 20] [--draws 5]
+
+Of each category so many rows are drawn to train a linear classifier on frozen features; all others try it.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from shapenet3d_cma.model.encoder import load_encoder
+from shapenet3d_cma.model.network import PointEncoder, initialise
+from shapenet3d_cma.model.probe import cloud_features, linear_probe
+from shapenet3d_cma.pack.reader import Shards
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path, nargs="?")
+    parser.add_argument("shards", type=Path, nargs="?")
+    parser.add_argument("--shots", type=int, nargs="+", default=[1, 5, 10, 20])
+    parser.add_argument("--draws", type=int, default=5)
+    words = parser.parse_args()
+    if words.shards is None:
+        print("give a finished RUN and its SHARDS; docs/pretraining.md tells how a small one is made")
+        return
+    trained, config = load_encoder(words.run)
+    torch.manual_seed(0)
+    random = PointEncoder(config).apply(initialise)
+    shards = Shards(words.shards)
+    rows = shards.read(range(len(shards)), ["points", "synset"])
+    categories, labels = np.unique(rows["synset"].astype(str), return_inverse=True)
+    points = torch.from_numpy(rows["points"])
+    features = {
+        name: torch.cat([cloud_features(encoder, part, config) for part in points.split(64)])
+        for name, encoder in (("random weights", random), ("pretrained", trained))
+    }
+    print(f"{len(points)} rows of {len(categories)} categories; accuracy on the rows that were not drawn")
+    for shots in words.shots:
+        draw, told = np.random.default_rng(shots), {name: [] for name in features}
+        for _ in range(words.draws):
+            held_out = np.ones(len(labels), bool)
+            for category in range(len(categories)):
+                held_out[draw.permutation(np.flatnonzero(labels == category))[:shots]] = False
+            for name, values in features.items():
+                told[name].append(linear_probe(values, torch.from_numpy(labels), torch.from_numpy(held_out)))
+        said = ", ".join(f"{name} {np.mean(each):.1%} +- {np.std(each):.1%}" for name, each in told.items())
+        print(f"{shots:>3} a category: {said}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

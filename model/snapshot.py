@@ -1,0 +1,117 @@
+"""What a network makes of fixed samples: their masks, and the masked patches as it reconstructs them."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ..errors import InputError
+from .data import Batch
+from .masking import num_visible
+from .network import CrossAlignNet, DropPath, PatchSlots, exactly
+from .noise import sample_seeds
+
+__all__ = ["Snapshot", "fixed_rows", "reconstruct"]
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Masks and reconstruction of some samples; True = masked.
+
+    Attributes
+    ----------
+    rows : (B,) int64, index of each sample in the shards
+    centres : (B, G, 3) float32, patch centres, normalised frame
+    patches : (B, G, K, 3) float32, the true points, relative to the centres
+    predicted : (B, G, K, 3) float32, as reconstructed; NaN where a patch is not masked
+    masked : (B, G) bool, point patches
+    masked_cells : (B, C) bool, image cells
+    """
+
+    rows: NDArray[np.int64]
+    centres: NDArray[np.float32]
+    patches: NDArray[np.float32]
+    predicted: NDArray[np.float32]
+    masked: NDArray[np.bool_]
+    masked_cells: NDArray[np.bool_]
+
+    def save(self, path: Path) -> None:
+        """Write an .npz file of these arrays."""
+        content = io.BytesIO()
+        np.savez(content, **{field.name: getattr(self, field.name) for field in fields(self)})
+        path.write_bytes(content.getvalue())
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        InputError : a file that is missing or damaged
+        """
+        try:
+            with path.open("rb") as content, np.load(content) as file:
+                return cls(**{field.name: file[field.name] for field in fields(cls)})
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            raise InputError(f"{path} holds no reconstructions ({error}): remove it, it is made again") from None
+
+
+def fixed_rows(rows: int, count: int = 4) -> list[int]:
+    """Choose some rows of the shards, spread evenly: always the same ones."""
+    return sorted({(2 * i + 1) * rows // (2 * count) for i in range(count)})
+
+
+@torch.no_grad()
+def reconstruct(network: CrossAlignNet, batch: Batch, *, seed: int = 0, epoch: int = 0) -> Snapshot:
+    """Mask samples and reconstruct what is masked, in evaluation and float32.
+
+    Parameters
+    ----------
+    network : trains the reconstruction; is set to evaluation for the time, so that nothing of it changes
+    batch : `rows`, `points`, `pixels`, `rgb`, see `ShardRows.__getitems__`, on the network's device
+    seed, epoch : decide the masks, with the rows
+
+    Raises
+    ------
+    ValueError : a network without a reconstruction
+    """
+    if network.reconstruction is None:
+        raise ValueError("this network does not reconstruct: tasks = contrast")
+    training = network.training
+    network.eval()
+    try:
+        with exactly(batch["points"]):
+            return _reconstruct(network, batch, sample_seeds(seed, epoch, batch["rows"]))
+    finally:
+        network.train(training)
+
+
+def _reconstruct(network: CrossAlignNet, batch: Batch, seeds: torch.Tensor) -> Snapshot:
+    assert network.reconstruction is not None
+    centres, neighbours = network.cut(batch["points"])  # (B, G, 3), (B, G, K, 3)
+    masks, config = network.masks(batch["pixels"], seeds), network.config
+    slots, drop = PatchSlots(masks.points, num_visible(config.patches, config.mask_ratio), config), DropPath(seeds, 0.0)
+    points = network.encode_points(centres, neighbours, slots, drop)
+    images = None if network.image_encoder is None else network.image_encoder(batch["rgb"], masks.cells)
+    found = network.reconstruction(points, images, slots.sort(centres), slots, drop)  # (B, G - first, K, 3)
+    predicted = torch.full_like(neighbours, torch.nan)
+    places = slots.order[:, slots.first :, None, None].expand_as(found)
+    predicted.scatter_(1, places, found.to(predicted.dtype))
+    predicted[~masks.points] = torch.nan
+    return Snapshot(
+        *(each.cpu().numpy() for each in (batch["rows"], centres, neighbours, predicted, masks.points, masks.cells))
+    )
+
+
+def epochs_shown(epochs: Sequence[int], count: int = 4) -> list[int]:
+    """Choose at most so many of the epochs that there are pictures of: the first, the last, and some between."""
+    places = np.unique(np.linspace(0, len(epochs) - 1, min(count, len(epochs))).round().astype(int))
+    return [epochs[place] for place in places]
