@@ -80,20 +80,18 @@ def test_point_mae_s_checkpoint_is_taken_over(tmp_path: Path, monkeypatch: pytes
 def test_a_file_with_code_or_of_another_kind_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "a.pth"
     torch.save({"base_model": {}, "evil": Path("a")}, file)
-    with pytest.raises(InputError, match=r"a\.pth is damaged or holds more than weights \(.*GLOBAL"):
+    with pytest.raises(InputError, match=r"a\.pth is no point encoder .*it holds code, pathlib\.PosixPath"):
         load_initial(file)
-    torch.save({"base_model": {"module.MAE_encoder.norm.weight": torch.ones(3)}}, file)
-    with pytest.raises(InputError, match=r"is no checkpoint of Point-MAE's pretraining: (Missing|size)"):
-        load_initial(file)
-    torch.save({"weights": {}}, file)
-    with pytest.raises(InputError, match="it has no MAE_encoder"):
-        load_initial(file)
+    for content in ({"base_model": {"module.MAE_encoder.norm.weight": torch.ones(3)}}, {"weights": {}}):
+        torch.save(content, file)
+        with pytest.raises(InputError, match=r"a\.pth is no point encoder .*under the names of Point-MAE"):
+            load_initial(file)
     file.write_bytes(b"nothing")
-    with pytest.raises(InputError, match=r"a\.pth is damaged"):
+    with pytest.raises(InputError, match=r"a\.pth is no point encoder"):
         load_initial(file)
     with pytest.raises(InputError, match="is no point encoder that"):
         load_initial(tmp_path / "missing.safetensors")
-    with pytest.raises(InputError, match=r"has neither encoder.safetensors nor a checkpoint"):
+    with pytest.raises(InputError, match=r"has neither encoder\.safetensors nor a checkpoint"):
         load_initial(tmp_path)
 
 
