@@ -24,10 +24,12 @@ from shapenet3d_cma.reconstruct.sample import farthest_point_order
 
 PEAK = """
 import resource, sys
+from joblib.externals.loky import get_reusable_executor
 from shapenet3d_cma.cli import cli
 try:
     cli.main(sys.argv[1:], standalone_mode=False)
 finally:
+    get_reusable_executor().shutdown(wait=True)  # only workers that have ended are counted
     sizes = [resource.getrusage(who).ru_maxrss / 1024 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     print("PEAK", *sizes)
 """
