@@ -23,15 +23,21 @@ from shapenet3d_cma.pack.run import pack_renders
 from shapenet3d_cma.reconstruct.sample import farthest_point_order
 
 PEAK = """
-import resource, sys
-from joblib.externals.loky import get_reusable_executor
+import sys
+from pathlib import Path
+import psutil
 from shapenet3d_cma.cli import cli
+
+def peak(pid):
+    # not ru_maxrss, which a process inherits from the one that started it
+    words = Path(f"/proc/{pid}/status").read_text().split()
+    return int(words[words.index("VmHWM:") + 1]) / 1024
+
 try:
     cli.main(sys.argv[1:], standalone_mode=False)
 finally:
-    get_reusable_executor().shutdown(wait=True)  # only workers that have ended are counted
-    sizes = [resource.getrusage(who).ru_maxrss / 1024 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    print("PEAK", *sizes)
+    workers = psutil.Process().children(recursive=True)
+    print("PEAK", peak("self"), max(peak(worker.pid) for worker in workers))
 """
 GROUPS = (
     ("farthest point sampling", ("bucket_fps_kdline_sampling",)),
