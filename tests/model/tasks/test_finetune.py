@@ -164,6 +164,17 @@ def test_a_run_that_is_stopped_and_resumed_is_an_unbroken_one(
     assert all(torch.equal(weights[name], others[name]) for name in weights)
 
 
+def test_fresh_running_statistics_are_averages_at_first(
+    benchmarks: dict[str, Path], finetune_config: FinetuneConfig, encoder_file: Path, tmp_path: Path
+) -> None:
+    """After three steps the initial variance, 1, would still weigh 0.73 and hide the true ones, which are tiny."""
+    config = dataclasses.replace(finetune_config, epochs=1, held_out=0)
+    finetune(tmp_path, "modelnet40", benchmarks["modelnet40-h5"], config, init=encoder_file, seeds=1, report=quiet)
+    weights = run_weights(tmp_path / "seed-0")
+    assert weights["head.1.num_batches_tracked"] == 3
+    assert weights["head.1.running_var"].max() < 0.5
+
+
 def test_kept_weights_are_those_of_their_epoch(
     benchmarks: dict[str, Path],
     finetune_config: FinetuneConfig,
