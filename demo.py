@@ -97,6 +97,16 @@ def _summary(
     losses = f"{trained['first_loss']:.3f} -> {trained['last_loss']:.3f}"
     failures = f", {failed} failed" if failed else ""
     overview, first, last, page, report = pictures
+    looks = {
+        page: "in a browser: every pixel and its point, the masks, the network's reconstruction",
+        report: "the whole dataset, each row a click away",
+        overview: "every row's image",
+        first: "one row: image, depth, points from two sides, reprojection",
+        last: "",
+        out / "run" / "run.html": "the run: losses, retrieval, linear probe, reconstructions",
+    }
+    width = max(len(str(path)) for path in looks)
+    to_look_at = "\n".join(f"  {path!s:{width}}  {text}".rstrip() for path, text in looks.items())
     return f"""
 Done in {minutes:.1f} minutes. All of it is in {out}:
 
@@ -108,17 +118,11 @@ Done in {minutes:.1f} minutes. All of it is in {out}:
 
 Look at:
 
-  {page}   in a browser: every pixel and its point, the masks, the network's reconstruction
-  {report}   the whole dataset, each row a click away
-  {overview}   every row's image
-  {first}      one row: image, depth, points from two sides, reprojection
-  {last}
-  {out / "run" / "run.html"}
+{to_look_at}
 
 Next, with ShapeNetCore.v2 on a disk:
 
-  cma3d render ShapeNetCore.v2 renders --colour best
-  cma3d pack renders shards
-  cma3d verify shards --source ShapeNetCore.v2
-  cma3d pretrain shards run
+  cma3d build ShapeNetCore.v2 dataset
+  cma3d verify dataset/shards --source ShapeNetCore.v2
+  cma3d pretrain dataset/shards run
 """

@@ -23,7 +23,7 @@ def test_the_demo_does_all_of_it_and_a_second_call_nothing(
     monkeypatch.setattr(demo, "pretrain_settings", lambda: dataclasses.replace(SMALL(), epochs=2, patches=16))
     summary, failed = demo.run_demo(tmp_path)
     assert failed == 0
-    for line in ("4 procedural CAD models of 4 categories", "4 rows", "loss", "cma3d render ShapeNetCore.v2 renders"):
+    for line in ("4 procedural CAD models of 4 categories", "4 rows", "loss", "cma3d build ShapeNetCore.v2 dataset"):
         assert line in summary
     for made in ("shapenet/taxonomy.json", "shards/manifest.json", "pictures/overview.png", "run/run.html"):
         assert (tmp_path / made).stat().st_size > 0

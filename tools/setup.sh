@@ -88,10 +88,15 @@ flock 9 2>/dev/null || true
 if [ $# = 0 ] && [ .venv/ready -nt pyproject.toml ] && [ "$(cat .venv/ready)" = "$checkout" ]; then exit; fi
 
 if [ "${1:-}" = browser ]; then
+    python=$venv_python
+    libraries='libatomic.so.1 libatomic1'  # for the node that Playwright brings
+    missing=$(missing_libraries)
+    found=
     for browser in chromium chromium-browser google-chrome; do
-        ! command -v $browser >/dev/null || exit 0
+        ! command -v $browser >/dev/null || found=$browser
     done
-    install_packages chromium
+    [ -n "$found" ] || missing="chromium fonts-dejavu-core${missing:+ }$missing"
+    [ -z "$missing" ] || install_packages "$missing"
     exit
 fi
 
