@@ -166,9 +166,11 @@ def main() -> None:
     parser.add_argument("--models", type=int, default=8)
     parser.add_argument("--views", type=int, default=24)
     parser.add_argument("--samples", type=int, default=32)
+    parser.add_argument("--our-samples", type=int, help="ours at fewer samples: see where the noise is the same")
     parser.add_argument("--times", type=int, default=4, help="our runs take so many times the models, as starts count")
     parser.add_argument("--blenderproc", default="blenderproc run" if shutil.which("blenderproc") else "")
     words = parser.parse_args()
+    fewer = words.our_samples or words.samples
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
         root = words.shapenet or scratch / "shapenet"
@@ -181,17 +183,17 @@ def main() -> None:
         script.write_text(BLENDERPROC if words.blenderproc else LOOP)
         command = [*(shlex.split(words.blenderproc) or [sys.executable]), str(script)]
         name = "BlenderProc" if words.blenderproc else "BlenderProc's loop, re-enacted"
-        print(f"{words.views} views of 224 x 224, {words.samples} samples, {os.cpu_count()} cores\n")
+        print(f"{words.views} views of 224 x 224, {words.samples} samples (ours {fewer}), {os.cpu_count()} cores\n")
         print("| | models | models an hour | s a model | CPU s a model | noise, PSNR dB |")
         print("|---|---|---|---|---|---|", flush=True)
         rates = {}
         runs = {
             name: (models, lambda out: theirs(command, models, words.views, words.samples, out)),
-            "--colour best": (many, lambda out: ours(many, words.views, words.samples, "best", out)),
-            "--colour all": (models, lambda out: ours(models, words.views, words.samples, "all", out)),
+            "--colour best": (many, lambda out: ours(many, words.views, fewer, "best", out)),
+            "--colour all": (models, lambda out: ours(models, words.views, fewer, "all", out)),
         }
         quality = {name: their_noise(command, models[:4], words.samples, scratch / "their noise")}
-        quality["--colour best"] = quality["--colour all"] = our_noise(models[:4], words.samples, scratch / "noise")
+        quality["--colour best"] = quality["--colour all"] = our_noise(models[:4], fewer, scratch / "noise")
         for place, (run, (taken, render)) in enumerate(runs.items()):
             before = cpu_seconds()
             seconds = render(scratch / f"run{place}") / len(taken)
