@@ -34,6 +34,8 @@ def list_archive(path: Path) -> dict[tuple[str, str], list[str]]:
     try:
         with zipfile.ZipFile(path) as archive:
             index = _index(archive, path)
+    # besides its own errors, zipfile raises ValueError for damaged fields, and NotImplementedError where the archive
+    # asks for a newer version of the format than it knows: both are the file's, not ours
     except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError) as error:
         raise InputError(f"{path} cannot be read as a zip archive ({error}): download it again") from None
     return {

@@ -11,17 +11,21 @@ import numpy as np
 from shapenet3d_cma.render.file import find_renders
 
 
+def _assert_same_file(one: Path, two: Path) -> None:
+    with h5py.File(one) as first, h5py.File(two) as second:
+        assert set(first) == set(second), one.name
+        for field in first:
+            assert first[field].dtype == second[field].dtype, (one.name, field)
+            assert np.array_equal(first[field][...], second[field][...]), (one.name, field)
+        assert dict(first.attrs) == dict(second.attrs), one.name
+
+
 def assert_same_renders(one: Path, two: Path, *, some: bool = False) -> None:
     """Both folders hold the same models with the same content; with `some`, `two` may hold less of them."""
     names = [{path.relative_to(folder) for path in find_renders(folder)} for folder in (one, two)]
     assert names[0] >= names[1] if some else names[0] == names[1]
     for name in names[1]:
-        with h5py.File(one / name) as first, h5py.File(two / name) as second:
-            assert set(first) == set(second)
-            for field in first:
-                assert first[field].dtype == second[field].dtype, (name, field)
-                assert np.array_equal(first[field][...], second[field][...]), (name, field)
-            assert dict(first.attrs) == dict(second.attrs), name
+        _assert_same_file(one / name, two / name)
 
 
 def assert_same_shards(one: Path, two: Path) -> None:
@@ -29,12 +33,7 @@ def assert_same_shards(one: Path, two: Path) -> None:
     names = [sorted(path.name for path in folder.glob("*.h5")) for folder in (one, two)]
     assert names[0] == names[1]
     for name in names[0]:
-        with h5py.File(one / name) as first, h5py.File(two / name) as second:
-            assert set(first) == set(second)
-            for field in first:
-                assert first[field].dtype == second[field].dtype, (name, field)
-                assert np.array_equal(first[field][...], second[field][...]), (name, field)
-            assert dict(first.attrs) == dict(second.attrs), name
+        _assert_same_file(one / name, two / name)
     manifests = [json.loads((folder / "manifest.json").read_text()) for folder in (one, two)]
     assert manifests[0] == manifests[1]
     assert not [path for path in two.iterdir() if path.name.startswith((".", "unfinished"))]

@@ -301,6 +301,7 @@ def test_the_forward_pass_is_one_graph_of_fixed_shapes(tiny: PretrainConfig) -> 
     torch.testing.assert_close(whole(data())["loss"], network(data())["loss"])
 
 
+# a bare Debian has no compiler, and training then says so and goes on uncompiled, which is tested by itself
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile wants a C++ compiler")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own, on its way to the compiler
 def test_compiled_it_computes_the_same(tiny: PretrainConfig) -> None:

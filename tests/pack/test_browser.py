@@ -67,7 +67,7 @@ def browser() -> Iterator[Any]:
     if CHROMIUM is None:
         if os.environ.get("CI"):
             pytest.fail("no Chromium: `make browser` installs it")
-        pytest.skip("no Chromium: `make browser` installs it")
+        pytest.skip("no Chromium: `make browser` installs it")  # pytest alone, without `make test`
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
