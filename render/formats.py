@@ -159,6 +159,7 @@ def _pbr_material(found: Any, texture: Path) -> Material:
         alpha=alpha if alpha > 0 else 1.0,
         texture=image,
         mask=image if masked else None,
+        highlight=float(np.clip(1 - rough, 0, 1)),
         gloss=float(np.clip(1 - rough, 0, 1)),
     )
 

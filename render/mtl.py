@@ -24,7 +24,8 @@ class Material:
     alpha : in (0, 1]; 1 is opaque
     texture : image file that takes the colour's place
     mask : image file whose alpha or brightness multiplies `alpha`
-    gloss : in [0, 1], from the specular exponent; 0 is matt
+    highlight : in [0, 1], how strong highlights are; 0 is matt
+    gloss : in [0, 1], how sharp they are, from the specular exponent
     metal : whether its reflections have its own colour
     """
 
@@ -32,6 +33,7 @@ class Material:
     alpha: float = 1.0
     texture: Path | None = None
     mask: Path | None = None
+    highlight: float = 0.0
     gloss: float = 0.0
     metal: bool = False
 
@@ -44,6 +46,9 @@ LOST_TEXTURE = "texture"
 
 METALLIC = ("3", "4", "5", "6", "7", "8", "9")
 """Values of `illum` that stand for reflections, to some programs for metal."""
+
+MATT = ("0", "1")
+"""Values of `illum` without highlights."""
 
 # options of a map line that take one word; -o, -s, -t and -mm take numbers
 _WORD_OPTIONS = ("-blendu", "-blendv", "-boost", "-cc", "-clamp", "-imfchan", "-texres", "-bm", "-type")
@@ -97,32 +102,44 @@ def _read_library(
     notes: list[str],
 ) -> None:
     name = ""
+    matt: set[str] = set()
     for line in data.removeprefix(codecs.BOM_UTF8).splitlines():
         key, rest = [*decode(line).split(maxsplit=1), "", ""][:2]
         key, rest = key.lower(), rest.strip()
         if key == "newmtl":
             name = rest
             materials[name] = GREY
+        elif name not in materials or not rest:
             continue
-        if name not in materials or not rest:
-            continue
-        material = materials[name]
-        if key == "kd":
-            materials[name] = replace(material, colour=_colour(rest, material.colour))
-        elif key == "d":
-            materials[name] = replace(material, alpha=_alpha(rest, material.alpha))
-        elif key == "ns":
-            materials[name] = replace(material, gloss=min(1.0, max(0.0, _number(rest, 0.0) / 1000)))
-        elif key == "illum":
-            materials[name] = replace(material, metal=rest in METALLIC)
         elif key in ("map_kd", "map_d"):
             path, note = find(map_file(rest))
             if path is None:
                 notes.append(f"{LOST_TEXTURE} {note}")
             elif key == "map_kd":
-                materials[name] = replace(material, texture=path)
+                materials[name] = replace(materials[name], texture=path)
             else:
-                materials[name] = replace(material, mask=path)
+                materials[name] = replace(materials[name], mask=path)
+        else:
+            materials[name] = _read_value(materials[name], key, rest)
+            if key == "illum":
+                (matt.add if rest in MATT else matt.discard)(name)
+    for name in matt:  # wherever `Ks` stands
+        materials[name] = replace(materials[name], highlight=0.0)
+
+
+def _read_value(material: Material, key: str, rest: str) -> Material:
+    """Change a material by a line that holds numbers."""
+    if key == "kd":
+        return replace(material, colour=_colour(rest, material.colour))
+    if key == "d":
+        return replace(material, alpha=_alpha(rest, material.alpha))
+    if key == "ks":
+        return replace(material, highlight=sum(_colour(rest, (0.0, 0.0, 0.0))) / 3)
+    if key == "ns":
+        return replace(material, gloss=min(1.0, max(0.0, _number(rest, 0.0) / 1000)))
+    if key == "illum":
+        return replace(material, metal=rest in METALLIC)
+    return material
 
 
 def _is_number(word: str) -> bool:

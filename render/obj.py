@@ -69,15 +69,18 @@ def parse_obj(data: bytes) -> Mesh:
     material, lines_and_points = -1, 0
     for line in data.splitlines():
         line = line.lstrip()  # noqa: PLW2901
-        if line.startswith((b"v ", b"v\t")):
+        kind = line[:2]
+        if kind in (b"v ", b"v\t"):
             vertex_lines.append(line[2:].partition(b"#")[0])
-        elif line.startswith(b"vt"):
-            uv_lines.append(line[2:].partition(b"#")[0])
-        elif line.startswith((b"f ", b"f\t")):
+        elif kind == b"vn":
+            continue
+        elif kind in (b"f ", b"f\t"):
             face_lines.append(line[2:].partition(b"#")[0])
             face_materials.append(material)
             before.append((len(vertex_lines), len(uv_lines)))
-        elif line.startswith((b"l ", b"p ")):
+        elif kind == b"vt":
+            uv_lines.append(line[2:].partition(b"#")[0])
+        elif kind in (b"l ", b"p "):
             lines_and_points += 1
         elif line.startswith(b"usemtl"):
             material = names.setdefault(decode(line[6:]), len(names))

@@ -188,6 +188,7 @@ def _render_here(
         )
     finally:
         pool.close()
+        sweep(renders)  # what a Blender was writing when it was ended
 
 
 def _render_there(

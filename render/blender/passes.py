@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from ...camera import Camera
 from ..refine import refine_depth, seen_material
-from .scene import FACE, Scene, to_linear
+from .materials import FACE, to_linear
+from .scene import Scene
 
 __all__ = ["render_colour", "render_geometry"]
 
@@ -36,7 +37,8 @@ def render_geometry(scene: Scene, camera: Camera, scratch: Path) -> dict[str, ND
     """
     cycles, config = scene.scene.cycles, scene.config
     cycles.samples, cycles.filter_width, cycles.use_denoising = 1, 0.01, False
-    scene.switch_lamps(False)
+    cycles.use_adaptive_sampling = False
+    scene.only_faces(True)
     channels = _render(scene, camera, scratch)
     depth = next(pixels for name, pixels in channels.items() if ".Depth." in name)
     hit = depth < _FAR
@@ -66,7 +68,8 @@ def render_colour(scene: Scene, camera: Camera, scratch: Path) -> dict[str, NDAr
     """
     cycles, config = scene.scene.cycles, scene.config
     cycles.samples, cycles.filter_width, cycles.use_denoising = config.samples, 1.5, config.denoise
-    scene.switch_lamps(True)
+    cycles.use_adaptive_sampling = True
+    scene.only_faces(False)
     channels = _render(scene, camera, scratch)
     combined = {name[-1]: pixels for name, pixels in channels.items() if ".Combined." in name}
     light = np.stack([combined[channel] for channel in "RGB"], axis=-1)  # (H, W, 3), multiplied by alpha

@@ -85,13 +85,15 @@ def test_a_library_outside_is_refused_too(folder: Path) -> None:
 def test_what_a_material_says_is_kept(folder: Path) -> None:
     materials, notes = read(
         folder,
-        "newmtl a b\nKd 1 0.5 0\nd 0.5\nNs 500\n"
-        "newmtl grey\nKd 0.3\n"
+        "newmtl a b\nKd 1 0.5 0\nd 0.5\nNs 500\nKs 0.2 0.4 0.6\nillum 2\n"
+        "newmtl grey\nKd 0.3\nKs 0.9\n"
+        "newmtl matt\nillum 1\nKs 0.9 0.9 0.9\n"
         "newmtl wood\nmap_Kd -s 2 2 1 -clamp on ../images/Wood Grain.PNG\nmap_d ../images/Wood Grain.PNG\n",
     )
     texture = (folder / "images" / "Wood Grain.PNG").resolve()
-    assert materials["a b"] == Material(colour=(1, 0.5, 0), alpha=0.5, gloss=0.5)
-    assert materials["grey"].colour == (0.3, 0.3, 0.3)
+    assert materials["a b"] == Material(colour=(1, 0.5, 0), alpha=0.5, highlight=pytest.approx(0.4), gloss=0.5)
+    assert (materials["grey"].colour, materials["grey"].highlight) == ((0.3, 0.3, 0.3), pytest.approx(0.9))
+    assert materials["matt"] == Material()  # illum 1 has no highlights, whatever Ks says
     assert (materials["wood"].texture, materials["wood"].mask) == (texture, texture)
     assert notes == []
 

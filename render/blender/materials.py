@@ -1,0 +1,135 @@
+"""Blender's materials, made from what an MTL says of each side of a face."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import bpy
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from ..mtl import LOST_TEXTURE, Material
+
+__all__ = ["FACE", "make_face_material", "make_material", "to_linear"]
+
+FACE = "face"
+"""Name of the pass that tells which face a pixel shows, and of the mesh attribute that it is made from."""
+
+
+COAT = 0.1  # share of the light that the strongest highlight mirrors
+FAINT = 0.1  # weaker highlights, a hundredth of the light, are not seen and would cost a sixth of the time
+
+
+def to_linear(colour: NDArray[np.float64] | tuple[float, ...]) -> NDArray[np.float64]:
+    """Turn display values (sRGB) in [0, 1] into linear light."""
+    value = np.asarray(colour, dtype=np.float64)
+    return np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
+
+
+def make_face_material() -> Any:
+    """Make the material in which only the index of the face shows: opaque, and without light to be computed."""
+    material = bpy.data.materials.new(FACE)
+    material.use_nodes = True
+    tree = material.node_tree
+    tree.nodes.clear()
+    output, shader = tree.nodes.new("ShaderNodeOutputMaterial"), tree.nodes.new("ShaderNodeEmission")
+    material.cycles.emission_sampling = "NONE"
+    tree.links.new(shader.outputs[0], output.inputs["Surface"])
+    face, out = tree.nodes.new("ShaderNodeAttribute"), tree.nodes.new("ShaderNodeOutputAOV")
+    face.attribute_name = out.aov_name = FACE
+    tree.links.new(face.outputs["Fac"], out.inputs["Value"])
+    return material
+
+
+def make_material(front: Material, back: Material, own_uvs: bool, notes: list[str]) -> Any:
+    """Make a Blender material that shows one description on the front of a face and another on its back.
+
+    Parameters
+    ----------
+    own_uvs : whether the two sides have other texture coordinates
+    notes : takes a line for each texture that cannot be read
+    """
+    material = bpy.data.materials.new("material")
+    material.use_nodes = True
+    tree = material.node_tree
+    tree.nodes.clear()
+    output = tree.nodes.new("ShaderNodeOutputMaterial")
+    shader = _side(tree, front, "front", notes)
+    if back != front or (own_uvs and front.texture is not None):
+        geometry = tree.nodes.new("ShaderNodeNewGeometry")
+        shader = _mix(tree, geometry.outputs["Backfacing"], shader, _side(tree, back, "back", notes))
+    tree.links.new(shader, output.inputs["Surface"])
+    return material
+
+
+def _side(tree: Any, side: Material, uv: str, notes: list[str]) -> Any:
+    """Add the nodes of one side, MTL's own model: a matt colour and some highlight. Give the socket of its shader."""
+    colour = (*to_linear(side.colour), 1)
+    texture = _texture(tree, side.texture, uv, "sRGB", notes)
+    body = tree.nodes.new("ShaderNodeBsdfAnisotropic" if side.metal else "ShaderNodeBsdfDiffuse")
+    body.inputs["Color"].default_value = colour
+    if texture is not None:
+        tree.links.new(texture.outputs["Color"], body.inputs["Color"])
+    shader = body.outputs[0]
+    if side.metal:
+        _polish(body, side.gloss)
+    elif side.highlight >= FAINT:
+        coat = tree.nodes.new("ShaderNodeBsdfAnisotropic")
+        _polish(coat, side.gloss)
+        shader = _mix(tree, COAT * side.highlight, shader, coat.outputs[0])
+    opacity: Any = side.alpha
+    mask = texture if side.mask == side.texture else _texture(tree, side.mask, uv, "Non-Color", notes)
+    if side.mask is not None and mask is not None:
+        share = tree.nodes.new("ShaderNodeMath")
+        share.operation, share.inputs[1].default_value = "MULTIPLY", side.alpha
+        tree.links.new(mask.outputs["Alpha" if _has_alpha(side.mask) else "Color"], share.inputs[0])
+        opacity = share.outputs[0]
+    if opacity == 1.0:
+        return shader
+    return _mix(tree, opacity, tree.nodes.new("ShaderNodeBsdfTransparent").outputs[0], shader)
+
+
+def _polish(reflection: Any, gloss: float) -> None:
+    reflection.distribution = "GGX"
+    reflection.inputs["Roughness"].default_value = 0.7 - 0.4 * gloss
+
+
+def _mix(tree: Any, share: Any, one: Any, other: Any) -> Any:
+    """Mix two shaders; `share`, of the other, is a number or a socket. Give the socket of the mixture."""
+    mix = tree.nodes.new("ShaderNodeMixShader")
+    if isinstance(share, float):
+        mix.inputs[0].default_value = share
+    else:
+        tree.links.new(share, mix.inputs[0])
+    tree.links.new(one, mix.inputs[1])
+    tree.links.new(other, mix.inputs[2])
+    return mix.outputs[0]
+
+
+def _has_alpha(path: Path) -> bool:
+    """Tell whether an image has an alpha channel; Blender itself gives one to every image."""
+    try:
+        with Image.open(path) as image:
+            return image.has_transparency_data
+    except (OSError, ValueError):
+        return False
+
+
+def _texture(tree: Any, path: Path | None, uv: str, space: str, notes: list[str]) -> Any:
+    """Add an image node fed by a UV map; None where there is no image or Blender cannot read it."""
+    if path is None:
+        return None
+    try:
+        image = bpy.data.images.load(str(path), check_existing=True)
+    except RuntimeError:
+        image = None
+    if image is None or not image.size[0]:  # an unreadable image would render purple
+        notes.append(f"{LOST_TEXTURE} {path.name!r} cannot be read")
+        return None
+    image.colorspace_settings.name = space
+    node, coordinates = tree.nodes.new("ShaderNodeTexImage"), tree.nodes.new("ShaderNodeUVMap")
+    node.image, coordinates.uv_map = image, uv
+    tree.links.new(coordinates.outputs["UV"], node.inputs["Vector"])
+    return node
