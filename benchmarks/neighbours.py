@@ -4,13 +4,15 @@
 
 BlenderProc is run where it is found, or named by --blenderproc: the words that a script's name is added to. Where there
 is none, its loop is re-enacted with this project's own Blender: a process a model, Blender's importer, a render a view
-by all cores, nothing kept from view to view. Both render all views in colour and depth. Without SHAPENET it makes
-procedural samples. All runs use the same machine and models one after the other, so the ratios count, not the seconds.
+by all cores, nothing kept from view to view. All render the same models from the same cameras, in colour and depth.
+Without SHAPENET it makes procedural samples. All runs use the same machine and models one after the other, so the
+ratios count, not the seconds.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import resource
 import shlex
@@ -26,21 +28,26 @@ import numpy as np
 
 from shapenet3d_cma.render.config import RenderConfig
 from shapenet3d_cma.render.file import find_renders, open_render
+from shapenet3d_cma.render.obj import read_obj
+from shapenet3d_cma.render.repair import repair
 from shapenet3d_cma.render.run import render_models
 from shapenet3d_cma.render.samples.config import SamplesConfig
 from shapenet3d_cma.render.samples.write import write_samples
-from shapenet3d_cma.render.shapenet import find_models
+from shapenet3d_cma.render.shapenet import Model, find_models
+from shapenet3d_cma.render.views import place_cameras
 
 REFERENCE = 1024
 
 BLENDERPROC = """
 import blenderproc as bproc
+import json
 import sys
 import numpy as np
-obj, out, views, samples = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+obj, out, samples = sys.argv[1], sys.argv[2], int(sys.argv[4])
+cameras = json.load(open(sys.argv[3]))
 bproc.init()
 bproc.loader.load_obj(obj)
-bproc.camera.set_resolution(224, 224)
+bproc.camera.set_intrinsics_from_K_matrix(cameras["intrinsics"], 224, 224)
 bproc.renderer.set_world_background([1, 1, 1], 0.45)
 sun = bproc.types.Light()
 sun.set_type("SUN")
@@ -50,18 +57,16 @@ bproc.renderer.set_max_amount_of_samples(samples)
 bproc.renderer.set_noise_threshold(0)
 bproc.renderer.set_denoiser(None)
 bproc.renderer.enable_depth_output(activate_antialiasing=False)
-for view in range(views):
-    angle = 2 * np.pi * view / 24
-    place = np.array([1.5 * np.cos(angle), 1.5 * np.sin(angle), 0.8])
-    turn = bproc.camera.rotation_from_forward_vec(-place)
-    bproc.camera.add_camera_pose(bproc.math.build_transformation_mat(place, turn))
+for pose in cameras["poses"]:
+    bproc.camera.add_camera_pose(np.array(pose))
 bproc.writer.write_hdf5(out, bproc.renderer.render())
 """
 
 LOOP = """
-import math, sys
+import json, math, sys
 import bpy, h5py, mathutils, numpy as np, OpenEXR
-obj, out, views, samples = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+obj, out, samples = sys.argv[1], sys.argv[2], int(sys.argv[4])
+cameras = json.load(open(sys.argv[3]))
 bpy.ops.wm.read_factory_settings(use_empty=True)
 bpy.ops.wm.obj_import(filepath=obj)
 scene = bpy.context.scene
@@ -83,13 +88,11 @@ sun = bpy.data.objects.new("sun", bpy.data.lights.new("sun", "SUN"))
 sun.data.energy, sun.rotation_euler = 1.5, (0.6, 0.3, 0)
 scene.collection.objects.link(sun)
 camera = bpy.data.objects.new("camera", bpy.data.cameras.new("camera"))
-camera.data.angle = 0.691
+camera.data.angle = 2 * math.atan(112 / cameras["intrinsics"][0][0])
 scene.collection.objects.link(camera)
 scene.camera = camera
-for view in range(views):
-    angle = 2 * math.pi * view / 24
-    place = mathutils.Vector((1.5 * math.cos(angle), 1.5 * math.sin(angle), 0.8))
-    camera.matrix_world = mathutils.Matrix.Translation(place) @ (-place).to_track_quat("-Z", "Y").to_matrix().to_4x4()
+for view, pose in enumerate(cameras["poses"]):
+    camera.matrix_world = mathutils.Matrix(pose)
     render.filepath = f"{out}/{view}.exr"
     bpy.ops.render.render(write_still=True)
     with OpenEXR.File(render.filepath, separate_channels=True) as file:
@@ -111,13 +114,23 @@ def ours(models: list, views: int, samples: int, colour: str, out: Path) -> floa
     return time.perf_counter() - begin
 
 
+def write_cameras(model: Model, views: int, path: Path) -> None:
+    """Write our cameras of a model for Blender as others use it: OpenGL axes, the object turned to stand on +Z."""
+    upright = np.array([[1, 0, 0, 0], [0, 0, -1, 0], [0, 1, 0, 0], [0, 0, 0, 1]])
+    cameras = place_cameras(repair(read_obj(model.obj)).vertices, RenderConfig(views=views), model.key)
+    poses = [(upright @ camera.obj_from_cam @ np.diag([1, -1, -1, 1])).tolist() for camera in cameras]
+    path.write_text(json.dumps({"intrinsics": cameras[0].intrinsics.tolist(), "poses": poses}))
+
+
 def theirs(command: list[str], models: list, views: int, samples: int, out: Path) -> float:
     """Render one model after the other, each in a process of its own that uses all cores; give the wall time."""
     begin = time.perf_counter()
     for model in models:
         folder = out / model.model_id
         folder.mkdir(parents=True)
-        words = [*command, str(model.obj), str(folder), str(views), str(samples)]
+        cameras = folder / "cameras.json"
+        write_cameras(model, views, cameras)
+        words = [*command, str(model.obj), str(folder), str(cameras), str(samples)]
         run = subprocess.run(words, check=False, capture_output=True, text=True)  # some Blenders crash as they end
         if len(list(folder.glob("*.hdf5"))) != views:
             sys.exit(f"{shlex.join(words)} failed:\n{run.stdout[-2000:]}{run.stderr[-2000:]}")
@@ -190,7 +203,7 @@ def main() -> None:
         runs = {
             name: (models, lambda out: theirs(command, models, words.views, words.samples, out)),
             "--colour best": (many, lambda out: ours(many, words.views, fewer, "best", out)),
-            "--colour all": (models, lambda out: ours(models, words.views, fewer, "all", out)),
+            "--colour all": (many, lambda out: ours(many, words.views, fewer, "all", out)),
         }
         quality = {name: their_noise(command, models[:4], words.samples, scratch / "their noise")}
         quality["--colour best"] = quality["--colour all"] = our_noise(models[:4], fewer, scratch / "noise")

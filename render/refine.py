@@ -1,4 +1,4 @@
-"""Depth to the last bit: where the ray through a pixel's centre meets the face that the renderer saw there."""
+"""Depth to the last bit: where the ray through a pixel's centre meets the object, in float64."""
 
 from __future__ import annotations
 
@@ -6,26 +6,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..camera import Camera
+from ..reconstruct.backproject import back_project
 from .repair import Surface
 
-__all__ = ["NO_MATERIAL", "refine_depth", "seen_material"]
+__all__ = ["NO_MATERIAL", "refine_depth", "seen_material", "seen_normal", "seen_position"]
 
 NO_MATERIAL = 65535
 """Stands in the field material where nothing is seen."""
 
-_BESIDE = 1e-4  # share of the camera's distance by which float32 may take a ray that passes a triangle for a hit
-_SLACK = 1e-6  # share of the camera's distance by which the exact hit may miss the triangle that float32 hit
+_BESIDE = 1e-4  # share of the depth by which float32 may stray on a face
+_SLACK = 1e-9  # share of the depth by which a ray may miss a triangle and meet it: none slips between two with one edge
+_NEARER = 1e-5  # share of the depth by which a face beside must be nearer to be looked at
 
 
 def refine_depth(
     depth: NDArray[np.float32], face: NDArray[np.int64], surface: Surface, camera: Camera
-) -> NDArray[np.float32]:
-    """Take the depth of each hit anew, in float64, on the face that was hit.
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Take each hit anew, in float64, on the face that was hit.
 
-    A renderer intersects in float32 and may name a place up to 1e-4 beside its own ray where a face is a sliver. The
-    face is right all the same, but for rays that pass close to its edge: there the faces around it are looked at,
-    too, and where the exact ray slips between all of them, the depth is that at which it comes closest to one. Where
-    it is farther off, or the face is no triangle, the given depth stays.
+    A renderer intersects in float32: it may name a place up to 1e-4 beside its own ray where a face is a sliver, and
+    take a ray that passes a face's edge, or a face seen edge-on, for a hit, or the other way round. So where the exact
+    ray misses the face it is cast anew, first among the faces around, then among all; and where a pixel beside sees
+    another face farther in front, that face is tried, too. Polygons that are no triangles keep the given depth.
 
     Parameters
     ----------
@@ -35,31 +37,71 @@ def refine_depth(
 
     Returns
     -------
-    depth : (H, W) float32, rounded once from float64
+    depth : (H, W) float32, rounded once from float64; face : (H, W) int64, 0 where there is no depth
     """
-    rows, columns = np.nonzero(depth)
+    depth, face = depth.copy(), np.where(depth > 0, face, 0)
+    triangular = np.diff(surface.starts) == 3
+    rows, columns = np.nonzero((depth > 0) & triangular[face])
     faces = face[rows, columns]
-    triangular = np.diff(surface.starts)[faces] == 3
-    if not triangular.all():
-        rows, columns, faces = rows[triangular], columns[triangular], faces[triangular]
-    ray = camera.unproject(np.stack([columns, rows], axis=1) + 0.5, np.ones(len(rows))) - camera.eye  # planar length 1
+    ray = _rays(rows, columns, camera)
     exact, hit = _meet_inside(ray, faces, surface, camera)
     given = depth[rows, columns].astype(np.float64)
-    beside = np.flatnonzero(~hit)
-    exact[beside], miss = _meet(ray[beside], faces[beside], surface, camera)
-    hit[beside] = miss <= _SLACK * given[beside]
-    for pixel in beside[~hit[beside]]:
+    for pixel in np.flatnonzero(~hit):
         around = _triangles_around(surface, faces[pixel])
-        here = np.broadcast_to(ray[pixel], (len(around), 3))
-        found, missed = _meet(here, around, surface, camera)
-        missed = np.where(np.abs(found - given[pixel]) < _BESIDE * given[pixel], missed, np.inf)
-        if missed.min() > _SLACK * given[pixel]:
-            found, missed = _closest_approach(here, around, surface, camera)
-        best = missed.argmin()
-        exact[pixel], hit[pixel] = found[best], missed[best] <= _BESIDE * given[pixel]
-    refined = depth.copy()
-    refined[rows[hit], columns[hit]] = exact[hit]
-    return refined
+        exact[pixel], found = _nearest(ray[pixel], around, surface, camera)
+        if abs(exact[pixel] - given[pixel]) > _BESIDE * given[pixel]:
+            reached = _reached(surface, camera, (columns[pixel] + 0.5, rows[pixel] + 0.5))
+            if not triangular[reached].all():
+                exact[pixel], found = given[pixel], faces[pixel]
+            else:
+                exact[pixel], found = _nearest(ray[pixel], reached, surface, camera)
+        faces[pixel] = found
+    depth[rows, columns], face[rows, columns] = exact, faces
+    _look_beside(depth, face, triangular, surface, camera)
+    return depth, face
+
+
+def _rays(rows: NDArray[np.int64], columns: NDArray[np.int64], camera: Camera) -> NDArray[np.float64]:
+    """(M, 3) rays through pixel centres, object frame, of planar length 1."""
+    return camera.unproject(np.stack([columns, rows], axis=1) + 0.5, np.ones(len(rows))) - camera.eye
+
+
+def _look_beside(
+    depth: NDArray[np.float32],
+    face: NDArray[np.int64],
+    triangular: NDArray[np.bool_],
+    surface: Surface,
+    camera: Camera,
+) -> None:
+    """Where a pixel beside sees a face in front of this one's, see whether the exact ray meets that face; in place."""
+    near, seen = np.pad(depth, 1), np.pad(face, 1)
+    for down, right in ((0, 1), (2, 1), (1, 0), (1, 2)):
+        there = (slice(down, down + depth.shape[0]), slice(right, right + depth.shape[1]))
+        beside = (near[there] > 0) & triangular[seen[there]]
+        rows, columns = np.nonzero(beside & ((depth == 0) | (near[there] < (1 - _NEARER) * depth)))
+        faces, now = seen[there][rows, columns], depth[rows, columns]
+        exact, met = _meet_inside(_rays(rows, columns, camera), faces, surface, camera)
+        met &= (exact > 0) & ((now == 0) | (exact < now))
+        depth[rows[met], columns[met]], face[rows[met], columns[met]] = exact[met], faces[met]
+
+
+def _reached(surface: Surface, camera: Camera, place: tuple[float, float]) -> NDArray[np.int64]:
+    """Give the faces whose outline in the image may hold a place, pixels; all where one lies behind the camera."""
+    uv, depth = camera.project(surface.vertices)
+    if not (depth > 0).all():
+        return np.arange(len(surface.front))
+    uv = uv[surface.corners]
+    low, high = (bound.reduceat(uv, surface.starts[:-1], axis=0) for bound in (np.minimum, np.maximum))
+    return np.flatnonzero(((low - 1e-3 <= place) & (place <= high + 1e-3)).all(axis=1))
+
+
+def _nearest(ray: NDArray[np.float64], faces: NDArray[np.int64], surface: Surface, camera: Camera) -> tuple[float, int]:
+    """Cast one ray, (3,), at triangles; give planar z and face of the nearest hit, 0 and 0 where there is none."""
+    depth, miss = _meet(np.broadcast_to(ray, (len(faces), 3)), faces, surface, camera)
+    with np.errstate(invalid="ignore"):
+        depth = np.where((miss <= _SLACK * depth) & (depth > 0), depth, np.inf)
+    best = int(depth.argmin()) if len(depth) else 0
+    return (float(depth[best]), int(faces[best])) if len(depth) and np.isfinite(depth[best]) else (0.0, 0)
 
 
 def _meet_inside(
@@ -113,28 +155,25 @@ def _meet(
         return depth, _outside(depth[:, None] * ray - origin, along, across, normal)
 
 
-def _closest_approach(
-    ray: NDArray[np.float64], faces: NDArray[np.int64], surface: Surface, camera: Camera
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Find where rays that miss their triangles come closest to an edge of them.
+def seen_position(depth: NDArray[np.float32], camera: Camera) -> NDArray[np.float32]:
+    """(H, W, 3) float32, object frame: where each pixel meets the surface; 0 = background."""
+    cloud = back_project(depth, camera)
+    position = np.zeros((*depth.shape, 3), dtype=np.float32)
+    position[cloud.pixels[:, 1], cloud.pixels[:, 0]] = cloud.points
+    return position
 
-    Returns
-    -------
-    depth : (M,) planar z; gap : (M,) the distance there, object units
-    """
-    origin, along, across = _edges(faces, surface, camera)
-    square = np.einsum("mk,mk->m", ray, ray)
-    best, gap = np.zeros(len(ray)), np.full(len(ray), np.inf)
-    for start, edge in ((origin, along), (origin + along, across - along), (origin + across, -across)):
-        slope, away = np.einsum("mk,mk->m", edge, ray), np.einsum("mk,mk->m", start, ray)
-        spread = np.einsum("mk,mk->m", edge, edge) * square - slope**2
-        with np.errstate(divide="ignore", invalid="ignore"):
-            part = (slope * away - square * np.einsum("mk,mk->m", edge, start)) / spread
-        place = start + np.clip(np.nan_to_num(part), 0, 1)[:, None] * edge  # the edge's point nearest to the ray
-        step = np.einsum("mk,mk->m", place, ray) / square
-        distance = np.linalg.norm(place - step[:, None] * ray, axis=1)
-        best, gap = np.where(distance < gap, step, best), np.minimum(gap, distance)
-    return best, gap
+
+def seen_normal(
+    depth: NDArray[np.float32], face: NDArray[np.int64], surface: Surface, camera: Camera
+) -> NDArray[np.float32]:
+    """(H, W, 3) float32, object frame: unit normal of the face at each pixel, turned to the camera; 0 = background."""
+    rows, columns = np.nonzero(depth)
+    normal = _normals(surface)[face[rows, columns]]
+    normal /= np.linalg.norm(normal, axis=1, keepdims=True)
+    away = np.einsum("mk,mk->m", normal, _rays(rows, columns, camera)) > 0
+    image = np.zeros((*depth.shape, 3), dtype=np.float32)
+    image[rows, columns] = np.where(away[:, None], -normal, normal)
+    return image
 
 
 def seen_material(
@@ -152,8 +191,7 @@ def seen_material(
     """
     rows, columns = np.nonzero(depth)
     faces = face[rows, columns]
-    ray = camera.unproject(np.stack([columns, rows], axis=1) + 0.5, np.ones(len(rows))) - camera.eye
-    from_behind = np.einsum("mk,mk->m", _normals(surface)[faces], ray) > 0
+    from_behind = np.einsum("mk,mk->m", _normals(surface)[faces], _rays(rows, columns, camera)) > 0
     material = np.full(depth.shape, NO_MATERIAL, dtype=np.uint16)
     material[rows, columns] = np.where(from_behind, surface.back[faces], surface.front[faces])
     return material

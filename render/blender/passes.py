@@ -12,7 +12,7 @@ import OpenEXR
 from numpy.typing import NDArray
 
 from ...camera import Camera
-from ..refine import refine_depth, seen_material
+from ..refine import refine_depth, seen_material, seen_normal, seen_position
 from .materials import FACE, to_linear
 from .scene import Scene
 
@@ -42,16 +42,21 @@ def render_geometry(scene: Scene, camera: Camera, scratch: Path) -> dict[str, ND
     channels = _render(scene, camera, scratch)
     depth = next(pixels for name, pixels in channels.items() if ".Depth." in name)
     hit = depth < _FAR
-    depth = np.where(hit, depth, np.float32(0))
     number = next(pixels for name, pixels in channels.items() if f".{FACE}." in name)
-    face = np.where(hit, number, 0).astype(np.int64)
-    fields: dict[str, NDArray[Any]] = {"depth": refine_depth(depth, face, scene.surface, camera)}
+    seen = np.where(hit, number, 0).astype(np.int64)
+    depth, face = refine_depth(np.where(hit, depth, np.float32(0)), seen, scene.surface, camera)
+    fields: dict[str, NDArray[Any]] = {"depth": depth}
+    other = (face != seen) | (hit != (depth > 0))  # where Cycles saw another face
     for wanted, field, layer in ((config.normals, "normal", "Normal"), (config.positions, "position", "Position")):
         if wanted:
             axes = {name[-1]: pixels for name, pixels in channels.items() if f".{layer}." in name}
             fields[field] = np.where(hit[..., None], np.stack([axes[axis] for axis in "XYZ"], axis=-1), np.float32(0))
+    if config.normals and other.any():
+        fields["normal"][other] = seen_normal(depth, face, scene.surface, camera)[other]
+    if config.positions and other.any():
+        fields["position"][other] = seen_position(depth, camera)[other]
     if config.materials:
-        fields["material"] = seen_material(fields["depth"], face, scene.surface, camera)
+        fields["material"] = seen_material(depth, face, scene.surface, camera)
     return fields
 
 
