@@ -16,7 +16,7 @@ NO_MATERIAL = 65535
 
 _BESIDE = 1e-4  # share of the depth by which float32 may stray on a face
 _SLACK = 1e-9  # share of the depth by which a ray may miss a triangle and meet it: none slips between two with one edge
-_NEARER = 1e-5  # share of the depth by which a face beside must be nearer to be looked at
+_STEP = 1e-4  # share of the depth by which it must leave the plane from pixel to pixel for another face to begin there
 
 
 def refine_depth(
@@ -74,14 +74,17 @@ def _look_beside(
     camera: Camera,
 ) -> None:
     """Where a pixel beside sees a face in front of this one's, see whether the exact ray meets that face; in place."""
-    near, seen = np.pad(depth, 1), np.pad(face, 1)
-    for down, right in ((0, 1), (2, 1), (1, 0), (1, 2)):
-        there = (slice(down, down + depth.shape[0]), slice(right, right + depth.shape[1]))
-        beside = (near[there] > 0) & triangular[seen[there]]
-        rows, columns = np.nonzero(beside & ((depth == 0) | (near[there] < (1 - _NEARER) * depth)))
-        faces, now = seen[there][rows, columns], depth[rows, columns]
+    near = np.divide(1, depth, out=np.zeros_like(depth), where=depth > 0)  # linear over the image of a plane
+    here = near[1:-1, 1:-1]
+    up, down, left, right = near[:-2, 1:-1], near[2:, 1:-1], near[1:-1, :-2], near[1:-1, 2:]
+    limit = _STEP * here
+    upright, level = np.abs(up + down - 2 * here) > limit, np.abs(left + right - 2 * here) > limit
+    for step, beside, y, x in ((upright, up, -1, 0), (upright, down, 1, 0), (level, left, 0, -1), (level, right, 0, 1)):
+        rows, columns = np.nonzero(step & (beside > here))
+        rows, columns = rows + 1, columns + 1
+        faces, now = face[rows + y, columns + x], depth[rows, columns]
         exact, met = _meet_inside(_rays(rows, columns, camera), faces, surface, camera)
-        met &= (exact > 0) & ((now == 0) | (exact < now))
+        met &= triangular[faces] & (exact > 0) & ((now == 0) | (exact < now))
         depth[rows[met], columns[met]], face[rows[met], columns[met]] = exact[met], faces[met]
 
 
