@@ -189,7 +189,7 @@ class Worker:
                 text=True,
                 encoding="utf-8",
                 start_new_session=True,  # Ctrl-C reaches the supervisor alone, which then stops its workers
-                env=os.environ | ONE_BLAS_THREAD | {"PYTHONUNBUFFERED": "1"},
+                env=os.environ | ONE_BLAS_THREAD | {"PYTHONUNBUFFERED": "1", "TMPDIR": str(self._scratch)},
             )
             self._models = 0
             self._replies = queue.Queue()

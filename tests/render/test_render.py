@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -461,6 +462,18 @@ def test_a_model_that_takes_for_ever_is_stopped(shapenet: Path, tmp_path: Path) 
     worker.limits = Limits(timeout=120)
     assert worker.render(job)["status"] == "done"  # the next call has a new Blender
     worker.close()
+
+
+def test_nothing_is_left_in_the_folder_for_temporary_files(
+    shapenet: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Blender, too, keeps a folder there, which it cannot remove when it is ended."""
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    assert render_models(find_models(shapenet)[:1], tmp_path / "out", SMALL).rendered == 1
+    assert not list(temporary.iterdir())
 
 
 def test_a_killed_run_leaves_no_blender_and_no_half_files(shapenet: Path, tmp_path: Path) -> None:
