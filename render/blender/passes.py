@@ -39,7 +39,8 @@ def render_geometry(scene: Scene, camera: Camera, scratch: Path) -> dict[str, ND
     cycles.samples, cycles.filter_width, cycles.use_denoising = 1, 0.01, False
     cycles.use_adaptive_sampling = False
     scene.only_faces(True)
-    channels = _render(scene, camera, scratch)
+    further = [layer for wanted, layer in ((config.normals, "Normal"), (config.positions, "Position")) if wanted]
+    channels = _render(scene, camera, scratch, "Depth", FACE, *further)
     depth = next(pixels for name, pixels in channels.items() if ".Depth." in name)
     hit = depth < _FAR
     number = next(pixels for name, pixels in channels.items() if f".{FACE}." in name)
@@ -75,8 +76,7 @@ def render_colour(scene: Scene, camera: Camera, scratch: Path) -> dict[str, NDAr
     cycles.samples, cycles.filter_width, cycles.use_denoising = config.samples, 1.5, config.denoise
     cycles.use_adaptive_sampling = True
     scene.only_faces(False)
-    channels = _render(scene, camera, scratch)
-    combined = {name[-1]: pixels for name, pixels in channels.items() if ".Combined." in name}
+    combined = {name[-1]: pixels for name, pixels in _render(scene, camera, scratch, "Combined").items()}
     light = np.stack([combined[channel] for channel in "RGB"], axis=-1)  # (H, W, 3), multiplied by alpha
     alpha = np.clip(combined["A"], 0, 1)
     if config.background == "transparent":
@@ -94,8 +94,8 @@ def _display(light: NDArray[Any]) -> NDArray[np.uint8]:
     return np.rint(shown * 255).astype(np.uint8)
 
 
-def _render(scene: Scene, camera: Camera, scratch: Path) -> dict[str, NDArray[np.float32]]:
-    """Render a view; give its channels, (H, W) float32 each, by names such as `ViewLayer.Depth.Z`."""
+def _render(scene: Scene, camera: Camera, scratch: Path, *layers: str) -> dict[str, NDArray[np.float32]]:
+    """Render a view; give the channels of some layers, (H, W) float32 each, by names such as `ViewLayer.Depth.Z`."""
     window = scene.aim(camera)
     path = scratch / "view.exr"
     scene.scene.render.filepath = str(path)
@@ -103,7 +103,11 @@ def _render(scene: Scene, camera: Camera, scratch: Path) -> dict[str, NDArray[np
     bpy.ops.render.render(write_still=True)
     scene.seconds += time.perf_counter() - begin
     with OpenEXR.File(str(path), separate_channels=True) as file:
-        return {name: _whole(name, channel.pixels, window, camera) for name, channel in file.channels().items()}
+        return {
+            name: _whole(name, channel.pixels, window, camera)
+            for name, channel in file.channels().items()
+            if name.split(".")[-2] in layers
+        }
 
 
 def _whole(name: str, part: NDArray[np.float32], window: tuple[slice, slice], camera: Camera) -> NDArray[np.float32]:
