@@ -119,10 +119,10 @@ def main() -> None:
         big = repeat_rows(small, Path(folder) / "big", count)
         reader = Shards(big)
         files, starts = reader.files, reader.starts.tolist()
-        rows = np.random.default_rng(0).permutation(count)[:1000].tolist()
+        rows = np.random.default_rng(0).permutation(count)[:512].tolist()
         for what, names in (("all fields", ALL), ("rgb, points, pixels", TRAINING), ("points", ["points"])):
             plain, single, batches = by_turns(
-                3,
+                8,  # short ones: another process disturbs some of each
                 lambda names=names: bare(files, starts, rows, names),
                 lambda names=names: ours(big, rows, names, None),
                 lambda names=names: ours(big, rows, names, 64),
