@@ -9,7 +9,6 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import psutil
@@ -20,6 +19,7 @@ from torch.utils.data import DataLoader, Dataset
 from ..errors import InputError
 from ..pack.reader import Shards
 from .config import PretrainConfig
+from .passing import passed
 from .ranks import Ranks
 
 __all__ = ["Batch", "Feed", "Plan", "ShardRows"]
@@ -190,7 +190,7 @@ class ShardRows(Dataset[Batch]):
         chunks = self.chunks()
         reading = workers if len(self) >= _MANY else 0
         loader = DataLoader(
-            self, batch_sampler=_Listed(chunks), num_workers=reading, collate_fn=_identity, generator=torch.Generator()
+            self, batch_sampler=_Listed(chunks), num_workers=reading, collate_fn=passed, generator=torch.Generator()
         )
         for rows, chunk in zip(chunks, loader, strict=True):
             for name, values in chunk.items():
@@ -272,7 +272,7 @@ class Feed:
                 self.data,
                 batch_sampler=_Steps(self.plan, start, self.mine),
                 num_workers=self.workers,
-                collate_fn=_identity,
+                collate_fn=passed,  # `__getitems__` has made the batch already
                 pin_memory=self.device.type == "cuda",
                 generator=torch.Generator(),  # else it draws from the caller's
             )
@@ -333,7 +333,3 @@ def choose_place(gib: float, config: PretrainConfig, ranks: Ranks) -> str:
     here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # every process of this machine would hold them
     spare = psutil.virtual_memory().available / 2**30 / 2 / here
     return "memory" if gib <= min(config.memory_gib, spare) else "files"
-
-
-def _identity(batch: Any) -> Any:
-    return batch  # `__getitems__` has made the batch already

@@ -25,6 +25,8 @@ from torch.utils.data import Dataset, IterableDataset, get_worker_info
 
 from ..errors import InputError
 from ..pack.reader import Shards
+from ..pack.schema import Row
+from .passing import passed
 
 __all__ = ["BlockShuffled", "RowDataset", "collate", "to_tensors"]
 
@@ -47,7 +49,7 @@ def _tensor(values: NDArray[Any]) -> Tensor:
 
 def collate(batch: Batch) -> Batch:
     """Pass on what `RowDataset` has made a batch already; DataLoader's `collate_fn`."""
-    return batch
+    return passed(batch)
 
 
 class RowDataset(Dataset[Batch]):
@@ -134,28 +136,25 @@ class BlockShuffled(IterableDataset[Batch]):
         return self._batches(mine, draw)
 
     def _batches(self, starts: NDArray[np.int64], draw: np.random.Generator) -> Iterator[Batch]:
-        left: dict[str, NDArray[Any]] = {}  # rows that do not make a batch yet
+        left: list[Row] = []  # rows that do not make a batch yet
         for begin in range(0, len(starts), self.blocks):
-            fresh = self._read(starts[begin : begin + self.blocks], draw)
-            first = self.batch - _length(left) if left else 0
-            if left:
-                left = {name: np.concatenate([values, fresh[name][:first]]) for name, values in left.items()}
-                if _length(left) < self.batch:
-                    continue
-                yield to_tensors(left)
-            whole = (_length(fresh) - first) // self.batch * self.batch + first
-            for place in range(first, whole, self.batch):
-                yield to_tensors({name: values[place : place + self.batch] for name, values in fresh.items()})
-            left = {name: values[whole:].copy() for name, values in fresh.items()} if whole < _length(fresh) else {}
+            rows = left + self._read(starts[begin : begin + self.blocks], draw)
+            whole = len(rows) // self.batch * self.batch
+            for place in range(0, whole, self.batch):
+                yield passed(to_tensors(_joined(rows[place : place + self.batch])))
+            # a copy, which does not hold the blocks
+            left = [{name: values.copy() for name, values in row.items()} for row in rows[whole:]]
         if left and not self.drop_last:
-            yield to_tensors(left)
+            yield passed(to_tensors(_joined(left)))
 
-    def _read(self, starts: NDArray[np.int64], draw: np.random.Generator) -> dict[str, NDArray[Any]]:
-        """Read some blocks, their rows shuffled."""
-        rows = np.concatenate([np.arange(start, min(start + self.block, len(self.shards))) for start in starts])
-        order = draw.permutation(len(rows))
-        return self.shards.read(rows[order])
+    def _read(self, starts: NDArray[np.int64], draw: np.random.Generator) -> list[Row]:
+        """Read some blocks; give their rows, shuffled, each a batch of one that lies in its block."""
+        blocks = [self.shards[int(start) : int(start) + self.block] for start in starts]
+        sizes = [len(next(iter(block.values()))) for block in blocks]
+        rows = [(block, place) for block, size in zip(blocks, sizes, strict=True) for place in range(size)]
+        drawn = [rows[number] for number in draw.permutation(len(rows))]
+        return [{name: values[place : place + 1] for name, values in block.items()} for block, place in drawn]
 
 
-def _length(batch: dict[str, NDArray[Any]]) -> int:
-    return len(next(iter(batch.values())))
+def _joined(rows: Sequence[Row]) -> Row:
+    return {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}

@@ -59,7 +59,7 @@ def write_card(folder: Path) -> None:
     if readme.exists() and _MARK not in readme.read_text(encoding="utf-8", errors="replace"):
         say(f"{readme} is not of cma3d and is left as it is, and the rest of the card with it")
         return
-    shards = Shards(folder, ["synset", "model_id", "view", "num_points"])
+    shards = Shards(folder, ["synset", "model_id", "view", "num_points"], most_open=1)
     try:
         write_text(folder / "LICENSE.txt", _LICENCE.format(source=shards.manifest.get("source", "not told")))
         with atomic_path(folder / "index.csv") as partial, partial.open("w", newline="", encoding="utf-8") as file:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -170,8 +171,9 @@ def _write_npz(
     view: int,
 ) -> None:
     optional = {"colours": colours, "normals": normals}
+    content = io.BytesIO()  # a zip that cannot be written to its end would tell of it by itself, and without order
     np.savez_compressed(
-        path,
+        content,
         points=cloud.points,
         pixels=cloud.pixels,
         **{name: array for name, array in optional.items() if array is not None},
@@ -182,6 +184,7 @@ def _write_npz(
         model_id=np.array(render.model_id),
         view=np.array(view),
     )
+    path.write_bytes(content.getbuffer())
 
 
 def _check_packages(config: CloudConfig) -> None:

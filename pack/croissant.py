@@ -19,6 +19,8 @@ INDEX_FIELDS = {
     "split": ("sc:Text", "part of a split that the shards hold, or all"),
 }
 """Columns of index.csv: Croissant's type and the meaning."""
+_FROM_MODEL = {"synset": "^([^/]*)/", "model_id": "^[^/]*/(.*)$"}
+"""Names that may be digits alone: its loaders would make numbers of their columns, without the leading zeros."""
 
 _TERMS = (
     *("citeAs", "column", "equivalentProperty", "extract", "field", "fileObject", "fileProperty", "fileSet", "format"),
@@ -65,7 +67,7 @@ def croissant(
             "name": name,
             "description": meaning,
             "dataType": kind,
-            "source": {"fileObject": {"@id": "index.csv"}, "extract": {"column": name}},
+            "source": _source(name),
         }
         for name, (kind, meaning) in INDEX_FIELDS.items()
     ]
@@ -92,6 +94,14 @@ def croissant(
             }
         ],
     }
+
+
+def _source(name: str) -> dict[str, Any]:
+    """Tell where loaders find a field of the rows."""
+    source: dict[str, Any] = {"fileObject": {"@id": "index.csv"}}
+    if name in _FROM_MODEL:
+        return source | {"extract": {"column": "model"}, "transform": {"regex": _FROM_MODEL[name]}}
+    return source | {"extract": {"column": name}}
 
 
 def _file(name: str, kind: str, digest: str, description: str, size: int | None = None) -> dict[str, Any]:

@@ -91,7 +91,7 @@ def export_shards(
     ------
     InputError : no shards, or `out` cannot be written or holds something else
     """
-    shards = Shards(folder)
+    shards = Shards(folder, most_open=1)
     models = _models(shards)
     if not models:
         raise InputError(f"{folder} holds no row: pack again")
@@ -143,7 +143,7 @@ def _place(out: Path, made: dict[str, Any], model: _Model) -> Path:
 
 @lru_cache(maxsize=1)
 def _opened(folder: Path, content: str) -> Shards:
-    return Shards(folder)
+    return Shards(folder, most_open=1)
 
 
 def _export(folder: Path, out: Path, made: dict[str, Any], model: _Model, since: int) -> ExportSummary | InputError:

@@ -94,10 +94,12 @@ def write_nerf_model(folder: Path, rows: Sequence[Row], *, number: int, full: bo
     for name in ("images", "masks", "depth"):
         (folder / name).mkdir()
     frames = [_nerf_frame(folder, row) for row in rows]
-    common = _lens(rows[0])
-    for frame, row in zip(frames, rows, strict=True):
-        if _lens(row) != common:  # told by frame where the cameras differ
-            frame.update(_lens(row))
+    lenses = [_lens(row) for row in rows]
+    common = lenses[0]
+    if any(lens != common for lens in lenses):  # then by frame alone: nerfstudio reads what stands on top for all
+        common = {}
+        for frame, lens in zip(frames, lenses, strict=True):
+            frame.update(lens)
     pixels = [row["pixels"].astype(np.int64) for row in rows]
     colours = [row["rgb"][pixel[:, 1], pixel[:, 0]] for row, pixel in zip(rows, pixels, strict=True)]
     vertices = cloud_vertices(
@@ -180,8 +182,8 @@ def write_bop_scene(folder: Path, rows: Sequence[Row], *, number: int, full: boo
 def _bop_info(mask: NDArray[np.uint8]) -> dict[str, Any]:
     lines, columns = np.nonzero(mask)
     box = [-1, -1, -1, -1]
-    if len(lines):
-        box = [int(columns.min()), int(lines.min()), int(np.ptp(columns)) + 1, int(np.ptp(lines)) + 1]
+    if len(lines):  # from the first pixel to the last, which is how BOP's own tools count: one less than the pixels
+        box = [int(columns.min()), int(lines.min()), int(np.ptp(columns)), int(np.ptp(lines))]
     count = len(lines)
     return {
         "bbox_obj": box,

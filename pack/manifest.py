@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
+from ..render.state import SETTINGS
 from .schema import FORMAT, SCHEMA_VERSION
 
 __all__ = ["MANIFEST", "UNFINISHED", "read_manifest", "read_record"]
@@ -37,6 +38,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         remedy = "`cma3d pack RENDERS SHARDS` makes shards"
         if not folder.is_dir():
             raise InputError(f"{folder} is no folder of shards: {remedy}") from None
+        if (folder / SETTINGS).exists():
+            raise InputError(f"{folder} holds renders, not shards: {remedy}") from None
         raise InputError(f"{folder} has no {MANIFEST}: packing was not finished, run it again ({remedy})") from None
     except NotADirectoryError:
         raise InputError(f"{folder} is a file: give the folder of shards that holds {MANIFEST}") from None

@@ -21,7 +21,9 @@ from .schema import SHARD_FIELDS, Row, open_checked
 __all__ = ["Shards"]
 
 _MOST_OPEN = 128  # files at a time in a process: systems allow 1,024 and less, and all of ShapeNet's views are more
-_CACHE = 64 * 1024  # bytes a dataset: enough for names and numbers, whose chunk holds many rows; images are read once
+# for each dataset: enough for names and numbers, whose chunk holds many rows; images are read once. HDF5 2 would give
+# each a table of 8,191 slots besides, more than half of the 1.3 MiB that an open file takes
+_CACHE = {"rdcc_nbytes": 64 * 1024, "rdcc_nslots": 13}
 _NAMES = tuple(field.name for field in SHARD_FIELDS)
 
 
@@ -37,6 +39,7 @@ class Shards(Sequence[Row]):
     folder : holds manifest.json and the shards it lists
     fields : those to read, unless told otherwise; all where None
     checksums : compare each shard's sha256 to the manifest's when it is opened (0.1 s or less for 64 MiB)
+    most_open : files that are kept open, each about 1 MiB of memory; 1 is enough where rows are read in their order
 
     Raises
     ------
@@ -49,8 +52,15 @@ class Shards(Sequence[Row]):
     ((2048, 3), (32, 224, 224, 3))
     """
 
-    def __init__(self, folder: Path | str, fields: Sequence[str] | None = None, *, checksums: bool = False) -> None:
-        self.folder, self.checksums = Path(folder), checksums
+    def __init__(
+        self,
+        folder: Path | str,
+        fields: Sequence[str] | None = None,
+        *,
+        checksums: bool = False,
+        most_open: int = _MOST_OPEN,
+    ) -> None:
+        self.folder, self.checksums, self.most_open = Path(folder), checksums, most_open
         self.manifest = read_manifest(self.folder)
         self.fields = self._names(fields)
         self.files = [self.folder / shard["file"] for shard in self.manifest["shards"]]
@@ -162,7 +172,7 @@ class Shards(Sequence[Row]):
         if self.checksums and sha256(self.files[index]) != self.manifest["shards"][index]["sha256"]:
             file.close()
             raise InputError(f"{self.files[index]} is not what the manifest vouches for: copy it again, or pack again")
-        if len(self._datasets) >= _MOST_OPEN:
+        if len(self._datasets) >= self.most_open:
             _, oldest = self._datasets.popitem(last=False)
             oldest["view"].file.close()
         self._datasets[index] = {
@@ -188,7 +198,7 @@ class Shards(Sequence[Row]):
             ) from None
         if (state.st_size, state.st_mtime_ns) != (entry["bytes"], self._stamps[index]):
             raise InputError(f"{path} was changed while it was in use: start again with what is there now")
-        file = open_checked(path, SHARD_FIELDS, "shard", rdcc_nbytes=_CACHE)
+        file = open_checked(path, SHARD_FIELDS, "shard", **_CACHE)
         if len(file["rgb"]) != entry["rows"]:
             rows = len(file["rgb"])
             file.close()

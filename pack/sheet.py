@@ -103,7 +103,7 @@ def draw_overview(folder: Path, out: Path, *, columns: int = 8, most: int = 64) 
     ------
     InputError : no shards
     """
-    shards = Shards(folder)
+    shards = Shards(folder, most_open=1)
     rows = np.unique(np.linspace(0, len(shards) - 1, min(most, len(shards))).astype(int))
     images = shards.read(rows, ["rgb"])["rgb"]
     return draw_contact(({"rgb": image} for image in images), out, ["rgb"], columns=columns)

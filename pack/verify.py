@@ -129,7 +129,7 @@ def verify_shards(
     ------
     InputError : a folder is no readable set of shards, `source` no ShapeNet, or a package is missing
     """
-    sets = [Shards(folder) for folder in ([folders] if isinstance(folders, Path) else folders)]
+    sets = [Shards(folder, most_open=1) for folder in ([folders] if isinstance(folders, Path) else folders)]
     for shards in sets:
         if not len(shards):
             raise InputError(f"{shards.folder} holds no row")
@@ -363,7 +363,7 @@ def _plain(attribute: Any) -> Any:
 @lru_cache(maxsize=1)
 def _opened(folder: Path, call: str) -> Shards:
     """Open shards once in a process and a call: another call may find other files under the same names."""
-    return Shards(folder)
+    return Shards(folder, most_open=1)
 
 
 def _check(folder: Path, call: str, index: int, source: Path | None, layout: Layout) -> _Found:

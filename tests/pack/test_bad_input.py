@@ -66,12 +66,13 @@ def test_no_garbage_in_a_shard_gets_through_or_stops_verify(
         assert named
 
 
-@pytest.mark.parametrize("verb", ["reconstruct", "export"])
+@pytest.mark.parametrize("verb", ["reconstruct ply", "reconstruct npz", "export png", "export nerf"])
 def test_a_full_disk_ends_other_writers_in_one_line(renders: Path, shards: Path, tmp_path: Path, verb: str) -> None:
     """Files may not grow beyond a limit, which is an error of writing as that of a full disk; with several workers."""
-    words = ["reconstruct", renders] if verb == "reconstruct" else ["export", shards]
-    more = [] if verb == "reconstruct" else ["--format", "png"]
-    line = [sys.executable, "-c", FULL_DISK, "1500", *map(str, [*words, tmp_path / "out", *more, "--jobs", "2"])]
+    command, kind = verb.split()
+    source = renders if command == "reconstruct" else shards
+    words = [command, str(source), str(tmp_path / "out"), "--format", kind, "--jobs", "2"]
+    line = [sys.executable, "-c", FULL_DISK, "1500", *words]
     done = subprocess.run(line, capture_output=True, text=True, check=False)
     assert done.returncode == 2, done.stderr
     (said,) = done.stderr.splitlines()
@@ -100,6 +101,12 @@ def test_a_packing_that_stops_at_a_full_disk_keeps_what_is_finished(
     assert len(finished) == sizes.index(max(sizes))
     assert pack_renders(renders, tmp_path / "s", PACK, jobs=1).rows == 8
     assert all(path.stat().st_mtime_ns == stamp for path, stamp in finished.items())
+
+
+def test_renders_in_the_place_of_shards_are_named(cma3d: Run, renders: Path) -> None:
+    done = cma3d("verify", renders)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"cma3d: {renders} holds renders, not shards: ")
 
 
 def test_a_choice_that_leaves_nothing_is_said(cma3d: Run, renders: Path, tmp_path: Path) -> None:

@@ -62,6 +62,8 @@ def test_the_reference_validator_accepts_the_description_and_reads_its_records(s
     rows = Shards(shards, ["synset", "model_id", "view"])
     for record, row in zip(records, rows, strict=True):
         assert record["rows/model"].decode() == f"{row['synset']}/{row['model_id']}"
+        assert record["rows/synset"].decode() == row["synset"], "its leading zero, too"
+        assert record["rows/model_id"].decode() == row["model_id"]
         assert record["rows/view"] == row["view"]
 
 

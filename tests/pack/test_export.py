@@ -21,6 +21,7 @@ from shapenet3d_cma.errors import InputError
 from shapenet3d_cma.files import PARTIAL
 from shapenet3d_cma.pack.config import PackConfig
 from shapenet3d_cma.pack.export import export_shards
+from shapenet3d_cma.pack.formats import write_nerf_model
 from shapenet3d_cma.pack.reader import Shards
 from shapenet3d_cma.pack.run import pack_renders
 from shapenet3d_cma.pack.schema import Row
@@ -90,9 +91,10 @@ def test_bop_read_by_open3d(views: Path, tmp_path: Path) -> None:
         (found,) = json.loads((scene / "scene_gt_info.json").read_text())[str(image)]
         assert found["px_count_all"] == row["num_points"]
         left, top, wide, high = found["bbox_obj"]
-        assert (row["depth"][top : top + high, left : left + wide] > 0).sum() == row["num_points"]
-        for line_or_column in (row["depth"][top], row["depth"][top + high - 1], row["depth"][:, left]):
-            assert line_or_column.any(), "the box is tight"
+        right, bottom = left + wide, top + high  # the last pixel, as bop_toolkit's calc_2d_bbox has it
+        assert (row["depth"][top : bottom + 1, left : right + 1] > 0).sum() == row["num_points"]
+        for edge in (row["depth"][top], row["depth"][bottom], row["depth"][:, left], row["depth"][:, right]):
+            assert edge.any(), "the box is tight"
     assert json.loads((tmp_path / "camera.json").read_text())["cx"] == 39.5
 
 
@@ -114,6 +116,18 @@ def test_nerf_read_as_its_trainers_do(views: Path, tmp_path: Path) -> None:
         assert np.abs(points - whole(row).points).max() < 1e-6
         assert (told["w"], told["h"]) == image.size
         assert np.isclose(np.tan(told["camera_angle_x"] / 2) * told["fl_x"], told["w"] / 2)
+
+
+def test_cameras_of_several_lenses_are_told_by_frame_alone(views: Path, tmp_path: Path) -> None:
+    """nerfstudio asks a frame for its lens only where none stands on top."""
+    row = Shards(views)[0]
+    other = row | {"intrinsics": row["intrinsics"] * [[2], [2], [1]], "view": row["view"] + 1}
+    write_nerf_model(tmp_path, [row, other], number=0, full=False)
+    told = json.loads((tmp_path / "transforms.json").read_text())
+    assert not {"fl_x", "fl_y", "cx", "cy", "w", "h", "camera_angle_x", "camera_angle_y"} & set(told)
+    for one, frame in zip((row, other), told["frames"], strict=True):
+        assert (frame["fl_x"], frame["cy"]) == (one["intrinsics"][0, 0], one["intrinsics"][1, 2])
+        assert (frame["h"], frame["w"]) == one["depth"].shape
 
 
 @pytest.mark.needs("open3d")

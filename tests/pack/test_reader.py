@@ -5,18 +5,22 @@ from __future__ import annotations
 import os
 import pickle
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from unittest import mock
 
+import h5py
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from shapenet3d_cma.errors import InputError
-from shapenet3d_cma.pack import reader as reader_module
+from shapenet3d_cma.pack.card import write_card
+from shapenet3d_cma.pack.export import export_shards
 from shapenet3d_cma.pack.reader import Shards
 from shapenet3d_cma.pack.schema import SHARD_FIELDS
+from shapenet3d_cma.pack.verify import verify_shards
 
 ALL = [field.name for field in SHARD_FIELDS]
 
@@ -68,16 +72,41 @@ def test_only_the_fields_that_were_asked_for_are_read(shards: Path) -> None:
             wrong()
 
 
-def test_few_files_are_open_at_a_time(shards: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reader_module, "_MOST_OPEN", 2)
-    reader = Shards(shards)
+@pytest.mark.parametrize("most", [1, 2])
+def test_few_files_are_open_at_a_time(shards: Path, most: int) -> None:
+    reader = Shards(shards, most_open=most)
     whole = Shards(shards)
     for row in (0, 3, 6, 1, 7, 4, 4, 0):
         assert np.array_equal(reader[row]["points"], whole[row]["points"])
-        assert len(reader._datasets) <= 2
+        assert len(reader._datasets) <= most
     reader.close()
     assert not reader._datasets
     assert np.array_equal(reader[5]["points"], whole[5]["points"])
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda folder: verify_shards(folder, jobs=1),
+        write_card,
+        lambda folder: export_shards(folder, folder.with_name("out"), "ply", jobs=1),
+    ],
+)
+def test_what_reads_in_order_keeps_one_file_open_so_that_memory_is_flat(
+    copy: Path, monkeypatch: pytest.MonkeyPatch, act: Callable[[Path], object]
+) -> None:
+    open_files = []
+    check = Shards.check
+
+    def counted(self: Shards, index: int) -> h5py.File:
+        file = check(self, index)
+        open_files.append(len(self._datasets))  # beside this one
+        return file
+
+    monkeypatch.setattr(Shards, "check", counted)
+    act(copy)
+    assert len(open_files) >= 3
+    assert max(open_files) <= 1
 
 
 @pytest.mark.parametrize("through", ["the same reader", "a pickle of it"])
