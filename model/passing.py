@@ -42,12 +42,10 @@ class _Passed(dict[str, Any]):
         return _Passed(self)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        layout, others, parts, end = (
-            _Layout(),
-            dict[str, Any](),
-            list[Any]([bytes(_ALIGN)]),
-            _ALIGN,
-        )  # no memory is empty
+        layout: _Layout = []
+        others: dict[str, Any] = {}
+        parts: list[Any] = [bytes(_ALIGN)]  # no memory is empty
+        end = _ALIGN
         for name, value in self.items():
             if not isinstance(value, torch.Tensor):
                 others[name] = value
