@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -46,16 +48,19 @@ def refine_depth(
     ray = _rays(rows, columns, camera)
     exact, hit = _meet_inside(ray, faces, surface, camera)
     given = depth[rows, columns].astype(np.float64)
+    lost = []
     for pixel in np.flatnonzero(~hit):
         around = _triangles_around(surface, faces[pixel])
         exact[pixel], found = _nearest(ray[pixel], around, surface, camera)
         if abs(exact[pixel] - given[pixel]) > _BESIDE * given[pixel]:
-            reached = _reached(surface, camera, (columns[pixel] + 0.5, rows[pixel] + 0.5))
-            if not triangular[reached].all():
-                exact[pixel], found = given[pixel], faces[pixel]
-            else:
-                exact[pixel], found = _nearest(ray[pixel], reached, surface, camera)
-        faces[pixel] = found
+            lost.append(pixel)
+        else:
+            faces[pixel] = found
+    for pixel, reached in zip(lost, _reached(surface, camera, columns[lost] + 0.5, rows[lost] + 0.5), strict=True):
+        if triangular[reached].all():
+            exact[pixel], faces[pixel] = _nearest(ray[pixel], reached, surface, camera)
+        else:
+            exact[pixel] = given[pixel]
     depth[rows, columns], face[rows, columns] = exact, faces
     _look_beside(depth, face, triangular, surface, camera)
     return depth, face
@@ -88,14 +93,18 @@ def _look_beside(
         depth[rows[met], columns[met]], face[rows[met], columns[met]] = exact[met], faces[met]
 
 
-def _reached(surface: Surface, camera: Camera, place: tuple[float, float]) -> NDArray[np.int64]:
-    """Give the faces whose outline in the image may hold a place, pixels; all where one lies behind the camera."""
+def _reached(
+    surface: Surface, camera: Camera, columns: NDArray[np.float64], rows: NDArray[np.float64]
+) -> Iterator[NDArray[np.int64]]:
+    """Give, for each place in the image, the faces whose outline may hold it; all where one lies behind the camera."""
+    if not len(rows):
+        return
     uv, depth = camera.project(surface.vertices)
+    low, high = (bound.reduceat(uv[surface.corners], surface.starts[:-1], axis=0) for bound in (np.minimum, np.maximum))
     if not (depth > 0).all():
-        return np.arange(len(surface.front))
-    uv = uv[surface.corners]
-    low, high = (bound.reduceat(uv, surface.starts[:-1], axis=0) for bound in (np.minimum, np.maximum))
-    return np.flatnonzero(((low - 1e-3 <= place) & (place <= high + 1e-3)).all(axis=1))
+        low[:], high[:] = -np.inf, np.inf
+    for place in np.stack([columns, rows], axis=1):
+        yield np.flatnonzero(((low - 1e-3 <= place) & (place <= high + 1e-3)).all(axis=1))
 
 
 def _nearest(ray: NDArray[np.float64], faces: NDArray[np.int64], surface: Surface, camera: Camera) -> tuple[float, int]:

@@ -59,7 +59,7 @@ class Scene:
         render.image_settings.color_depth = "32"  # half floats would put points 0.001 off the surface
         render.image_settings.exr_codec = "NONE"
         self.renders_on = choose_device(self.scene, self.device)
-        cycles.sampling_pattern = "TABULATED_SOBOL"  # as little noise as blue noise at these sizes, a seventh cheaper
+        cycles.sampling_pattern = "TABULATED_SOBOL"  # about blue noise's noise, a seventh cheaper
         cycles.adaptive_threshold, cycles.adaptive_min_samples = 1e-4, 4  # pixels that nothing covers are done early
         cycles.seed = 0
         cycles.denoiser, cycles.denoising_input_passes = "OPENIMAGEDENOISE", "RGB_ALBEDO_NORMAL"
