@@ -323,6 +323,7 @@ def test_evaluation_writes_logits_and_the_confusion_matrix(tuned: tuple[Path, di
         assert min(picture.size) > 300
     voted = evaluate(run, tmp_path / "votes", votes=2, cpu_threads=1, report=quiet)
     assert voted["accuracy"] == results["runs"][0]["votes"]["final"]
+    assert voted["text"].startswith(f"{run / 'seed-0' / 'final.safetensors'}, 2 votes over 6 shapes: ")
 
 
 def test_a_confusion_matrix_counts_rows_as_truth() -> None:
@@ -368,7 +369,9 @@ def test_few_shot_folds_are_drawn_stored_and_learned(
     assert [len(each["train"]) for each in listed] == [4, 4, 12, 12]
     for name in ("2way_2shot", "3way_4shot"):
         assert len(results["accuracy"][name]["single"]["final"]) == 2
-    assert "2 way, 2 shot" in (tmp_path / "a" / "results.md").read_text()
+    table = (tmp_path / "a" / "results.md").read_text()
+    assert "2 way, 2 shot" in table
+    assert "mean ± deviation over 2 folds" in table
     assert not list((tmp_path / "a").rglob("*.safetensors"))
     again = fewshot(tmp_path / "b", benchmarks["modelnet40-dat"], config, **given)
     assert again["accuracy"] == results["accuracy"]
@@ -385,6 +388,8 @@ def test_few_shot_reads_pickled_folds_first(fewshot_config: FewShotConfig, encod
     results = fewshot(tmp_path / "run", tmp_path / "data", config, init=encoder_file, settings=[(5, 2)], folds=1,
                       report=lines.append)  # fmt: skip
     assert results["folds"] == "pickles"
+    assert ", one fold\n" in results["table"]
+    assert "±" not in results["table"]
     assert lines[0].startswith("fewshot: fewshot-pickle in")
     with pytest.raises(InputError, match=r"has no 5way_2shot/1\.pkl"):
         fewshot(
