@@ -29,7 +29,6 @@ from .config import TrainConfig
 __all__ = ["Outcome", "Work", "autocast", "train"]
 
 _LINE_SECONDS = 20.0
-_MOMENTUM = 0.1  # of running statistics, torch's own
 State = dict[str, Tensor]
 
 
@@ -130,14 +129,7 @@ class _Loop:
             self.report(f"from step {steps} of {self.plan.steps} on")
         self.folder.cut(steps, self.plan.steps_per_epoch)
         self.first = steps
-        norms = [module for module in self.work.network.modules() if isinstance(module, nn.BatchNorm1d)]
-        self.norms = [(norm, int(norm.num_batches_tracked or 0) - steps) for norm in norms]
         return steps
-
-    def settle(self, step: int) -> None:
-        """Let fresh running statistics be plain averages at first; else their initial value weighs for 150 steps."""
-        for norm, before in self.norms:
-            norm.momentum = max(_MOMENTUM, 1 / (before + step + 1))
 
     def _load(self, state: dict[str, Any]) -> None:
         self.work.network.load_state_dict(state["network"])
@@ -159,7 +151,6 @@ class _Loop:
         rows = torch.tensor(self.plan.step_rows(step), device=self.device)
         torch.manual_seed(self.config.seed * 1_000_003 + step)  # what the head drops
         self.work.network.train()
-        self.settle(step)
         with autocast(self.device, self.config.precision):
             loss, right = self.work.loss(rows, sample_seeds(self.config.seed, epoch, rows))
         loss.backward()  # type: ignore[no-untyped-call]
