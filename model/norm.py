@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from .ranks import all_sum, size
 
-__all__ = ["BatchNorm", "is_fresh", "settle"]
+__all__ = ["BatchNorm", "forget", "is_fresh", "settle"]
 
 
 class BatchNorm(nn.BatchNorm1d):
@@ -58,6 +58,12 @@ class BatchNorm(nn.BatchNorm1d):
         self.get_buffer("running_var").lerp_(variance, weight)
 
 
+def forget(network: nn.Module) -> None:
+    """Let a network's running statistics begin anew, with the next batch."""
+    for norm in _norms(network):
+        norm.reset_running_stats()
+
+
 def is_fresh(network: nn.Module) -> bool:
     """Tell whether a network has batch norms that have seen no batch yet."""
     return any(not norm.num_batches_tracked for norm in _norms(network))
@@ -73,8 +79,8 @@ def settle(network: nn.Module, batches: Iterable[Sequence[Tensor]]) -> None:
     """
     training, norms = network.training, _norms(network)
     momenta = [norm.momentum for norm in norms]
+    forget(network)
     for norm in norms:
-        norm.reset_running_stats()
         norm.momentum, norm.alone = None, True
     network.train()
     for batch in batches:

@@ -21,6 +21,7 @@ from ..config import PretrainConfig
 from ..data import Plan
 from ..log import Pace
 from ..noise import sample_seeds
+from ..norm import forget
 from ..pretrain import stop_between_steps
 from ..run import RunFolder
 from ..training import learning_rate, parameter_groups
@@ -124,7 +125,10 @@ class _Loop:
         """Load the checkpoint, if there is one: the number of steps that are done."""
         state = self.folder.load()
         steps = 0 if state is None else int(state["step"])
-        if state is not None:
+        if state is None:
+            # The encoder's are of other shapes, and wrong where few steps of torch's own norms made them.
+            forget(self.work.network)
+        else:
             self.folder.restore(state, self._load)
             self.report(f"from step {steps} of {self.plan.steps} on")
         self.folder.cut(steps, self.plan.steps_per_epoch)
