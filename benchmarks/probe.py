@@ -15,7 +15,7 @@ import torch
 
 from shapenet3d_cma.model.encoder import load_encoder
 from shapenet3d_cma.model.network import PointEncoder, initialise
-from shapenet3d_cma.model.probe import cloud_features, linear_probe
+from shapenet3d_cma.model.probe import cut, encode, linear_probe, settled
 from shapenet3d_cma.pack.reader import Shards
 
 
@@ -35,12 +35,12 @@ def main() -> None:
     shards = Shards(words.shards)
     rows = shards.read(range(len(shards)), ["points", "synset"])
     categories, labels = np.unique(rows["synset"].astype(str), return_inverse=True)
-    points = torch.from_numpy(rows["points"])
+    batches = [cut(part, config) for part in torch.from_numpy(rows["points"]).split(64)]
     features = {
-        name: torch.cat([cloud_features(encoder, part, config) for part in points.split(64)])
+        name: encode(settled(encoder, batches), batches)
         for name, encoder in (("random weights", random), ("pretrained", trained))
     }
-    print(f"{len(points)} rows of {len(categories)} categories; accuracy on the rows that were not drawn")
+    print(f"{len(labels)} rows of {len(categories)} categories; accuracy on the rows that were not drawn")
     for shots in words.shots:
         draw, told = np.random.default_rng(shots), {name: [] for name in features}
         for _ in range(words.draws):

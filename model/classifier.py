@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from .config import PretrainConfig
 from .network import DropPath, PointEncoder, initialise
+from .norm import BatchNorm
 
 __all__ = ["Classifier"]
 
@@ -51,11 +52,11 @@ class Classifier(nn.Module):
         self.cls_position = nn.Parameter(torch.zeros(config.width))
         self.head = nn.Sequential(
             nn.Linear(2 * config.width, head_width),
-            nn.BatchNorm1d(head_width),
+            BatchNorm(head_width),
             nn.ReLU(),
             nn.Dropout(dropout),
             nn.Linear(head_width, head_width),
-            nn.BatchNorm1d(head_width),
+            BatchNorm(head_width),
             nn.ReLU(),
             nn.Dropout(dropout),
             nn.Linear(head_width, classes),

@@ -26,8 +26,8 @@ from .config import PretrainConfig
 from .losses import chamfer_distance, info_nce, masked_mean
 from .masking import Masks, align_masks, image_cells, num_visible, visible_first
 from .noise import uniform
+from .norm import BatchNorm
 from .patches import make_patches, normalise_cloud
-from .ranks import BatchNorm
 
 __all__ = ["CrossAlignNet", "DropPath", "ImageEncoder", "PointEncoder", "initialise", "pool"]
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,9 +18,13 @@ from ..pack.reader import Shards
 from .config import PretrainConfig
 from .data import Feed
 from .network import PointEncoder, exactly, pool
+from .norm import is_fresh, settle
 from .patches import make_patches, normalise_cloud
 
-__all__ = ["cloud_features", "is_held_out", "linear_probe", "probe"]
+__all__ = ["Patches", "cut", "encode", "is_held_out", "linear_probe", "probe", "settled"]
+
+Patches = tuple[Tensor, Tensor]
+"""Centres, (B, G, 3), and neighbours, (B, G, K, 3), float32."""
 
 _MOST_ROWS = 20_000  # a probe of more takes longer and tells no more
 _CHUNK = 256
@@ -27,28 +32,32 @@ _HELD_OUT = 0.2
 _PENALTY = 1e-3  # of the squared weights
 
 
-@torch.no_grad()
-def cloud_features(encoder: PointEncoder, points: Tensor, config: PretrainConfig) -> Tensor:
-    """Give a frozen encoder's features of whole clouds, none of their patches masked: maximum and mean.
+def settled(encoder: PointEncoder, batches: Iterable[Patches]) -> PointEncoder:
+    """Copy an encoder for evaluation, with running statistics that mean something.
+
+    Those of an encoder that has learned nothing are taken from the batches. Without, random weights would be measured
+    with batch norms that normalise nothing, and pretraining be held against less than it began with.
 
     Parameters
     ----------
-    encoder : is set to evaluation for the time, so that nothing of it changes
-    points : (B, P, 3) float32, farthest point order, any frame
-    config : `patches`, `patch_points`
-
-    Returns
-    -------
-    features : (B, 2 W) float32
+    batches : shapes that the probe learns from; looked at only where the encoder has learned nothing
     """
-    training = encoder.training
-    encoder.eval()
-    try:
-        with exactly(points):
-            patches = make_patches(normalise_cloud(points), config.patches, config.patch_points)
-            return pool(encoder(*patches))
-    finally:
-        encoder.train(training)
+    copied = copy.deepcopy(encoder).eval()
+    if is_fresh(copied):
+        settle(copied, batches)
+    return copied
+
+
+@torch.no_grad()
+def encode(encoder: PointEncoder, batches: Iterable[Patches]) -> Tensor:
+    """Give features of whole clouds, none of their patches masked: maximum and mean, (N, 2 W) float32."""
+    return torch.cat([pool(encoder(*patches)).float() for patches in batches])
+
+
+def cut(points: Tensor, config: PretrainConfig) -> Patches:
+    """Cut (B, P, 3) float32 clouds, farthest point order, any frame, into the patches of pretraining."""
+    with exactly(points):
+        return make_patches(normalise_cloud(points), config.patches, config.patch_points)
 
 
 def linear_probe(features: Tensor, labels: Tensor, held_out: Tensor) -> float:
@@ -105,11 +114,12 @@ def probe(encoder: PointEncoder, feed: Feed, config: PretrainConfig) -> dict[str
     rows, labels, held_out = _split(feed.data.shards)
     if not len(rows):
         return None
-    parts = [
-        cloud_features(encoder, feed.take(rows[start : start + _CHUNK].tolist())["points"], config)
-        for start in range(0, len(rows), _CHUNK)
-    ]
-    features = torch.cat(parts)
+
+    def batches(rows: NDArray[np.int64]) -> Iterator[Patches]:
+        for start in range(0, len(rows), _CHUNK):
+            yield cut(feed.take(rows[start : start + _CHUNK].tolist())["points"], config)
+
+    features = encode(settled(encoder, batches(rows[~held_out])), batches(rows))
     accuracy = linear_probe(
         features, torch.from_numpy(labels).to(features.device), torch.from_numpy(held_out).to(features.device)
     )

@@ -15,11 +15,11 @@ from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..errors import InputError
 
-__all__ = ["BatchNorm", "Ranks", "all_gather", "all_sum", "rank", "ranks", "size"]
+__all__ = ["Ranks", "all_gather", "all_sum", "rank", "ranks", "size"]
 
 T = TypeVar("T")
 
@@ -96,35 +96,6 @@ def all_sum(x: Tensor) -> Tensor:
         return x
     whole: Tensor = _sum(x)
     return whole
-
-
-class BatchNorm(nn.BatchNorm1d):
-    """Batch normalisation of (N, channels) over the rows of all ranks; on CPUs, too, where torch has none.
-
-    Every rank must hold the same number of rows. Alone it is `nn.BatchNorm1d`, whose state it has.
-    """
-
-    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - the name of the base
-        """Normalise (N, channels)."""
-        if size() == 1 or not self.training:
-            return super().forward(input)
-        with torch.autocast(input.device.type, enabled=False):
-            x = input.float()
-            rows = len(x) * size()
-            mean = all_sum(x.sum(0)) / rows
-            variance = all_sum((x - mean).square().sum(0)) / rows
-            self._remember(mean.detach(), variance.detach() * (rows / (rows - 1)))
-            scale = self.weight * (variance + self.eps).rsqrt()
-            return ((x - mean) * scale + self.bias).to(input.dtype)
-
-    def _remember(self, mean: Tensor, variance: Tensor) -> None:
-        """Follow the running statistics, as the base does."""
-        assert self.running_mean is not None
-        assert self.running_var is not None
-        assert self.momentum is not None
-        self.get_buffer("num_batches_tracked").add_(1)
-        self.running_mean.lerp_(mean, self.momentum)
-        self.running_var.lerp_(variance, self.momentum)
 
 
 # ---- the processes ----

@@ -21,6 +21,7 @@ import functools
 import json
 import pickle
 import re
+import textwrap
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -63,8 +64,13 @@ def _unwritable(path: Path, error: Exception) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """Give the first line of an error's message, or its name where it has none."""
-    return (str(error) or type(error).__name__).splitlines()[0]
+    """Give the first line of an error's message that says something, or its name where it has none.
+
+    torch heads the names of weights that are missing or too many by a line that ends in a colon.
+    """
+    lines = (str(error) or type(error).__name__).splitlines()
+    said = lines[1] if lines[0].endswith(":") and len(lines) > 1 else lines[0]
+    return textwrap.shorten(said, 200, placeholder=" …")
 
 
 def load_weights(path: Path) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from ..config import PretrainConfig
 from ..network import DropPath
 from ..noise import sample_seeds
 from ..patches import make_patches
+from ..run import first_line
 from .augment import augment, choose_points
 from .clouds import Clouds
 from .config import TrainConfig
@@ -165,6 +166,5 @@ def load_classifier(path: Path) -> tuple[Classifier, PretrainConfig, dict[str, A
         network = Classifier(encoder, len(about["classes"]))
         network.load_state_dict(weights)
     except (OSError, RuntimeError, ValueError, KeyError, TypeError, safetensors.SafetensorError) as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise InputError(f"{path} is no classifier that `cma3d finetune` wrote: {reason}") from None
+        raise InputError(f"{path} is no classifier that `cma3d finetune` wrote: {first_line(error)}") from None
     return network, encoder, about

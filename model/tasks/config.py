@@ -12,8 +12,9 @@ held_out               0.1             the paper chooses the epoch on the test s
                                        by class, is kept out and chooses honestly; 0 trains on all, as the paper does
 votes                  10              Point-MAE: ten draws of points, scales and shifts, logits averaged. It then
                                        repeats the ten 300 times and reports the best; here they are drawn once
-(running statistics)   averaged        those of fresh batch norms are plain averages for the first ten steps,
-                                       then as usual: short runs are measured right, long ones do not notice
+(running statistics)   averaged        those of batch norms are plain averages over the first ten steps, the encoder's
+                                       own forgotten, then as usual, see `norm`: short runs are measured right, long
+                                       ones do not notice
 label_smoothing        0               Point-MAE trains with plain cross entropy
 normalise              auto            by Point-MAE's convention ScanObjectNN is left as it comes
 precision              auto            bfloat16 on CUDA, by autocast; else float32

@@ -17,6 +17,8 @@ from .shapes import Dataset
 
 __all__ = ["TaskDiagnosis", "diagnose_task", "diagnosis_text"]
 
+_NO_FOLDS = "none are needed: `cma3d fewshot --data MODELNET40` draws folds of its own"
+
 
 @dataclass(frozen=True)
 class TaskDiagnosis:
@@ -54,7 +56,8 @@ def diagnose_task(folder: Path, task: Task) -> TaskDiagnosis:
     try:
         layout, place = find_layout(folder, task)
     except InputError as error:
-        return TaskDiagnosis(task, folder, None, None, {}, known, {}, [], [str(error)])
+        notes = [_NO_FOLDS] if task == "fewshot" else []
+        return TaskDiagnosis(task, folder, None, None, {}, known, {}, notes, [str(error)])
     if task == "fewshot":
         return TaskDiagnosis(task, folder, layout.name, place, _folds(place), known, {}, [], _fold_faults(place))
     dataset, faults = None, []

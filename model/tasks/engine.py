@@ -21,6 +21,7 @@ from ..config import PretrainConfig
 from ..data import Plan
 from ..log import Pace
 from ..noise import sample_seeds
+from ..norm import forget
 from ..pretrain import stop_between_steps
 from ..run import RunFolder
 from ..training import learning_rate, parameter_groups
@@ -29,7 +30,6 @@ from .config import TrainConfig
 __all__ = ["Outcome", "Work", "autocast", "train"]
 
 _LINE_SECONDS = 20.0
-_MOMENTUM = 0.1  # of running statistics, torch's own
 State = dict[str, Tensor]
 
 
@@ -125,19 +125,15 @@ class _Loop:
         """Load the checkpoint, if there is one: the number of steps that are done."""
         state = self.folder.load()
         steps = 0 if state is None else int(state["step"])
-        if state is not None:
+        if state is None:
+            # The encoder's are of other shapes, and wrong where few steps of torch's own norms made them.
+            forget(self.work.network)
+        else:
             self.folder.restore(state, self._load)
             self.report(f"from step {steps} of {self.plan.steps} on")
         self.folder.cut(steps, self.plan.steps_per_epoch)
         self.first = steps
-        norms = [module for module in self.work.network.modules() if isinstance(module, nn.BatchNorm1d)]
-        self.norms = [(norm, int(norm.num_batches_tracked or 0) - steps) for norm in norms]
         return steps
-
-    def settle(self, step: int) -> None:
-        """Let fresh running statistics be plain averages at first; else their initial value weighs for 150 steps."""
-        for norm, before in self.norms:
-            norm.momentum = max(_MOMENTUM, 1 / (before + step + 1))
 
     def _load(self, state: dict[str, Any]) -> None:
         self.work.network.load_state_dict(state["network"])
@@ -159,7 +155,6 @@ class _Loop:
         rows = torch.tensor(self.plan.step_rows(step), device=self.device)
         torch.manual_seed(self.config.seed * 1_000_003 + step)  # what the head drops
         self.work.network.train()
-        self.settle(step)
         with autocast(self.device, self.config.precision):
             loss, right = self.work.loss(rows, sample_seeds(self.config.seed, epoch, rows))
         loss.backward()  # type: ignore[no-untyped-call]

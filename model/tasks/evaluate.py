@@ -19,7 +19,7 @@ from .classify import load_classifier, predict, vote
 from .clouds import Clouds
 from .config import FinetuneConfig
 from .finetune import read_splits
-from .results import read_json, write_results
+from .results import read_json, voted, write_results
 from .shapes import IntArray
 
 __all__ = ["confusion_matrix", "evaluate"]
@@ -135,7 +135,8 @@ def write_evaluation(out: Path, file: Path, test: Clouds, logits: NDArray[np.flo
         "confused": confused,
         "picture": str(out / "confusion.png"),
     }
-    words = f"{len(test):,} shapes: {100 * accuracy:.1f} % right, {100 * recall.mean():.1f} % mean over classes"
+    words = f"{file}, {voted(votes) if votes else 'one pass'} over {len(test):,} shapes: "
+    words += f"{100 * accuracy:.1f} % right, {100 * recall.mean():.1f} % mean over classes"
     lines = [words, *(f"{true} taken for {guess}: {count}" for true, guess, count in confused)]
     write_results(out, "evaluation", "\n".join(lines), result)
     return {**result, "text": "\n".join(lines)}

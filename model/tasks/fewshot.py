@@ -20,7 +20,7 @@ from .folds import FOLDS, SETTINGS, draw_fold, fold_file, fold_shapes, open_fold
 from .initial import Initial, load_initial
 from .layouts import find_layout
 from .metrics import in_words
-from .results import COLUMNS, claim_folder, code_version, markdown, write_results
+from .results import COLUMNS, averaged_over, claim_folder, code_version, markdown, voted, write_results
 
 __all__ = ["fewshot"]
 
@@ -147,14 +147,12 @@ def summarise(
     every = next(iter(results.values()))[0]
     rows = []
     for name in (name for name in COLUMNS if name in every["single"]):
-        for kind, words in {"single": "one pass", "votes": f"{config.votes} votes"}.items():
+        for kind, words in {"single": "one pass", "votes": voted(config.votes)}.items():
             cells = [in_words([each[kind][name] for each in folds]) for folds in results.values()]
             rows.append([f"{COLUMNS[name]}, {words}", *cells])
     head = ["query accuracy, %", *(f"{way} way, {shot} shot" for way, shot in results)]
-    counts = sorted({len(folds) for folds in results.values()})
-    text = (
-        f"Few-shot, folds {source}, {initial.source}, mean ± deviation over {' or '.join(map(str, counts))} folds\n\n"
-    )
+    folds = len(next(iter(results.values())))  # of each setting the same number
+    text = f"Few-shot, folds {source}, {initial.source}, {averaged_over(folds, 'fold')}\n\n"
     content = {
         "task": "fewshot",
         "folds": source,

@@ -24,7 +24,7 @@ from .engine import train
 from .initial import Initial, load_initial
 from .layouts import open_dataset
 from .metrics import in_words
-from .results import COLUMNS, claim_folder, code_version, markdown, read_result, write_results
+from .results import COLUMNS, averaged_over, claim_folder, code_version, markdown, read_result, voted, write_results
 from .shapes import Dataset
 
 __all__ = ["Run", "finetune", "finetune_once", "read_splits"]
@@ -179,14 +179,14 @@ def summarise(
 ) -> dict[str, Any]:
     """Write results.md and results.json."""
     names = [name for name in COLUMNS if name in results[0]["single"]]
-    kinds = {"single": "one pass", "votes": f"{config.votes} votes"}
+    kinds = {"single": "one pass", "votes": voted(config.votes)}
     head = ["test accuracy, %", *kinds.values(), "epochs"]
     rows = [
         [COLUMNS[name], *(in_words([each[kind][name] for each in results]) for kind in kinds),
          ", ".join(str(each["epochs"][name]) for each in results)]
         for name in names
     ]  # fmt: skip
-    text = f"{dataset.task} ({dataset.layout}), {initial.source}, {len(results)} seeds, mean ± deviation over seeds\n\n"
+    text = f"{dataset.task} ({dataset.layout}), {initial.source}, {averaged_over(len(results), 'seed')}\n\n"
     content: dict[str, Any] = {
         "task": dataset.task,
         "layout": dataset.layout,

@@ -27,7 +27,7 @@ _SIZE, _MARGIN = 260, 6  # pixels
 _WRONG, _RIGHT = (214, 39, 40), (205, 205, 205)
 _STYLE = """body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:860px;color:#222;padding:0 1rem}
 h1{font-size:1.4rem}h2{font-size:1.1rem;margin:2rem 0 .3rem}figure{margin:.6rem 0 1rem}img{max-width:100%;display:block}
-figcaption{color:#555;font-size:.9rem}table{border-collapse:collapse;width:100%;max-width:780px;table-layout:fixed}
+figcaption{color:#555;font-size:.9rem;overflow-wrap:anywhere}table{border-collapse:collapse;width:100%;max-width:780px;table-layout:fixed}
 th{font-weight:600;text-align:center;color:#555}
 .swatch{display:inline-block;width:.8em;height:.8em;margin:0 .3em 0 .9em}"""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from ...errors import InputError, needs
 from ...files import make_folder, write_text
 from ...pack.reader import Shards
-from ..config import PretrainConfig
-from ..network import PointEncoder, initialise, pool
+from ..network import PointEncoder, initialise
 from ..patches import make_patches
 from ..pretrain import threads
+from ..probe import Patches, encode, settled
 from ..training import choose_device
 from .clouds import Clouds, normalises, prepare, prepare_shape, split_held_out
 from .config import ProbeConfig
@@ -27,7 +27,7 @@ from .layouts import open_dataset
 from .results import code_version
 from .shapes import IntArray
 
-__all__ = ["encode", "probe"]
+__all__ = ["probe"]
 
 _CS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
 
@@ -74,7 +74,7 @@ def probe(
     if len(present) < 2:
         raise InputError(f"{data}: a linear probe needs shapes of at least 2 classes, found {len(present)}")
     with threads(config.threads):
-        features = [encode(initial, clouds, config) for clouds in (train, test)]
+        features = features_of(initial, train, test, config)
     c = config.c or choose_c(features[0], train.labels, config.seed)
     accuracy = svm_accuracy(features[0], train.labels, features[1], test.labels, c)
     result = {
@@ -128,25 +128,32 @@ def shard_clouds(data: Path, config: ProbeConfig) -> tuple[Clouds, Clouds, str]:
     return every.pick(sides[0]), every.pick(sides[1]), f"shards {data}, by synset"
 
 
-@torch.no_grad()
-def encode(initial: Initial, clouds: Clouds, config: ProbeConfig) -> NDArray[np.float32]:
-    """Give each shape's feature: maximum and mean over its patches, (N, 2 W) float32."""
-    encoder_config: PretrainConfig = initial.config
-    if config.points < encoder_config.patch_points:
-        raise InputError(f"points = {config.points} are fewer than the {encoder_config.patch_points} of a patch")
+def features_of(
+    initial: Initial, train: Clouds, test: Clouds, config: ProbeConfig
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Give the features of both sides, (N, 2 W) each."""
+    patch_points = initial.config.patch_points
+    if config.points < patch_points:
+        raise InputError(f"points = {config.points} are fewer than the {patch_points} of a patch")
     device = choose_device(config.device)
+
+    def batches(clouds: Clouds) -> Iterator[Patches]:
+        for start in range(0, len(clouds), config.batch_size):
+            points = torch.from_numpy(clouds.points[start : start + config.batch_size, : config.points]).to(device)
+            yield make_patches(points, config.patches, patch_points)
+
+    encoder = settled(make_encoder(initial, config.seed).to(device), batches(train))
+    return encode(encoder, batches(train)).cpu().numpy(), encode(encoder, batches(test)).cpu().numpy()
+
+
+def make_encoder(initial: Initial, seed: int) -> PointEncoder:
+    """Make an encoder from the seed, with the weights taken over where there are some."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
-        encoder = PointEncoder(encoder_config).apply(initialise)
+        torch.manual_seed(seed)
+        encoder = PointEncoder(initial.config).apply(initialise)
     if initial.weights is not None:
         encoder.load_state_dict(initial.weights)
-    encoder.to(device).eval()
-    features = []
-    for start in range(0, len(clouds), config.batch_size):
-        points = torch.from_numpy(clouds.points[start : start + config.batch_size, : config.points]).to(device)
-        tokens = encoder(*make_patches(points, config.patches, encoder_config.patch_points))
-        features.append(pool(tokens).float().cpu().numpy())
-    return np.concatenate(features)
+    return encoder
 
 
 def svm_accuracy(

@@ -12,7 +12,16 @@ from ... import __version__
 from ...errors import InputError
 from ...files import make_folder, write_text
 
-__all__ = ["COLUMNS", "claim_folder", "code_version", "markdown", "read_result", "write_results"]
+__all__ = [
+    "COLUMNS",
+    "averaged_over",
+    "claim_folder",
+    "code_version",
+    "markdown",
+    "read_result",
+    "voted",
+    "write_results",
+]
 
 COLUMNS = {
     "final": "final epoch",
@@ -80,6 +89,16 @@ def code_version() -> str:
     except (OSError, subprocess.SubprocessError):
         return __version__
     return f"{__version__} ({done.stdout.strip()})"
+
+
+def averaged_over(runs: int, name: str) -> str:
+    """Say what the cells of a table are: "one seed", or "mean ± deviation over 3 seeds"."""
+    return f"one {name}" if runs == 1 else f"mean ± deviation over {runs} {name}s"
+
+
+def voted(votes: int) -> str:
+    """Say how logits were averaged: "one vote", "10 votes"."""
+    return "one vote" if votes == 1 else f"{votes} votes"
 
 
 def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -29,7 +29,7 @@ from .initial import Initial, load_initial
 from .layouts import open_dataset
 from .metrics import PartScores, in_words, part_scores, restrict_parts
 from .page import write_page, write_ply
-from .results import COLUMNS, claim_folder, code_version, markdown, read_result, write_results
+from .results import COLUMNS, averaged_over, claim_folder, code_version, markdown, read_result, write_results
 from .segmenter import PartSegmenter
 from .shapenetpart import NUM_PARTS, PARTS
 from .shapes import Dataset, IntArray
@@ -191,7 +191,8 @@ def segment_once(
         network = make_segmenter(initial, len(clouds["train"].classes), config).to(device)
         parameters = sum(parameter.numel() for parameter in network.parameters())
         sizes = ", ".join(f"{len(each):,} {name}" for name, each in clouds.items())
-        report(f"{parameters:,} parameters on {device}; features of layers {network.layers}; shapes: {sizes}")
+        layers = ", ".join(map(str, network.layers))
+        report(f"{parameters:,} parameters on {device}; features of layers {layers}; shapes: {sizes}")
         work = SegmenterWork(network, clouds, config, device)
         outcome = train(work, config, folder, device, report)
         scores = {}
@@ -245,7 +246,7 @@ def summarise(
     for name in names:
         means = [in_words([each[kind] for each in scores[name]]) for kind in ("instance", "category")]
         rows.append([COLUMNS[name], *means, ", ".join(str(each["epochs"][name]) for each in results)])
-    text = f"shapenetpart ({dataset.layout}), {initial.source}, {len(results)} seeds, mean ± deviation over seeds\n\n"
+    text = f"shapenetpart ({dataset.layout}), {initial.source}, {averaged_over(len(results), 'seed')}\n\n"
     text += markdown(["test mIoU, %", "over instances", "over categories", "epochs"], rows)
     categories = list(scores["final"][0]["categories"])
     cells = [

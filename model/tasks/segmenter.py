@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from ..config import PretrainConfig
 from ..network import DropPath, PointEncoder, initialise
+from ..norm import BatchNorm
 from ..patches import make_patches
 
 __all__ = ["PartSegmenter", "propagate", "third_layers"]
@@ -82,7 +83,7 @@ class PartSegmenter(nn.Module):
         self.encoder = PointEncoder(config)
         width = len(self.layers) * config.width
         self.label = nn.Sequential(
-            nn.Linear(categories, _LABEL_WIDTH, bias=False), nn.BatchNorm1d(_LABEL_WIDTH), nn.LeakyReLU(0.2)
+            nn.Linear(categories, _LABEL_WIDTH, bias=False), BatchNorm(_LABEL_WIDTH), nn.LeakyReLU(0.2)
         )
         self.carry = nn.Sequential(
             *layer(width + 3, 4 * config.width), *layer(4 * config.width, propagated_width)
@@ -90,7 +91,7 @@ class PartSegmenter(nn.Module):
         self.local = nn.Linear(propagated_width, head_width)
         self.whole = nn.Linear(2 * width + _LABEL_WIDTH, head_width, bias=False)  # the same for all points of a shape
         self.head = nn.Sequential(
-            nn.BatchNorm1d(head_width), nn.ReLU(), nn.Dropout(dropout),
+            BatchNorm(head_width), nn.ReLU(), nn.Dropout(dropout),
             *layer(head_width, head_width // 2), nn.Linear(head_width // 2, parts),
         )  # fmt: skip
         self.apply(initialise)
@@ -123,4 +124,4 @@ class PartSegmenter(nn.Module):
 
 def layer(inputs: int, outputs: int) -> list[nn.Module]:
     """Make a linear layer with batch normalisation and ReLU."""
-    return [nn.Linear(inputs, outputs), nn.BatchNorm1d(outputs), nn.ReLU()]
+    return [nn.Linear(inputs, outputs), BatchNorm(outputs), nn.ReLU()]

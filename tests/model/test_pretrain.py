@@ -19,6 +19,7 @@ from shapenet3d_cma.errors import InputError
 from shapenet3d_cma.model.config import PretrainConfig
 from shapenet3d_cma.model.data import Plan
 from shapenet3d_cma.model.encoder import load_encoder
+from shapenet3d_cma.model.network import PointEncoder
 from shapenet3d_cma.model.pretrain import pretrain
 from shapenet3d_cma.model.ranks import Ranks
 from shapenet3d_cma.model.run import RunFolder
@@ -95,6 +96,18 @@ def test_what_is_no_encoder_is_named(toy_shards: Path, tiny: PretrainConfig, tmp
     for content in (b"", b"garbage" * 100, save({"weight": torch.zeros(3)})):
         file.write_bytes(content)
         with pytest.raises(InputError, match=r"encoder\.safetensors is no point encoder"):
+            load_encoder(file)
+
+
+def test_an_encoder_is_taken_over_whole_or_not_at_all(tiny: PretrainConfig, tmp_path: Path) -> None:
+    weights, about = PointEncoder(tiny).state_dict(), {"config": json.dumps(dataclasses.asdict(tiny))}
+    file, name = tmp_path / "encoder.safetensors", "embed.norm1.running_var"
+    for others, says in (
+        ({key: value for key, value in weights.items() if key != name}, rf'Missing key.*"{name}"'),
+        ({**weights, "another": torch.zeros(1)}, 'Unexpected key.*"another"'),
+    ):
+        file.write_bytes(save(others, metadata=about))
+        with pytest.raises(InputError, match=says):
             load_encoder(file)
 
 

@@ -1,5 +1,6 @@
 """Probes, reconstructions, curves, the page and TensorBoard: what is seen changes nothing, and survives a stop."""
 
+import copy
 import dataclasses
 import json
 import re
@@ -14,17 +15,18 @@ import torch
 from shapenet3d_cma.errors import InputError
 from shapenet3d_cma.model.config import PretrainConfig
 from shapenet3d_cma.model.data import ShardRows
-from shapenet3d_cma.model.network import CrossAlignNet, PointEncoder
+from shapenet3d_cma.model.network import CrossAlignNet, PointEncoder, initialise
+from shapenet3d_cma.model.norm import is_fresh
 from shapenet3d_cma.model.picture import masked_image
 from shapenet3d_cma.model.pretrain import pretrain
-from shapenet3d_cma.model.probe import cloud_features, is_held_out, linear_probe
+from shapenet3d_cma.model.probe import cut, encode, is_held_out, linear_probe, settled
 from shapenet3d_cma.model.run import RunFolder
 from shapenet3d_cma.model.snapshot import Snapshot, fixed_rows, reconstruct
 
 
 @pytest.fixture
 def categories(make_shards: Callable[..., Path]) -> Path:
-    """Forty flat and round clouds in turn, two categories; more models than one are held out of each."""
+    """A hundred flat and round clouds in turn, two categories; 23 models are held out."""
 
     def change(rows: list[dict]) -> None:
         for i, row in enumerate(rows):
@@ -32,11 +34,11 @@ def categories(make_shards: Callable[..., Path]) -> Path:
             if i % 2:
                 row["points"] = row["points"] * np.array([1, 0.1, 1])
 
-    return make_shards(rows=40, change=change)
+    return make_shards(rows=100, change=change)
 
 
 def watched(tiny: PretrainConfig) -> PretrainConfig:
-    return dataclasses.replace(tiny, epochs=3, batch_size=20, probe_epochs=2, picture_epochs=2)
+    return dataclasses.replace(tiny, epochs=3, batch_size=50, probe_epochs=2, picture_epochs=2)
 
 
 def test_a_probe_tells_categories_apart_and_leaves_no_trace(
@@ -47,9 +49,9 @@ def test_a_probe_tells_categories_apart_and_leaves_no_trace(
     probes = [json.loads(line) for line in (tmp_path / "probed" / "probe.jsonl").read_text().splitlines()]
     assert [line["epoch"] for line in probes] == [0, 2, 3]
     assert [line["step"] for line in probes] == [0, 4, 6]
-    held = [is_held_out(("03001627", "02691156")[i % 2], f"model{i}") for i in range(40)]
+    held = [is_held_out(("03001627", "02691156")[i % 2], f"model{i}") for i in range(100)]
     assert all(line["test_rows"] == sum(held) for line in probes)
-    assert all(line["train_rows"] == 40 - sum(held) for line in probes)
+    assert all(line["train_rows"] == 100 - sum(held) for line in probes)
     assert probes[-1]["categories"] == 2
     assert summary["probe"] == probes[-1]["accuracy"] >= 0.9
     assert sum(line.startswith("linear probe at epoch") for line in lines) == 3
@@ -117,14 +119,31 @@ def test_a_linear_probe_finds_what_is_linear_and_nothing_else() -> None:
 
 
 def test_features_of_a_cloud_do_not_depend_on_its_batch_or_place(tiny: PretrainConfig) -> None:
-    encoder = PointEncoder(tiny).train()
+    encoder, points = PointEncoder(tiny).train(), torch.randn(4, 64, 3)
+    with torch.no_grad():
+        encoder(*cut(points, tiny))
     before = {name: value.clone() for name, value in encoder.state_dict().items()}
-    points = torch.randn(4, 64, 3)
-    features = cloud_features(encoder, points, tiny)
+    frozen = settled(encoder, [cut(points * 9, tiny)])
+    features = encode(frozen, [cut(points, tiny)])
     assert features.shape == (4, 2 * tiny.width)
-    torch.testing.assert_close(cloud_features(encoder, points[1:2] * 3 + 5, tiny), features[1:2], rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(encode(frozen, [cut(points[1:2] * 3 + 5, tiny)]), features[1:2], rtol=1e-3, atol=1e-4)
     assert encoder.training
-    assert all(torch.equal(value, before[name]) for name, value in encoder.state_dict().items())
+    for each in (encoder, frozen):
+        assert all(torch.equal(value, before[name]) for name, value in each.state_dict().items())
+
+
+def test_random_weights_are_probed_with_statistics_of_the_shapes(tiny: PretrainConfig) -> None:
+    """Else the patches' embeddings, a thousandth of the positions, would hardly count."""
+    torch.manual_seed(0)
+    encoder, patches = PointEncoder(tiny).apply(initialise), cut(torch.randn(8, 64, 3), tiny)
+    others = patches[0], patches[1].flip(0)
+    with torch.no_grad():
+        seen = copy.deepcopy(encoder)(*patches)
+    found = settled(encoder, [patches])
+    with torch.no_grad():
+        torch.testing.assert_close(found(*patches), seen, atol=0.05, rtol=0)
+        assert (found(*others) - found(*patches)).abs().max() > 0.1
+    assert is_fresh(encoder)
 
 
 @pytest.mark.parametrize("source", ["image", "points"])

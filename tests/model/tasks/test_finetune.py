@@ -12,6 +12,8 @@ from PIL import Image
 from shapenet3d_cma.config import read_settings
 from shapenet3d_cma.errors import InputError
 from shapenet3d_cma.model.config import PretrainConfig
+from shapenet3d_cma.model.encoder import save_encoder
+from shapenet3d_cma.model.network import PointEncoder
 from shapenet3d_cma.model.run import RunFolder
 from shapenet3d_cma.model.tasks import engine, miniatures
 from shapenet3d_cma.model.tasks.ablate import TABLES, ablate
@@ -164,15 +166,23 @@ def test_a_run_that_is_stopped_and_resumed_is_an_unbroken_one(
     assert all(torch.equal(weights[name], others[name]) for name in weights)
 
 
-def test_fresh_running_statistics_are_averages_at_first(
-    benchmarks: dict[str, Path], finetune_config: FinetuneConfig, encoder_file: Path, tmp_path: Path
+def test_running_statistics_are_averages_over_the_run_s_own_shapes_at_first(
+    benchmarks: dict[str, Path], finetune_config: FinetuneConfig, encoder_config: PretrainConfig, tmp_path: Path
 ) -> None:
-    """After three steps the initial variance, 1, would still weigh 0.73 and hide the true ones, which are tiny."""
-    config = dataclasses.replace(finetune_config, epochs=1, held_out=0)
-    finetune(tmp_path, "modelnet40", benchmarks["modelnet40-h5"], config, init=encoder_file, seeds=1, report=quiet)
-    weights = run_weights(tmp_path / "seed-0")
-    assert weights["head.1.num_batches_tracked"] == 3
-    assert weights["head.1.running_var"].max() < 0.5
+    """After three steps a variance of 1 would still weigh 0.73 and hide the true ones, which are tiny.
+
+    The head's is its initial one. The encoder's is what torch's own norms leave after some steps.
+    """
+    encoder = PointEncoder(encoder_config)
+    encoder.embed.norm1.num_batches_tracked.fill_(16)
+    save_encoder(encoder, encoder_config, tmp_path / "encoder.safetensors")
+    config, run = dataclasses.replace(finetune_config, epochs=1, held_out=0), tmp_path / "run"
+    start = tmp_path / "encoder.safetensors"
+    finetune(run, "modelnet40", benchmarks["modelnet40-h5"], config, init=start, seeds=1, report=quiet)
+    weights = run_weights(run / "seed-0")
+    for norm in ("head.1", "encoder.embed.norm1"):
+        assert weights[f"{norm}.num_batches_tracked"] == 3
+        assert weights[f"{norm}.running_var"].max() < 0.5
 
 
 def test_kept_weights_are_those_of_their_epoch(
@@ -323,6 +333,7 @@ def test_evaluation_writes_logits_and_the_confusion_matrix(tuned: tuple[Path, di
         assert min(picture.size) > 300
     voted = evaluate(run, tmp_path / "votes", votes=2, cpu_threads=1, report=quiet)
     assert voted["accuracy"] == results["runs"][0]["votes"]["final"]
+    assert voted["text"].startswith(f"{run / 'seed-0' / 'final.safetensors'}, 2 votes over 6 shapes: ")
 
 
 def test_a_confusion_matrix_counts_rows_as_truth() -> None:
@@ -368,7 +379,9 @@ def test_few_shot_folds_are_drawn_stored_and_learned(
     assert [len(each["train"]) for each in listed] == [4, 4, 12, 12]
     for name in ("2way_2shot", "3way_4shot"):
         assert len(results["accuracy"][name]["single"]["final"]) == 2
-    assert "2 way, 2 shot" in (tmp_path / "a" / "results.md").read_text()
+    table = (tmp_path / "a" / "results.md").read_text()
+    assert "2 way, 2 shot" in table
+    assert "mean ± deviation over 2 folds" in table
     assert not list((tmp_path / "a").rglob("*.safetensors"))
     again = fewshot(tmp_path / "b", benchmarks["modelnet40-dat"], config, **given)
     assert again["accuracy"] == results["accuracy"]
@@ -385,6 +398,8 @@ def test_few_shot_reads_pickled_folds_first(fewshot_config: FewShotConfig, encod
     results = fewshot(tmp_path / "run", tmp_path / "data", config, init=encoder_file, settings=[(5, 2)], folds=1,
                       report=lines.append)  # fmt: skip
     assert results["folds"] == "pickles"
+    assert ", one fold\n" in results["table"]
+    assert "±" not in results["table"]
     assert lines[0].startswith("fewshot: fewshot-pickle in")
     with pytest.raises(InputError, match=r"has no 5way_2shot/1\.pkl"):
         fewshot(

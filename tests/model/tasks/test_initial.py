@@ -100,6 +100,7 @@ def test_a_run_gives_its_encoder_finished_or_not(toy_shards: Path, tiny: Pretrai
     pretrain(toy_shards, run, dataclasses.replace(tiny, epochs=1), lambda _: None)
     finished = load_initial(run)
     assert finished.config.width == tiny.width
+    assert finished.weights["embed.norm1.running_var"].max() < 0.1  # of three steps, without the 1 that it began with
     (run / "encoder.safetensors").rename(tmp_path / "encoder.safetensors")
     for other in (load_initial(run), load_initial(tmp_path / "encoder.safetensors")):
         assert all(torch.equal(finished.weights[name], other.weights[name]) for name in finished.weights)

@@ -265,6 +265,7 @@ def test_a_fold_that_is_too_small_or_carries_code_is_refused(tmp_path: Path) -> 
     path.write_bytes(b"cposix\nsystem\n(Vecho\ntR.")
     with pytest.raises(InputError, match=r"0\.pkl is refused: it asks for posix\.system"):
         open_fold(tmp_path, 5, 10, 0)
+    assert "cma3d fewshot --data MODELNET40" in diagnosis_text(diagnose_task(tmp_path / "none", "fewshot"))
     found = diagnose_task(tmp_path, "fewshot")
     assert any("refused" in fault for fault in found.faults)
     assert any("lacks 1.pkl, 2.pkl" in fault for fault in found.faults)
