@@ -40,7 +40,7 @@ class RenderConfig:
     # colour
     colour: Literal["all", "best"] = setting("all", "Views that get colour: all, or only the one with the most points.")
     samples: int = setting(32, "Light paths a pixel; more is less noise.", low=1, high=65536)
-    denoise: bool = setting(False, "Denoise the colour, guided by albedo and normals (pays under a panorama, not in the studio).")
+    denoise: bool = setting(False, "Denoise the colour, guided by albedo and normals; pays under a panorama.")
     light: Light = setting("studio", "Soft studio lights, or one of Blender's bundled panoramas.")
     light_turn: float = setting(0.0, "Turn the light about the up axis, degrees.")
     background: str = setting(
