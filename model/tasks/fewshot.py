@@ -20,7 +20,7 @@ from .folds import FOLDS, SETTINGS, draw_fold, fold_file, fold_shapes, open_fold
 from .initial import Initial, load_initial
 from .layouts import find_layout
 from .metrics import in_words
-from .results import COLUMNS, averaged_over, claim_folder, code_version, markdown, voted, write_results
+from .results import COLUMNS, averaged_over, claim_folder, markdown, provenance, voted, write_results
 
 __all__ = ["fewshot"]
 
@@ -156,11 +156,7 @@ def summarise(
     content = {
         "task": "fewshot",
         "folds": source,
-        "initial": initial.source,
-        "initial_hash": initial.fingerprint,
-        "code": code_version(),
-        "config": dataclasses.asdict(config),
-        "encoder": dataclasses.asdict(initial.config),
+        **provenance(initial, config),
         "accuracy": {f"{way}way_{shot}shot": {kind: {name: [each[kind][name] for each in folds] for name in every[kind]}
                                               for kind in ("single", "votes")}
                      for (way, shot), folds in results.items()},

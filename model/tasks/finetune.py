@@ -24,7 +24,7 @@ from .engine import train
 from .initial import Initial, load_initial
 from .layouts import open_dataset
 from .metrics import in_words
-from .results import COLUMNS, averaged_over, claim_folder, code_version, markdown, read_result, voted, write_results
+from .results import COLUMNS, averaged_over, claim_folder, markdown, provenance, read_result, voted, write_results
 from .shapes import Dataset
 
 __all__ = ["Run", "finetune", "finetune_once", "read_splits"]
@@ -189,14 +189,7 @@ def summarise(
     text = f"{dataset.task} ({dataset.layout}), {initial.source}, {averaged_over(len(results), 'seed')}\n\n"
     content: dict[str, Any] = {
         "task": dataset.task,
-        "layout": dataset.layout,
-        "data": str(dataset.folder),
-        "data_hash": dataset.fingerprint(),
-        "initial": initial.source,
-        "initial_hash": initial.fingerprint,
-        "code": code_version(),
-        "config": dataclasses.asdict(config),
-        "encoder": dataclasses.asdict(initial.config),
+        **provenance(initial, config, dataset),
         "accuracy": {kind: {name: [each[kind][name] for each in results] for name in names} for kind in kinds},
         "runs": list(results),
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -11,6 +12,8 @@ from typing import Any
 from ... import __version__
 from ...errors import InputError
 from ...files import make_folder, write_text
+from .initial import Initial
+from .shapes import Dataset
 
 __all__ = [
     "COLUMNS",
@@ -18,6 +21,7 @@ __all__ = [
     "claim_folder",
     "code_version",
     "markdown",
+    "provenance",
     "read_result",
     "voted",
     "write_results",
@@ -89,6 +93,21 @@ def code_version() -> str:
     except (OSError, subprocess.SubprocessError):
         return __version__
     return f"{__version__} ({done.stdout.strip()})"
+
+
+def provenance(initial: Initial, config: Any, dataset: Dataset | None = None) -> dict[str, Any]:
+    """Tell where results come from: data, initial weights, settings (a dataclass), and the version of the code."""
+    about: dict[str, Any] = {}
+    if dataset is not None:
+        about = {"layout": dataset.layout, "data": str(dataset.folder), "data_hash": dataset.fingerprint()}
+    return {
+        **about,
+        "initial": initial.source,
+        "initial_hash": initial.fingerprint,
+        "code": code_version(),
+        "config": dataclasses.asdict(config),
+        "encoder": dataclasses.asdict(initial.config),
+    }
 
 
 def averaged_over(runs: int, name: str) -> str:

@@ -29,7 +29,7 @@ from .initial import Initial, load_initial
 from .layouts import open_dataset
 from .metrics import PartScores, in_words, part_scores, restrict_parts
 from .page import write_page, write_ply
-from .results import COLUMNS, averaged_over, claim_folder, code_version, markdown, read_result, write_results
+from .results import COLUMNS, averaged_over, claim_folder, markdown, provenance, read_result, write_results
 from .segmenter import PartSegmenter
 from .shapenetpart import NUM_PARTS, PARTS
 from .shapes import Dataset, IntArray
@@ -256,14 +256,7 @@ def summarise(
     text += "\n\n" + markdown(["category, mIoU %", *(COLUMNS[name] for name in names)], cells)
     content = {
         "task": "shapenetpart",
-        "layout": dataset.layout,
-        "data": str(dataset.folder),
-        "data_hash": dataset.fingerprint(),
-        "initial": initial.source,
-        "initial_hash": initial.fingerprint,
-        "code": code_version(),
-        "config": dataclasses.asdict(config),
-        "encoder": dataclasses.asdict(initial.config),
+        **provenance(initial, config, dataset),
         "runs": list(results),
         "table": text,
     }
