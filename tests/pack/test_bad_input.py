@@ -142,23 +142,32 @@ def test_a_render_that_opens_but_cannot_be_read_is_listed(renders: Path, tmp_pat
 
 
 DYING = """
-import os, signal
+import os, sys, time
+from pathlib import Path
 from joblib import Parallel, delayed
 from shapenet3d_cma.errors import InputError
 from shapenet3d_cma.pack.parallel import each
 
-tasks = [delayed(abs)(-1), *[delayed(os.kill)(os.getpid(), 0)] * 3, *[delayed(os._exit)(9)] * 9]
+seen = Path(sys.argv[1])
+
+def die() -> None:
+    while not seen.exists():  # the first result has come: a pool that breaks before gives none
+        time.sleep(0.01)
+    os._exit(9)
+
 try:
-    with each(Parallel(n_jobs=2, return_as="generator", batch_size=1), tasks) as results:
+    with each(Parallel(n_jobs=2, return_as="generator", batch_size=1), [delayed(abs)(-1), *[delayed(die)()] * 9]) as results:
         print(next(results))
+        seen.touch()
         list(results)
 except InputError as error:
     print(error)
 """
 
 
-def test_a_worker_that_dies_is_said_in_one_line() -> None:
-    done = subprocess.run([sys.executable, "-c", DYING], capture_output=True, text=True, check=False)
+def test_a_worker_that_dies_is_said_in_one_line(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", DYING, str(tmp_path / "seen")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     one, said = done.stdout.splitlines()
     assert one == "1"
