@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -117,14 +118,34 @@ class Camera:
         pose[:3, 3] = -pose[:3, :3] @ eye
         return dataclasses.replace(self, cam_from_obj=pose)
 
-    @property
+    def crop(self, window: tuple[int, int, int, int]) -> Camera:
+        """Give the camera of a part of the image: the same rays, counted from that part's corner.
+
+        Parameters
+        ----------
+        window : left, top, right, bottom, pixels, the last two exclusive
+        """
+        left, top, right, bottom = window
+        intrinsics = self.intrinsics.copy()
+        intrinsics[:2, 2] -= left, top
+        return Camera(intrinsics, self.cam_from_obj, right - left, bottom - top)
+
+    @cached_property
     def obj_from_cam(self) -> FloatArray:
         """(4, 4) float64, the inverse pose: x_obj = R^T (x_cam - t)."""
         rotation = self.cam_from_obj[:3, :3]
         inverse = np.eye(4)
         inverse[:3, :3] = rotation.T
         inverse[:3, 3] = -rotation.T @ self.cam_from_obj[:3, 3]
+        inverse.setflags(write=False)
         return inverse
+
+    @cached_property
+    def ray_from_pixel(self) -> FloatArray:
+        """(3, 3) float64: takes (u, v, 1) to the ray through (u, v), object frame, of planar length 1; R^T K^-1."""
+        matrix: FloatArray = self.cam_from_obj[:3, :3].T @ np.linalg.inv(self.intrinsics)
+        matrix.setflags(write=False)
+        return matrix
 
     @property
     def eye(self) -> FloatArray:

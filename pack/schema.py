@@ -22,6 +22,7 @@ __all__ = [
     "RENDER_FIELDS",
     "RENDER_LEVEL",
     "SCHEMA_VERSION",
+    "SHADED",
     "SHARD_FIELDS",
     "SHARD_LEVEL",
     "Field",
@@ -29,6 +30,7 @@ __all__ = [
     "WrongFileError",
     "create_field",
     "open_checked",
+    "shuffle",
 ]
 
 FORMAT = "shapenet3d-cma"
@@ -75,10 +77,8 @@ _VIEW = (
     Field("cam_from_obj", "f8", (4, 4), "[R t; 0 1], x_cam = R x_obj + t, OpenCV axes"),
 )
 
-RENDER_FIELDS = (
-    *_VIEW,
-    Field("shaded", "?", (), "whether the view's rgb was rendered; where not, its rgb is all zero"),
-)
+SHADED = Field("shaded", "?", (), "whether the view's rgb was rendered; where not, its rgb is all zero")
+RENDER_FIELDS = (*_VIEW, SHADED)
 """A render file: leading axis V, the views of one model."""
 
 RENDER_EXTRAS = (
@@ -123,6 +123,12 @@ def create_field(
         chunks=None if scalar else ((1, *sizes) if sizes else (1024,)),
         **({} if scalar else {"compression": "gzip", "compression_opts": level, "shuffle": True}),
     )
+
+
+def shuffle(row: NDArray[Any], field: Field) -> memoryview:
+    """Give a row's bytes as HDF5's shuffle filter orders them: the first of all numbers, then the second of all."""
+    array = np.ascontiguousarray(row, dtype=np.dtype(field.dtype).newbyteorder("<"))
+    return np.ascontiguousarray(array.view(np.uint8).reshape(-1, array.itemsize).T).data
 
 
 def open_checked(path: Path, fields: tuple[Field, ...], kind: str, **driver: Any) -> h5py.File:

@@ -15,13 +15,12 @@ from typing import Any
 
 import h5py
 import numpy as np
-from numpy.typing import NDArray
 
 from .. import __version__
 from ..camera import CONVENTIONS
 from ..errors import InputError
 from ..files import atomic_path
-from .schema import FORMAT, LIBVER, SCHEMA_VERSION, SHARD_FIELDS, SHARD_LEVEL, Field, Row, create_field
+from .schema import FORMAT, LIBVER, SCHEMA_VERSION, SHARD_FIELDS, SHARD_LEVEL, Field, Row, create_field, shuffle
 
 __all__ = ["EncodedRow", "ShardWriter", "cannot_write", "encode_row", "part_path"]
 
@@ -78,16 +77,12 @@ def encode_row(row: Row) -> EncodedRow:
             value = row[field.name]
             values[field.name] = str(value) if field.dtype == "utf-8" else np.asarray(value, dtype=field.dtype)
             continue
-        array = np.ascontiguousarray(row[field.name], dtype=np.dtype(field.dtype).newbyteorder("<"))
+        array = np.asarray(row[field.name])
         if array.ndim != len(field.shape):
             raise ValueError(f"{field.name} has the shape {array.shape}, expected {len(field.shape)} axes")
-        chunks[field.name], shapes[field.name] = _deflate(array), array.shape
+        chunks[field.name] = zlib.compress(shuffle(array, field), SHARD_LEVEL)
+        shapes[field.name] = array.shape
     return EncodedRow(chunks, values, shapes)
-
-
-def _deflate(array: NDArray[Any]) -> bytes:
-    shuffled = array.view(np.uint8).reshape(-1, array.itemsize).T
-    return zlib.compress(shuffled.tobytes(), SHARD_LEVEL)
 
 
 def part_path(path: Path, part: int) -> Path:

@@ -18,7 +18,18 @@ from .. import __version__
 from ..camera import CONVENTIONS, Camera
 from ..errors import InputError
 from ..files import PARTIAL, atomic_path
-from ..pack.schema import FORMAT, LIBVER, RENDER_EXTRAS, RENDER_FIELDS, SCHEMA_VERSION, create_field, open_checked
+from ..pack.schema import (
+    FORMAT,
+    LIBVER,
+    RENDER_EXTRAS,
+    RENDER_FIELDS,
+    RENDER_LEVEL,
+    SCHEMA_VERSION,
+    SHADED,
+    create_field,
+    open_checked,
+    shuffle,
+)
 
 __all__ = ["Render", "find_renders", "open_render", "read_config_hash", "write_render"]
 
@@ -46,23 +57,28 @@ def write_render(
     ------
     OSError : it cannot be written; `path` stays as it was
     """
+    from isal import isal_zlib  # an Intel library, for all machines: renders are read where it need not be
+
     views, height, width = geometry["depth"].shape
     arrays = {
         **geometry,
         "intrinsics": np.stack([camera.intrinsics for camera in cameras]),
         "cam_from_obj": np.stack([camera.cam_from_obj for camera in cameras]),
-        "shaded": np.array([view in colour for view in range(views)]),
     }
-    painted = {name for fields in colour.values() for name in fields} | {"rgb"}
+    rows: dict[str, dict[int, NDArray[Any]]] = {name: dict(enumerate(array)) for name, array in arrays.items()}
+    rows["rgb"] = {}
+    for view, fields in colour.items():
+        for name, image in fields.items():
+            rows.setdefault(name, {})[view] = image
     # HDF5 may end the process when a disk is full: it builds the file in memory, and Python's own write can fail
     with h5py.File(path.name, "w", driver="core", backing_store=False, libver=LIBVER) as file:
+        create_field(file, SHADED, views)[...] = [view in colour for view in range(views)]
         for field in (*RENDER_FIELDS, *RENDER_EXTRAS):
-            if field.name in painted:
+            if field.name in rows and field.shape:
                 dataset = create_field(file, field, views, H=height, W=width)
-                for view, fields in colour.items():
-                    dataset[view] = fields[field.name]
-            elif field.name in arrays:
-                create_field(file, field, views, H=height, W=width)[...] = arrays[field.name]
+                for view, row in rows[field.name].items():
+                    chunk = isal_zlib.compress(shuffle(row, field), RENDER_LEVEL)
+                    dataset.id.write_direct_chunk((view,) + (0,) * row.ndim, chunk)
         common = {
             "format": FORMAT,
             "kind": "render",

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import codecs
+import re
+import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 __all__ = ["Mesh", "decode", "parse_obj", "read_obj", "usable_mesh"]
+
+_NEWLINE = ord("\n")
 
 
 @dataclass(frozen=True)
@@ -57,43 +62,95 @@ def read_obj(path: Path) -> Mesh:
 
 
 def parse_obj(data: bytes) -> Mesh:
-    """Read the bytes of an OBJ file, as `read_obj` does."""
-    data = data.removeprefix(codecs.BOM_UTF8).replace(b"\\\n", b" ").replace(b"\\\r\n", b" ")
-    vertex_lines: list[bytes] = []
-    uv_lines: list[bytes] = []
-    face_lines: list[bytes] = []
-    before: list[tuple[int, int]] = []  # vertices and uvs known when a face is read: negative indices count from there
-    face_materials: list[int] = []
+    """Read the bytes of an OBJ file, as `read_obj` does.
+
+    Exporters write lines of a kind one after the other: such a run is parsed at once, five times as fast as its lines.
+    """
+    vertices, uvs, faces = _Lines(b"v"), _Lines(b"vt"), _Lines(b"f")
+    known: list[tuple[int, int]] = []  # vertices and uvs, when a run of faces begins: negative indices count from there
+    face_materials: list[int] = []  # of each run
     names: dict[str, int] = {}
     libraries: list[str] = []
     material, lines_and_points = -1, 0
-    for line in data.splitlines():
-        line = line.lstrip()  # noqa: PLW2901
-        kind = line[:2]
+    for kind, text, count in _runs(data):
         if kind in (b"v ", b"v\t"):
-            vertex_lines.append(line[2:].partition(b"#")[0])
-        elif kind == b"vn":
-            continue
-        elif kind in (b"f ", b"f\t"):
-            face_lines.append(line[2:].partition(b"#")[0])
-            face_materials.append(material)
-            before.append((len(vertex_lines), len(uv_lines)))
+            vertices.add(text, count)
         elif kind == b"vt":
-            uv_lines.append(line[2:].partition(b"#")[0])
+            uvs.add(text, count)
+        elif kind in (b"f ", b"f\t"):
+            known.append((vertices.total, uvs.total))
+            face_materials.append(material)
+            faces.add(text, count)
         elif kind in (b"l ", b"p "):
-            lines_and_points += 1
-        elif line.startswith(b"usemtl"):
-            material = names.setdefault(decode(line[6:]), len(names))
-        elif line.startswith(b"mtllib"):
-            libraries.append(decode(line[6:]))
+            lines_and_points += count
+        elif kind == b"us":
+            for line in text.splitlines():
+                if line.startswith(b"usemtl"):
+                    material = names.setdefault(decode(line[6:]), len(names))
+        elif kind == b"mt":
+            libraries += [decode(line[6:]) for line in text.splitlines() if line.startswith(b"mtllib")]
     if -1 in face_materials:
         unnamed = names.setdefault("", len(names))
         face_materials = [unnamed if index == -1 else index for index in face_materials]
-    vertices = _numbers(vertex_lines, 3)
-    uvs = np.nan_to_num(_numbers(uv_lines, 2), nan=0.0, posinf=0.0, neginf=0.0)
-    corners, sizes = _corners(face_lines, np.array(before, dtype=np.int64).reshape(-1, 2))
-    materials = np.array(face_materials, dtype=np.int64)
-    return usable_mesh(vertices, uvs, corners, sizes, materials, tuple(names), tuple(libraries), lines_and_points)
+    corners, sizes = _corners(faces, np.array(known, dtype=np.int64).reshape(-1, 2))
+    return usable_mesh(
+        _numbers(vertices, 3),
+        np.nan_to_num(_numbers(uvs, 2), nan=0.0, posinf=0.0, neginf=0.0),
+        corners,
+        sizes,
+        np.repeat(np.array(face_materials, dtype=np.int64), faces.counts),
+        tuple(names),
+        tuple(libraries),
+        lines_and_points,
+    )
+
+
+def _runs(data: bytes) -> Iterator[tuple[bytes, bytes, int]]:
+    """Give runs of lines that begin with the same two characters: those, the lines, and how many there are.
+
+    Lines are free of blanks before them, and of any but the usual line ends; a line that ends in a backslash goes on.
+    """
+    data = data.removeprefix(codecs.BOM_UTF8)
+    if b"\r" in data:
+        data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    data = data.replace(b"\\\n", b" ") + b"\n\n"
+    while True:
+        text = np.frombuffer(data, dtype=np.uint8)
+        begins = np.concatenate([[0], np.flatnonzero(text[:-2] == _NEWLINE) + 1])
+        letters = text[begins]
+        if not (_blank(letters) & (letters != _NEWLINE)).any():
+            break
+        data = re.sub(rb"(^|\n)[ \t\v\f]+", rb"\1", data)
+    starts = letters.astype(np.int64) << 8 | text[begins + 1]
+    first = np.flatnonzero(np.diff(starts, prepend=-1))
+    bounds = [*begins[first].tolist(), len(data) - 1]
+    counts = np.diff(first, append=len(begins)).tolist()
+    for begin, end, count in zip(bounds, bounds[1:], counts, strict=False):
+        yield data[begin : begin + 2], data[begin:end], count
+
+
+def _blank(text: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Tell which bytes are what `bytes.split` splits at."""
+    return (text == ord(" ")) | ((text >= ord("\t")) & (text <= ord("\r")))
+
+
+class _Lines:
+    """The lines of one kind, in runs."""
+
+    def __init__(self, keyword: bytes) -> None:
+        self.keyword, self.counts, self.total = keyword, list[int](), 0
+        self._texts: list[bytes] = []
+
+    def add(self, text: bytes, count: int) -> None:
+        """Append a run; each line begins with the keyword and ends in a newline."""
+        self._texts.append(text)
+        self.counts.append(count)
+        self.total += count
+
+    def join(self) -> bytes:
+        """Give all lines without keywords and comments, a newline before them and one after each."""
+        text = (b"\n" + b"".join(self._texts)).replace(b"\n" + self.keyword, b"\n ")
+        return re.sub(rb"#[^\n]*", b"", text) if b"#" in text else text
 
 
 def decode(raw: bytes) -> str:
@@ -105,16 +162,17 @@ def decode(raw: bytes) -> str:
         return raw.decode("latin-1")
 
 
-def _numbers(lines: list[bytes], width: int) -> NDArray[np.float64]:
+def _numbers(lines: _Lines, width: int) -> NDArray[np.float64]:
     """Parse the first `width` numbers of each line; what is no number becomes NaN."""
+    text = lines.join()
     try:
-        table = np.array(b" ".join(lines).split(), dtype=np.float64)
-        if len(table) == width * len(lines):
+        table = np.array(text.split(), dtype=np.float64)
+        if len(table) == width * lines.total:
             return table.reshape(-1, width)
     except ValueError:
         pass
-    table = np.full((len(lines), width), np.nan)
-    for row, line in enumerate(lines):  # lines of unequal length, a fourth coordinate, colours, garbage
+    table = np.full((lines.total, width), np.nan)
+    for row, line in enumerate(text.splitlines()[1:]):  # unequal length, a fourth coordinate, colours, garbage
         for column, word in enumerate(line.split()[:width]):
             try:
                 table[row, column] = float(word)
@@ -123,46 +181,52 @@ def _numbers(lines: list[bytes], width: int) -> NDArray[np.float64]:
     return table
 
 
-def _corners(lines: list[bytes], before: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _corners(lines: _Lines, known: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Parse face lines.
 
     Parameters
     ----------
     lines : the words of each face: `v`, `v/vt`, `v//vn` or `v/vt/vn`, one-based or negative
-    before : (F, 2) int, vertices and uvs known before each face
+    known : (R, 2) int, vertices and uvs before each run of faces
 
     Returns
     -------
     corners : (C, 2) int64, zero-based vertex and uv; -1 where absent or no number
     sizes : (F,) int64, corners of each face
     """
-    words = [line.split() for line in lines]
-    sizes = np.array([len(face) for face in words], dtype=np.int64)
-    flat = [word for face in words for word in face]
-    text = b" ".join(flat)
+    text = lines.join()
+    letters = np.frombuffer(text, dtype=np.uint8)
+    blank = _blank(letters)
+    words = np.flatnonzero(blank[:-1] & ~blank[1:])
+    sizes = np.diff(np.searchsorted(words, np.flatnonzero(letters == _NEWLINE)))
     slashes, doubles = text.count(b"/"), text.count(b"//")
     table = None
     for per_word, double, replaced, width in (
-        (2, 0, text.replace(b"/", b" "), 3),
-        (2, len(flat), text.replace(b"//", b" 0 "), 3),
-        (1, 0, text.replace(b"/", b" "), 2),
-        (0, 0, text, 1),
+        (2, 0, (b"/", b" "), 3),
+        (2, len(words), (b"//", b" 0 "), 3),
+        (1, 0, (b"/", b" "), 2),
+        (0, 0, (b"/", b" "), 1),
     ):
-        if slashes == per_word * len(flat) and doubles == double:
-            table = _integers(replaced, len(flat), width)
+        if slashes == per_word * len(words) and doubles == double:
+            table = _integers(text.replace(*replaced), len(words), width)
             break
     if table is None:
-        table = np.array([_corner(word) for word in flat], dtype=np.int64).reshape(-1, 2)
-    corners = np.zeros((len(flat), 2), dtype=np.int64)
+        table = np.array([_corner(word) for word in text.split()], dtype=np.int64).reshape(-1, 2)
+    corners = np.zeros((len(words), 2), dtype=np.int64)
     corners[:, : min(2, table.shape[1])] = table[:, :2]
-    known = np.repeat(before, sizes, axis=0)
-    return np.where(corners < 0, known + corners, corners - 1), sizes
+    before = np.repeat(np.repeat(known, lines.counts, axis=0), sizes, axis=0)
+    return np.where(corners < 0, before + corners, corners - 1), sizes
 
 
 def _integers(text: bytes, rows: int, width: int) -> NDArray[np.int64] | None:
+    """Parse a table; None where a word is no integer, or one is missing."""
+    if not rows:
+        return np.zeros((0, width), dtype=np.int64)
     try:
-        table = np.array(text.split(), dtype=np.int64)
-    except (ValueError, OverflowError):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # what is no integer
+            table = np.fromstring(text, dtype=np.int64, sep=" ")  # four times as fast as splitting first
+    except (DeprecationWarning, ValueError):
         return None
     return table.reshape(rows, width) if len(table) == rows * width else None
 

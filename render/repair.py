@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .obj import Mesh
 
-__all__ = ["WELD_DISTANCE", "Surface", "repair"]
+__all__ = ["WELD_DISTANCE", "Surface", "repair", "row_keys"]
 
 WELD_DISTANCE = 1e-6
 """Width of the grid on which vertices are welded, over the diagonal of the box (ShapeNet: object units). The text of
@@ -52,21 +53,22 @@ class Surface:
         return owner[order], np.searchsorted(self.corners[order], np.arange(len(self.vertices) + 1))
 
     @cached_property
-    def planes(self) -> NDArray[np.float64]:
-        """(F, 4, 3) float64: of each triangle its first corner, its normal n, and U and V.
+    def triangular(self) -> NDArray[np.bool_]:
+        """(F,) whether each face is a triangle."""
+        return np.diff(self.starts) == 3
 
-        A point q of its plane, relative to the first corner, lies inside where q U >= 0, q V >= 0 and q U + q V <= 1:
-        these are its barycentric coordinates. Not finite where the triangle has no area; of larger polygons the first
-        three corners count.
+    @cached_property
+    def edges(self) -> NDArray[np.float64]:
+        """(3, 3, F) float64: of each triangle its first corner, and the two edges from there; axes x, y, z.
+
+        Of larger polygons the first three corners count.
         """
-        corners = self.vertices[self.corners[self.starts[:-1, None] + np.arange(3)]]
-        along, across = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
-        normal = np.cross(along, across)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            dual = normal / np.einsum("fk,fk->f", normal, normal)[:, None]
-        return np.stack([corners[:, 0], normal, np.cross(across, dual), np.cross(dual, along)], axis=1)
+        places = self.corners[self.starts[:-1] + np.arange(3)[:, None]]
+        corners = np.ascontiguousarray(self.vertices[places].transpose(0, 2, 1))
+        corners[1:] -= corners[0]
+        return corners
 
-    @property
+    @cached_property
     def bounds(self) -> NDArray[np.float64]:
         """(2, 3) float64, lowest and highest corner of the box around all faces."""
         return np.stack([self.vertices.min(axis=0), self.vertices.max(axis=0)])
@@ -87,9 +89,9 @@ def repair(
     its back. Polygons that a fan from their first corner covers (all
     convex ones) are split so, as OBJ readers do; other polygons stay whole, for Blender to split.
     """
-    used, corners = np.unique(mesh.corners, return_inverse=True)
+    used, corners = _used(mesh.corners, len(mesh.vertices))
     vertices, index, scale = _weld(mesh.vertices[used], weld)
-    corners = index[corners.ravel()]
+    corners = index[corners]
     keep = _not_repeated(corners, mesh.starts)
     corners, uvs = corners[keep], mesh.uvs[keep]
     sizes = np.add.reduceat(keep, mesh.starts[:-1]) if len(mesh.sizes) else mesh.sizes
@@ -131,10 +133,24 @@ def _weld(vertices: NDArray[np.float64], distance: float) -> tuple[NDArray[np.fl
     if distance == 0:
         return vertices, np.arange(len(vertices)), scale
     grid = np.round((vertices - vertices.min(axis=0)) / (distance * scale))
-    # one sortable key a row is ten times faster than np.unique over rows
-    keys = np.ascontiguousarray(grid).view([("", grid.dtype)] * 3).ravel()
-    _, first, index = np.unique(keys, return_index=True, return_inverse=True)
+    _, first, index = np.unique(row_keys(grid), return_index=True, return_inverse=True)
     return vertices[first], index.ravel(), scale
+
+
+def _used(corners: NDArray[np.int64], vertices: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Give the vertices that corners use, sorted, and for each corner which of them it is."""
+    uses = np.zeros(vertices, dtype=bool)
+    uses[corners] = True
+    return np.flatnonzero(uses), (np.cumsum(uses) - 1)[corners]
+
+
+def row_keys(rows: NDArray[Any]) -> NDArray[Any]:
+    """Give one key a row of whole numbers from 0, that sorts as the rows do; np.unique over rows is far slower."""
+    base = int(rows.max(initial=0)) + 1
+    width = rows.shape[1]
+    if base**width < 2**63:
+        return rows.astype(np.int64) @ np.array([base**place for place in reversed(range(width))])
+    return np.ascontiguousarray(rows).view([("", rows.dtype)] * width).ravel()
 
 
 def _not_repeated(corners: NDArray[np.int64], starts: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -183,8 +199,7 @@ def _pair(faces: NDArray[np.int64], merge: bool, drop: bool) -> tuple[NDArray[np
     cycle = np.where(turned[:, None], backward, forward)
     if not merge:
         cycle = np.column_stack([cycle, turned])
-    keys = np.ascontiguousarray(cycle).view([("", cycle.dtype)] * cycle.shape[1]).ravel()
-    _, front, group = np.unique(keys, return_index=True, return_inverse=True)
+    _, front, group = np.unique(row_keys(cycle), return_index=True, return_inverse=True)
     group = group.ravel()
     opposite = np.flatnonzero(turned != turned[front[group]])
     back = np.full(len(front), len(faces))
@@ -279,10 +294,10 @@ def _assemble(
         parts = [getattr(faces, name).reshape(-1, *width) for faces in chosen]
         return np.concatenate(parts)[source] if parts else np.zeros((0, *width))
 
-    used, corners = np.unique(per_corner("corners", ()).astype(np.int64), return_inverse=True)
+    used, corners = _used(per_corner("corners", ()).astype(np.int64), len(vertices))
     return Surface(
         vertices=vertices[used],
-        corners=corners.ravel(),
+        corners=corners,
         starts=starts,
         front_uvs=per_corner("front_uvs", (2,)),
         back_uvs=per_corner("back_uvs", (2,)),

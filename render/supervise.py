@@ -68,7 +68,7 @@ class WorkerError(Exception):
 
 
 def check_blender() -> None:
-    """Check, in a process of its own, that Blender and the EXR reader load here.
+    """Check, in a process of its own, that Blender loads here.
 
     Raises
     ------
@@ -80,11 +80,10 @@ def check_blender() -> None:
             f"rendering needs Python 3.11, the one Python that Blender's bpy 4.5 is built for; this is {found}: "
             "make an environment with python3.11, or render on another machine"
         )
-    for package in ("bpy", "OpenEXR"):
-        probe = subprocess.run([sys.executable, "-c", f"import {package}"], capture_output=True, text=True, check=False)
-        if probe.returncode:
-            lines = probe.stderr.strip().splitlines() or [f"exit status {probe.returncode}"]
-            raise needs(package, "render", ImportError(lines[-1].partition(": ")[2] or lines[-1]))
+    probe = subprocess.run([sys.executable, "-c", "import bpy"], capture_output=True, text=True, check=False)
+    if probe.returncode:
+        lines = probe.stderr.strip().splitlines() or [f"exit status {probe.returncode}"]
+        raise needs("bpy", "render", ImportError(lines[-1].partition(": ")[2] or lines[-1]))
 
 
 def count_cores() -> int:

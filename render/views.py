@@ -74,15 +74,16 @@ def find_window(vertices: FloatArray, camera: Camera) -> tuple[int, int, int, in
         camera, or the object beside the image
     """
     whole = (0, 0, camera.width, camera.height)
-    pixels, depth = camera.project(vertices)
-    if not (depth > 0).all():
+    projection = camera.intrinsics @ camera.cam_from_obj[:3]  # as Camera.project, with vertices in columns: faster
+    image = projection[:, :3] @ vertices.T + projection[:, 3:]
+    if not (image[2] > 0).all():
         return whole
-    size = (camera.width, camera.height)
-    low = np.clip(np.floor(pixels.min(axis=0)) - BLUR, 0, size).astype(int)
-    high = np.clip(np.ceil(pixels.max(axis=0)) + BLUR, 0, size).astype(int)
-    if (high <= low).any():
-        return whole
-    return int(low[0]), int(low[1]), int(high[0]), int(high[1])
+    pixels = image[:2] / image[2]
+    left, top = (max(math.floor(least) - BLUR, 0) for least in pixels.min(axis=1))
+    right, bottom = (
+        min(math.ceil(most) + BLUR, size) for most, size in zip(pixels.max(axis=1), whole[2:], strict=True)
+    )
+    return (left, top, right, bottom) if left < right and top < bottom else whole
 
 
 def _random_stream(seed: int, key: str) -> np.random.Generator:

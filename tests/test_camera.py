@@ -42,6 +42,16 @@ def test_unproject_undoes_project(camera: Camera, point: tuple[float, float, flo
         assert np.allclose(camera.unproject(uv, depth), point, atol=1e-8)
 
 
+@given(cameras(), st.floats(0, 1), st.floats(0, 1), st.floats(0.01, 100))
+def test_a_part_of_the_image_has_the_same_rays(camera: Camera, x: float, y: float, depth: float) -> None:
+    left, top = int(x * (camera.width - 1)), int(y * (camera.height - 1))
+    part = camera.crop((left, top, camera.width, camera.height))
+    assert (part.width, part.height) == (camera.width - left, camera.height - top)
+    assert np.allclose(part.unproject([1.5, 2.5], depth), camera.unproject([left + 1.5, top + 2.5], depth))
+    ray = camera.ray_from_pixel @ [left + 1.5, top + 2.5, 1]
+    assert np.allclose(camera.eye + depth * ray, camera.unproject([left + 1.5, top + 2.5], depth))
+
+
 @given(cameras())
 def test_projection_is_equation_1(camera: Camera) -> None:
     """s [u, v, 1]^T = K [R | t] [x, y, z, 1]^T, written out."""

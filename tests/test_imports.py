@@ -76,7 +76,7 @@ def run_without(missing: set[str], code: str) -> subprocess.CompletedProcess[str
 @pytest.mark.parametrize(
     ("missing", "but"),
     [
-        ({"bpy", "mathutils", "OpenEXR"}, "render.blender"),
+        ({"bpy", "mathutils", "cycles"}, "render.blender"),
         ({"torch", "safetensors"}, "model"),
         ({"open3d", "trimesh", "fpsample"}, "nothing"),
     ],

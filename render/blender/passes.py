@@ -3,65 +3,81 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import Any
 
-import bpy
 import numpy as np
-import OpenEXR
 from numpy.typing import NDArray
 
 from ...camera import Camera
-from ..refine import refine_depth, seen_material, seen_normal, seen_position
+from ..refine import NO_MATERIAL, refine_depth, seen_material, seen_normal, seen_position
+from ..views import find_window
 from .materials import FACE, to_linear
+from .result import render_passes
 from .scene import Scene
 
 __all__ = ["render_colour", "render_geometry"]
 
-_NOTHING = 1e10  # what Cycles writes as the depth of nothing
-_FAR = 1e9
+Window = tuple[int, int, int, int]
+"""The part of an image that an object may reach: left, top, right, bottom, see `find_window`."""
+
+_FAR = 1e9  # Cycles writes 1e10 as the depth of nothing
 
 
-def render_geometry(scene: Scene, camera: Camera, scratch: Path) -> dict[str, NDArray[Any]]:
+def render_geometry(scene: Scene, cameras: list[Camera]) -> dict[str, NDArray[Any]]:
     """Render what can be measured at the pixel centres.
 
     Cycles takes such passes from the first sample alone, and the pixel filter decides where in the pixel that falls:
     a filter of width 0.01 puts it on the centre. Its float32 intersection still strays by up to 1e-4 on slivers, so
     Cycles only tells which face is seen, and the depth on that face is taken in float64: see `refine_depth`.
 
+    Parameters
+    ----------
+    cameras : V of them
+
     Returns
     -------
-    fields : depth (H, W) float32, planar z, object units, 0 = background; and as configured: normal (H, W, 3)
-        float32, position (H, W, 3) float32, object frame, 0 = background; material (H, W) uint16, NO_MATERIAL =
+    fields : depth (V, H, W) float32, planar z, object units, 0 = background; and as configured: normal (V, H, W, 3)
+        float32, position (V, H, W, 3) float32, object frame, 0 = background; material (V, H, W) uint16, NO_MATERIAL =
         background
     """
-    cycles, config = scene.scene.cycles, scene.config
+    cycles = scene.scene.cycles
     cycles.samples, cycles.filter_width, cycles.use_denoising = 1, 0.01, False
     cycles.use_adaptive_sampling = False
     scene.only_faces(True)
-    further = [layer for wanted, layer in ((config.normals, "Normal"), (config.positions, "Position")) if wanted]
-    channels = _render(scene, camera, scratch, "Depth", FACE, *further)
-    depth = next(pixels for name, pixels in channels.items() if ".Depth." in name)
+    # one kind of work after the other: between two renders the processor's caches are Blender's each time
+    windows = [find_window(scene.surface.vertices, camera) for camera in cameras]
+    rendered = [_render(scene, camera, window) for camera, window in zip(cameras, windows, strict=True)]
+    views = [_measure(scene, *view) for view in zip(cameras, windows, rendered, strict=True)]
+    return {name: np.stack([view[name] for view in views]) for name in views[0]}
+
+
+def _measure(
+    scene: Scene, camera: Camera, window: Window, passes: dict[str, NDArray[np.float32]]
+) -> dict[str, NDArray[Any]]:
+    """Give the fields of one view, (H, W, ...), from what Cycles rendered of its part."""
+    config, part = scene.config, camera.crop(window)  # nothing is seen outside
+    depth = passes["Depth"][..., 0]
     hit = depth < _FAR
-    number = next(pixels for name, pixels in channels.items() if f".{FACE}." in name)
-    seen = np.where(hit, number, 0).astype(np.int64)
-    depth, face = refine_depth(np.where(hit, depth, np.float32(0)), seen, scene.surface, camera)
+    seen = np.where(hit, passes[FACE][..., 0], 0).astype(np.int64)
+    depth, face = refine_depth(np.where(hit, depth, np.float32(0)), seen, scene.surface, part)
     fields: dict[str, NDArray[Any]] = {"depth": depth}
     other = (face != seen) | (hit != (depth > 0))  # where Cycles saw another face
     for wanted, field, layer in ((config.normals, "normal", "Normal"), (config.positions, "position", "Position")):
         if wanted:
-            axes = {name[-1]: pixels for name, pixels in channels.items() if f".{layer}." in name}
-            fields[field] = np.where(hit[..., None], np.stack([axes[axis] for axis in "XYZ"], axis=-1), np.float32(0))
+            fields[field] = np.where(hit[..., None], passes[layer], np.float32(0))
     if config.normals and other.any():
-        fields["normal"][other] = seen_normal(depth, face, scene.surface, camera)[other]
+        fields["normal"][other] = seen_normal(depth, face, scene.surface, part)[other]
     if config.positions and other.any():
-        fields["position"][other] = seen_position(depth, camera)[other]
+        fields["position"][other] = seen_position(depth, part)[other]
     if config.materials:
-        fields["material"] = seen_material(depth, face, scene.surface, camera)
-    return fields
+        fields["material"] = seen_material(depth, face, scene.surface, part)
+    return {
+        name: _whole(values, window, camera, NO_MATERIAL if name == "material" else 0)
+        for name, values in fields.items()
+    }
 
 
-def render_colour(scene: Scene, camera: Camera, scratch: Path) -> dict[str, NDArray[np.uint8]]:
+def render_colour(scene: Scene, camera: Camera) -> dict[str, NDArray[np.uint8]]:
     """Render the colour over the configured background.
 
     Light is put together linearly and shown by the sRGB curve alone (Blender's view transform `Standard`), so that
@@ -76,15 +92,17 @@ def render_colour(scene: Scene, camera: Camera, scratch: Path) -> dict[str, NDAr
     cycles.samples, cycles.filter_width, cycles.use_denoising = config.samples, 1.5, config.denoise
     cycles.use_adaptive_sampling = True
     scene.only_faces(False)
-    combined = {name[-1]: pixels for name, pixels in _render(scene, camera, scratch, "Combined").items()}
-    light = np.stack([combined[channel] for channel in "RGB"], axis=-1)  # (H, W, 3), multiplied by alpha
-    alpha = np.clip(combined["A"], 0, 1)
+    window = find_window(scene.surface.vertices, camera)
+    passes = _render(scene, camera, window)
+    light, alpha = passes["Combined"][..., :3], np.clip(passes["Combined"][..., 3], 0, 1)  # light times alpha
     if config.background == "transparent":
         own = np.divide(light, alpha[..., None], out=np.zeros_like(light), where=alpha[..., None] > 0)
-        return {"rgb": _display(own), "alpha": np.rint(alpha * 255).astype(np.uint8)}
+        fields = {"rgb": _display(own), "alpha": np.rint(alpha * 255).astype(np.uint8)}
+        return {name: _whole(values, window, camera, 0) for name, values in fields.items()}
     code = config.background
-    behind = to_linear(tuple(int(code[place : place + 2], 16) / 255 for place in (1, 3, 5)))
-    return {"rgb": _display(light + (1 - alpha[..., None]) * behind)}
+    plain = tuple(int(code[place : place + 2], 16) for place in (1, 3, 5))
+    behind = to_linear(tuple(value / 255 for value in plain))
+    return {"rgb": _whole(_display(light + (1 - alpha[..., None]) * behind), window, camera, plain)}
 
 
 def _display(light: NDArray[Any]) -> NDArray[np.uint8]:
@@ -94,24 +112,18 @@ def _display(light: NDArray[Any]) -> NDArray[np.uint8]:
     return np.rint(shown * 255).astype(np.uint8)
 
 
-def _render(scene: Scene, camera: Camera, scratch: Path, *layers: str) -> dict[str, NDArray[np.float32]]:
-    """Render a view; give the channels of some layers, (H, W) float32 each, by names such as `ViewLayer.Depth.Z`."""
-    window = scene.aim(camera)
-    path = scratch / "view.exr"
-    scene.scene.render.filepath = str(path)
+def _render(scene: Scene, camera: Camera, window: Window) -> dict[str, NDArray[np.float32]]:
+    """Render a part of a view: passes by Blender's names, (h, w, channels) float32."""
+    scene.aim(camera, window)
     begin = time.perf_counter()
-    bpy.ops.render.render(write_still=True)
+    passes = render_passes()
     scene.seconds += time.perf_counter() - begin
-    with OpenEXR.File(str(path), separate_channels=True) as file:
-        return {
-            name: _whole(name, channel.pixels, window, camera)
-            for name, channel in file.channels().items()
-            if name.split(".")[-2] in layers
-        }
+    return passes
 
 
-def _whole(name: str, part: NDArray[np.float32], window: tuple[slice, slice], camera: Camera) -> NDArray[np.float32]:
-    """Put the rendered part of a channel into an image (H, W) that is background elsewhere."""
-    image = np.full((camera.height, camera.width), _NOTHING if ".Depth." in name else 0, dtype=np.float32)
-    image[window] = part
+def _whole(part: NDArray[Any], window: Window, camera: Camera, outside: int | tuple[int, ...]) -> NDArray[Any]:
+    """Put a part of an image into the whole, (H, W, ...)."""
+    image = np.full((camera.height, camera.width, *part.shape[2:]), outside, dtype=part.dtype)
+    left, top, right, bottom = window
+    image[top:bottom, left:right] = part
     return image

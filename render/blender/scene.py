@@ -12,8 +12,7 @@ import numpy as np
 from ...camera import Camera
 from ..config import Device, RenderConfig
 from ..mtl import Material
-from ..repair import Surface
-from ..views import find_window
+from ..repair import Surface, row_keys
 from .device import choose_device
 from .light import set_up_light
 from .materials import FACE, make_face_material, make_material
@@ -55,9 +54,7 @@ class Scene:
         render.threads_mode, render.threads = "FIXED", self.threads
         render.film_transparent = True  # the background is put behind afterwards
         render.resolution_x, render.resolution_y = self.config.width, self.config.size
-        render.image_settings.file_format = "OPEN_EXR_MULTILAYER"
-        render.image_settings.color_depth = "32"  # half floats would put points 0.001 off the surface
-        render.image_settings.exr_codec = "NONE"
+        render.use_compositing = render.use_sequencer = False
         self.renders_on = choose_device(self.scene, self.device)
         cycles.sampling_pattern = "TABULATED_SOBOL"  # about blue noise's noise, a seventh cheaper
         cycles.adaptive_threshold, cycles.adaptive_min_samples = 1e-4, 4  # pixels that nothing covers are done early
@@ -77,7 +74,9 @@ class Scene:
 
         The first is opaque, so that depth is complete whatever is transparent, and no light is computed for it.
         """
-        self.scene.view_layers[0].material_override = self._face_material if only else None
+        layer = self.scene.view_layers[0]
+        layer.material_override = self._face_material if only else None
+        layer.use_pass_combined = not only
 
     def show(self, surface: Surface, materials: list[Material]) -> list[str]:
         """Put an object in place of the last one.
@@ -97,9 +96,9 @@ class Scene:
         _fill_mesh(mesh, surface, self.config.smooth_angle)
         turned = np.logical_or.reduceat((surface.front_uvs != surface.back_uvs).any(axis=1), surface.starts[:-1])
         sides = np.stack([surface.front, surface.back, turned], axis=1)
-        pairs, slots = np.unique(sides, axis=0, return_inverse=True)
+        _, first, slots = np.unique(row_keys(sides), return_index=True, return_inverse=True)
         notes: list[str] = []
-        for front, back, differ in pairs.tolist():
+        for front, back, differ in sides[first].tolist():
             mesh.materials.append(make_material(materials[front], materials[back], bool(differ), notes))
         mesh.polygons.foreach_set("material_index", slots.ravel().astype(np.int32))
         mesh.update()
@@ -122,13 +121,8 @@ class Scene:
             if image.users == 0:
                 bpy.data.images.remove(image)
 
-    def aim(self, camera: Camera) -> tuple[slice, slice]:
-        """Place Blender's camera; only the part of the image that the object may reach is rendered.
-
-        Returns
-        -------
-        rows, columns : that part, pixels
-        """
+    def aim(self, camera: Camera, window: tuple[int, int, int, int]) -> None:
+        """Place Blender's camera, and have only a window of the image rendered: left, top, right, bottom, pixels."""
         focal, width = camera.intrinsics[0, 0], camera.width
         data = self.camera.data
         data.sensor_fit, data.sensor_width = "HORIZONTAL", _SENSOR_WIDTH
@@ -137,7 +131,7 @@ class Scene:
         distance = max(float(np.linalg.norm(camera.eye - (low + high) / 2)), 1e-6)
         data.clip_start, data.clip_end = 1e-3 * distance, 1e3 * distance
         self.camera.matrix_world = mathutils.Matrix((camera.obj_from_cam @ _OPENCV_TO_BLENDER).tolist())
-        left, top, right, bottom = window = find_window(self.surface.vertices, camera)
+        left, top, right, bottom = window
         render = self.scene.render
         render.use_border = render.use_crop_to_border = window != (0, 0, camera.width, camera.height)
         # Blender truncates: a quarter of a pixel more keeps float32's rounding from taking one away
@@ -145,7 +139,6 @@ class Scene:
         render.border_min_y, render.border_max_y = (
             (camera.height - edge + 0.25) / camera.height for edge in (bottom, top)
         )
-        return slice(top, bottom), slice(left, right)
 
 
 def _fill_mesh(mesh: Any, surface: Surface, smooth_angle: float) -> None:

@@ -53,8 +53,6 @@ def render_model(job: dict[str, Any], config: RenderConfig, scene: Any, scratch:
     ------
     ModelError : nothing to render
     """
-    import numpy as np
-
     from .passes import render_colour, render_geometry
 
     clock = [time.perf_counter()]
@@ -74,13 +72,12 @@ def render_model(job: dict[str, Any], config: RenderConfig, scene: Any, scratch:
         raise ModelError(lost[0])
     cameras = place_cameras(surface.vertices, config, model.key)
     clock.append(time.perf_counter())
-    views = [render_geometry(scene, camera, scratch) for camera in cameras]
-    geometry = {name: np.stack([view[name] for view in views]) for name in views[0]}
+    geometry = render_geometry(scene, cameras)
     if not geometry["depth"].any():
         raise ModelError("no view shows anything of it")
     clock.append(time.perf_counter())
     shaded = choose_views(count_points(geometry["depth"]), config.colour)
-    colour = {view: render_colour(scene, cameras[view], scratch) for view in shaded}
+    colour = {view: render_colour(scene, cameras[view]) for view in shaded}
     clock.append(time.perf_counter())
     attributes = {name: job[name] for name in ("synset", "model_id", "config", "config_hash")}
     attributes |= {"repairs": surface.repairs, "notes": sorted(notes), "materials": list(mesh.material_names)}

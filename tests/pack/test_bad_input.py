@@ -155,8 +155,9 @@ def die() -> None:
         time.sleep(0.01)
     os._exit(9)
 
+tasks = [delayed(abs)(-1), *[delayed(die)()] * 9]
 try:
-    with each(Parallel(n_jobs=2, return_as="generator", batch_size=1), [delayed(abs)(-1), *[delayed(die)()] * 9]) as results:
+    with each(Parallel(n_jobs=2, return_as="generator", batch_size=1), tasks) as results:
         print(next(results))
         seen.touch()
         list(results)

@@ -89,9 +89,36 @@ def test_a_byte_order_mark_and_comments_cost_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("word", ["99999999999999999999999", "--5", "1e3", "0x1", "²"])
 def test_an_index_that_is_none_costs_its_face(tmp_path: Path, word: str) -> None:
-    mesh = read(tmp_path, SQUARE + f"f 1 2 {word}\nf 1 2 3\n")
-    assert mesh.corners.tolist() == [0, 1, 2]
-    assert mesh.faults == {"faces with an index out of range": 1}
+    for faces in (f"f 1 2 {word}\nf 1 2 3\n", f"f 1 2 3\nf 1 2 {word}\n"):
+        mesh = read(tmp_path, SQUARE + faces)
+        assert mesh.corners.tolist() == [0, 1, 2]
+        assert mesh.faults == {"faces with an index out of range": 1}
+
+
+LINES = [
+    "v 1 2 3",
+    "v 0 1 0 # one",
+    "v 4 4 4 1",
+    "vt 0 1",
+    "f 1 2 3",
+    "f 1/1 2/1 3/1 -1/-1",
+    "f -1 -2 -3",
+    "f 1//2 3 2",
+]
+BETWEEN = ["", "\n", "vn 0 0 1\n", "# f 1 2 3\n", "g v\ns off\n", "\r", " \t"]
+
+
+@given(st.lists(st.sampled_from([*LINES, "usemtl a", "usemtl b", "l 1 2", "mtllib m.mtl"])), st.data())
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_what_stands_between_lines_changes_nothing(tmp_path: Path, lines: list[str], data: st.DataObject) -> None:
+    """Runs of lines of one kind are parsed at once: wherever a run is cut, the mesh is the same."""
+    plain = read(tmp_path, "\n".join(lines))
+    between = st.sampled_from(BETWEEN)
+    cut = read(tmp_path, "".join(data.draw(between) + line + "\n" for line in lines) + data.draw(between))
+    alone = read(tmp_path, "\n\n".join(lines))
+    for name, value in vars(plain).items():
+        assert np.array_equal(getattr(cut, name), value, equal_nan=name == "vertices")
+        assert np.array_equal(getattr(alone, name), value, equal_nan=name == "vertices")
 
 
 def test_names_need_no_encoding(tmp_path: Path) -> None:
