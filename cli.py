@@ -183,7 +183,11 @@ def cli() -> None:
 @cli.command()
 @click.argument("out", type=FOLDER)
 @options(SamplesConfig)
-@click.option("--task", type=click.Choice(["modelnet40", "scanobjectnn", "shapenetpart"]), help="A benchmark instead.")
+@click.option(
+    "--task",
+    type=click.Choice(["modelnet40", "fewshot", "scanobjectnn", "shapenetpart"]),
+    help="A benchmark instead.",
+)
 @click.option("--layout", help="Of the benchmark, as `cma3d doctor --task` names it.  [default: its first]")
 @click.option("--train", type=click.IntRange(1), default=24, show_default=True, help="With --task: of each class.")
 @click.option("--test", type=click.IntRange(1), default=20, show_default=True, help="With --task: of each class.")
@@ -205,7 +209,8 @@ def samples(
       cma3d samples shapenet-small
       cma3d samples shapenet-broken --per-category 1 --pathologies
       cma3d samples small --task modelnet40                          pickled clouds, as Point-BERT hands them out
-      cma3d samples small --task modelnet40 --layout fewshot-pickle  or modelnet40-text, -h5, -off
+      cma3d samples small --task modelnet40 --layout modelnet40-off  or modelnet40-text, -h5
+      cma3d samples small --task fewshot                             the forty folds, pickled
       cma3d samples small --task shapenetpart
     """
     from .render.samples.write import write_samples

@@ -320,8 +320,8 @@ MINIATURES: dict[str, dict[str, Callable[[Path, Counts], None]]] = {
         "modelnet40-text": modelnet_text,
         "modelnet40-h5": modelnet_h5,
         "modelnet40-off": modelnet_off,
-        "fewshot-pickle": fewshot_pickles,
     },
+    "fewshot": {"fewshot-pickle": fewshot_pickles},
     "scanobjectnn": {"scanobjectnn-h5": scanobjectnn_h5},
     "shapenetpart": {"shapenetpart-text": shapenetpart_text, "shapenetpart-h5": shapenetpart_h5},
 }
@@ -340,7 +340,7 @@ def write_miniature(
     Parameters
     ----------
     out : made where it is missing
-    task : modelnet40, scanobjectnn or shapenetpart
+    task : modelnet40, fewshot, scanobjectnn or shapenetpart
     layout : which of its layouts; the first where None
     train, test, val : shapes a class; few-shot folds need 20 of each
     seed : another seed gives other shapes

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from shapenet3d_cma.errors import InputError
+from shapenet3d_cma.model.tasks import miniatures
 from shapenet3d_cma.model.tasks.clouds import prepare
 from shapenet3d_cma.model.tasks.doctor import diagnose_task, diagnosis_text
 from shapenet3d_cma.model.tasks.folds import draw_fold, open_fold
@@ -240,6 +241,19 @@ def write_fold(path: Path, way: int, shot: int, points: int = 16) -> None:
 
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(pickle.dumps({"train": shapes(shot), "test": shapes(3)}))
+
+
+def test_the_folds_of_the_miniature_are_read_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(miniatures, "SETTINGS", ((2, 3),))
+    monkeypatch.setattr(miniatures, "MODELNET", {"bottle": "bottle", "cup": "mug", "laptop": "laptop"})
+    monkeypatch.setattr(miniatures, "POINTS", 64)
+    miniatures.write_miniature(tmp_path, "fewshot", train=4, test=20)
+    layout, place = find_layout(tmp_path, "fewshot")
+    assert layout.name == "fewshot-pickle"
+    for fold in range(10):
+        dataset = open_fold(place, 2, 3, fold)
+        assert np.bincount(dataset.splits["train"].labels).tolist() == [3, 3]
+        assert np.bincount(dataset.splits["test"].labels).tolist() == [20, 20]
 
 
 @pytest.mark.parametrize("name", ["5way_2shot", "5way2shot"])
