@@ -9,7 +9,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, get_args
 
@@ -227,7 +227,8 @@ def samples(
         click.echo(f"{written['layout']} in {written['folder']}")
         return
     made = write_samples(out, read_settings(SamplesConfig, config_file, given))
-    click.echo(f"{sum(made['models'].values())} models of {len(made['models'])} categories in {out}")
+    models, categories = sum(made["models"].values()), len(made["models"])
+    click.echo(f"{_count(models, 'model')} of {_count(categories, 'category')} in {out}")
 
 
 @cli.command()
@@ -319,7 +320,8 @@ def _rendered(done: RenderSummary) -> str:
     """Say in a line what a run did."""
     rate = f", {done.rendered / done.wall * 3600:,.0f} an hour" if done.rendered else ""
     before = f", {len(done.quarantined)} failed before" if done.quarantined else ""
-    return f"{done.rendered} models rendered, {done.present} there before, {len(done.failures)} failed{before}{rate}"
+    failed = f"{len(done.failures)} failed{before}"
+    return f"{_count(done.rendered, 'model')} rendered, {done.present} there before, {failed}{rate}"
 
 
 @cli.command()
@@ -424,11 +426,22 @@ def pack(
         sys.exit(1)
 
 
+def _count(number: int, noun: str) -> str:
+    """Say how many: 1 row, 2 rows, 2 categories."""
+    many = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
+    return f"{number} {noun if number == 1 else many}"
+
+
+def _left_out(views: Sequence[Mapping[str, str]]) -> str:
+    first = f"because {views[0]['reason']}"
+    return f"1 view left out, {first}" if len(views) == 1 else f"{len(views)} views left out, the first {first}"
+
+
 def _packed(packed: PackSummary, shards: Path) -> str:
     """Say in lines what was packed."""
-    lines = [f"{packed.rows} rows of {len(packed.synsets)} categories in {shards}"]
+    lines = [f"{_count(packed.rows, 'row')} of {_count(len(packed.synsets), 'category')} in {shards}"]
     if packed.left_out:
-        lines.append(f"{len(packed.left_out)} views left out, the first because {packed.left_out[0]['reason']}")
+        lines.append(_left_out(packed.left_out))
     return "\n".join(lines + [f"{failure['file']} failed: {failure['reason']}" for failure in packed.failures])
 
 
@@ -462,7 +475,7 @@ def reconstruct(
     if done.uncoloured:
         click.echo(f"{done.uncoloured} clouds have no colour: their views were not shaded (cma3d render --colour all)")
     if done.left_out:
-        click.echo(f"{len(done.left_out)} views left out, the first because {done.left_out[0]['reason']}")
+        click.echo(_left_out(done.left_out))
     _fail(done.failures)
 
 

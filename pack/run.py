@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import shutil
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -61,7 +62,7 @@ def pack_renders(
         row comes out, or fewer than were asked for
     """
     _check_packages()
-    choice = choice or Choice()
+    choice, fresh = choice or Choice(), not shards.exists()
     paths = choose_renders(find_renders(renders), choice, config.seed)
     render_hash, render_config = _render_settings(renders, paths)
     make_folder(shards)
@@ -88,6 +89,8 @@ def pack_renders(
                 summary.add(packed)
                 entries += map(_entry, files)
     if not summary.rows:
+        if fresh:  # nothing but the record of what is unfinished
+            shutil.rmtree(shards)
         reason = next((entry["reason"] for entry in [*summary.failures, *summary.left_out]), "")
         raise InputError(f"{renders} gives no row at all; of the first model: {reason}")
     _write_manifest(shards, renders, entries, summary, attributes)

@@ -235,7 +235,7 @@ def _verdict(axis: Any, row: Row) -> None:
     lines = [f"{len(row['points']):,} points of {int(row['num_points']):,} in this view", ""]
     for name, figure in figures.items():
         mark = "ok" if figure <= limits[name].limit else "BROKEN"
-        lines.append(f"{name:<22}{figure:>9.2g} {limits[name].unit:<13}{mark}")
+        lines.append(f"{name:<22}{figure:>9.2g} {limits[name].unit:<14}{mark}")
     eye = Camera(row["intrinsics"], row["cam_from_obj"], *row["depth"].shape[::-1]).eye
     lines += ["", f"camera at ({eye[0]:.3f}, {eye[1]:.3f}, {eye[2]:.3f})"]
     column, line = row["pixels"][0]

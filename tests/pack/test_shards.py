@@ -304,6 +304,7 @@ def test_all_views_may_be_kept_and_small_ones_are_left_out_and_counted(renders: 
     assert manifest["left_out"] == with_all.left_out
     with pytest.raises(InputError, match="no row at all"):
         pack_renders(renders, tmp_path / "none", PackConfig(points=6000), jobs=1)
+    assert not (tmp_path / "none").exists()
 
 
 def test_a_damaged_render_is_listed_and_the_rest_is_packed(renders: Path, tmp_path: Path) -> None:

@@ -313,7 +313,7 @@ def test_build_renders_and_packs_and_goes_on(world: Path, tmp_path: Path, cma3d:
     done = cma3d(*words)
     assert done.returncode == 0, done.stderr
     assert "4 models rendered, 0 there before, 0 failed" in done.stdout
-    assert f"4 rows of 1 categories in {tmp_path / 'shards'}" in done.stdout
+    assert f"4 rows of 1 category in {tmp_path / 'shards'}" in done.stdout
     settings = json.loads((tmp_path / "renders" / "render.json").read_text())["config"]
     assert settings["colour"] == "best"
     stamps = {
