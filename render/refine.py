@@ -48,20 +48,20 @@ def refine_depth(
     pixels = np.flatnonzero(seen if triangular.all() else seen.ravel() & triangular[face])
     faces, planes = face[pixels], _Planes(face, surface, camera)
     exact, hit = planes.meet(pixels, faces)
-    lost = []
+    lost: list[int] = []
     for place in np.flatnonzero(~hit):
         given, ray = float(depth[pixels[place]]), _rays(pixels[place], camera)
         exact[place], found = _nearest(ray, _triangles_around(surface, faces[place]), surface, camera)
         if abs(exact[place] - given) > _BESIDE * given:
             lost.append(place)
         else:
-            faces[place] = found
+            face[pixels[place]] = found
     for place, reached in zip(lost, _reached(surface, camera, pixels[lost]), strict=True):
         if triangular[reached].all():
-            exact[place], faces[place] = _nearest(_rays(pixels[place], camera), reached, surface, camera)
+            exact[place], face[pixels[place]] = _nearest(_rays(pixels[place], camera), reached, surface, camera)
         else:
             exact[place] = depth[pixels[place]]
-    depth[pixels], face[pixels] = exact, faces
+    depth[pixels] = exact
     _look_beside(depth.reshape(shape), face.reshape(shape), triangular, planes)
     return depth.reshape(shape), face.reshape(shape)
 
@@ -84,7 +84,7 @@ class _Planes:
         away = corner - camera.eye[:, None]
         normal = _cross(along, across)
         self._table = np.empty((10, len(faces)))
-        self._table[0] = (normal * away).sum(axis=0)
+        self._table[0] = _dot(normal, away)
         for place, axis in ((1, normal), (4, _cross(across, away)), (7, _cross(away, along))):
             self._table[place : place + 3] = camera.ray_from_pixel.T @ axis
         self._width = camera.width
@@ -116,6 +116,12 @@ def _cross(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64
     return np.stack([a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]])
 
 
+def _dot(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(M,) inner products of vectors that stand in columns, (3, M)."""
+    product: NDArray[np.float64] = (a * b).sum(axis=0)
+    return product
+
+
 def _rays(pixels: NDArray[np.int64], camera: Camera) -> NDArray[np.float64]:
     """(M, 3) rays through the centres of pixels, row * width + column, object frame, of planar length 1."""
     row, column = np.divmod(pixels, camera.width)
@@ -130,9 +136,9 @@ def _look_beside(
     """Where a pixel beside sees a face in front of this one's, see whether the exact ray meets that face; in place."""
     height, width = depth.shape
     near = np.zeros((height + 2, width + 2), dtype=np.float32)  # linear over the image of a plane
-    np.divide(1, depth, out=near[1:-1, 1:-1], where=depth > 0)
+    near[1:-1, 1:-1] = 1 / np.where(depth > 0, depth, np.float32(np.inf))
     limit = _STEP * near[1:-1, 1:-1]
-    down, right = np.diff(near[:, 1:-1], axis=0), np.diff(near[1:-1], axis=1)  # from each pixel to the next
+    down, right = near[1:, 1:-1] - near[:-1, 1:-1], near[1:-1, 1:] - near[1:-1, :-1]  # from each pixel to the next
     candidates, faces = [], []
     for before, after, step in ((down[:-1], down[1:], width), (right[:, :-1], right[:, 1:], 1)):
         bent = np.flatnonzero(np.abs(after - before) > limit)
@@ -167,11 +173,16 @@ def _reached(surface: Surface, camera: Camera, pixels: NDArray[np.int64]) -> Ite
 
 def _nearest(ray: NDArray[np.float64], faces: NDArray[np.int64], surface: Surface, camera: Camera) -> tuple[float, int]:
     """Cast one ray, (3,), at triangles; give planar z and face of the nearest hit, 0 and 0 where there is none."""
-    depth, miss = _meet(np.broadcast_to(ray, (len(faces), 3)), faces, surface, camera)
-    with np.errstate(invalid="ignore"):
+    if not len(faces):
+        return 0.0, 0
+    corner, along, across = surface.edges.take(faces, axis=2)
+    away, normal = corner - camera.eye[:, None], _cross(along, across)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        depth = _dot(normal, away) / (ray @ normal)
+        miss = _outside(depth * ray[:, None] - away, along, across, normal)
         depth = np.where((miss <= _SLACK * depth) & (depth > 0), depth, np.inf)
-    best = int(depth.argmin()) if len(depth) else 0
-    return (float(depth[best]), int(faces[best])) if len(depth) and np.isfinite(depth[best]) else (0.0, 0)
+    best = int(depth.argmin())
+    return (float(depth[best]), int(faces[best])) if np.isfinite(depth[best]) else (0.0, 0)
 
 
 def _triangles_around(surface: Surface, face: int) -> NDArray[np.int64]:
@@ -180,23 +191,6 @@ def _triangles_around(surface: Surface, face: int) -> NDArray[np.int64]:
     vertices = surface.corners[surface.starts[face] : surface.starts[face + 1]]
     around = np.unique(np.concatenate([neighbours[starts[vertex] : starts[vertex + 1]] for vertex in vertices]))
     return around[surface.triangular[around]]
-
-
-def _meet(
-    ray: NDArray[np.float64], faces: NDArray[np.int64], surface: Surface, camera: Camera
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Meet the planes of triangles with rays.
-
-    Returns
-    -------
-    depth : (M,) planar z where ray and plane meet; miss : (M,) how far that lies outside the triangle, object units,
-        not positive inside
-    """
-    corner, along, across = surface.edges[:, :, faces].transpose(0, 2, 1)
-    origin, normal = corner - camera.eye, _cross(along.T, across.T).T
-    with np.errstate(divide="ignore", invalid="ignore"):
-        depth = np.einsum("mk,mk->m", normal, origin) / np.einsum("mk,mk->m", normal, ray)
-        return depth, _outside(depth[:, None] * ray - origin, along, across, normal)
 
 
 def seen_position(depth: NDArray[np.float32], camera: Camera) -> NDArray[np.float32]:
@@ -261,12 +255,11 @@ def _outside(
 
     Parameters
     ----------
-    hit : (M, 3) relative to the first corner; along, across : (M, 3) the edges from there; normal : their product
+    hit : (3, M) relative to the first corner; along, across : (3, M) the edges from there; normal : their product
     """
-    unit = normal / np.linalg.norm(normal, axis=1, keepdims=True)
-    worst = np.full(len(hit), -np.inf)
+    unit = normal / np.sqrt(_dot(normal, normal))
+    worst = np.full(hit.shape[1], -np.inf)
     for start, edge in ((0 * along, along), (along, across - along), (across, -across)):
-        outward = np.cross(edge, unit)
-        distance = np.einsum("mk,mk->m", hit - start, outward) / np.linalg.norm(edge, axis=1)
+        distance = _dot(hit - start, _cross(edge, unit)) / np.sqrt(_dot(edge, edge))
         worst = np.fmax(worst, np.where(np.isfinite(distance), distance, np.inf))
     return worst

@@ -55,7 +55,7 @@ class Limits:
 
     timeout: float = 600.0
     memory_gib: float = 8.0
-    renew_after: int = 500
+    renew_after: int = 2000
     device: Device = "auto"
 
 

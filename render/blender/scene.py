@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,10 +92,10 @@ class Scene:
         notes : textures that could not be read, one line each
         """
         self.clear()
-        self.surface = surface
+        self.surface, self._middle = surface, surface.bounds.mean(axis=0).tolist()
         mesh = bpy.data.meshes.new("model")
         _fill_mesh(mesh, surface, self.config.smooth_angle)
-        turned = np.logical_or.reduceat((surface.front_uvs != surface.back_uvs).any(axis=1), surface.starts[:-1])
+        turned = np.logical_or.reduceat((surface.front_uvs != surface.back_uvs).ravel(), 2 * surface.starts[:-1])
         sides = np.stack([surface.front, surface.back, turned], axis=1)
         _, first, slots = np.unique(row_keys(sides), return_index=True, return_inverse=True)
         notes: list[str] = []
@@ -111,24 +112,22 @@ class Scene:
         if self.object is None:
             return
         mesh = self.object.data
+        materials = list(mesh.materials)
         bpy.data.objects.remove(self.object)
         bpy.data.meshes.remove(mesh)
         self.object = None
-        for material in list(bpy.data.materials):
-            if material != self._face_material:
-                bpy.data.materials.remove(material)
+        for material in materials:
+            bpy.data.materials.remove(material)
         for image in list(bpy.data.images):
             if image.users == 0:
                 bpy.data.images.remove(image)
 
     def aim(self, camera: Camera, window: tuple[int, int, int, int]) -> None:
         """Place Blender's camera, and have only a window of the image rendered: left, top, right, bottom, pixels."""
-        focal, width = camera.intrinsics[0, 0], camera.width
-        data = self.camera.data
+        focal, width, data = float(camera.intrinsics[0, 0]), camera.width, self.camera.data
         data.sensor_fit, data.sensor_width = "HORIZONTAL", _SENSOR_WIDTH
         data.lens = focal * _SENSOR_WIDTH / width
-        low, high = self.surface.bounds
-        distance = max(float(np.linalg.norm(camera.eye - (low + high) / 2)), 1e-6)
+        distance = max(math.dist(camera.eye.tolist(), self._middle), 1e-6)
         data.clip_start, data.clip_end = 1e-3 * distance, 1e3 * distance
         self.camera.matrix_world = mathutils.Matrix((camera.obj_from_cam @ _OPENCV_TO_BLENDER).tolist())
         left, top, right, bottom = window

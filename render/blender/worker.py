@@ -73,10 +73,11 @@ def render_model(job: dict[str, Any], config: RenderConfig, scene: Any, scratch:
     cameras = place_cameras(surface.vertices, config, model.key)
     clock.append(time.perf_counter())
     geometry = render_geometry(scene, cameras)
-    if not geometry["depth"].any():
+    points = count_points(geometry["depth"])
+    if not any(points):
         raise ModelError("no view shows anything of it")
     clock.append(time.perf_counter())
-    shaded = choose_views(count_points(geometry["depth"]), config.colour)
+    shaded = choose_views(points, config.colour)
     colour = {view: render_colour(scene, cameras[view]) for view in shaded}
     clock.append(time.perf_counter())
     attributes = {name: job[name] for name in ("synset", "model_id", "config", "config_hash")}
