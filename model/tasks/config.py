@@ -130,7 +130,7 @@ class ProbeConfig:
     patches: int = setting(64, "Point patches a shape.", low=1)
     normalise: Normalise = setting("auto", "Move and scale each shape into the unit ball; auto: all but ScanObjectNN.")
     c: float = setting(
-        0.0, "The SVM's C; 0: the best of 1e-4 … 10 on a tenth of the training set, then trained on all of it.", low=0
+        0.0, "The SVM's C; 0: the best of 1e-4 … 10 on tenths of the training set, then trained on all of it.", low=0
     )
     test_share: float = setting(
         0.2, "Share of each synset's rows that is tested, where shards are probed.", low=0.01, high=0.9

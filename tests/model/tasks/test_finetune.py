@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -22,7 +23,7 @@ from shapenet3d_cma.model.tasks.config import FewShotConfig, FinetuneConfig, Pro
 from shapenet3d_cma.model.tasks.evaluate import confusion_matrix, evaluate
 from shapenet3d_cma.model.tasks.fewshot import fewshot
 from shapenet3d_cma.model.tasks.finetune import finetune, read_splits
-from shapenet3d_cma.model.tasks.probe import probe, shard_clouds
+from shapenet3d_cma.model.tasks.probe import choose_c, probe, shard_clouds
 from shapenet3d_cma.model.tasks.segment import segment
 
 RECIPES = Path(miniatures.__file__).parent
@@ -456,6 +457,22 @@ def test_the_probe_holds_on_to_the_encoder(benchmarks: dict[str, Path], encoder_
     assert found == probe(benchmarks["modelnet40-h5"], config, init=encoder_file, report=quiet)
     scratch = probe(benchmarks["modelnet40-h5"], config, init=encoder_file, scratch=True, report=quiet)
     assert scratch["initial_hash"] == "scratch"
+
+
+def test_a_small_set_s_c_is_not_left_to_one_lucky_draw(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[float] = []
+
+    def accuracy(*parts: object) -> float:
+        tried.append(float(str(parts[-1])))
+        return 1.0 if len(tried) <= 6 or tried[-1] == 0.1 else 0.5  # in the first draw all are equal
+
+    monkeypatch.setattr("shapenet3d_cma.model.tasks.probe.svm_accuracy", accuracy)
+    labels = np.repeat(np.arange(4), 20)
+    assert choose_c(np.zeros((80, 2), np.float32), labels, seed=0) == 0.1
+    assert len(tried) == 60
+    tried.clear()
+    choose_c(np.zeros((6000, 2), np.float32), np.repeat(np.arange(4), 1500), seed=0)
+    assert len(tried) == 6  # 600 shapes tell enough
 
 
 def test_shards_are_probed_by_synset_with_models_on_one_side(shards: Path, encoder_file: Path) -> None:
