@@ -21,7 +21,7 @@ def count_points(depth: NDArray[np.float32]) -> NDArray[np.int64]:
     -------
     num_points : (V,) int64
     """
-    return np.count_nonzero(depth > 0, axis=(1, 2))
+    return np.array([np.count_nonzero(view > 0) for view in depth], dtype=np.int64)
 
 
 def choose_views(num_points: NDArray[np.int64], keep: Literal["best", "all"]) -> list[int]:
