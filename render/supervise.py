@@ -68,7 +68,7 @@ class WorkerError(Exception):
 
 
 def check_blender() -> None:
-    """Check, in a process of its own, that Blender loads here.
+    """Check, in a process of its own, that Blender and what writes its renders load here.
 
     Raises
     ------
@@ -80,10 +80,11 @@ def check_blender() -> None:
             f"rendering needs Python 3.11, the one Python that Blender's bpy 4.5 is built for; this is {found}: "
             "make an environment with python3.11, or render on another machine"
         )
-    probe = subprocess.run([sys.executable, "-c", "import bpy"], capture_output=True, text=True, check=False)
-    if probe.returncode:
-        lines = probe.stderr.strip().splitlines() or [f"exit status {probe.returncode}"]
-        raise needs("bpy", "render", ImportError(lines[-1].partition(": ")[2] or lines[-1]))
+    for package in ("bpy", "isal"):
+        probe = subprocess.run([sys.executable, "-c", f"import {package}"], capture_output=True, text=True, check=False)
+        if probe.returncode:
+            lines = probe.stderr.strip().splitlines() or [f"exit status {probe.returncode}"]
+            raise needs(package, "render", ImportError(lines[-1].partition(": ")[2] or lines[-1]))
 
 
 def count_cores() -> int:
