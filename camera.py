@@ -141,7 +141,7 @@ class Camera:
         intrinsics = self.intrinsics.copy()
         intrinsics[:2, 2] -= left, top
         intrinsics.setflags(write=False)
-        part = object.__new__(Camera)  # a part of a valid camera is valid: not checked again, a sixth of the time
+        part = object.__new__(Camera)  # a part of a valid camera is valid: not checked again, a fifth of the time
         changed = {"intrinsics": intrinsics, "width": right - left, "height": bottom - top}
         part.__dict__.update(self.__dict__ | changed)
         part.__dict__.pop("ray_from_pixel", None)
