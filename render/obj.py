@@ -64,8 +64,8 @@ def read_obj(path: Path) -> Mesh:
 def parse_obj(data: bytes) -> Mesh:
     """Read the bytes of an OBJ file, as `read_obj` does.
 
-    Exporters write lines of a kind one after the other: such a run is parsed at once, in a third of
-    the time of its lines.
+    Exporters write lines of a kind one after the other: such a run is parsed at once, in a third of the
+    time of its lines.
     """
     vertices, uvs, faces = _Lines(b"v"), _Lines(b"vt"), _Lines(b"f")
     known: list[tuple[int, int]] = []  # vertices and uvs, when a run of faces begins: negative indices count from there
