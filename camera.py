@@ -16,9 +16,11 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["CONVENTIONS", "Camera"]
+__all__ = ["CONVENTIONS", "Camera", "Window"]
 
 FloatArray = NDArray[np.float64]
+Window = tuple[int, int, int, int]
+"""A part of an image, pixels: left, top, right, bottom, the last two exclusive."""
 
 CONVENTIONS = {
     "object_frame": "coordinates of the vertices in the .obj file; ShapeNet: +Y up, -Z front; not centred",
@@ -124,12 +126,12 @@ class Camera:
         pose[:3, 3] = -pose[:3, :3] @ eye
         return dataclasses.replace(self, cam_from_obj=pose)
 
-    def crop(self, window: tuple[int, int, int, int]) -> Camera:
+    def crop(self, window: Window) -> Camera:
         """Give the camera of a part of the image: the same rays, counted from that part's corner.
 
         Parameters
         ----------
-        window : left, top, right, bottom, pixels, the last two exclusive
+        window : within the image
 
         Raises
         ------

@@ -126,7 +126,12 @@ def create_field(
 
 
 def shuffle(row: NDArray[Any], field: Field) -> memoryview:
-    """Give a row's bytes as HDF5's shuffle filter orders them: the first of all numbers, then the second of all."""
+    """Give a row's bytes as HDF5's shuffle filter orders them: the first of all numbers, then the second of all.
+
+    Parameters
+    ----------
+    row : of the field's shape, converted to its dtype, little-endian
+    """
     array = np.ascontiguousarray(row, dtype=np.dtype(field.dtype).newbyteorder("<"))
     return np.ascontiguousarray(array.view(np.uint8).reshape(-1, array.itemsize).T).data
 

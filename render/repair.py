@@ -145,7 +145,16 @@ def _used(corners: NDArray[np.int64], vertices: int) -> tuple[NDArray[np.int64],
 
 
 def row_keys(rows: NDArray[Any]) -> NDArray[Any]:
-    """Give one key a row of whole numbers from 0, that sorts as the rows do; np.unique over rows is far slower."""
+    """Give one key a row, that sorts as the rows do: np.unique over rows is far slower.
+
+    Parameters
+    ----------
+    rows : (N, n) int64 or float64, whole numbers from 0
+
+    Returns
+    -------
+    keys : (N,) int64, or structured where int64 does not hold them
+    """
     base = int(rows.max(initial=0)) + 1
     width = rows.shape[1]
     if base**width < 2**63:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..camera import Camera
+from ..camera import Camera, Window
 from ..errors import InputError
 from .config import RenderConfig
 
@@ -61,7 +61,7 @@ def place_cameras(vertices: FloatArray, config: RenderConfig, key: str) -> list[
     return cameras
 
 
-def find_window(vertices: FloatArray, camera: Camera) -> tuple[int, int, int, int]:
+def find_window(vertices: FloatArray, camera: Camera) -> Window:
     """Find the part of the image outside of which nothing of an object is seen, nor blurred into by the pixel filter.
 
     Parameters
@@ -70,8 +70,7 @@ def find_window(vertices: FloatArray, camera: Camera) -> tuple[int, int, int, in
 
     Returns
     -------
-    left, top, right, bottom : pixels, right and bottom exclusive; the whole image where a vertex lies behind the
-        camera, or the object beside the image
+    window : the whole image where a vertex lies behind the camera, or the object beside the image
     """
     whole = (0, 0, camera.width, camera.height)
     projection = camera.intrinsics @ camera.cam_from_obj[:3]  # as Camera.project, with vertices in columns: faster

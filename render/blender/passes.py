@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...camera import Camera
+from ...camera import Camera, Window
 from ..refine import NO_MATERIAL, refine_depth, seen_material, seen_normal, seen_position
 from ..views import find_window
 from .materials import FACE, to_linear
@@ -16,9 +16,6 @@ from .result import render_passes
 from .scene import Scene
 
 __all__ = ["render_colour", "render_geometry"]
-
-Window = tuple[int, int, int, int]
-"""The part of an image that an object may reach: left, top, right, bottom, see `find_window`."""
 
 _FAR = 1e9  # Cycles writes 1e10 as the depth of nothing
 
@@ -47,7 +44,9 @@ def render_geometry(scene: Scene, cameras: list[Camera]) -> dict[str, NDArray[An
     # one kind of work after the other: between two renders the processor's caches are Blender's each time
     windows = [find_window(scene.surface.vertices, camera) for camera in cameras]
     rendered = [_render(scene, camera, window) for camera, window in zip(cameras, windows, strict=True)]
-    views = [_measure(scene, *view) for view in zip(cameras, windows, rendered, strict=True)]
+    views = [  # each view's passes are let go when they are measured
+        _measure(scene, camera, window, rendered.pop(0)) for camera, window in zip(cameras, windows, strict=True)
+    ]
     return {name: np.stack([view[name] for view in views]) for name in views[0]}
 
 

@@ -46,4 +46,5 @@ def _render(engine: Any, depsgraph: Any) -> None:
         _last[layer.name], pixels = pixels[:size].reshape(height, width, layer.channels)[::-1], pixels[size:]
 
 
+# Blender looks the method up by its name at each render, and refuses one with another number of arguments
 _cycles_render, CyclesRender.render = CyclesRender.render, _render

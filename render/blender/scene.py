@@ -10,7 +10,7 @@ import bpy
 import mathutils
 import numpy as np
 
-from ...camera import Camera
+from ...camera import Camera, Window
 from ..config import Device, RenderConfig
 from ..mtl import Material
 from ..repair import Surface, row_keys
@@ -122,8 +122,8 @@ class Scene:
             if image.users == 0:
                 bpy.data.images.remove(image)
 
-    def aim(self, camera: Camera, window: tuple[int, int, int, int]) -> None:
-        """Place Blender's camera, and have only a window of the image rendered: left, top, right, bottom, pixels."""
+    def aim(self, camera: Camera, window: Window) -> None:
+        """Place Blender's camera, and have only a window of the image rendered."""
         focal, width, data = float(camera.intrinsics[0, 0]), camera.width, self.camera.data
         data.sensor_fit, data.sensor_width = "HORIZONTAL", _SENSOR_WIDTH
         data.lens = focal * _SENSOR_WIDTH / width
