@@ -1,0 +1,748 @@
+"""Output folders and files: what is written, replaced and removed, and what never is.
+
+A command writes into a folder that does not exist, is empty, or has this project's stamp for the same kind of output.
+The folder's record, `.cma3d/`, holds the stamp and a journal: a line for each file, with a digest of its content,
+written before the file takes its name. Only what the journal lists, and is still as it was written, is replaced or
+removed. A single file is replaced only by one of its own kind. All code that writes goes through this module.
+
+    .cma3d/stamp.json    the kind of output
+    .cma3d/lock          held by who writes
+    .cma3d/journal-*     what was written, a JSON object a line; each process has its own
+    .cma3d/tmp/          what is being written: <journal>-<number>
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import secrets
+import shutil
+import socket
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import IO, Any
+
+from .errors import InputError
+
+__all__ = ["HIDDEN", "Output", "check_file", "claim", "reading", "refuse_overlap", "stamp_text", "write_file"]
+
+HIDDEN = ".cma3d"
+"""The record's folder within an output folder."""
+
+_FORMAT = "shapenet3d-cma output"
+_LIVE = "live"
+"""In the place of a digest: a file that grows, such as a log, is known by its name alone."""
+_NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EINVAL, errno.ENOSYS)
+_NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EINVAL)
+_HEAD = 2**20  # bytes of a file in which its stamp stands
+_PATIENCE = 1.0  # seconds for which a lock is tried
+_HDF5 = b"\x89HDF\r\n\x1a\n"
+
+
+# ---- what may be written where ----
+
+
+def refuse_overlap(out: Path, inputs: Iterable[Path | None]) -> None:
+    """Refuse an output that is an input, lies in one, or holds one, also through links and `..`.
+
+    Raises
+    ------
+    InputError : names both
+    """
+    here = _resolve(out)
+    for given in inputs:
+        if given is None:
+            continue
+        there = _resolve(given)
+        if here == there:
+            raise InputError(f"{out} is what is read: choose another place to write to")
+        if here.is_relative_to(there):
+            raise InputError(f"{out} lies in {given}, which is read: choose a place outside to write to")
+        if there.is_relative_to(here):
+            raise InputError(f"{given}, which is read, lies in {out}: choose another place to write to")
+
+
+def _resolve(path: Path) -> Path:
+    try:
+        return Path(os.path.realpath(path))
+    except (OSError, ValueError) as error:  # a circle of links, a NUL in the name
+        raise InputError(f"{str(path)!r} cannot be followed: {error}; give another path") from None
+
+
+@contextmanager
+def claim(
+    path: Path,
+    kind: str,
+    *,
+    inputs: Sequence[Path | None] = (),
+    shared: bool = False,
+    earlier: Callable[[Path], bool] | None = None,
+    known: Callable[[Path], bool] | None = None,
+) -> Iterator[Output]:
+    """Claim a folder to write to, for as long as the block lasts.
+
+    A folder that was made by the claim and holds nothing at the end of the block is removed again.
+
+    Parameters
+    ----------
+    kind : of output, one word such as "renders"
+    inputs : folders and files that are read; None entries are left out
+    shared : others of the same kind may write to it at the same time
+    earlier : tells a folder that version 0.1 wrote, which kept no record
+    known : tells, by its content, a file that version 0.1 wrote in such a folder; a function of a module
+
+    Raises
+    ------
+    InputError : the folder holds something else, is an input, is in use, or cannot be written
+    """
+    refuse_overlap(path, inputs)
+    made = _check_claim(path, kind, earlier or _never)
+    with ExitStack() as stack:
+        try:
+            for folder in reversed(made):
+                folder.mkdir(exist_ok=True)
+            if made:
+                stack.callback(_remove_unused, made)
+            lock = _take(path, shared=shared)
+            stack.callback(os.close, lock)
+            stamp = _read_stamp(path) or _write_stamp(path, kind, earlier=any(_content(path)))
+            if not shared:
+                _name_holder(lock)
+            output = Output(path, kind, secrets.token_hex(8), known if stamp.get("earlier") else None)
+            output._tidy()
+        except OSError as error:
+            raise InputError(_cannot_write(path, error)) from None
+        stack.callback(output._let_go)
+        yield output
+
+
+def _check_claim(path: Path, kind: str, earlier: Callable[[Path], bool]) -> list[Path]:
+    """Refuse a folder that is not of this kind; list the folders to make, the innermost first."""
+    try:
+        if not os.path.lexists(path):
+            return _missing(path)
+        if not path.is_dir():
+            what = "a link to nothing" if path.is_symlink() and not path.exists() else "a file"
+            raise InputError(f"{path} is {what}: choose another output folder")
+        stamp = _read_stamp(path)
+        if stamp is not None and stamp["kind"] != kind:
+            raise InputError(f"{path} holds {stamp['kind']} of cma3d, not {kind}: choose another output folder")
+        if stamp is not None:
+            return []
+        names = _content(path)
+        if names and not earlier(path):
+            raise InputError(
+                f"{path} is not empty (it holds {names[0]!r}) and no {kind} that cma3d made: "
+                "choose an empty folder or one that does not exist yet"
+            )
+        if os.path.lexists(path / HIDDEN) and not _is_bare(path / HIDDEN):
+            raise InputError(f"{path / HIDDEN} is not of cma3d: choose another output folder")
+    except OSError as error:
+        raise InputError(_cannot_write(path, error)) from None
+    return []
+
+
+def _never(_: Path) -> bool:
+    return False
+
+
+def _content(path: Path) -> list[str]:
+    """List the names in a folder but for the record's; hidden ones last."""
+    names = [entry.name for entry in os.scandir(path) if entry.name != HIDDEN]
+    return sorted(names, key=lambda name: (name.startswith("."), name))
+
+
+def _missing(path: Path) -> list[Path]:
+    """List the folders that do not exist, from `path` outwards."""
+    made = []
+    for folder in (path, *path.parents):
+        if folder.exists():
+            break
+        made.append(folder)
+    return made
+
+
+def _is_bare(hidden: Path) -> bool:
+    """Tell whether a record's folder is what a kill right after its making leaves: locks at most, and no stamp."""
+    if hidden.is_symlink() or not hidden.is_dir():
+        return False
+    locks = ("lock", "readers")
+    return all(entry.name.startswith("stamp-") or entry.name in locks for entry in os.scandir(hidden))
+
+
+def _read_stamp(path: Path) -> dict[str, Any] | None:
+    """Read the stamp of an output folder: "kind" and "earlier"; None where there is none."""
+    stamp = path / HIDDEN / "stamp.json"
+    if (path / HIDDEN).is_symlink() or stamp.is_symlink() or not stamp.is_file():
+        return None
+    try:
+        with stamp.open("rb") as file:
+            content = json.loads(file.read(4096))
+    except (OSError, ValueError, RecursionError):
+        return None
+    if not isinstance(content, dict) or content.get("format") != _FORMAT or not isinstance(content.get("kind"), str):
+        return None
+    return content
+
+
+def _write_stamp(path: Path, kind: str, *, earlier: bool) -> dict[str, Any]:
+    stamp, partial = path / HIDDEN / "stamp.json", path / HIDDEN / f"stamp-{secrets.token_hex(8)}"
+    content = {"format": _FORMAT, "kind": kind, "earlier": earlier}
+    try:
+        partial.write_text(json.dumps(content) + "\n", encoding="utf-8")
+        _sync(partial)
+        partial.replace(stamp)
+        _sync(stamp.parent)
+    finally:
+        partial.unlink(missing_ok=True)
+    return content
+
+
+def _remove_unused(made: list[Path]) -> None:
+    """Remove folders that the claim made, if nothing but the record is in them and nobody else holds them."""
+    path = made[0]
+    with suppress(OSError):
+        if _content(path):
+            return
+        lock = os.open(path / HIDDEN / "lock", os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(path / HIDDEN)
+            for folder in made:
+                folder.rmdir()
+        finally:
+            os.close(lock)
+
+
+# ---- locks ----
+
+
+def _take(path: Path, *, shared: bool) -> int:
+    """Take the lock of a folder to write to; the system lets go when the process ends, however it ends."""
+    (path / HIDDEN).mkdir(exist_ok=True)
+    lock = os.open(path / HIDDEN / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
+    if not _lock(lock, fcntl.LOCK_SH if shared else fcntl.LOCK_EX):
+        holder = _holder(lock)
+        os.close(lock)
+        raise InputError(f"{path} is being written by another process{holder}: wait for it, or stop it")
+    readers = os.open(path / HIDDEN / "readers", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
+    try:
+        if not _lock(readers, fcntl.LOCK_EX):
+            os.close(lock)
+            raise InputError(f"{path} is being read by another command: wait for it, or stop it")
+    finally:
+        os.close(readers)
+    return lock
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Keep others from writing to an output folder while the block reads it; a folder without a record has no lock.
+
+    Raises
+    ------
+    InputError : another process is writing to it
+    """
+    with ExitStack() as stack:
+        with suppress(OSError):
+            readers = os.open(path / HIDDEN / "readers", os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+            stack.callback(os.close, readers)
+            lock = os.open(path / HIDDEN / "lock", os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+            stack.callback(os.close, lock)
+            _lock(readers, fcntl.LOCK_SH)
+            if not _lock(lock, fcntl.LOCK_EX):
+                raise InputError(f"{path} is being written by another process{_holder(lock)}: wait until it has ended")
+            with suppress(OSError):
+                fcntl.flock(lock, fcntl.LOCK_UN)
+        yield
+
+
+def _lock(descriptor: int, how: int) -> bool:
+    """Try to take a lock for a moment, as others hold some for a moment; True too on a file system that has none."""
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            fcntl.flock(descriptor, how | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.02)
+            continue
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:
+                raise
+        return True
+
+
+def _name_holder(lock: int) -> None:
+    os.ftruncate(lock, 0)
+    os.pwrite(lock, f"{os.getpid()} on {socket.gethostname()}".encode(), 0)
+
+
+def _holder(lock: int) -> str:
+    with suppress(OSError):
+        text = os.pread(lock, 200, 0).decode("ascii", "replace")
+        return f" ({text})" if text.isprintable() and text else ""
+    return ""
+
+
+# ---- the folder ----
+
+_journals: dict[str, _Journal] = {}
+"""Of this process: folder -> journal."""
+
+
+class Output:
+    """A claimed folder. Its copies in other processes, by pickle, write to it while the claim lasts.
+
+    Names are relative to the folder, with `/`; no part of a name may lead through a link.
+
+    Attributes
+    ----------
+    path : the folder
+    kind : of output
+    claim : stands for this claim among all of the folder
+    """
+
+    def __init__(self, path: Path, kind: str, claim: str, known: Callable[[Path], bool] | None = None) -> None:
+        self.path, self.kind, self.claim, self._known = path, kind, claim, known
+        self._record: dict[str, dict[str, Any]] | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"path": self.path.absolute(), "_record": None}
+
+    def write(
+        self,
+        name: str,
+        write: Callable[[Path], object],
+        *,
+        before: Callable[[], object] | None = None,
+        live: bool = False,
+    ) -> Path:
+        """Write a file, whole or not at all; one of that name is replaced if it is ours.
+
+        Parameters
+        ----------
+        write : writes the path that it is given
+        before : called when the file is on the disk, before it takes its name
+        live : written again and again: known as ours by its name alone
+
+        Raises
+        ------
+        InputError : a file of that name is not ours, or a folder on the way is none
+        OSError : the disk is full, rights are missing
+        """
+        path = self._place(name)
+        with self._partial(path.suffix) as partial:
+            write(partial)
+            _sync(partial)
+            self._check_free(name)
+            if before is not None:
+                before()
+            self._note({"name": name, "digest": _LIVE if live else _file_digest(partial)})
+            _name_file(partial, path, replace=os.path.lexists(path))
+        return path
+
+    def write_bytes(self, name: str, content: bytes | memoryview, before: Callable[[], object] | None = None) -> Path:
+        """Write a file of these bytes; see `write`."""
+        return self.write(name, lambda path: path.write_bytes(content), before=before)
+
+    def write_text(self, name: str, text: str) -> Path:
+        """Write a file of UTF-8 text, line ends as they are; see `write`."""
+        return self.write_bytes(name, text.encode())
+
+    @contextmanager
+    def write_folder(self, name: str, made: str = "") -> Iterator[Path]:
+        """Give a new folder; at the end of the block it takes its name, whole. An older one makes way if it is ours.
+
+        Parameters
+        ----------
+        made : stands for all that decides the content, for `is_made`
+
+        Raises
+        ------
+        InputError : a folder of that name is not ours, or holds what is not
+        OSError : the disk is full, rights are missing
+        """
+        path = self._place(name)
+        with self._partial("") as partial:
+            partial.mkdir()
+            yield partial
+            for inner in [*partial.rglob("*"), partial]:
+                _sync(inner)
+            entry = {"name": name, "digest": _folder_digest(partial), "made": made}
+            self._check_free(name, folder=True)
+            self._note(entry)
+            if os.path.lexists(path) and any(os.scandir(path)):
+                self._drop(path)
+            partial.rename(path)  # over an empty folder at most
+            _sync(path.parent)
+
+    def is_made(self, name: str, made: str) -> bool:
+        """Tell whether a folder stands that was written with this `made`."""
+        entry = self.record.get(name)
+        return entry is not None and entry.get("made") == made and (self.path / name).is_dir()
+
+    @contextmanager
+    def append(self, name: str) -> Iterator[IO[str]]:
+        """Open a text file to add lines to; one that is there must be ours."""
+        path = self.live(name)
+        with path.open("a", encoding="utf-8") as file:
+            yield file
+
+    def live(self, name: str) -> Path:
+        """Give the path of a file that others write to by themselves, after it is recorded as ours.
+
+        Raises
+        ------
+        InputError : a file of that name is not ours
+        """
+        path = self._place(name)
+        self._check_free(name)
+        if self.record.get(name, {}).get("digest") != _LIVE:
+            self._note({"name": name, "digest": _LIVE})
+        return path
+
+    def folder(self, name: str) -> Path:
+        """Make a folder in it, with those on the way.
+
+        Raises
+        ------
+        InputError : a file or a link is in the way
+        """
+        path = self.path
+        for part in _parts(name):
+            path = path / part
+            if path.is_symlink() or (path.exists() and not path.is_dir()):
+                what = "a link" if path.is_symlink() else "a file"
+                raise InputError(f"{path} is {what}, where a folder belongs: move it away, or choose another folder")
+            path.mkdir(exist_ok=True)
+        return path
+
+    def remove(self, name: str) -> None:
+        """Remove a file or folder if it is there.
+
+        Raises
+        ------
+        InputError : it is not ours, or holds what is not
+        """
+        path = self.path / name
+        self._check_free(name, folder=path.is_dir())
+        if path.is_dir():
+            self._drop(path)
+        else:
+            path.unlink(missing_ok=True)
+
+    def owns(self, name: str) -> bool:
+        """Tell whether a file or folder is recorded, and still as it was written."""
+        entry, path = self.record.get(name), self.path / name
+        if path.is_symlink() or not path.exists():
+            return False
+        try:
+            if entry is None:
+                return self._known is not None and path.is_file() and self._known(path)
+            if entry["digest"] == _LIVE:
+                return path.is_file()
+            digest = _folder_digest(path) if path.is_dir() else _file_digest(path)
+            return digest in entry["digests"] or _is_damaged(path)
+        except OSError:
+            return False
+
+    def adopt(self, name: str, *, live: bool = False) -> None:
+        """Record a file that version 0.1, which kept no record, wrote; the caller knows it by its content."""
+        path = self.path / name
+        if name not in self.record and path.is_file() and not path.is_symlink():
+            self._note({"name": name, "digest": _LIVE if live else _file_digest(path)})
+
+    @property
+    def record(self) -> dict[str, dict[str, Any]]:
+        """The journals' last entry of each name."""
+        if self._record is None:
+            self._record = _read_journals(list((self.path / HIDDEN).glob("journal-*")))
+        return self._record
+
+    def _note(self, entry: dict[str, Any]) -> None:
+        """Add an entry to the journal, and to the record."""
+        self._journal.add(entry)
+        if self._record is not None:
+            _enter(self._record, entry)
+
+    def _check_free(self, name: str, *, folder: bool = False) -> None:
+        """Refuse a name that is taken by what is not ours, or is of the other sort."""
+        path = self.path / name
+        if not os.path.lexists(path):
+            return
+        if path.is_symlink() or path.is_dir() != folder:
+            what = "a link" if path.is_symlink() else "a folder" if path.is_dir() else "no folder"
+            raise InputError(f"{path} is {what}: move it away, or choose another output folder")
+        if folder and not any(os.scandir(path)):
+            return
+        self._record = None  # another process may have written since
+        if not self.owns(name):
+            changed = "changed since cma3d wrote it" if name in self.record else "not written by cma3d"
+            raise InputError(f"{path} is there, {changed}: move it away, or choose another output folder")
+
+    def _place(self, name: str) -> Path:
+        """Give the path of a name, in a folder that is made."""
+        parts = _parts(name)
+        return (self.folder("/".join(parts[:-1])) if len(parts) > 1 else self.path) / parts[-1]
+
+    @property
+    def _journal(self) -> _Journal:
+        key = str(self.path.absolute())
+        journal = _journals.get(key)
+        if journal is None or (journal.pid, journal.claim) != (os.getpid(), self.claim):  # a fork has its own
+            if journal is not None:
+                journal.close()
+            journal = _journals[key] = _Journal(self.path / HIDDEN, self.claim)
+        return journal
+
+    @contextmanager
+    def _partial(self, suffix: str) -> Iterator[Path]:
+        """Give a name in the folder of what is being written; what is left there afterwards is removed."""
+        partial = self._journal.partial(suffix)
+        try:
+            yield partial
+        finally:
+            _discard(partial)
+
+    def _drop(self, path: Path) -> None:
+        """Remove a folder that was checked to be ours: out of the way first, at once, as a kill may come."""
+        aside = self._journal.partial("-old")
+        path.rename(aside)
+        _discard(aside)
+
+    def _tidy(self) -> None:
+        """Remove what killed processes were writing, and join their journals to one."""
+        hidden = self.path / HIDDEN
+        (hidden / "tmp").mkdir(exist_ok=True)
+        dead = [path for path in hidden.glob("journal-*") if _is_dead(path)]
+        tokens = {path.name.rpartition("-")[2] for path in dead}
+        for left in os.scandir(hidden / "tmp"):
+            if left.name.partition("-")[0] in tokens:
+                _discard(Path(left.path))
+        if len(dead) > 8:
+            self._journal.add(*_read_journals(dead).values())
+            for path in dead:
+                path.unlink(missing_ok=True)
+
+    def _let_go(self) -> None:
+        journal = _journals.pop(str(self.path.absolute()), None)
+        if journal is not None:
+            journal.close()
+
+
+class _Journal:
+    """The journal of one process in one folder; its lock tells others that the process lives."""
+
+    def __init__(self, hidden: Path, claim: str) -> None:
+        self.pid, self.claim, self._hidden, self._count = os.getpid(), claim, hidden, 0
+        self.token = secrets.token_hex(8)
+        number = 1 + max((_number(path) for path in hidden.glob("journal-*")), default=0)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
+        self._file = os.open(hidden / f"journal-{number:06}-{self.token}", flags, 0o666)
+        _lock(self._file, fcntl.LOCK_EX)
+
+    def add(self, *entries: dict[str, Any]) -> None:
+        """Write entries to the disk; a line that a kill or a full disk cuts short spoils no other."""
+        text = "".join(f"\n{json.dumps(entry)}\n" for entry in entries).encode()
+        while text:
+            text = text[os.write(self._file, text) :]
+        os.fdatasync(self._file)
+
+    def partial(self, suffix: str) -> Path:
+        """Give a new name for what is being written."""
+        self._count += 1
+        (self._hidden / "tmp").mkdir(exist_ok=True)
+        return self._hidden / "tmp" / f"{self.token}-{self._count}{suffix[:16]}"
+
+    def close(self) -> None:
+        """Let go of the journal."""
+        os.close(self._file)
+
+
+def _is_dead(journal: Path) -> bool:
+    """Tell whether the process of a journal has ended."""
+    try:
+        descriptor = os.open(journal, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True
+
+
+def _number(journal: Path) -> int:
+    """Read a journal's place among all: no clock tells it, as clocks jump."""
+    number = journal.name.split("-")[1]
+    return int(number) if number.isdecimal() else 0
+
+
+def _read_journals(journals: Sequence[Path]) -> dict[str, dict[str, Any]]:
+    """Read journals from the oldest on: the last entry of each name, with all "digests" that it ever had."""
+    found: dict[str, dict[str, Any]] = {}
+    for path in sorted(journals, key=lambda path: (_number(path), path.name)):
+        try:
+            lines = path.read_bytes().splitlines()
+        except OSError:
+            continue
+        for line in lines:
+            with suppress(ValueError, KeyError, TypeError, RecursionError):  # cut short by a kill
+                _enter(found, json.loads(line or b"null"))
+    return found
+
+
+def _enter(record: dict[str, dict[str, Any]], entry: dict[str, Any]) -> None:
+    name, digests = str(entry["name"]), {*entry.get("digests", ()), str(entry["digest"])}
+    record[name] = entry | {"digests": sorted(digests.union(record.get(name, {}).get("digests", ())))}
+
+
+# ---- single files ----
+
+
+def stamp_text(kind: str) -> str:
+    """Make the stamp that a single file of a kind holds in its first bytes."""
+    return f"shapenet3d-cma:{kind}"
+
+
+def write_file(path: Path, kind: str, content: bytes, *, inputs: Sequence[Path | None] = ()) -> Path:
+    """Write a single file, whole or not at all; only one with the stamp of the same kind is replaced.
+
+    Parameters
+    ----------
+    content : holds `stamp_text(kind)` in its first MiB
+
+    Raises
+    ------
+    InputError : the name is taken, lies in an input, or cannot be written
+    """
+    assert stamp_text(kind).encode() in content[:_HEAD], f"no stamp in what is written as {kind}"
+    check_file(path, kind, inputs)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(prefix=f"{HIDDEN}-", dir=path.parent)
+        partial = Path(name)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fchmod(file.fileno(), 0o666 & ~_umask())
+                os.fsync(file.fileno())
+            _name_file(partial, path, replace=os.path.lexists(path))
+        finally:
+            partial.unlink(missing_ok=True)
+    except OSError as error:
+        raise InputError(_cannot_write(path, error)) from None
+    return path
+
+
+def check_file(path: Path, kind: str, inputs: Sequence[Path | None] = ()) -> None:
+    """Refuse a name that is taken by anything but a file of this kind, or lies in an input.
+
+    Raises
+    ------
+    InputError : names it
+    """
+    refuse_overlap(path, inputs)
+    try:
+        if not os.path.lexists(path):
+            return
+        if path.is_symlink() or not path.is_file():
+            what = "a link" if path.is_symlink() else "a folder" if path.is_dir() else "no plain file"
+            raise InputError(f"{path} is {what}: give the name of a new file")
+        with path.open("rb") as file:
+            ours = stamp_text(kind).encode() in file.read(_HEAD)
+    except OSError as error:
+        raise InputError(_cannot_write(path, error)) from None
+    if not ours:
+        raise InputError(f"{path} is there and is no {kind} that cma3d wrote: move it away, or give another name")
+
+
+# ---- steps ----
+
+
+def _parts(name: str) -> list[str]:
+    parts = name.split("/")
+    if any(part in ("", ".", "..", HIDDEN) or "\0" in part for part in parts):
+        raise InputError(f"{name!r} is no name within an output folder")
+    return parts
+
+
+def _name_file(partial: Path, path: Path, *, replace: bool) -> None:
+    """Give a finished file its name. One that takes a new name never replaces another that came meanwhile."""
+    if replace:
+        partial.replace(path)
+    else:
+        try:
+            os.link(partial, path, follow_symlinks=False)
+        except FileExistsError:
+            raise InputError(f"{path} was written by another process meanwhile: it is left as it is") from None
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            if os.path.lexists(path):
+                raise InputError(f"{path} was written by another process meanwhile: it is left as it is") from None
+            partial.rename(path)
+    _sync(path.parent)
+
+
+def _discard(path: Path) -> None:
+    """Remove what this module itself made in a folder of its own."""
+    with suppress(OSError):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def _file_digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()  # type: ignore[arg-type]
+
+
+def _folder_digest(folder: Path) -> str:
+    """Compute what stands for all names and contents in a folder."""
+    lines = []
+    for path in sorted(folder.rglob("*")):
+        kind = "link" if path.is_symlink() else "folder" if path.is_dir() else _file_digest(path)
+        lines.append(json.dumps([path.relative_to(folder).as_posix(), kind]))
+    return hashlib.blake2b("\n".join(lines).encode(), digest_size=16).hexdigest()
+
+
+def _is_damaged(path: Path) -> bool:
+    """Tell a recorded HDF5 file that lost some of its content, or all: nobody else writes HDF5 under such a name."""
+    if path.suffix != ".h5" or not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(len(_HDF5)) in (b"", _HDF5)
+
+
+def _sync(path: Path) -> None:
+    """Make sure that a file's bytes, or a folder's names, outlive a power cut."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _umask() -> int:
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
+
+
+def _cannot_write(path: Path, error: OSError) -> str:
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    remedy = "free some space, then the same command goes on" if full else "see to its rights, or choose another folder"
+    return f"{path} cannot be written: {error.strerror or error}; {remedy}"
