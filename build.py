@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from .config import read_settings
 from .errors import InputError
-from .files import make_folder
+from .outputs import claim
 from .pack.config import PackConfig
 from .pack.selection import Choice
 from .render.config import RenderConfig
@@ -90,8 +90,13 @@ def build_dataset(
     from .render.run import render_models
 
     choice, redo = choice or Choice(), bool(run.get("redo", False))
-    make_folder(out)
-    if not redo:  # said before days are spent on rendering
-        check_settings(out / "shards", {"config": dataclasses.asdict(pack_config), "selection": choice.told()})
-    rendered = render_models(models, out / "renders", render_config, jobs=jobs, **run)
-    return rendered, pack_renders(out / "renders", out / "shards", pack_config, choice, jobs=jobs, redo=redo)
+    with claim(out, "dataset", inputs=[run.get("source")], shared=True, earlier=_is_earlier):
+        if not redo:  # said before days are spent on rendering
+            check_settings(out / "shards", {"config": dataclasses.asdict(pack_config), "selection": choice.told()})
+        rendered = render_models(models, out / "renders", render_config, jobs=jobs, **run)
+        return rendered, pack_renders(out / "renders", out / "shards", pack_config, choice, jobs=jobs, redo=redo)
+
+
+def _is_earlier(folder: Path) -> bool:
+    """Tell a dataset that version 0.1 built, or that `cma3d render` and `cma3d pack` began under these names."""
+    return any((folder / name).is_file() for name in ("renders/render.json", "shards/manifest.json"))

@@ -21,6 +21,7 @@ from .config import assignments, options, read_settings
 from .errors import InputError
 from .model.config import PretrainConfig
 from .model.tasks.config import FewShotConfig, FinetuneConfig, ProbeConfig, SegmentConfig, Task
+from .outputs import refuse_overlap
 from .pack.config import ExportFormat, PackConfig
 from .pack.selection import Choice
 from .progress import say
@@ -146,12 +147,6 @@ def row_range(text: str) -> tuple[int, int]:
     if not colon or not all(part == "" or part.isdecimal() for part in (first, end)):
         raise click.BadParameter(f"{text!r} is no range of rows such as 0:64.")
     return int(first or 0), int(end) if end else sys.maxsize
-
-
-def refuse_inside(out: Path, source: Path) -> None:
-    """Refuse to write among the user's own models."""
-    if source.is_dir() and out.resolve().is_relative_to(source.resolve()):
-        raise InputError(f"{out} lies in {source}, which holds the models: choose a folder outside")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -307,9 +302,9 @@ def render(
 
     config = read_settings(RenderConfig, config_file, given)
     listing = list_models(shapenet, selection)
-    refuse_inside(renders, shapenet)
+    refuse_overlap(renders, [shapenet])
     said = (listing.title, *listing.notes)
-    done = render_models(listing.models, renders, config, jobs=jobs, said=said, **run)
+    done = render_models(listing.models, renders, config, jobs=jobs, said=said, source=shapenet, **run)
     click.echo(_rendered(done))
     if done.failures or done.quarantined:
         click.echo(f"the failures and their reasons are in {renders / 'failures.jsonl'}; --retry-failed tries again")
@@ -358,11 +353,11 @@ def build(
 
     render_config, pack_config = read_build_settings(config_file, given)
     listing = list_models(shapenet, selection)
-    refuse_inside(out, shapenet)
+    refuse_overlap(out, [shapenet])
     said = (listing.title, *listing.notes)
     choice = Choice(split_csv=selection.split_csv, split=selection.split)
     rendered, packed = build_dataset(
-        listing.models, out, render_config, pack_config, choice, jobs=jobs, said=said, **run
+        listing.models, out, render_config, pack_config, choice, jobs=jobs, said=said, source=shapenet, **run
     )
     click.echo(_rendered(rendered))
     click.echo(_packed(packed, out / "shards"))

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from .config import read_settings
 from .errors import InputError
-from .files import make_folder
 from .model.config import PretrainConfig
+from .outputs import claim
 from .pack.config import PackConfig
 from .progress import say
 from .render.config import RenderConfig
@@ -28,6 +28,11 @@ PACK = PackConfig()
 def pretrain_settings() -> PretrainConfig:
     """Give the settings of a network that learns on two CPU cores."""
     return read_settings(PretrainConfig, Path(__file__).parent / "model" / "small.toml")
+
+
+def _is_earlier(folder: Path) -> bool:
+    """Tell a demo that version 0.1 made."""
+    return all((folder / name).exists() for name in ("shapenet/README.txt", "renders/render.json"))
 
 
 def run_demo(out: Path, *, jobs: int | None = None) -> tuple[str, int]:
@@ -52,28 +57,28 @@ def run_demo(out: Path, *, jobs: int | None = None) -> tuple[str, int]:
     from .render.shapenet import find_models
 
     begin = time.monotonic()
-    make_folder(out)
-    shapenet, renders, shards, run = (out / name for name in ("shapenet", "renders", "shards", "run"))
+    with claim(out, "demo", earlier=_is_earlier):
+        shapenet, renders, shards, run = (out / name for name in ("shapenet", "renders", "shards", "run"))
 
-    say(f"[1/6] samples: a procedural ShapeNet in {shapenet}")
-    made = write_samples(shapenet, SAMPLES)
-    say(f"[2/6] render: {sum(made['models'].values())} models, {RENDER.views} views each, with Blender's Cycles")
-    rendered = render_models(find_models(shapenet), renders, RENDER, jobs=jobs)
-    say("[3/6] pack: depth to points that know their pixels, in HDF5 shards")
-    packed = pack_renders(renders, shards, PACK, jobs=jobs)
-    say("[4/6] verify: every law on every row, every point against the CAD model")
-    verdicts = verify_shards(shards, source=shapenet, jobs=jobs)
-    say(verdict_table(verdicts))
-    if any(verdict.broken for verdict in verdicts):
-        raise InputError(f"{shards} breaks a law, see above: this is a fault of the program, please report it")
-    say("[5/6] inspect: pictures to check by eye")
-    pictures = make_folder(out / "pictures")
-    overview = draw_overview(shards, pictures / "overview.png")
-    first, last = (draw_sheet(shards, pictures / f"row-{row}.png", row=row) for row in (0, packed.rows - 1))
-    say("[6/6] pretrain: a small CrossAlignNet on these shards")
-    trained = pretrain(shards, run, pretrain_settings(), report=say)
-    page = inspect_data(shards, out / "page.html", Asked(row=packed.rows // 2, run=run))
-    report = report_dataset(shards, out / "report.html")
+        say(f"[1/6] samples: a procedural ShapeNet in {shapenet}")
+        made = write_samples(shapenet, SAMPLES)
+        say(f"[2/6] render: {sum(made['models'].values())} models, {RENDER.views} views each, with Blender's Cycles")
+        rendered = render_models(find_models(shapenet), renders, RENDER, jobs=jobs)
+        say("[3/6] pack: depth to points that know their pixels, in HDF5 shards")
+        packed = pack_renders(renders, shards, PACK, jobs=jobs)
+        say("[4/6] verify: every law on every row, every point against the CAD model")
+        verdicts = verify_shards(shards, source=shapenet, jobs=jobs)
+        say(verdict_table(verdicts))
+        if any(verdict.broken for verdict in verdicts):
+            raise InputError(f"{shards} breaks a law, see above: this is a fault of the program, please report it")
+        say("[5/6] inspect: pictures to check by eye")
+        pictures = out / "pictures"
+        overview = draw_overview(shards, pictures / "overview.png")
+        first, last = (draw_sheet(shards, pictures / f"row-{row}.png", row=row) for row in (0, packed.rows - 1))
+        say("[6/6] pretrain: a small CrossAlignNet on these shards")
+        trained = pretrain(shards, run, pretrain_settings(), report=say)
+        page = inspect_data(shards, out / "page.html", Asked(row=packed.rows // 2, run=run))
+        report = report_dataset(shards, out / "report.html")
 
     failed = len(rendered.failures) + len(packed.failures)
     minutes = (time.monotonic() - begin) / 60

@@ -17,11 +17,11 @@ import numpy as np
 
 from .camera import Camera
 from .errors import InputError, needs
-from .files import make_folder
 from .model.config import PretrainConfig
+from .outputs import check_file, claim, write_file
 from .pack.manifest import MANIFEST
 from .pack.page.view import AlignedMasks, Reconstruction, View, render_views, shard_views
-from .pack.page.write import page_html, write_html
+from .pack.page.write import PAGE, page_html
 from .pack.reader import Shards
 from .pack.schema import SHARD_FIELDS, Row
 from .progress import track
@@ -158,6 +158,9 @@ def inspect_data(path: Path, out: Path, asked: Asked) -> Path:
     if kind not in (".html", ".htm", ".png", ""):
         raise InputError(f"{out}: give a name that ends in .html, or in .png for a picture, or a folder of pages")
     rows, start = _rows(source, asked)
+    inputs = [source.path, asked.run]
+    if kind in (".html", ".htm") and not out.is_dir():
+        check_file(out, PAGE, inputs)
     if kind == ".png":
         return _draw_picture(source, rows[start], asked, out)
     annotator = Annotator(asked.run)
@@ -171,7 +174,8 @@ def inspect_data(path: Path, out: Path, asked: Asked) -> Path:
         counts = [view.num_points for view in views]
         mine = [i for i, view in enumerate(views) if view.row == asked.row and view.stored]
         first = mine[0] if mine else counts.index(max(counts))
-    return write_html(out, _page(source, [annotator.add(view) for view in views], first, annotator))
+    text = _page(source, [annotator.add(view) for view in views], first, annotator)
+    return write_file(out, PAGE, text.encode(), inputs=inputs)
 
 
 def _draw_picture(source: Source, row: int, asked: Asked, out: Path) -> Path:
@@ -181,7 +185,7 @@ def _draw_picture(source: Source, row: int, asked: Asked, out: Path) -> Path:
     if asked.rows is not None or asked.every or asked.run is not None:
         raise InputError(f"{out}: a picture shows one view; give a name that ends in .html, or --sheet for many rows")
     (view,) = source.read(row, view=asked.view)
-    return write_row(as_row(view), f"{source.unit} {view.row}", out)
+    return write_row(as_row(view), f"{source.unit} {view.row}", out, inputs=[source.path])
 
 
 def draw_contact_sheet(
@@ -193,13 +197,13 @@ def draw_contact_sheet(
     ----------
     path : shards or renders, see `Source`; of renders the best view of each model is drawn
     rows : the first and the one behind the last
-    shows : see `pack.sheet.draw_contact`
+    shows : see `pack.sheet.contact_png`
 
     Raises
     ------
     InputError : no such rows, or `out` is no PNG or cannot be written
     """
-    from .pack.sheet import draw_contact
+    from .pack.sheet import PICTURE, contact_png
 
     if out.suffix.lower() != ".png":
         raise InputError(f"{out}: the sheet is a picture, give a name that ends in .png")
@@ -210,7 +214,9 @@ def draw_contact_sheet(
         chosen = _rows(source, Asked(rows=rows))[0]
     if len(chosen) > SHEET_MOST:
         raise InputError(f"--rows asks for {len(chosen)} rows on one sheet; give at most {SHEET_MOST}")
-    return draw_contact((as_row(source.read(row)[0]) for row in chosen), out, shows)
+    check_file(out, PICTURE, [source.path])
+    picture = contact_png((as_row(source.read(row)[0]) for row in chosen), shows)
+    return write_file(out, PICTURE, picture, inputs=[source.path])
 
 
 def as_row(view: View) -> Row:
@@ -266,16 +272,19 @@ def write_pages(
     -------
     pages : row -> its page
     """
-    make_folder(folder)
     names = {row: f"{source.unit}-{row:06d}.html" for row in rows}
     every, view = (asked.every, asked.view) if asked else (False, None)
-    for place, row in enumerate(track(rows, len(rows), "pages")):
-        views = [annotator.add(found) for found in source.read(row, view=view, every=every)]
-        before = names[rows[place - 1]] if place else None
-        after = names[rows[place + 1]] if place + 1 < len(rows) else None
-        start = next((i for i, found in enumerate(views) if found.row == row), 0)
-        text = _page(source, views, start, annotator, neighbours=(before, after), home=home)
-        write_html(folder / names[row], text)
+    with claim(folder, "pages", inputs=[source.path, annotator.run]) as output:
+        for place, row in enumerate(track(rows, len(rows), "pages")):
+            views = [annotator.add(found) for found in source.read(row, view=view, every=every)]
+            before = names[rows[place - 1]] if place else None
+            after = names[rows[place + 1]] if place + 1 < len(rows) else None
+            start = next((i for i, found in enumerate(views) if found.row == row), 0)
+            text = _page(source, views, start, annotator, neighbours=(before, after), home=home)
+            try:
+                output.write_text(names[row], text)
+            except OSError as error:
+                raise InputError(f"{folder} cannot be written: {error.strerror}; choose another place") from None
     return {row: folder / name for row, name in names.items()}
 
 
@@ -419,12 +428,13 @@ def report_dataset(path: Path, out: Path, *, most: int = MOST) -> Path:
     ------
     InputError : no shards, a shard that cannot be read, or `out` cannot be written
     """
-    from .pack.page.report import report_html, thumbnail
+    from .pack.page.report import REPORT, report_html, thumbnail
     from .pack.page.survey import spread, survey_shards
 
     if out.suffix.lower() not in (".html", ".htm"):
         raise InputError(f"{out}: the report is a page, give a name that ends in .html")
     source = Source(path)
+    check_file(out, REPORT, [source.path])
     if source.shards is None:
         raise InputError(f"{path} holds renders: a report is on shards, `cma3d pack` makes them")
     survey = survey_shards(source.shards)
@@ -444,4 +454,4 @@ def report_dataset(path: Path, out: Path, *, most: int = MOST) -> Path:
             for place, row in enumerate(rows)
         },
     )
-    return write_html(out, text)
+    return write_file(out, REPORT, text.encode(), inputs=[source.path])

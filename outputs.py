@@ -30,7 +30,17 @@ from typing import IO, Any
 
 from .errors import InputError
 
-__all__ = ["HIDDEN", "Output", "check_file", "claim", "reading", "refuse_overlap", "stamp_text", "write_file"]
+__all__ = [
+    "HIDDEN",
+    "Output",
+    "check_file",
+    "claim",
+    "reading",
+    "refuse_overlap",
+    "stamp_text",
+    "write_file",
+    "write_new",
+]
 
 HIDDEN = ".cma3d"
 """The record's folder within an output folder."""
@@ -115,7 +125,7 @@ def claim(
             if not shared:
                 _name_holder(lock)
             output = Output(path, kind, secrets.token_hex(8), known if stamp.get("earlier") else None)
-            output._tidy()
+            output.tidy()
         except OSError as error:
             raise InputError(_cannot_write(path, error)) from None
         stack.callback(output._let_go)
@@ -342,24 +352,35 @@ class Output:
         with self._partial(path.suffix) as partial:
             write(partial)
             _sync(partial)
-            self._check_free(name)
+            self.check_free(name)
             if before is not None:
                 before()
             self._note({"name": name, "digest": _LIVE if live else _file_digest(partial)})
             _name_file(partial, path, replace=os.path.lexists(path))
         return path
 
-    def write_bytes(self, name: str, content: bytes | memoryview, before: Callable[[], object] | None = None) -> Path:
+    def write_bytes(
+        self,
+        name: str,
+        content: bytes | memoryview,
+        *,
+        before: Callable[[], object] | None = None,
+        live: bool = False,
+    ) -> Path:
         """Write a file of these bytes; see `write`."""
-        return self.write(name, lambda path: path.write_bytes(content), before=before)
+        return self.write(name, lambda path: path.write_bytes(content), before=before, live=live)
 
-    def write_text(self, name: str, text: str) -> Path:
+    def write_text(self, name: str, text: str, *, live: bool = False) -> Path:
         """Write a file of UTF-8 text, line ends as they are; see `write`."""
-        return self.write_bytes(name, text.encode())
+        return self.write_bytes(name, text.encode(), live=live)
+
+    def write_json(self, name: str, content: Any, *, live: bool = False) -> Path:
+        """Write a JSON file for people, too; see `write`."""
+        return self.write_text(name, json.dumps(content, indent=1, ensure_ascii=False) + "\n", live=live)
 
     @contextmanager
     def write_folder(self, name: str, made: str = "") -> Iterator[Path]:
-        """Give a new folder; at the end of the block it takes its name, whole. An older one makes way if it is ours.
+        """Give a new folder, of the name that it is to have; at the end of the block it takes its name, whole. An older one makes way if it is ours.
 
         Parameters
         ----------
@@ -371,18 +392,28 @@ class Output:
         OSError : the disk is full, rights are missing
         """
         path = self._place(name)
-        with self._partial("") as partial:
-            partial.mkdir()
+        with self._partial("") as place:
+            partial = place / path.name
+            partial.mkdir(parents=True)
             yield partial
             for inner in [*partial.rglob("*"), partial]:
                 _sync(inner)
             entry = {"name": name, "digest": _folder_digest(partial), "made": made}
-            self._check_free(name, folder=True)
+            if self._is_equal(name, entry["digest"]):
+                return
+            self.check_free(name, folder=True)
             self._note(entry)
             if os.path.lexists(path) and any(os.scandir(path)):
                 self._drop(path)
             partial.rename(path)  # over an empty folder at most
             _sync(path.parent)
+
+    def _is_equal(self, name: str, digest: str) -> bool:
+        """Tell whether a folder that is not ours holds just what would be written: it stays, and stays not ours."""
+        path = self.path / name
+        if name in self.record or path.is_symlink() or not path.is_dir():
+            return False
+        return any(os.scandir(path)) and _folder_digest(path) == digest
 
     def is_made(self, name: str, made: str) -> bool:
         """Tell whether a folder stands that was written with this `made`."""
@@ -404,10 +435,14 @@ class Output:
         InputError : a file of that name is not ours
         """
         path = self._place(name)
-        self._check_free(name)
+        self.check_free(name)
         if self.record.get(name, {}).get("digest") != _LIVE:
             self._note({"name": name, "digest": _LIVE})
         return path
+
+    def touch(self, name: str) -> None:
+        """Set the time of a file that is ours to now, as a sign of life."""
+        os.utime(self.path / name)
 
     def folder(self, name: str) -> Path:
         """Make a folder in it, with those on the way.
@@ -433,11 +468,35 @@ class Output:
         InputError : it is not ours, or holds what is not
         """
         path = self.path / name
-        self._check_free(name, folder=path.is_dir())
+        self.check_free(name, folder=path.is_dir())
         if path.is_dir():
             self._drop(path)
         else:
             path.unlink(missing_ok=True)
+
+    def check_free(self, name: str, *, folder: bool = False) -> None:
+        """Refuse a name that is taken by what is not ours, or is of the other sort.
+
+        Parameters
+        ----------
+        folder : whether a folder is to get the name
+
+        Raises
+        ------
+        InputError : names what is there
+        """
+        path = self.path / name
+        if not os.path.lexists(path):
+            return
+        if path.is_symlink() or path.is_dir() != folder:
+            what = "a link" if path.is_symlink() else "a folder" if path.is_dir() else "no folder"
+            raise InputError(f"{path} is {what}: move it away, or choose another output folder")
+        if folder and not any(os.scandir(path)):
+            return
+        self._record = None  # another process may have written since
+        if not self.owns(name):
+            changed = "changed since cma3d wrote it" if name in self.record else "not written by cma3d"
+            raise InputError(f"{path} is there, {changed}: move it away, or choose another output folder")
 
     def owns(self, name: str) -> bool:
         """Tell whether a file or folder is recorded, and still as it was written."""
@@ -463,30 +522,27 @@ class Output:
     @property
     def record(self) -> dict[str, dict[str, Any]]:
         """The journals' last entry of each name."""
-        if self._record is None:
-            self._record = _read_journals(list((self.path / HIDDEN).glob("journal-*")))
+        while self._record is None:
+            with suppress(FileNotFoundError):  # joined with another meanwhile
+                self._record = _read_journals(list((self.path / HIDDEN).glob("journal-*")))
         return self._record
+
+    def as_json(self) -> dict[str, str]:
+        """Give what another process, that cannot be handed objects, needs to write here too; see `joined`."""
+        return {"path": str(self.path.absolute()), "kind": self.kind, "claim": self.claim}
+
+    @classmethod
+    def joined(cls, told: dict[str, str], known: Callable[[Path], bool] | None = None) -> Output:
+        """Make a copy, in another process, of an output that is claimed."""
+        path = Path(told["path"])
+        stamp = _read_stamp(path) or {}
+        return cls(path, told["kind"], told["claim"], known if stamp.get("earlier") else None)
 
     def _note(self, entry: dict[str, Any]) -> None:
         """Add an entry to the journal, and to the record."""
         self._journal.add(entry)
         if self._record is not None:
             _enter(self._record, entry)
-
-    def _check_free(self, name: str, *, folder: bool = False) -> None:
-        """Refuse a name that is taken by what is not ours, or is of the other sort."""
-        path = self.path / name
-        if not os.path.lexists(path):
-            return
-        if path.is_symlink() or path.is_dir() != folder:
-            what = "a link" if path.is_symlink() else "a folder" if path.is_dir() else "no folder"
-            raise InputError(f"{path} is {what}: move it away, or choose another output folder")
-        if folder and not any(os.scandir(path)):
-            return
-        self._record = None  # another process may have written since
-        if not self.owns(name):
-            changed = "changed since cma3d wrote it" if name in self.record else "not written by cma3d"
-            raise InputError(f"{path} is there, {changed}: move it away, or choose another output folder")
 
     def _place(self, name: str) -> Path:
         """Give the path of a name, in a folder that is made."""
@@ -518,7 +574,7 @@ class Output:
         path.rename(aside)
         _discard(aside)
 
-    def _tidy(self) -> None:
+    def tidy(self) -> None:
         """Remove what killed processes were writing, and join their journals to one."""
         hidden = self.path / HIDDEN
         (hidden / "tmp").mkdir(exist_ok=True)
@@ -527,8 +583,10 @@ class Output:
         for left in os.scandir(hidden / "tmp"):
             if left.name.partition("-")[0] in tokens:
                 _discard(Path(left.path))
+        self._record = None
         if len(dead) > 8:
-            self._journal.add(*_read_journals(dead).values())
+            with suppress(FileNotFoundError):  # another does the same
+                self._journal.add(*_read_journals(dead).values())
             for path in dead:
                 path.unlink(missing_ok=True)
 
@@ -592,11 +650,7 @@ def _read_journals(journals: Sequence[Path]) -> dict[str, dict[str, Any]]:
     """Read journals from the oldest on: the last entry of each name, with all "digests" that it ever had."""
     found: dict[str, dict[str, Any]] = {}
     for path in sorted(journals, key=lambda path: (_number(path), path.name)):
-        try:
-            lines = path.read_bytes().splitlines()
-        except OSError:
-            continue
-        for line in lines:
+        for line in path.read_bytes().splitlines():
             with suppress(ValueError, KeyError, TypeError, RecursionError):  # cut short by a kill
                 _enter(found, json.loads(line or b"null"))
     return found
@@ -608,6 +662,35 @@ def _enter(record: dict[str, dict[str, Any]], entry: dict[str, Any]) -> None:
 
 
 # ---- single files ----
+
+
+def write_new(path: Path, content: bytes | memoryview, before: Callable[[], object] | None = None) -> None:
+    """Write a new file outside of any claimed folder, whole or not at all.
+
+    Raises
+    ------
+    InputError : the name is taken
+    OSError : the disk is full, rights are missing
+    """
+    if os.path.lexists(path):
+        raise InputError(f"{path} is there: move it away, or give another name")
+    _write_beside(path, content, before)
+
+
+def _write_beside(path: Path, content: bytes | memoryview, before: Callable[[], object] | None = None) -> None:
+    descriptor, name = tempfile.mkstemp(prefix=f"{HIDDEN}-", dir=path.parent)
+    partial = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fchmod(file.fileno(), 0o666 & ~_umask())
+            os.fsync(file.fileno())
+        if before is not None:
+            before()
+        _name_file(partial, path, replace=os.path.lexists(path))
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def stamp_text(kind: str) -> str:
@@ -630,17 +713,7 @@ def write_file(path: Path, kind: str, content: bytes, *, inputs: Sequence[Path |
     check_file(path, kind, inputs)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(prefix=f"{HIDDEN}-", dir=path.parent)
-        partial = Path(name)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fchmod(file.fileno(), 0o666 & ~_umask())
-                os.fsync(file.fileno())
-            _name_file(partial, path, replace=os.path.lexists(path))
-        finally:
-            partial.unlink(missing_ok=True)
+        _write_beside(path, content)
     except OSError as error:
         raise InputError(_cannot_write(path, error)) from None
     return path

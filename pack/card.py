@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import csv
-import json
+import io
+import os
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from .. import __version__
 from ..errors import InputError
-from ..files import atomic_path, sha256, write_text
+from ..files import sha256
+from ..outputs import Output
 from ..progress import say
 from ..render.synsets import V2_NAMES
 from .croissant import INDEX_FIELDS, croissant
@@ -44,8 +45,8 @@ alone. It gives no right to the data here.
 """
 
 
-def write_card(folder: Path) -> None:
-    """Write the card of a finished set of shards. A README that is not ours, and with it the rest, is left alone.
+def write_card(output: Output) -> None:
+    """Write the card of a finished set of shards. Where a file of it is not ours, all of them are left alone.
 
     What is written is a function of the shards and their manifest.
 
@@ -53,23 +54,25 @@ def write_card(folder: Path) -> None:
     ------
     InputError : no shards, or they cannot be read, or the folder cannot be written
     """
-    from .sheet import draw_overview  # matplotlib, which takes a moment to load
+    from .sheet import overview_png  # matplotlib, which takes a moment to load
 
-    readme = folder / "README.md"
-    if readme.exists() and _MARK not in readme.read_text(encoding="utf-8", errors="replace"):
-        say(f"{readme} is not of cma3d and is left as it is, and the rest of the card with it")
+    folder = output.path
+    taken = [name for name in CARD if os.path.lexists(folder / name) and not output.owns(name)]
+    if taken:
+        say(f"{folder / taken[0]} is not as cma3d wrote it and is left as it is, and the rest of the card with it")
         return
     shards = Shards(folder, ["synset", "model_id", "view", "num_points"], most_open=1)
     try:
-        write_text(folder / "LICENSE.txt", _LICENCE.format(source=shards.manifest.get("source", "not told")))
-        with atomic_path(folder / "index.csv") as partial, partial.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(INDEX_FIELDS)
-            writer.writerows(_index(shards))
+        output.write_text("LICENSE.txt", _LICENCE.format(source=shards.manifest.get("source", "not told")))
+        index = io.StringIO(newline="")
+        writer = csv.writer(index, lineterminator="\n")
+        writer.writerow(INDEX_FIELDS)
+        writer.writerows(_index(shards))
+        output.write_text("index.csv", index.getvalue())
         described = croissant(shards.manifest, _summary(shards.manifest), TERMS, "1.0.0", sha256(folder / "index.csv"))
-        write_text(folder / "croissant.json", json.dumps(described, indent=1, ensure_ascii=False) + "\n")
-        draw_overview(folder, folder / "overview.png")
-        write_text(readme, _readme(shards))
+        output.write_json("croissant.json", described)
+        output.write_bytes("overview.png", overview_png(folder))
+        output.write_text("README.md", _readme(shards))
     except OSError as error:
         raise InputError(cannot_write(folder, error)) from None
 

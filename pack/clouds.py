@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ..camera import Camera
 from ..errors import InputError, needs
-from ..files import atomic_folder, make_folder, sweep
+from ..outputs import Output, claim, reading
 from ..progress import Progress
 from ..reconstruct.backproject import Cloud, back_project
 from ..reconstruct.choose import choose_views, count_points
@@ -25,7 +25,7 @@ from ..reconstruct.normals import depth_normals
 from ..render.file import Render, find_renders, open_render
 from .parallel import each
 from .ply import cloud_vertices, view_comments, write_ply
-from .resume import begin, is_made, record
+from .resume import begin, record, remove_others
 from .selection import Choice, choose_renders
 from .writer import cannot_write
 
@@ -88,38 +88,55 @@ def reconstruct_renders(
     """
     _check_packages(config)
     paths = choose_renders(find_renders(renders), choice or Choice())
-    make_folder(out)
-    made = dataclasses.asdict(config)
-    since = begin(out / CLOUDS, "clouds", made, redo=redo)
-    sweep(out)
-    summary = CloudSummary()
+    with reading(renders), claim(out, "clouds", inputs=[renders]) as output:
+        try:
+            return _reconstruct_all(paths, output, config, jobs=jobs, redo=redo)
+        except OSError as error:
+            raise InputError(cannot_write(out, error)) from None
+
+
+def _reconstruct_all(
+    paths: list[Path], output: Output, config: CloudConfig, *, jobs: int | None, redo: bool
+) -> CloudSummary:
+    identity = begin(output, CLOUDS, dataclasses.asdict(config), redo=redo)
+    wanted = {path: f"{identity}-{_identity(path)}" for path in paths}
+    missing = {path: made for path, made in wanted.items() if not output.is_made(_name(path), made)}
+    summary = CloudSummary(present=len(wanted) - len(missing))
     parallel = Parallel(n_jobs=jobs or os.cpu_count(), return_as="generator")
-    tasks = (delayed(_reconstruct)(path, out, config, since) for path in paths)
-    with each(parallel, tasks) as results, Progress(len(paths), "models") as progress:
+    tasks = (delayed(_reconstruct)(path, output, config, made) for path, made in missing.items())
+    with each(parallel, tasks) as results, Progress(len(missing), "models") as progress:
         for done in results:
             if isinstance(done, InputError):
                 raise done
             summary.add(done)
             progress.advance(failed=len(done.failures))
-    record(out / CLOUDS, "clouds", made, since, dataclasses.asdict(summary))
+    if redo:
+        remove_others(output, identity)
+    record(output, CLOUDS, dataclasses.asdict(config), dataclasses.asdict(summary))
     return summary
 
 
-def _reconstruct(path: Path, out: Path, config: CloudConfig, since: int) -> CloudSummary | InputError:
-    """Make the clouds of one model, unless they are there, made with these settings, and not older than the render."""
-    folder = out / path.parent.name / path.stem
+def _name(path: Path) -> str:
+    return f"{path.parent.name}/{path.stem}"
+
+
+def _identity(path: Path) -> str:
+    """Give what changes as a render file is replaced; no order of times is asked for, as clocks jump."""
+    found = path.stat()
+    return f"{found.st_size}-{found.st_mtime_ns}"
+
+
+def _reconstruct(path: Path, output: Output, config: CloudConfig, made: str) -> CloudSummary | InputError:
+    """Make the clouds of one model."""
     try:
-        if is_made(folder, max(since, path.stat().st_mtime_ns)):
-            return CloudSummary(present=1)
         with open_render(path) as render:
             try:
-                folder.parent.mkdir(exist_ok=True)
-                with atomic_folder(folder) as partial:
+                with output.write_folder(_name(path), made) as partial:
                     return write_clouds(render, partial, config)
             except OSError as error:
                 if error.errno is None:  # HDF5's: the render's fault
                     raise
-                return InputError(cannot_write(folder, error))
+                return InputError(cannot_write(output.path / _name(path), error))
     except (InputError, ValueError, OSError, KeyError, RuntimeError) as error:
         return CloudSummary(failures=[{"file": f"{path.parent.name}/{path.name}", "reason": str(error)}])
 

@@ -15,13 +15,13 @@ from typing import Any, get_args
 from joblib import Parallel, delayed
 
 from ..errors import InputError
-from ..files import atomic_folder, make_folder, sweep, write_text
+from ..outputs import Output, claim, reading
 from ..progress import Progress
 from . import formats
 from .config import ExportFormat
 from .parallel import each
 from .reader import Shards
-from .resume import begin, is_made, record
+from .resume import begin, record, remove_others
 from .schema import FORMAT
 from .writer import cannot_write
 
@@ -91,28 +91,47 @@ def export_shards(
     ------
     InputError : no shards, or `out` cannot be written or holds something else
     """
+    with reading(folder), claim(out, "export", inputs=[folder]) as output:
+        try:
+            return _export_all(folder, output, format, full=full, jobs=jobs, redo=redo)
+        except OSError as error:
+            raise InputError(cannot_write(out, error)) from None
+
+
+def _export_all(
+    folder: Path,
+    output: Output,
+    format: ExportFormat,  # noqa: A002
+    *,
+    full: bool,
+    jobs: int | None,
+    redo: bool,
+) -> ExportSummary:
     shards = Shards(folder, most_open=1)
     models = _models(shards)
     if not models:
         raise InputError(f"{folder} holds no row: pack again")
-    make_folder(out)
     listed = json.dumps(shards.manifest["shards"], sort_keys=True).encode()
     made = {"format": format, "full": full, "shards": hashlib.sha256(listed).hexdigest()[:16]}
-    since = begin(out / EXPORT, "export", made, redo=redo)
-    sweep(out)
-    summary = ExportSummary()
+    identity = begin(output, EXPORT, made, redo=redo)
+    output.write_text("README.txt", _about(format, shards))
+    if format == "bop":
+        numbered = [(model.number, model.synset, model.model_id) for model in models]
+        for name, content in formats.bop_set(shards, numbered).items():
+            output.write_text(name, content)
+    missing = [model for model in models if not output.is_made(_place(made, model), identity)]
+    summary = ExportSummary(present=len(models) - len(missing))
     parallel = Parallel(n_jobs=jobs or os.cpu_count(), return_as="generator")
-    tasks = (delayed(_export)(folder, out, made, model, since) for model in models)
-    with each(parallel, tasks) as results, Progress(len(models), "models") as progress:
+    tasks = (delayed(_export)(folder, output, made, model, identity) for model in missing)
+    with each(parallel, tasks) as results, Progress(len(missing), "models") as progress:
         for done in results:
             if isinstance(done, InputError):
                 raise done
             summary.add(done)
             progress.advance(failed=len(done.failures))
-    if format == "bop":
-        formats.write_bop_set(out, shards, [(model.number, model.synset, model.model_id) for model in models])
-    write_text(out / "README.txt", _about(format, shards))
-    record(out / EXPORT, "export", made, since, dataclasses.asdict(summary))
+    if redo:
+        remove_others(output, identity)
+    record(output, EXPORT, made, dataclasses.asdict(summary))
     return summary
 
 
@@ -135,10 +154,8 @@ def _check_name(shards: Shards, row: int, *names: str) -> None:
             raise InputError(f"{shards.folder}: row {row} has the name {name!r}, which is no name of a folder")
 
 
-def _place(out: Path, made: dict[str, Any], model: _Model) -> Path:
-    if made["format"] == "bop":
-        return out / "train" / f"{model.number:06}"
-    return out / model.synset / model.model_id
+def _place(made: dict[str, Any], model: _Model) -> str:
+    return f"train/{model.number:06}" if made["format"] == "bop" else model.key
 
 
 @lru_cache(maxsize=1)
@@ -146,20 +163,19 @@ def _opened(folder: Path, content: str) -> Shards:
     return Shards(folder, most_open=1)
 
 
-def _export(folder: Path, out: Path, made: dict[str, Any], model: _Model, since: int) -> ExportSummary | InputError:
-    """Export one model, unless it is there."""
-    place = _place(out, made, model)
+def _export(
+    folder: Path, output: Output, made: dict[str, Any], model: _Model, identity: str
+) -> ExportSummary | InputError:
+    """Export one model."""
+    place = _place(made, model)
     try:
-        if is_made(place, since):
-            return ExportSummary(present=1)
         shards = _opened(folder, made["shards"])
         rows = [shards[row] for row in model.rows]
         try:
-            place.parent.mkdir(parents=True, exist_ok=True)
-            with atomic_folder(place) as partial:
+            with output.write_folder(place, identity) as partial:
                 _WRITERS[made["format"]](partial, rows, number=model.number, full=made["full"])
         except OSError as error:
-            return InputError(cannot_write(place, error))
+            return InputError(cannot_write(output.path / place, error))
     except (InputError, ValueError) as error:
         return ExportSummary(failures=[{"file": model.key, "reason": str(error)}])
     return ExportSummary(models=1, rows=len(rows))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import math
 from collections.abc import Sequence
@@ -19,7 +20,7 @@ from .ply import cloud_vertices, view_comments, write_ply
 from .reader import Shards
 from .schema import Row
 
-__all__ = ["write_bop_scene", "write_bop_set", "write_nerf_model", "write_ply_model", "write_png_model"]
+__all__ = ["bop_set", "write_bop_scene", "write_nerf_model", "write_ply_model", "write_png_model"]
 
 _MM = 1000.0  # an object unit is taken for a metre where a format wants millimetres
 _FULL = 65535
@@ -195,8 +196,8 @@ def _bop_info(mask: NDArray[np.uint8]) -> dict[str, Any]:
     }
 
 
-def write_bop_set(out: Path, shards: Shards, models: Sequence[tuple[int, str, str]]) -> None:
-    """Write what belongs to a BOP dataset as a whole: camera.json and scenes.csv.
+def bop_set(shards: Shards, models: Sequence[tuple[int, str, str]]) -> dict[str, str]:
+    """Make what belongs to a BOP dataset as a whole, camera.json and scenes.csv: name -> text.
 
     Parameters
     ----------
@@ -207,11 +208,12 @@ def write_bop_set(out: Path, shards: Shards, models: Sequence[tuple[int, str, st
     lens = {"fx": k[0, 0], "fy": k[1, 1], "cx": k[0, 2] - 0.5, "cy": k[1, 2] - 0.5}
     scale = _depth16(row["depth"])[1] * _MM  # of the first image: each tells its own
     sizes = {"depth_scale": scale, "width": width, "height": height}
-    _json(out / "camera.json", {**{name: float(value) for name, value in lens.items()}, **sizes})
-    with (out / "scenes.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["scene_id", "obj_id", "synset", "model_id"])
-        writer.writerows([number, number + 1, synset, model_id] for number, synset, model_id in models)
+    camera = {**{name: float(value) for name, value in lens.items()}, **sizes}
+    scenes = io.StringIO(newline="")
+    writer = csv.writer(scenes)
+    writer.writerow(["scene_id", "obj_id", "synset", "model_id"])
+    writer.writerows([number, number + 1, synset, model_id] for number, synset, model_id in models)
+    return {"camera.json": json.dumps(camera, indent=1) + "\n", "scenes.csv": scenes.getvalue()}
 
 
 def _camera(row: Row) -> Camera:

@@ -1,78 +1,68 @@
-"""Folders that are filled model by model: what they are made with, and since when, so that a second call goes on."""
+"""Folders that are filled model by model: what they are made with, so that a second call goes on."""
 
 from __future__ import annotations
 
+import hashlib
 import json
-from pathlib import Path
 from typing import Any
 
 from .. import __version__
 from ..camera import CONVENTIONS
 from ..errors import InputError
-from ..files import write_text
+from ..outputs import Output
 from .schema import FORMAT
-from .writer import cannot_write
 
-__all__ = ["begin", "is_made", "record"]
+__all__ = ["begin", "record"]
 
 
-def begin(path: Path, kind: str, config: dict[str, Any], *, redo: bool) -> int:
-    """Refuse to mix what is made with other settings; give the time, ns, from which on the folder's files count.
+def begin(output: Output, name: str, config: dict[str, Any], *, redo: bool) -> str:
+    """Refuse to mix what is made with other settings; return what stands for these.
 
     Parameters
     ----------
-    path : the folder's record, a JSON file in it
-    kind : of what the folder holds
+    name : of the folder's description, a JSON file in it
     config : the settings
-    redo : begin anew instead of refusing: what was made before this time counts no more
+    redo : replace what was made with other settings instead of refusing
 
     Raises
     ------
-    InputError : the folder was made with other settings, or cannot be written
+    InputError : the folder was made with other settings
+    OSError : it cannot be written
     """
     try:
-        before = json.loads(path.read_text(encoding="utf-8"))
-        made, since = dict(before["config"]), int(before["since"])
-    except (OSError, ValueError, KeyError, TypeError):
-        made, since = {}, 0
+        made = dict(json.loads((output.path / name).read_text(encoding="utf-8"))["config"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        made = {}
     other = [name for name, value in config.items() if name in made and made[name] != value]
     if other and not redo:
         raise InputError(
-            f"{path.parent} was made with {other[0]} = {made[other[0]]}, not {config[other[0]]}: "
+            f"{output.path} was made with {other[0]} = {made[other[0]]}, not {config[other[0]]}: "
             "give the same settings, choose another folder, or replace all with --redo"
         )
-    if made and not redo:
-        return since
-    record(path, kind, config, None)  # of no use to a later call, should this one end here
-    since = path.stat().st_mtime_ns  # by the clock of the disk that is written to
-    record(path, kind, config, since)
-    return since
+    record(output, name, config)
+    return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def is_made(folder: Path, since: int) -> bool:
-    """Tell whether a model's folder is there and counts."""
-    return folder.is_dir() and folder.stat().st_mtime_ns >= since
-
-
-def record(
-    path: Path, kind: str, config: dict[str, Any], since: int | None, last_run: dict[str, Any] | None = None
-) -> None:
+def record(output: Output, name: str, config: dict[str, Any], last_run: dict[str, Any] | None = None) -> None:
     """Write what a folder is made with, and what the last run did.
 
     Raises
     ------
-    InputError : it cannot be written
+    OSError : it cannot be written
     """
     content = {
         "format": FORMAT,
-        "kind": kind,
+        "kind": output.kind,
         "generator": f"shapenet3d-cma {__version__}",
         "config": config,
-        "since": since,
         "conventions": CONVENTIONS,
         **({} if last_run is None else {"last_run": last_run}),
     }
-    try:
-        write_text(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
-    except OSError as error:
-        raise InputError(cannot_write(path, error)) from None
+    output.write_json(name, content, live=True)
+
+
+def remove_others(output: Output, made: str) -> None:
+    """Remove the models' folders that were made with other settings, where they are as they were written."""
+    for name, entry in list(output.record.items()):
+        if entry.get("made", made)[: len(made)] != made and output.owns(name):
+            output.remove(name)

@@ -6,9 +6,9 @@ import dataclasses
 import hashlib
 import json
 import os
-import shutil
+import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,8 @@ from joblib import Parallel, delayed
 from .. import __version__
 from ..camera import CONVENTIONS
 from ..errors import InputError, needs
-from ..files import make_folder, sha256, sweep, write_text
+from ..files import sha256
+from ..outputs import Output, claim, reading
 from ..progress import Progress, say
 from ..render.file import SOURCE, find_renders, open_render
 from ..render.run import read_failures, read_render_settings
@@ -33,6 +34,8 @@ from .selection import Choice, choose_renders, lot
 from .writer import ShardWriter, cannot_write, part_path
 
 __all__ = ["PackSummary", "check_settings", "pack_renders"]
+
+_SHARD = re.compile(r"shard-\d{5}(_\d\d)?\.h5")
 
 
 def pack_renders(
@@ -62,10 +65,27 @@ def pack_renders(
         row comes out, or fewer than were asked for
     """
     _check_packages()
-    choice, fresh = choice or Choice(), not shards.exists()
+    choice = choice or Choice()
     paths = choose_renders(find_renders(renders), choice, config.seed)
+    with (
+        reading(renders),
+        claim(shards, "shards", inputs=[renders], earlier=_is_earlier, known=_is_shard) as output,
+    ):
+        return _pack_all(renders, paths, output, config, choice, jobs=jobs, redo=redo)
+
+
+def _pack_all(
+    renders: Path,
+    paths: Sequence[Path],
+    output: Output,
+    config: PackConfig,
+    choice: Choice,
+    *,
+    jobs: int | None,
+    redo: bool,
+) -> PackSummary:
+    shards = output.path
     render_hash, render_config = _render_settings(renders, paths)
-    make_folder(shards)
     attributes = {
         "config": dataclasses.asdict(config),
         "render_config": render_config,
@@ -76,8 +96,9 @@ def pack_renders(
     }
     if not redo:
         check_settings(shards, attributes)
-    sweep(shards)
-    packing = _Packing(shards, config, render_hash, attributes, read_record(shards)[1], redo)
+    for name in (MANIFEST, UNFINISHED) if _is_earlier(shards) else ():
+        output.adopt(name, live=True)
+    packing = _Packing(output, config, render_hash, attributes)
     summary, entries = PackSummary(), list[dict[str, Any]]()
     with Parallel(n_jobs=jobs or os.cpu_count(), return_as="generator") as parallel:
         sources = [Source(path) for path in paths]
@@ -89,15 +110,29 @@ def pack_renders(
                 summary.add(packed)
                 entries += map(_entry, files)
     if not summary.rows:
-        if fresh:  # nothing but the record of what is unfinished
-            shutil.rmtree(shards)
         reason = next((entry["reason"] for entry in [*summary.failures, *summary.left_out]), "")
         raise InputError(f"{renders} gives no row at all; of the first model: {reason}")
-    _write_manifest(shards, renders, entries, summary, attributes)
-    for name in [*(packing.ours - {entry["file"] for entry in entries}), UNFINISHED]:
-        (shards / name).unlink(missing_ok=True)
-    write_card(shards)
+    _write_manifest(output, renders, entries, summary, attributes)
+    for name in sorted(packing.present() - {entry["file"] for entry in entries}):
+        if output.owns(name):
+            output.remove(name)
+    output.remove(UNFINISHED)
+    write_card(output)
     return summary
+
+
+def _is_earlier(folder: Path) -> bool:
+    """Tell a folder of shards that version 0.1 wrote, finished or not."""
+    return bool(read_record(folder)[0])
+
+
+def _is_shard(path: Path) -> bool:
+    """Tell a shard by its content."""
+    try:
+        with h5py.File(path, "r") as file:
+            return bool(file.attrs["format"] == FORMAT and file.attrs["kind"] == "shard")
+    except (OSError, KeyError, RuntimeError):
+        return False
 
 
 def _slices(sources: Sequence[Source], config: PackConfig, views: int) -> Iterable[Sequence[Source]]:
@@ -140,14 +175,16 @@ def _draw(
 
 @dataclass(frozen=True)
 class _Packing:
-    """What the shards of one call have in common; `ours` are the names of files that may be replaced."""
+    """What the shards of one call have in common."""
 
-    shards: Path
+    output: Output
     config: PackConfig
     render_hash: str
     attributes: dict[str, Any]
-    ours: set[str]
-    redo: bool
+
+    def present(self) -> set[str]:
+        """List the names of the shards that stand, and may be ours."""
+        return {path.name for path in self.output.path.glob("shard-*.h5") if _SHARD.fullmatch(path.name)}
 
     def pack(
         self, path: Path, part: Sequence[Source], parallel: Parallel, progress: Progress
@@ -160,12 +197,12 @@ class _Packing:
             if packed is not None:
                 progress.advance(len(part))
                 return packed, files if packed.rows else []
-            self._check_ours(path)
+            self.output.check_free(path.name)
         tasks = (delayed(pack_model)(source, self.config, self.render_hash) for source in part)
         bounds = {"max_rows": self.config.shard_rows, "max_bytes": self.config.shard_mib * 2**20}
         with (
             each(parallel, tasks) as results,
-            ShardWriter(path, dict(self.attributes), self._break_up, **bounds) as shard,
+            ShardWriter(path, dict(self.attributes), write=self._write, **bounds) as shard,
         ):
             packed = self._append_all(shard, part, results, progress)
         return packed, shard.files
@@ -190,19 +227,21 @@ class _Packing:
         made_with = [SCHEMA_VERSION, dataclasses.asdict(self.config), self.render_hash]
         return hashlib.sha256(json.dumps([*made_with, names, list(digests)]).encode()).hexdigest()
 
-    def _check_ours(self, path: Path) -> None:
-        if path.name not in self.ours and not self.redo and path.exists():
-            raise InputError(
-                f"{path} is there, but no manifest lists it: choose another folder, or replace it with --redo"
-            )
+    def _write(self, path: Path, content: memoryview, before: Callable[[], object]) -> None:
+        """Write a shard; right before it takes its name the old ones are no set any more."""
+
+        def break_up() -> None:
+            before()
+            self._break_up(path)
+
+        self.output.write_bytes(path.name, content, before=break_up)
 
     def _break_up(self, path: Path) -> None:
         """Put the record of an unfinished packing in the manifest's place: with a new shard, the old are no set."""
-        self._check_ours(path)
-        self.ours.add(path.name)
+        names = sorted({*self.present(), path.name})
         record = {name: self.attributes[name] for name in ("config", "render_config", "selection")}
-        _write_json(self.shards / UNFINISHED, record | {"shards": [{"file": name} for name in sorted(self.ours)]})
-        (self.shards / MANIFEST).unlink(missing_ok=True)
+        self.output.write_json(UNFINISHED, record | {"shards": [{"file": name} for name in names]}, live=True)
+        self.output.remove(MANIFEST)
 
 
 def _parts(path: Path) -> list[Path]:
@@ -305,15 +344,8 @@ def _shown(value: Any) -> Any:
     return f"{value['file']} ({value['sha256'][:8]})" if isinstance(value, dict) and "sha256" in value else value
 
 
-def _write_json(path: Path, content: dict[str, Any]) -> None:
-    try:
-        write_text(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
-    except OSError as error:
-        raise InputError(cannot_write(path, error)) from None
-
-
 def _write_manifest(
-    shards: Path, renders: Path, entries: list[dict[str, Any]], summary: PackSummary, attributes: dict[str, Any]
+    output: Output, renders: Path, entries: list[dict[str, Any]], summary: PackSummary, attributes: dict[str, Any]
 ) -> None:
     failed = [
         {name: entry.get(name) for name in ("synset", "model_id", "kind", "reason")} for entry in read_failures(renders)
@@ -334,4 +366,7 @@ def _write_manifest(
         "fields": {entry.name: entry.meaning for entry in SHARD_FIELDS},
         **attributes,
     }
-    _write_json(shards / MANIFEST, manifest)
+    try:
+        output.write_json(MANIFEST, manifest, live=True)
+    except OSError as error:
+        raise InputError(cannot_write(output.path / MANIFEST, error)) from None

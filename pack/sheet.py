@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,15 +13,19 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from ..camera import Camera
 from ..errors import InputError
-from ..files import atomic_path
+from ..outputs import check_file, stamp_text, write_file
 from .reader import Shards
 from .schema import Row
 from .verify import LAWS, check_row
 
-__all__ = ["draw_contact", "draw_overview", "draw_row", "draw_sheet", "write_row"]
+__all__ = ["contact_png", "draw_overview", "draw_row", "draw_sheet", "overview_png", "write_row"]
+
+PICTURE = "picture"
+"""Of single files, see `outputs`."""
 
 _PAPER, _INK, _FAINT = "#ffffff", "#1c2530", "#667080"
 _PANEL = "#eef1f4"  # behind clouds, so that white points show
@@ -45,26 +50,23 @@ def draw_sheet(folder: Path, out: Path, *, row: int | None = None, model: str | 
     if row is None or not 0 <= row < len(shards):
         has = f"it has rows 0 to {len(shards) - 1}" if len(shards) else "it is empty; pack again"
         raise InputError(f"{folder} has no row {row}: {has}")
-    return write_row(shards[row], f"row {row}", out)
+    return write_row(shards[row], f"row {row}", out, inputs=[folder])
 
 
-def write_row(row: Row, title: str, out: Path) -> Path:
+def write_row(row: Row, title: str, out: Path, *, inputs: Sequence[Path | None] = ()) -> Path:
     """Draw a row to a PNG, see `draw_row`.
 
     Raises
     ------
     InputError : `out` cannot be written
     """
-    figure = draw_row(row, title)
-    try:
-        with atomic_path(out) as partial:
-            figure.savefig(partial, format="png", dpi=100)
-    except OSError as error:
-        raise InputError(f"{out} cannot be written: {error.strerror}; choose another place") from None
-    return out
+    check_file(out, PICTURE, inputs)
+    content = io.BytesIO()
+    draw_row(row, title).savefig(content, format="png", dpi=100, metadata={"Software": stamp_text(PICTURE)})
+    return write_file(out, PICTURE, content.getvalue(), inputs=inputs)
 
 
-def draw_contact(rows: Iterable[Row], out: Path, shows: Sequence[str], *, columns: int | None = None) -> Path:
+def contact_png(rows: Iterable[Row], shows: Sequence[str], *, columns: int | None = None) -> bytes:
     """Draw many rows to one PNG, pixel by pixel: a contact sheet.
 
     Parameters
@@ -76,7 +78,7 @@ def draw_contact(rows: Iterable[Row], out: Path, shows: Sequence[str], *, column
 
     Raises
     ------
-    InputError : images of several sizes, or `out` cannot be written
+    InputError : images of several sizes
     """
     tiles = [np.concatenate([_TILES[name](row) for name in shows], axis=1) for row in rows]
     height, width = tiles[0].shape[:2]
@@ -88,15 +90,24 @@ def draw_contact(rows: Iterable[Row], out: Path, shows: Sequence[str], *, column
     for place, tile in enumerate(tiles):
         top, left = place // columns * height, place % columns * width
         page[top : top + height, left : left + width] = tile
-    try:
-        with atomic_path(out) as partial:
-            Image.fromarray(page).save(partial, format="PNG", optimize=True)
-    except OSError as error:
-        raise InputError(f"{out} cannot be written: {error.strerror}; choose another place") from None
-    return out
+    content, about = io.BytesIO(), PngInfo()
+    about.add_text("Software", stamp_text(PICTURE))
+    Image.fromarray(page).save(content, format="PNG", optimize=True, pnginfo=about)
+    return content.getvalue()
 
 
 def draw_overview(folder: Path, out: Path, *, columns: int = 8, most: int = 64) -> Path:
+    """Draw an overview of shards to a PNG, see `overview_png`.
+
+    Raises
+    ------
+    InputError : no shards, or `out` cannot be written
+    """
+    check_file(out, PICTURE, [folder])
+    return write_file(out, PICTURE, overview_png(folder, columns=columns, most=most), inputs=[folder])
+
+
+def overview_png(folder: Path, *, columns: int = 8, most: int = 64) -> bytes:
     """Draw the images of up to `most` rows, evenly spread over the shards, as one PNG.
 
     Raises
@@ -106,7 +117,7 @@ def draw_overview(folder: Path, out: Path, *, columns: int = 8, most: int = 64) 
     shards = Shards(folder, most_open=1)
     rows = np.unique(np.linspace(0, len(shards) - 1, min(most, len(shards))).astype(int))
     images = shards.read(rows, ["rgb"])["rgb"]
-    return draw_contact(({"rgb": image} for image in images), out, ["rgb"], columns=columns)
+    return contact_png(({"rgb": image} for image in images), ["rgb"], columns=columns)
 
 
 def _depth_tile(row: Row) -> NDArray[np.uint8]:

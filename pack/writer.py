@@ -19,7 +19,7 @@ import numpy as np
 from .. import __version__
 from ..camera import CONVENTIONS
 from ..errors import InputError
-from ..files import atomic_path
+from ..outputs import write_new
 from .schema import FORMAT, LIBVER, SCHEMA_VERSION, SHARD_FIELDS, SHARD_LEVEL, Field, Row, create_field, shuffle
 
 __all__ = ["EncodedRow", "ShardWriter", "cannot_write", "encode_row", "part_path"]
@@ -102,7 +102,9 @@ class ShardWriter(AbstractContextManager["ShardWriter"]):
     path : the first file
     attributes : stored as text or JSON beside format, version and conventions; what is added before the end of the
         block is stored in the last file
-    before_naming : called with a file's path when the file is on the disk, before it takes that name
+    write : writes a path's content, whole or not at all; calls its third argument when that is on the disk, before it
+        takes its name
+    before_naming : called with a file's path before it takes that name
     max_rows, max_bytes : of one file; exceeded only by a single model (or row) that is larger by itself
 
     Attributes
@@ -127,9 +129,10 @@ class ShardWriter(AbstractContextManager["ShardWriter"]):
         *,
         max_rows: int | None = None,
         max_bytes: int | None = None,
+        write: Callable[[Path, memoryview, Callable[[], object]], object] = write_new,
     ) -> None:
         self.path, self.attributes, self.files = path, attributes, list[Path]()
-        self._before_naming = before_naming
+        self._before_naming, self._write = before_naming, write
         self._max_rows, self._max_bytes = max_rows or np.inf, max_bytes or np.inf
         self._part: _Part | None = None
 
@@ -162,9 +165,7 @@ class ShardWriter(AbstractContextManager["ShardWriter"]):
         path = part_path(self.path, len(self.files))
         content = part.finish(self.attributes | {"part": len(self.files)})
         try:
-            with atomic_path(path) as partial:
-                partial.write_bytes(content)
-                self._before_naming(path)
+            self._write(path, content, lambda: self._before_naming(path))
         except OSError as failed:
             raise InputError(cannot_write(path, failed)) from None
         self.files.append(path)

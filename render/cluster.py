@@ -187,7 +187,6 @@ def _render(setup: Setup, job: dict[str, Any], is_present: Callable[[Path, str],
         return {"status": "failed", "kind": "start", "reason": f"{os.uname().nodename}: {error}"}
     if pool is None:
         return {"status": "failed", "kind": "stopped", "reason": "the run was stopped"}
-    out.parent.mkdir(exist_ok=True)
     return pool.render(job)
 
 

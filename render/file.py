@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from .. import __version__
 from ..camera import CONVENTIONS, Camera
 from ..errors import InputError
-from ..files import PARTIAL, atomic_path
+from ..outputs import write_new
 from ..pack.schema import (
     FORMAT,
     LIBVER,
@@ -42,6 +42,8 @@ def write_render(
     geometry: Mapping[str, NDArray[Any]],
     colour: Mapping[int, Mapping[str, NDArray[np.uint8]]],
     attributes: dict[str, Any],
+    *,
+    write: Callable[[Path, bytes], object] = write_new,
 ) -> None:
     """Write a render file.
 
@@ -52,6 +54,7 @@ def write_render(
         view has
     colour : view -> rgb (H, W, 3) uint8, sRGB, and perhaps alpha (H, W) uint8; views left out have no colour
     attributes : `synset`, `model_id`, `config`, `config_hash`, `repairs`, `notes`, `materials`; stored as text or JSON
+    write : writes a path's content, whole or not at all
 
     Raises
     ------
@@ -91,8 +94,7 @@ def write_render(
             file.attrs[name] = value if isinstance(value, str | int) else json.dumps(value, sort_keys=True)
         file.flush()
         image = file.id.get_file_image()
-    with atomic_path(path) as partial:
-        partial.write_bytes(image)
+    write(path, image)
 
 
 @dataclass(frozen=True)
@@ -150,6 +152,15 @@ class Render:
         return Camera(self.file["intrinsics"][view], self.file["cam_from_obj"][view], width, height)
 
 
+def is_render(path: Path) -> bool:
+    """Tell a render file by its content."""
+    try:
+        with h5py.File(path, "r") as file:
+            return bool(file.attrs["format"] == FORMAT and file.attrs["kind"] == "render")
+    except (OSError, KeyError, RuntimeError):
+        return False
+
+
 def read_config_hash(path: Path) -> str:
     """Read what stands for a file's settings.
 
@@ -187,7 +198,7 @@ def find_renders(folder: Path) -> list[Path]:
     ------
     InputError : no folder, or no render file in it
     """
-    paths = sorted(path for path in folder.glob("*/*.h5") if not path.name.startswith(PARTIAL))
+    paths = sorted(folder.glob("[!.]*/[!.]*.h5"))
     if not paths:
         what = "does not exist" if not folder.exists() else "is a file" if folder.is_file() else "holds no render files"
         raise InputError(f"{folder} {what}: `cma3d render SHAPENET RENDERS` makes RENDERS/<synset>/<model>.h5")

@@ -16,10 +16,11 @@ from joblib import Parallel, delayed
 
 from ..config import config_hash
 from ..errors import InputError
-from ..files import is_full, make_folder, sweep, write_text
+from ..files import is_full
+from ..outputs import Output, claim
 from ..progress import Progress, say
 from .config import Device, RenderConfig
-from .file import read_config_hash
+from .file import is_render, read_config_hash
 from .shapenet import Model
 from .state import FAILURES, SETTINGS, announce, forget_failures, read_failures
 from .supervise import Limits, Pool, check_blender, count_cores, sweep_scratch
@@ -59,6 +60,7 @@ def render_models(
     retry_failed: bool = False,
     scheduler: str | None = None,
     said: Sequence[str] = (),
+    source: Path | None = None,
 ) -> RenderSummary:
     """Render models that have no file yet to `renders/<synset>/<model_id>.h5`.
 
@@ -74,6 +76,7 @@ def render_models(
     retry_failed : try again what failed in earlier runs
     scheduler : address of a Dask scheduler (tcp://host:port) whose workers render; this machine where None
     said : lines to say before work begins, once nothing speaks against it
+    source : the folder or archive that holds the models
 
     Raises
     ------
@@ -83,24 +86,24 @@ def render_models(
     if scheduler is None:
         check_blender()
     begin = time.monotonic()
-    make_folder(renders)
+    inputs = [source, *{Path(model.archive) if model.archive else model.folder.parent for model in models}]
+    limits = Limits(timeout, memory_gib, renew_after, device)
     try:
-        sweep(renders)
-        sweep_scratch()
-        identity = config_hash(config)
-        _check_settings(renders, config, identity, redo=redo)
-        for line in said:
-            say(line)
-        wanted, summary = _what_is_left(models, renders, identity, retry_failed=retry_failed)
-        limits = Limits(timeout, memory_gib, renew_after, device)
-        keys = [(model.synset, model.model_id) for model in models]
-        with announce(renders, keys, identity, config.views):
-            if scheduler is None:
-                replies = _render_here(wanted, renders, config, limits, jobs)
-            else:
-                replies = _render_there(wanted, renders, config, limits, scheduler)
-            with closing(replies):
-                _follow(replies, len(wanted), renders, config, summary)
+        with claim(renders, "renders", inputs=inputs, shared=True, earlier=_is_earlier, known=is_render) as output:
+            sweep_scratch()
+            identity = config_hash(config)
+            _check_settings(output, config, identity, redo=redo)
+            for line in said:
+                say(line)
+            wanted, summary = _what_is_left(models, output, identity, retry_failed=retry_failed)
+            keys = [(model.synset, model.model_id) for model in models]
+            with announce(output, keys, identity, config.views):
+                if scheduler is None:
+                    replies = _render_here(wanted, output, config, limits, jobs)
+                else:
+                    replies = _render_there(wanted, output, config, limits, scheduler)
+                with closing(replies):
+                    _follow(replies, len(wanted), output, config, summary)
     except OSError as error:
         if is_full(error):
             raise _disk_full(renders, f"the disk of {renders} is full") from None
@@ -109,14 +112,20 @@ def render_models(
     return summary
 
 
+def _is_earlier(folder: Path) -> bool:
+    """Tell a folder of renders that version 0.1 wrote."""
+    return read_render_settings(folder) is not None or any(map(is_render, folder.glob("[!.]*/[!.]*.h5")))
+
+
 def _what_is_left(
-    models: Sequence[Model], renders: Path, identity: str, *, retry_failed: bool
+    models: Sequence[Model], output: Output, identity: str, *, retry_failed: bool
 ) -> tuple[list[Model], RenderSummary]:
     """Choose the models to render: those without a file, but for those that failed before."""
-    missing = [model for model in models if not _present(_path(renders, model), identity)]
+    renders = output.path
+    missing = [model for model in models if not _stands(output, model, identity)]
     summary = RenderSummary(present=len(models) - len(missing))
     if retry_failed:
-        forget_failures(renders, [(model.synset, model.model_id) for model in missing])
+        forget_failures(output, [(model.synset, model.model_id) for model in missing])
     failed = {
         (entry["synset"], entry["model_id"]): entry
         for entry in read_failures(renders)
@@ -132,9 +141,10 @@ def _what_is_left(
 
 
 def _follow(
-    replies: Iterator[tuple[Model, Reply]], total: int, renders: Path, config: RenderConfig, summary: RenderSummary
+    replies: Iterator[tuple[Model, Reply]], total: int, output: Output, config: RenderConfig, summary: RenderSummary
 ) -> None:
     """Count replies as they come, write failures down, and show how far it is."""
+    renders = output.path
     with Progress(total, "models", parts=(config.views, "views")) as progress:
         for model, reply in replies:
             if reply["status"] == "done":
@@ -150,7 +160,7 @@ def _follow(
             names = {"synset": model.synset, "model_id": model.model_id, "config_hash": config_hash(config)}
             failure = names | reply
             summary.failures.append(failure)
-            with (renders / FAILURES).open("a", encoding="utf-8") as file:
+            with output.append(FAILURES) as file:
                 file.write(json.dumps(failure) + "\n")
             say(f"{model.key} failed: {reply['reason']}")
             progress.advance(failed=1)
@@ -160,26 +170,25 @@ def _disk_full(renders: Path, reason: str) -> InputError:
     return InputError(f"{reason}: make room and give the same command again; what is in {renders} is whole")
 
 
-def _job(model: Model, renders: Path, config: RenderConfig) -> dict[str, Any]:
+def _job(model: Model, output: Output, config: RenderConfig) -> dict[str, Any]:
     """Say to a worker what it has to know of one model."""
     return model.job() | {
-        "out": str(_path(renders, model).absolute()),
+        "out": str(_path(output.path, model).absolute()),
+        "output": output.as_json(),
         "config": dataclasses.asdict(config),
         "config_hash": config_hash(config),
     }
 
 
 def _render_here(
-    models: list[Model], renders: Path, config: RenderConfig, limits: Limits, jobs: int | None
+    models: list[Model], output: Output, config: RenderConfig, limits: Limits, jobs: int | None
 ) -> Generator[tuple[Model, Reply], None, None]:
     """Hand models to this machine's Blenders; give each with its reply, in the order in which they end."""
     jobs = max(1, min(jobs or count_cores(), len(models)))
     pool = Pool(config, max(1, count_cores() // jobs), limits)
 
     def render_one(model: Model) -> tuple[Model, Reply]:
-        job = _job(model, renders, config)
-        Path(job["out"]).parent.mkdir(exist_ok=True)
-        return model, pool.render(job)
+        return model, pool.render(_job(model, output, config))
 
     try:
         # threads: each only waits for its Blender
@@ -188,17 +197,17 @@ def _render_here(
         )
     finally:
         pool.close()
-        sweep(renders)  # what a Blender was writing when it was ended
+        output.tidy()  # what a Blender was writing when it was ended
 
 
 def _render_there(
-    models: list[Model], renders: Path, config: RenderConfig, limits: Limits, scheduler: str
+    models: list[Model], output: Output, config: RenderConfig, limits: Limits, scheduler: str
 ) -> Generator[tuple[Model, Reply], None, None]:
     """Hand models to the workers of a Dask cluster; give each with its reply, in the order in which they end."""
     from .cluster import render_on_cluster
 
-    jobs = [_job(model, renders, config) for model in models]
-    mark = (renders / SETTINGS).absolute()
+    jobs = [_job(model, output, config) for model in models]
+    mark = (output.path / SETTINGS).absolute()
     for number, reply in render_on_cluster(scheduler, jobs, config, limits, mark, _present):
         yield models[number], reply
 
@@ -216,8 +225,9 @@ def _path(renders: Path, model: Model) -> Path:
     return renders / model.synset / f"{model.model_id}.h5"
 
 
-def _check_settings(renders: Path, config: RenderConfig, identity: str, *, redo: bool) -> None:
+def _check_settings(output: Output, config: RenderConfig, identity: str, *, redo: bool) -> None:
     """Refuse to mix renders of different settings in one folder."""
+    renders = output.path
     before = read_render_settings(renders)
     if before is not None and before[0] != identity and not redo:
         changed = [name for name, value in dataclasses.asdict(config).items() if before[1].get(name) != _plain(value)]
@@ -229,8 +239,10 @@ def _check_settings(renders: Path, config: RenderConfig, identity: str, *, redo:
         )
     if before is None and not redo:
         _check_one_file(renders, identity)
-    settings = {"config_hash": identity, "config": dataclasses.asdict(config)}
-    write_text(renders / SETTINGS, json.dumps(settings, indent=2) + "\n")
+    if before is not None:  # of version 0.1, which kept no record
+        output.adopt(SETTINGS, live=True)
+        output.adopt(FAILURES, live=True)
+    output.write_json(SETTINGS, {"config_hash": identity, "config": dataclasses.asdict(config)}, live=True)
 
 
 def _check_one_file(renders: Path, identity: str) -> None:
@@ -250,12 +262,20 @@ def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
+def _stands(output: Output, model: Model, identity: str) -> bool:
+    """Tell whether a model's file stands, made with these settings; one of ours, made with others, is removed."""
+    path = _path(output.path, model)
+    if _present(path, identity):
+        return True
+    name = f"{model.synset}/{model.model_id}.h5"
+    if is_render(path) and output.owns(name):  # to be replaced: until then it must not pass for done
+        output.remove(name)
+    return False
+
+
 def _present(path: Path, identity: str) -> bool:
-    """Tell whether a render file stands, made with these settings; one made with others is removed."""
+    """Tell whether a render file stands, made with these settings."""
     try:
-        same = read_config_hash(path) == identity
+        return read_config_hash(path) == identity
     except (OSError, KeyError):  # absent, or damaged: rendered again
         return False
-    if not same:  # to be replaced: until then it must not pass for done
-        path.unlink(missing_ok=True)
-    return same

@@ -22,7 +22,7 @@ from typing import Any
 import psutil
 
 from ..errors import InputError
-from ..files import PARTIAL, write_text
+from ..outputs import Output
 from ..progress import duration
 from .synsets import V2_NAMES
 
@@ -49,7 +49,7 @@ Key = tuple[str, str]
 
 
 @contextmanager
-def announce(renders: Path, keys: Sequence[Key], identity: str, views: int) -> Iterator[None]:
+def announce(output: Output, keys: Sequence[Key], identity: str, views: int) -> Iterator[None]:
     """Tell other processes, for as long as the block lasts, that a run is at work on some models.
 
     Parameters
@@ -59,16 +59,15 @@ def announce(renders: Path, keys: Sequence[Key], identity: str, views: int) -> I
     """
     plan = {"keys": keys, "config_hash": identity, "views": views}
     digest = hashlib.sha256(json.dumps(sorted(keys)).encode()).hexdigest()[:16]
-    path = renders / RUNS / f"{digest}.json"
-    path.parent.mkdir(exist_ok=True)
+    name = f"{RUNS}/{digest}.json"
     run = {"started": time.time(), "host": socket.gethostname(), "pid": os.getpid(), "ended": None}
-    write_text(path, json.dumps(run | plan))
+    output.write_text(name, json.dumps(run | plan), live=True)
     stop = threading.Event()
 
     def beat() -> None:
         while not stop.wait(BEAT):
             with contextlib.suppress(OSError):
-                os.utime(path)
+                output.touch(name)
 
     thread = threading.Thread(target=beat, daemon=True)
     thread.start()
@@ -78,7 +77,7 @@ def announce(renders: Path, keys: Sequence[Key], identity: str, views: int) -> I
         stop.set()
         thread.join()
         with contextlib.suppress(OSError):  # the disk may be full: the silence will tell
-            write_text(path, json.dumps(run | {"ended": time.time()} | plan))
+            output.write_text(name, json.dumps(run | {"ended": time.time()} | plan), live=True)
 
 
 def read_failures(renders: Path) -> list[dict[str, Any]]:
@@ -94,12 +93,12 @@ def read_failures(renders: Path) -> list[dict[str, Any]]:
     return [entry for (synset, model), entry in last.items() if not (renders / synset / f"{model}.h5").is_file()]
 
 
-def forget_failures(renders: Path, keys: Iterable[Key]) -> None:
+def forget_failures(output: Output, keys: Iterable[Key]) -> None:
     """Drop the failures of models that are tried again."""
     again = set(keys)
-    kept = [entry for entry in read_failures(renders) if (entry["synset"], entry["model_id"]) not in again]
-    if (renders / FAILURES).is_file():
-        write_text(renders / FAILURES, "".join(json.dumps(entry) + "\n" for entry in kept))
+    kept = [entry for entry in read_failures(output.path) if (entry["synset"], entry["model_id"]) not in again]
+    if (output.path / FAILURES).is_file():
+        output.write_text(FAILURES, "".join(json.dumps(entry) + "\n" for entry in kept), live=True)
 
 
 def read_status(out: Path) -> dict[str, Any]:
@@ -224,7 +223,7 @@ def _written(renders: Path) -> dict[Key, float]:
         if not synset.is_dir() or synset.name.startswith("."):
             continue
         for file in os.scandir(synset):
-            if file.name.endswith(".h5") and not file.name.startswith(PARTIAL):
+            if file.name.endswith(".h5") and not file.name.startswith("."):
                 with contextlib.suppress(OSError):  # replaced in this moment
                     found[synset.name, file.name.removesuffix(".h5")] = file.stat().st_mtime
     return found

@@ -14,13 +14,17 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ... import __version__
+from ...outputs import stamp_text
 from ...render.synsets import V2_NAMES
 from ..reader import Shards
 from .charts import bars, histogram, sphere
 from .survey import Survey
 from .write import fill, policy, style, web_file
 
-__all__ = ["report_html", "thumbnail"]
+__all__ = ["REPORT", "report_html", "thumbnail"]
+
+REPORT = "report"
+"""Of single files, see `outputs`."""
 
 _THUMBNAIL = 112  # pixels a side
 _REASONS = 12  # that are told of each list
@@ -63,6 +67,7 @@ def report_html(
         "title": html.escape(shards.folder.resolve().name),
         "source": html.escape(str(shards.folder)),
         "generator": html.escape(f"shapenet3d-cma {__version__}"),
+        "stamp": stamp_text(REPORT),
         "made_by": html.escape(str(manifest.get("generator", "–"))),
         "tiles": "".join(f"<div><dt>{name}</dt><dd>{html.escape(value)}</dd></div>" for name, value in tiles.items()),
         "verdict": _verdict(survey),

@@ -17,13 +17,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ... import __version__
-from ...errors import InputError
-from ...files import atomic_path
+from ...outputs import stamp_text
 from ...render.synsets import V2_NAMES
 from .coded import code
 from .view import AlignedMasks, Reconstruction, View
 
-__all__ = ["fill", "page_html", "policy", "style", "web_file", "write_html"]
+__all__ = ["fill", "page_html", "policy", "style", "web_file"]
+
+PAGE = "page"
+"""Of single files, see `outputs`."""
 
 SCRIPTS = (
     "decode.js",
@@ -116,6 +118,7 @@ def page_html(
         "model": f"{first.synset}/{first.model_id}",
         "source": source,
         "generator": f"shapenet3d-cma {__version__}",
+        "stamp": stamp_text(PAGE),
         "stored": "stored" if first.stored else "sampled",
         "patches": str(len(aligned.patches)) if aligned else "",
         "patch_points": str(aligned.patches.shape[1]) if aligned else "",
@@ -132,21 +135,6 @@ def page_html(
         ),
     }
     return fill(web_file("page.html"), {name: html.escape(value) for name, value in text.items()} | markup)
-
-
-def write_html(out: Path, text: str) -> Path:
-    """Write a page, whole or not at all.
-
-    Raises
-    ------
-    InputError : it cannot be written
-    """
-    try:
-        with atomic_path(out) as partial:
-            partial.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"{out} cannot be written: {error.strerror}; choose another place") from None
-    return out
 
 
 def _name(synset: str) -> str:

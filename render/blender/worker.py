@@ -21,11 +21,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from ...errors import ModelError
+from ...errors import InputError, ModelError
 from ...files import is_full
+from ...outputs import Output
 from ...reconstruct.choose import choose_views, count_points
 from ..config import RenderConfig
-from ..file import write_render
+from ..file import is_render, write_render
 from ..formats import read_model
 from ..mtl import GREY, LOST_TEXTURE
 from ..repair import repair
@@ -42,7 +43,8 @@ def render_model(job: dict[str, Any], config: RenderConfig, scene: Any, scratch:
 
     Parameters
     ----------
-    job : the model (`Model.job`), config, config_hash and out (the file to write)
+    job : the model (`Model.job`), config, config_hash, out (the file to write) and, where that lies in a claimed
+        folder, output (`Output.as_json`)
     scratch : a folder of this model's own; what is written there is needed until this returns
 
     Returns
@@ -82,11 +84,20 @@ def render_model(job: dict[str, Any], config: RenderConfig, scene: Any, scratch:
     clock.append(time.perf_counter())
     attributes = {name: job[name] for name in ("synset", "model_id", "config", "config_hash")}
     attributes |= {"repairs": surface.repairs, "notes": sorted(notes), "materials": list(mesh.material_names)}
-    write_render(Path(job["out"]), cameras, geometry, colour, attributes)
+    _write(job, cameras, geometry, colour, attributes)
     clock.append(time.perf_counter())
     phases = ("load", "geometry", "colour", "write")
     seconds = {name: after - before for name, before, after in zip(phases, clock, clock[1:], strict=False)}
     return seconds | {"blender": scene.seconds - blender_before}
+
+
+def _write(job: dict[str, Any], *content: Any) -> None:
+    """Write the file, to the run's claimed folder where there is one."""
+    if "output" not in job:
+        return write_render(Path(job["out"]), *content)
+    output = Output.joined(job["output"], is_render)
+    name = f"{job['synset']}/{job['model_id']}.h5"
+    return write_render(Path(job["out"]), *content, write=lambda _, image: output.write_bytes(name, image))
 
 
 def main() -> None:
@@ -111,11 +122,11 @@ def main() -> None:
             # a name of its own for each: Cycles keeps images between renders by their path
             with tempfile.TemporaryDirectory(dir=scratch) as own:
                 reply = {"status": "done", "seconds": render_model(job, config, scene, Path(own))}
-        except ModelError as error:
+        except (ModelError, InputError) as error:
             reply = {"status": "failed", "kind": "model", "reason": str(error)}
         except Exception as error:
             traceback.print_exc()
-            full = _full_disk(error, Path(job["out"]).parent, scratch)
+            full = _full_disk(error, _standing(Path(job["out"])), scratch)
             kind, reason = ("disk", full) if full else ("error", f"{type(error).__name__}: {error}")
             reply = {"status": "failed", "kind": kind, "reason": reason}
         print(json.dumps(reply), file=replies)
@@ -139,6 +150,11 @@ def few_cores(number: int) -> Iterator[None]:
         for thread in Path("/proc/self/task").iterdir():  # those that were started meanwhile, too
             with suppress(ProcessLookupError):
                 os.sched_setaffinity(int(thread.name), allowed)
+
+
+def _standing(path: Path) -> Path:
+    """Return the innermost folder of a path that exists."""
+    return next(folder for folder in path.absolute().parents if folder.is_dir())
 
 
 def _full_disk(error: Exception, *folders: Path) -> str:

@@ -1,26 +1,25 @@
 """Write the samples: a folder in ShapeNet V2's own layout, the same bytes for the same settings.
 
-Everything is made in a hidden folder beside the target and renamed into place, so a broken run leaves nothing behind.
-A target that is there already must be an earlier one of the same seed: then its models are replaced by equal ones,
-new ones are added, and whatever else lies in the folder stays.
+Each model's folder is whole or absent, so a broken run goes on. A target that is there already must be an earlier one
+of the same seed: then new models are added, and whatever else lies in the folder stays.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import shutil
-import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ... import __version__
 from ...errors import InputError
+from ...outputs import Output, claim
 from .categories import BUILDERS, CATEGORIES, NAMES, PARENTS
 from .config import SamplesConfig
-from .files import write_model, write_text
+from .files import write_model
 from .materials import Part, Rng
 from .obj import Style, draw_style, model_files
 from .pathologies import PATHOLOGIES, Pathology
@@ -44,6 +43,7 @@ bounding-box diagonal 1, mostly off the origin. Made again by:
     cma3d samples OUT --seed {seed} --per-category {per_category}{options}
 """
 MARK = README.splitlines()[0]
+_ROOT = ("taxonomy.json", "README.txt", "pathologies.json")
 
 
 def digest(*words: object) -> bytes:
@@ -92,20 +92,20 @@ def write_samples(
     jobs: list[tuple[str, int] | Pathology] = [(n, k) for n in config.chosen for k in range(config.per_category)]
     jobs += list(PATHOLOGIES) if config.pathologies else []
     folders = [job_folder(job, config.seed) for job in jobs]
+    made = f"{__version__} seed {config.seed}"
     try:
-        present = check_target(out, set(folders))
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{out.name}.", suffix=".partial", dir=out.parent) as scratch:
-            tree = Path(scratch) / "tree"  # the temporary folder itself is closed to other users
-            tree.mkdir()
+        check_target(out, set(folders))
+        with claim(out, "samples", earlier=_is_earlier) as output:
+            for name in _ROOT if _is_earlier(out) else ():
+                output.adopt(name)
+            write_root(output, config, folders)
             for job in progress(jobs) if progress else jobs:
-                write_job(tree, job, config.seed)
-            write_root(tree, config, folders)
-            summary = summarise(tree, config, folders)
-            put_in_place(tree, out, folders, present=present)
+                if not output.is_made(job_folder(job, config.seed), made):
+                    with output.write_folder(job_folder(job, config.seed), made) as folder:
+                        write_job(folder, job, config.seed)
+            return summarise(out, config, folders)
     except OSError as error:
         raise InputError(f"{out} cannot be written: {error.strerror or error}; choose another folder") from None
-    return summary
 
 
 def job_folder(job: tuple[str, int] | Pathology, seed: int) -> str:
@@ -116,43 +116,38 @@ def job_folder(job: tuple[str, int] | Pathology, seed: int) -> str:
     return f"{CATEGORIES[name]}/{model_id(seed, CATEGORIES[name], number)}"
 
 
-def check_target(out: Path, planned: set[str]) -> bool:
-    """Tell whether samples are there already, and refuse anything else than these or nothing."""
-    if out.is_symlink() and not out.exists():
-        raise InputError(f"{out} is a link to nothing; remove it or choose another folder")
-    if not out.exists():
+def _is_earlier(folder: Path) -> bool:
+    """Tell samples by their README, which those of version 0.1 have, too."""
+    readme = folder / "README.txt"
+    try:
+        return readme.is_file() and readme.read_bytes().startswith(MARK.encode())
+    except OSError:
         return False
-    if not out.is_dir():
-        raise InputError(f"{out} is a file; give a folder that does not exist yet")
-    if not any(out.iterdir()):
-        return False
-    readme = out / "README.txt"
-    if not readme.is_file() or not readme.read_bytes().startswith(MARK.encode()):
-        raise InputError(
-            f"{out} is not empty and holds no samples; give an empty folder or one that does not exist yet"
-        )
+
+
+def check_target(out: Path, planned: set[str]) -> None:
+    """Refuse samples that these settings do not make."""
     there = {f"{path.parent.name}/{path.name}" for path in out.glob("[0-9]*/*") if path.is_dir()}
-    other = sorted(there - planned)
+    other = sorted(there - planned) if _is_earlier(out) else []
     if other:
         raise InputError(
             f"{out} holds {len(other)} models that these settings do not make (such as {other[0]}); "
             "use the seed and at least the models of its README.txt, or another folder"
         )
-    return True
 
 
-def write_job(tree: Path, job: tuple[str, int] | Pathology, seed: int) -> None:
-    """Write one model, sound or faulty."""
-    folder = tree / job_folder(job, seed)
+def write_job(folder: Path, job: tuple[str, int] | Pathology, seed: int) -> None:
+    """Write one model, sound or faulty, to its new folder."""
     if isinstance(job, Pathology):
         job.write(folder, random_stream("pathology", seed, job.model_id))
         return
     name, number = job
     parts, style = build_parts(name, seed, number)
-    write_model(folder, model_files(parts, style, random_stream("back", seed, CATEGORIES[name], number)))
+    files = model_files(parts, style, random_stream("back", seed, CATEGORIES[name], number))
+    write_model(folder, files)
 
 
-def write_root(tree: Path, config: SamplesConfig, folders: list[str]) -> None:
+def write_root(output: Output, config: SamplesConfig, folders: list[str]) -> None:
     """Write taxonomy.json, README.txt and, where there are any, pathologies.json."""
     counts = count_models(folders)
     entries = [{"synsetId": s, "name": NAMES[s], "children": [], "numInstances": n} for s, n in counts.items()]
@@ -160,17 +155,17 @@ def write_root(tree: Path, config: SamplesConfig, folders: list[str]) -> None:
         total = sum(counts.get(child, 0) for child in children)
         here = [child for child in children if child in counts]
         entries.append({"synsetId": synset, "name": name, "children": here, "numInstances": total})
-    write_text(tree / "taxonomy.json", json.dumps(entries, indent=1) + "\n")
+    output.write_text("taxonomy.json", json.dumps(entries, indent=1) + "\n")
     options = ("" if config.categories == "all" else f" --categories {','.join(config.chosen)}") + (
         " --pathologies" if config.pathologies else ""
     )
     fields = {"seed": config.seed, "per_category": config.per_category, "categories": " ".join(config.chosen)}
-    write_text(
-        tree / "README.txt", README.format(**fields, pathologies="yes" if config.pathologies else "no", options=options)
+    output.write_text(
+        "README.txt", README.format(**fields, pathologies="yes" if config.pathologies else "no", options=options)
     )
     if config.pathologies:
         records = [pathology.record() for pathology in PATHOLOGIES]
-        write_text(tree / "pathologies.json", json.dumps(records, indent=1, ensure_ascii=False) + "\n")
+        output.write_json("pathologies.json", records)
 
 
 def count_models(folders: list[str]) -> dict[str, int]:
@@ -179,9 +174,10 @@ def count_models(folders: list[str]) -> dict[str, int]:
     return {synset: synsets.count(synset) for synset in sorted(set(synsets))}
 
 
-def summarise(tree: Path, config: SamplesConfig, folders: list[str]) -> dict[str, Any]:
-    """Say what was made."""
-    sizes = [path.stat().st_size for path in tree.rglob("*") if path.is_file()]
+def summarise(out: Path, config: SamplesConfig, folders: list[str]) -> dict[str, Any]:
+    """Say what there is."""
+    paths = [*(out / name for name in _ROOT), *(path for folder in folders for path in (out / folder).rglob("*"))]
+    sizes = [path.stat().st_size for path in paths if path.is_file()]
     return {
         "models": count_models(folders),
         "pathologies": len(PATHOLOGIES) if config.pathologies else 0,
@@ -189,20 +185,3 @@ def summarise(tree: Path, config: SamplesConfig, folders: list[str]) -> dict[str
         "bytes": sum(sizes),
         "seed": config.seed,
     }
-
-
-def put_in_place(tree: Path, out: Path, folders: list[str], *, present: bool) -> None:
-    """Rename the finished tree to its name, or its models one by one where samples are there already."""
-    if not present:
-        if out.exists():
-            out.rmdir()  # empty: some systems rename over no folder
-        tree.rename(out)
-        return
-    for folder in folders:
-        target = out / folder
-        target.parent.mkdir(exist_ok=True)
-        if target.exists():
-            shutil.rmtree(target)
-        (tree / folder).rename(target)
-    for path in [path for path in tree.iterdir() if path.is_file()]:
-        path.replace(out / path.name)
