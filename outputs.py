@@ -380,7 +380,9 @@ class Output:
 
     @contextmanager
     def write_folder(self, name: str, made: str = "") -> Iterator[Path]:
-        """Give a new folder, of the name that it is to have; at the end of the block it takes its name, whole. An older one makes way if it is ours.
+        """Give a new folder of the same name; at the end of the block it takes its place, whole.
+
+        An older folder makes way if it is ours.
 
         Parameters
         ----------
@@ -780,7 +782,7 @@ def _discard(path: Path) -> None:
 
 def _file_digest(path: Path) -> str:
     with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()  # type: ignore[arg-type]
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
 
 def _folder_digest(folder: Path) -> str:
