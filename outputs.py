@@ -405,7 +405,7 @@ class Output:
                 return
             self.check_free(name, folder=True)
             self._note(entry)
-            if os.path.lexists(path) and any(os.scandir(path)):
+            if os.path.lexists(path) and _is_filled(path):
                 self._drop(path)
             partial.rename(path)  # over an empty folder at most
             _sync(path.parent)
@@ -415,7 +415,7 @@ class Output:
         path = self.path / name
         if name in self.record or path.is_symlink() or not path.is_dir():
             return False
-        return any(os.scandir(path)) and _folder_digest(path) == digest
+        return _is_filled(path) and _folder_digest(path) == digest
 
     def is_made(self, name: str, made: str) -> bool:
         """Tell whether a folder stands that was written with this `made`."""
@@ -493,7 +493,7 @@ class Output:
         if path.is_symlink() or path.is_dir() != folder:
             what = "a link" if path.is_symlink() else "a folder" if path.is_dir() else "no folder"
             raise InputError(f"{path} is {what}: move it away, or choose another output folder")
-        if folder and not any(os.scandir(path)):
+        if folder and not _is_filled(path):
             return
         self._record = None  # another process may have written since
         if not self.owns(name):
@@ -792,6 +792,11 @@ def _folder_digest(folder: Path) -> str:
         kind = "link" if path.is_symlink() else "folder" if path.is_dir() else _file_digest(path)
         lines.append(json.dumps([path.relative_to(folder).as_posix(), kind]))
     return hashlib.blake2b("\n".join(lines).encode(), digest_size=16).hexdigest()
+
+
+def _is_filled(folder: Path) -> bool:
+    with os.scandir(folder) as entries:
+        return any(entries)
 
 
 def _is_damaged(path: Path) -> bool:
