@@ -78,6 +78,16 @@ def refuse_overlap(out: Path, inputs: Iterable[Path | None]) -> None:
             raise InputError(f"{given}, which is read, lies in {out}: choose another place to write to")
 
 
+def _plain(path: Path) -> Path:
+    """Follow `..`: new/../data is data, also where there is no new yet."""
+    return _resolve(path) if ".." in path.parts else path
+
+
+def _plain_file(path: Path) -> Path:
+    """Follow `..` on the way to a file; its own name may be a link's."""
+    return _resolve(path) if path.name == ".." else _plain(path.parent) / path.name
+
+
 def _resolve(path: Path) -> Path:
     try:
         return Path(os.path.realpath(path))
@@ -112,6 +122,7 @@ def claim(
     InputError : the folder holds something else, is an input, is in use, or cannot be written
     """
     refuse_overlap(path, inputs)
+    path = _plain(path)
     made = _check_claim(path, kind, earlier or _never)
     with ExitStack() as stack:
         try:
@@ -710,6 +721,7 @@ def write_file(path: Path, kind: str, content: bytes, *, inputs: Sequence[Path |
     InputError : the name is taken, lies in an input, or cannot be written
     """
     assert stamp_text(kind).encode() in content[:_HEAD], f"no stamp in what is written as {kind}"
+    path = _plain_file(path)
     check_file(path, kind, inputs)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -727,6 +739,7 @@ def check_file(path: Path, kind: str, inputs: Sequence[Path | None] = ()) -> Non
     InputError : names it
     """
     refuse_overlap(path, inputs)
+    path = _plain_file(path)
     try:
         if not os.path.lexists(path):
             return
