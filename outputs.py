@@ -363,11 +363,11 @@ class Output:
         with self._partial(path.suffix) as partial:
             write(partial)
             _sync(partial)
-            self.check_free(name)
+            replace = self.check_free(name)
             if before is not None:
                 before()
             self._note({"name": name, "digest": _LIVE if live else _file_digest(partial)})
-            _name_file(partial, path, replace=os.path.lexists(path))
+            _name_file(partial, path, replace=replace)
         return path
 
     def write_bytes(
@@ -485,8 +485,8 @@ class Output:
         else:
             path.unlink(missing_ok=True)
 
-    def check_free(self, name: str, *, folder: bool = False) -> None:
-        """Refuse a name that is taken by what is not ours, or is of the other sort.
+    def check_free(self, name: str, *, folder: bool = False) -> bool:
+        """Refuse a name that is taken by what is not ours, or is of the other sort; tell whether something is there.
 
         Parameters
         ----------
@@ -498,16 +498,19 @@ class Output:
         """
         path = self.path / name
         if not os.path.lexists(path):
-            return
+            return False
         if path.is_symlink() or path.is_dir() != folder:
             what = "a link" if path.is_symlink() else "a folder" if path.is_dir() else "no folder"
             raise InputError(f"{path} is {what}: move it away, or choose another output folder")
         if folder and not any(os.scandir(path)):
-            return
+            return True
+        if self.owns(name):
+            return True
         self._record = None  # another process may have written since
         if not self.owns(name):
             changed = "changed since cma3d wrote it" if name in self.record else "not written by cma3d"
             raise InputError(f"{path} is there, {changed}: move it away, or choose another output folder")
+        return True
 
     def owns(self, name: str) -> bool:
         """Tell whether a file or folder is recorded, and still as it was written."""
@@ -685,10 +688,12 @@ def write_new(path: Path, content: bytes | memoryview, before: Callable[[], obje
     """
     if os.path.lexists(path):
         raise InputError(f"{path} is there: move it away, or give another name")
-    _write_beside(path, content, before)
+    _write_beside(path, content, before, replace=False)
 
 
-def _write_beside(path: Path, content: bytes | memoryview, before: Callable[[], object] | None = None) -> None:
+def _write_beside(
+    path: Path, content: bytes | memoryview, before: Callable[[], object] | None = None, *, replace: bool
+) -> None:
     descriptor, name = tempfile.mkstemp(prefix=f"{HIDDEN}-", dir=path.parent)
     partial = Path(name)
     try:
@@ -699,7 +704,7 @@ def _write_beside(path: Path, content: bytes | memoryview, before: Callable[[], 
             os.fsync(file.fileno())
         if before is not None:
             before()
-        _name_file(partial, path, replace=os.path.lexists(path))
+        _name_file(partial, path, replace=replace)
     finally:
         partial.unlink(missing_ok=True)
 
@@ -722,17 +727,17 @@ def write_file(path: Path, kind: str, content: bytes, *, inputs: Sequence[Path |
     """
     assert stamp_text(kind).encode() in content[:_HEAD], f"no stamp in what is written as {kind}"
     path = _plain_file(path)
-    check_file(path, kind, inputs)
+    replace = check_file(path, kind, inputs)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _write_beside(path, content)
+        _write_beside(path, content, replace=replace)
     except OSError as error:
         raise InputError(_cannot_write(path, error)) from None
     return path
 
 
-def check_file(path: Path, kind: str, inputs: Sequence[Path | None] = ()) -> None:
-    """Refuse a name that is taken by anything but a file of this kind, or lies in an input.
+def check_file(path: Path, kind: str, inputs: Sequence[Path | None] = ()) -> bool:
+    """Refuse a name that is taken by anything but a file of this kind, or lies in an input; tell whether it is there.
 
     Raises
     ------
@@ -742,7 +747,7 @@ def check_file(path: Path, kind: str, inputs: Sequence[Path | None] = ()) -> Non
     path = _plain_file(path)
     try:
         if not os.path.lexists(path):
-            return
+            return False
         if path.is_symlink() or not path.is_file():
             what = "a link" if path.is_symlink() else "a folder" if path.is_dir() else "no plain file"
             raise InputError(f"{path} is {what}: give the name of a new file")
@@ -752,6 +757,7 @@ def check_file(path: Path, kind: str, inputs: Sequence[Path | None] = ()) -> Non
         raise InputError(_cannot_write(path, error)) from None
     if not ours:
         raise InputError(f"{path} is there and is no {kind} that cma3d wrote: move it away, or give another name")
+    return True
 
 
 # ---- steps ----
