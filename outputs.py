@@ -496,6 +496,7 @@ class Output:
         ------
         InputError : names what is there
         """
+        self._check_way(name)
         path = self.path / name
         if not os.path.lexists(path):
             return False
@@ -515,20 +516,30 @@ class Output:
     def owns(self, name: str) -> bool:
         """Tell whether a file or folder is recorded, and still as it was written."""
         entry, path = self.record.get(name), self.path / name
-        if path.is_symlink() or not path.exists():
-            return False
         try:
+            self._check_way(name)
+            if path.is_symlink() or not (path.is_file() or path.is_dir()):
+                return False
             if entry is None:
                 return self._known is not None and path.is_file() and self._known(path)
             if entry["digest"] == _LIVE:
                 return path.is_file()
             digest = _folder_digest(path) if path.is_dir() else _file_digest(path)
             return digest in entry["digests"] or _is_damaged(path)
-        except OSError:
+        except (OSError, InputError):
             return False
+
+    def _check_way(self, name: str) -> None:
+        """Refuse a name that leads through a link: what lies behind is not in this folder."""
+        path = self.path
+        for part in _parts(name)[:-1]:
+            path = path / part
+            if path.is_symlink():
+                raise InputError(f"{path} is a link, where a folder belongs: move it away, or choose another folder")
 
     def adopt(self, name: str, *, live: bool = False) -> None:
         """Record a file that version 0.1, which kept no record, wrote; the caller knows it by its content."""
+        self._check_way(name)
         path = self.path / name
         if name not in self.record and path.is_file() and not path.is_symlink():
             self._note({"name": name, "digest": _LIVE if live else _file_digest(path)})
@@ -806,7 +817,8 @@ def _folder_digest(folder: Path) -> str:
     """Compute what stands for all names and contents in a folder."""
     lines = []
     for path in sorted(folder.rglob("*")):
-        kind = "link" if path.is_symlink() else "folder" if path.is_dir() else _file_digest(path)
+        link = path.is_symlink()
+        kind = "link" if link else "folder" if path.is_dir() else _file_digest(path) if path.is_file() else "other"
         lines.append(json.dumps([path.relative_to(folder).as_posix(), kind]))
     return hashlib.blake2b("\n".join(lines).encode(), digest_size=16).hexdigest()
 
