@@ -126,12 +126,10 @@ def claim(
     made = _check_claim(path, kind, earlier or _never)
     with ExitStack() as stack:
         try:
-            for folder in reversed(made):
-                folder.mkdir(exist_ok=True)
-            if made:
-                stack.callback(_remove_unused, made)
+            stack.callback(_remove_unused, path, _make(made))
             lock = _take(path, shared=shared)
             stack.callback(os.close, lock)
+            _check_claim(path, kind, earlier or _never)  # again: another may have been here first
             stamp = _read_stamp(path) or _write_stamp(path, kind, earlier=any(_content(path)))
             if not shared:
                 _name_holder(lock)
@@ -189,6 +187,21 @@ def _missing(path: Path) -> list[Path]:
     return made
 
 
+def _make(missing: list[Path]) -> list[Path]:
+    """Make folders, all or none; list those that nobody else made meanwhile, the innermost first."""
+    made: list[Path] = []
+    try:
+        for folder in reversed(missing):
+            with suppress(FileExistsError):
+                folder.mkdir()
+                made.insert(0, folder)
+    except OSError:
+        for folder in made:
+            folder.rmdir()
+        raise
+    return made
+
+
 def _is_bare(hidden: Path) -> bool:
     """Tell whether a record's folder is what a kill right after its making leaves: locks at most, and no stamp."""
     if hidden.is_symlink() or not hidden.is_dir():
@@ -218,22 +231,27 @@ def _write_stamp(path: Path, kind: str, *, earlier: bool) -> dict[str, Any]:
     try:
         partial.write_text(json.dumps(content) + "\n", encoding="utf-8")
         _sync(partial)
-        partial.replace(stamp)
-        _sync(stamp.parent)
+        with suppress(InputError):  # another that shares the folder was first
+            _name_file(partial, stamp, replace=False)
     finally:
         partial.unlink(missing_ok=True)
+    content = _read_stamp(path) or content
+    if content["kind"] != kind:
+        raise InputError(f"{path} holds {content['kind']} of cma3d, not {kind}: choose another output folder")
     return content
 
 
-def _remove_unused(made: list[Path]) -> None:
+def _remove_unused(path: Path, made: list[Path]) -> None:
     """Remove folders that the claim made, if nothing but the record is in them and nobody else holds them."""
-    path = made[0]
     with suppress(OSError):
-        if _content(path):
+        if not made or _content(path):
             return
         lock = os.open(path / HIDDEN / "lock", os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            for entry in os.scandir(path / HIDDEN):  # the stamp and the lock last: a kill leaves what is understood
+                if entry.name not in ("stamp.json", "lock"):
+                    _discard(Path(entry.path))
             shutil.rmtree(path / HIDDEN)
             for folder in made:
                 folder.rmdir()
@@ -246,19 +264,24 @@ def _remove_unused(made: list[Path]) -> None:
 
 def _take(path: Path, *, shared: bool) -> int:
     """Take the lock of a folder to write to; the system lets go when the process ends, however it ends."""
-    (path / HIDDEN).mkdir(exist_ok=True)
-    lock = os.open(path / HIDDEN / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
-    if not _lock(lock, fcntl.LOCK_SH if shared else fcntl.LOCK_EX):
-        holder = _holder(lock)
-        os.close(lock)
-        raise InputError(f"{path} is being written by another process{holder}: wait for it, or stop it")
-    readers = os.open(path / HIDDEN / "readers", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
-    try:
-        if not _lock(readers, fcntl.LOCK_EX):
-            os.close(lock)
-            raise InputError(f"{path} is being read by another command: wait for it, or stop it")
-    finally:
-        os.close(readers)
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+    with ExitStack() as failed:
+        while True:
+            path.mkdir(exist_ok=True)
+            (path / HIDDEN).mkdir(exist_ok=True)
+            lock = os.open(path / HIDDEN / "lock", flags, 0o666)
+            failed.callback(os.close, lock)
+            if not _lock(lock, fcntl.LOCK_SH if shared else fcntl.LOCK_EX):
+                raise InputError(f"{path} is being written by another process{_holder(lock)}: wait for it, or stop it")
+            if os.fstat(lock).st_nlink:
+                break  # else its holder found the folder unused, and removed it
+            failed.close()
+        with ExitStack() as tried:
+            readers = os.open(path / HIDDEN / "readers", flags, 0o666)
+            tried.callback(os.close, readers)
+            if not _lock(readers, fcntl.LOCK_EX, 2 * _PATIENCE):  # who begins to read lets go before that
+                raise InputError(f"{path} is being read by another command: wait for it, or stop it")
+        failed.pop_all()
     return lock
 
 
@@ -284,9 +307,9 @@ def reading(path: Path) -> Iterator[None]:
         yield
 
 
-def _lock(descriptor: int, how: int) -> bool:
+def _lock(descriptor: int, how: int, patience: float = _PATIENCE) -> bool:
     """Try to take a lock for a moment, as others hold some for a moment; True too on a file system that has none."""
-    deadline = time.monotonic() + _PATIENCE
+    deadline = time.monotonic() + patience
     while True:
         try:
             fcntl.flock(descriptor, how | fcntl.LOCK_NB)
