@@ -436,10 +436,9 @@ class Output:
             if self._is_equal(name, entry["digest"]):
                 return
             self.check_free(name, folder=True)
-            self._note(entry)
-            if os.path.lexists(path) and any(os.scandir(path)):
-                self._drop(path)
-            partial.rename(path)  # over an empty folder at most
+            with self._out_of_the_way(path):
+                self._note(entry)  # not before: until then what stands is another's
+                partial.rename(path)  # over an empty folder at most
             _sync(path.parent)
 
     def _is_equal(self, name: str, digest: str) -> bool:
@@ -504,7 +503,8 @@ class Output:
         path = self.path / name
         self.check_free(name, folder=path.is_dir())
         if path.is_dir():
-            self._drop(path)
+            with self._out_of_the_way(path):
+                pass
         else:
             path.unlink(missing_ok=True)
 
@@ -616,11 +616,22 @@ class Output:
         finally:
             _discard(partial)
 
-    def _drop(self, path: Path) -> None:
-        """Remove a folder that was checked to be ours: out of the way first, at once, as a kill may come."""
+    @contextmanager
+    def _out_of_the_way(self, path: Path) -> Iterator[None]:
+        """Remove a folder that was checked to be ours, whole and at once, as a kill may come; back if the block fails."""
+        if not os.path.lexists(path):
+            yield
+            return
         aside = self._journal.partial("-old")
         path.rename(aside)
-        _discard(aside)
+        try:
+            yield
+        except BaseException:
+            with suppress(OSError):
+                aside.rename(path)
+            raise
+        finally:
+            _discard(aside)
 
     def tidy(self) -> None:
         """Remove what killed processes were writing, and join their journals to one."""
