@@ -572,7 +572,7 @@ class Output:
         """The journals' last entry of each name."""
         while self._record is None:
             with suppress(FileNotFoundError):  # joined with another meanwhile
-                self._record = _read_journals(list((self.path / HIDDEN).glob("journal-*")))
+                self._record = _read_journals(_journal_files(self.path / HIDDEN))
         return self._record
 
     def as_json(self) -> dict[str, str]:
@@ -636,18 +636,20 @@ class Output:
     def tidy(self) -> None:
         """Remove what killed processes were writing, and join their journals to one."""
         hidden = self.path / HIDDEN
-        (hidden / "tmp").mkdir(exist_ok=True)
-        dead = [path for path in hidden.glob("journal-*") if _is_dead(path)]
-        tokens = {path.name.rpartition("-")[2] for path in dead}
-        for left in os.scandir(hidden / "tmp"):
-            if left.name.partition("-")[0] in tokens:
-                _discard(Path(left.path))
+        tmp = hidden / "tmp"
+        if tmp.is_symlink():
+            raise InputError(f"{tmp} is a link, where a folder belongs: move it away, or choose another folder")
+        tmp.mkdir(exist_ok=True)
         self._record = None
-        if len(dead) > 8:
-            with suppress(FileNotFoundError):  # another does the same
+        with _dead_journals(hidden) as dead:
+            tokens = {path.name.rpartition("-")[2] for path in dead}
+            for left in os.scandir(tmp):
+                if left.name.partition("-")[0] in tokens:
+                    _discard(Path(left.path))
+            if len(dead) > 8:
                 self._journal.add(*_read_journals(dead).values())
-            for path in dead:
-                path.unlink(missing_ok=True)
+                for path in dead:
+                    path.unlink(missing_ok=True)
 
     def _let_go(self) -> None:
         journal = _journals.pop(str(self.path.absolute()), None)
@@ -663,8 +665,12 @@ class _Journal:
         self.token = secrets.token_hex(8)
         number = 1 + max((_number(path) for path in hidden.glob("journal-*")), default=0)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
-        self._file = os.open(hidden / f"journal-{number:06}-{self.token}", flags, 0o666)
-        _lock(self._file, fcntl.LOCK_EX)
+        while True:
+            self._file = os.open(hidden / f"journal-{number:06}-{self.token}", flags, 0o666)
+            if _lock(self._file, fcntl.LOCK_EX) and os.fstat(self._file).st_nlink:
+                break  # else another took it for a dead one's, as it was not locked yet
+            os.close(self._file)
+            self.token = secrets.token_hex(8)
 
     def add(self, *entries: dict[str, Any]) -> None:
         """Write entries to the disk; a line that a kill or a full disk cuts short spoils no other."""
@@ -684,19 +690,24 @@ class _Journal:
         os.close(self._file)
 
 
-def _is_dead(journal: Path) -> bool:
-    """Tell whether the process of a journal has ended."""
-    try:
-        descriptor = os.open(journal, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    finally:
-        os.close(descriptor)
-    return True
+@contextmanager
+def _dead_journals(hidden: Path) -> Iterator[list[Path]]:
+    """Give the journals whose processes have ended, locked, so that they are one command's to join."""
+    dead = []
+    with ExitStack() as stack:
+        for journal in _journal_files(hidden):
+            with suppress(OSError):
+                descriptor = os.open(journal, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+                stack.callback(os.close, descriptor)
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                dead.append(journal)
+        yield dead
+
+
+def _journal_files(hidden: Path) -> list[Path]:
+    """List the journals of a folder's record, of processes that live and of those that ended."""
+    entries = [entry for entry in os.scandir(hidden) if entry.is_file(follow_symlinks=False)]
+    return [Path(entry.path) for entry in entries if entry.name.startswith("journal-")]
 
 
 def _number(journal: Path) -> int:
