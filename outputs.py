@@ -78,6 +78,16 @@ def refuse_overlap(out: Path, inputs: Iterable[Path | None]) -> None:
             raise InputError(f"{given}, which is read, lies in {out}: choose another place to write to")
 
 
+def _plain(path: Path) -> Path:
+    """Follow `..`: new/../data is data, also where there is no new yet."""
+    return _resolve(path) if ".." in path.parts else path
+
+
+def _plain_file(path: Path) -> Path:
+    """Follow `..` on the way to a file; its own name may be a link's."""
+    return _resolve(path) if path.name == ".." else _plain(path.parent) / path.name
+
+
 def _resolve(path: Path) -> Path:
     try:
         return Path(os.path.realpath(path))
@@ -112,15 +122,14 @@ def claim(
     InputError : the folder holds something else, is an input, is in use, or cannot be written
     """
     refuse_overlap(path, inputs)
+    path = _plain(path)
     made = _check_claim(path, kind, earlier or _never)
     with ExitStack() as stack:
         try:
-            for folder in reversed(made):
-                folder.mkdir(exist_ok=True)
-            if made:
-                stack.callback(_remove_unused, made)
+            stack.callback(_remove_unused, path, _make(made))
             lock = _take(path, shared=shared)
             stack.callback(os.close, lock)
+            _check_claim(path, kind, earlier or _never)  # again: another may have been here first
             stamp = _read_stamp(path) or _write_stamp(path, kind, earlier=any(_content(path)))
             if not shared:
                 _name_holder(lock)
@@ -178,6 +187,21 @@ def _missing(path: Path) -> list[Path]:
     return made
 
 
+def _make(missing: list[Path]) -> list[Path]:
+    """Make folders, all or none; list those that nobody else made meanwhile, the innermost first."""
+    made: list[Path] = []
+    try:
+        for folder in reversed(missing):
+            with suppress(FileExistsError):
+                folder.mkdir()
+                made.insert(0, folder)
+    except OSError:
+        for folder in made:
+            folder.rmdir()
+        raise
+    return made
+
+
 def _is_bare(hidden: Path) -> bool:
     """Tell whether a record's folder is what a kill right after its making leaves: locks at most, and no stamp."""
     if hidden.is_symlink() or not hidden.is_dir():
@@ -207,22 +231,27 @@ def _write_stamp(path: Path, kind: str, *, earlier: bool) -> dict[str, Any]:
     try:
         partial.write_text(json.dumps(content) + "\n", encoding="utf-8")
         _sync(partial)
-        partial.replace(stamp)
-        _sync(stamp.parent)
+        with suppress(InputError):  # another that shares the folder was first
+            _name_file(partial, stamp, replace=False)
     finally:
         partial.unlink(missing_ok=True)
+    content = _read_stamp(path) or content
+    if content["kind"] != kind:
+        raise InputError(f"{path} holds {content['kind']} of cma3d, not {kind}: choose another output folder")
     return content
 
 
-def _remove_unused(made: list[Path]) -> None:
+def _remove_unused(path: Path, made: list[Path]) -> None:
     """Remove folders that the claim made, if nothing but the record is in them and nobody else holds them."""
-    path = made[0]
     with suppress(OSError):
-        if _content(path):
+        if not made or _content(path):
             return
         lock = os.open(path / HIDDEN / "lock", os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            for entry in os.scandir(path / HIDDEN):  # the stamp and the lock last: a kill leaves what is understood
+                if entry.name not in ("stamp.json", "lock"):
+                    _discard(Path(entry.path))
             shutil.rmtree(path / HIDDEN)
             for folder in made:
                 folder.rmdir()
@@ -235,19 +264,24 @@ def _remove_unused(made: list[Path]) -> None:
 
 def _take(path: Path, *, shared: bool) -> int:
     """Take the lock of a folder to write to; the system lets go when the process ends, however it ends."""
-    (path / HIDDEN).mkdir(exist_ok=True)
-    lock = os.open(path / HIDDEN / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
-    if not _lock(lock, fcntl.LOCK_SH if shared else fcntl.LOCK_EX):
-        holder = _holder(lock)
-        os.close(lock)
-        raise InputError(f"{path} is being written by another process{holder}: wait for it, or stop it")
-    readers = os.open(path / HIDDEN / "readers", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
-    try:
-        if not _lock(readers, fcntl.LOCK_EX):
-            os.close(lock)
-            raise InputError(f"{path} is being read by another command: wait for it, or stop it")
-    finally:
-        os.close(readers)
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+    with ExitStack() as failed:
+        while True:
+            path.mkdir(exist_ok=True)
+            (path / HIDDEN).mkdir(exist_ok=True)
+            lock = os.open(path / HIDDEN / "lock", flags, 0o666)
+            failed.callback(os.close, lock)
+            if not _lock(lock, fcntl.LOCK_SH if shared else fcntl.LOCK_EX):
+                raise InputError(f"{path} is being written by another process{_holder(lock)}: wait for it, or stop it")
+            if os.fstat(lock).st_nlink:
+                break  # else its holder found the folder unused, and removed it
+            failed.close()
+        with ExitStack() as tried:
+            readers = os.open(path / HIDDEN / "readers", flags, 0o666)
+            tried.callback(os.close, readers)
+            if not _lock(readers, fcntl.LOCK_EX, 2 * _PATIENCE):  # who begins to read lets go before that
+                raise InputError(f"{path} is being read by another command: wait for it, or stop it")
+        failed.pop_all()
     return lock
 
 
@@ -273,9 +307,9 @@ def reading(path: Path) -> Iterator[None]:
         yield
 
 
-def _lock(descriptor: int, how: int) -> bool:
+def _lock(descriptor: int, how: int, patience: float = _PATIENCE) -> bool:
     """Try to take a lock for a moment, as others hold some for a moment; True too on a file system that has none."""
-    deadline = time.monotonic() + _PATIENCE
+    deadline = time.monotonic() + patience
     while True:
         try:
             fcntl.flock(descriptor, how | fcntl.LOCK_NB)
@@ -352,11 +386,11 @@ class Output:
         with self._partial(path.suffix) as partial:
             write(partial)
             _sync(partial)
-            self.check_free(name)
+            replace = self.check_free(name)
             if before is not None:
                 before()
             self._note({"name": name, "digest": _LIVE if live else _file_digest(partial)})
-            _name_file(partial, path, replace=os.path.lexists(path))
+            _name_file(partial, path, replace=replace)
         return path
 
     def write_bytes(
@@ -404,10 +438,9 @@ class Output:
             if self._is_equal(name, entry["digest"]):
                 return
             self.check_free(name, folder=True)
-            self._note(entry)
-            if os.path.lexists(path) and _is_filled(path):
-                self._drop(path)
-            partial.rename(path)  # over an empty folder at most
+            with self._out_of_the_way(path):
+                self._note(entry)  # not before: until then what stands is another's
+                partial.rename(path)  # over an empty folder at most
             _sync(path.parent)
 
     def _is_equal(self, name: str, digest: str) -> bool:
@@ -472,12 +505,13 @@ class Output:
         path = self.path / name
         self.check_free(name, folder=path.is_dir())
         if path.is_dir():
-            self._drop(path)
+            with self._out_of_the_way(path):
+                pass
         else:
             path.unlink(missing_ok=True)
 
-    def check_free(self, name: str, *, folder: bool = False) -> None:
-        """Refuse a name that is taken by what is not ours, or is of the other sort.
+    def check_free(self, name: str, *, folder: bool = False) -> bool:
+        """Refuse a name that is taken by what is not ours, or is of the other sort; tell whether something is there.
 
         Parameters
         ----------
@@ -487,36 +521,50 @@ class Output:
         ------
         InputError : names what is there
         """
+        self._check_way(name)
         path = self.path / name
         if not os.path.lexists(path):
-            return
+            return False
         if path.is_symlink() or path.is_dir() != folder:
             what = "a link" if path.is_symlink() else "a folder" if path.is_dir() else "no folder"
             raise InputError(f"{path} is {what}: move it away, or choose another output folder")
         if folder and not _is_filled(path):
-            return
+            return True
+        if self.owns(name):
+            return True
         self._record = None  # another process may have written since
         if not self.owns(name):
             changed = "changed since cma3d wrote it" if name in self.record else "not written by cma3d"
             raise InputError(f"{path} is there, {changed}: move it away, or choose another output folder")
+        return True
 
     def owns(self, name: str) -> bool:
         """Tell whether a file or folder is recorded, and still as it was written."""
         entry, path = self.record.get(name), self.path / name
-        if path.is_symlink() or not path.exists():
-            return False
         try:
+            self._check_way(name)
+            if path.is_symlink() or not (path.is_file() or path.is_dir()):
+                return False
             if entry is None:
                 return self._known is not None and path.is_file() and self._known(path)
             if entry["digest"] == _LIVE:
                 return path.is_file()
             digest = _folder_digest(path) if path.is_dir() else _file_digest(path)
             return digest in entry["digests"] or _is_damaged(path)
-        except OSError:
+        except (OSError, InputError):
             return False
+
+    def _check_way(self, name: str) -> None:
+        """Refuse a name that leads through a link: what lies behind is not in this folder."""
+        path = self.path
+        for part in _parts(name)[:-1]:
+            path = path / part
+            if path.is_symlink():
+                raise InputError(f"{path} is a link, where a folder belongs: move it away, or choose another folder")
 
     def adopt(self, name: str, *, live: bool = False) -> None:
         """Record a file that version 0.1, which kept no record, wrote; the caller knows it by its content."""
+        self._check_way(name)
         path = self.path / name
         if name not in self.record and path.is_file() and not path.is_symlink():
             self._note({"name": name, "digest": _LIVE if live else _file_digest(path)})
@@ -526,7 +574,7 @@ class Output:
         """The journals' last entry of each name."""
         while self._record is None:
             with suppress(FileNotFoundError):  # joined with another meanwhile
-                self._record = _read_journals(list((self.path / HIDDEN).glob("journal-*")))
+                self._record = _read_journals(_journal_files(self.path / HIDDEN))
         return self._record
 
     def as_json(self) -> dict[str, str]:
@@ -570,27 +618,40 @@ class Output:
         finally:
             _discard(partial)
 
-    def _drop(self, path: Path) -> None:
-        """Remove a folder that was checked to be ours: out of the way first, at once, as a kill may come."""
+    @contextmanager
+    def _out_of_the_way(self, path: Path) -> Iterator[None]:
+        """Remove a folder that was checked to be ours, whole and at once, as a kill may come; back if the block fails."""
+        if not os.path.lexists(path):
+            yield
+            return
         aside = self._journal.partial("-old")
         path.rename(aside)
-        _discard(aside)
+        try:
+            yield
+        except BaseException:
+            with suppress(OSError):
+                aside.rename(path)
+            raise
+        finally:
+            _discard(aside)
 
     def tidy(self) -> None:
         """Remove what killed processes were writing, and join their journals to one."""
         hidden = self.path / HIDDEN
-        (hidden / "tmp").mkdir(exist_ok=True)
-        dead = [path for path in hidden.glob("journal-*") if _is_dead(path)]
-        tokens = {path.name.rpartition("-")[2] for path in dead}
-        for left in os.scandir(hidden / "tmp"):
-            if left.name.partition("-")[0] in tokens:
-                _discard(Path(left.path))
+        tmp = hidden / "tmp"
+        if tmp.is_symlink():
+            raise InputError(f"{tmp} is a link, where a folder belongs: move it away, or choose another folder")
+        tmp.mkdir(exist_ok=True)
         self._record = None
-        if len(dead) > 8:
-            with suppress(FileNotFoundError):  # another does the same
+        with _dead_journals(hidden) as dead:
+            tokens = {path.name.rpartition("-")[2] for path in dead}
+            for left in os.scandir(tmp):
+                if left.name.partition("-")[0] in tokens:
+                    _discard(Path(left.path))
+            if len(dead) > 8:
                 self._journal.add(*_read_journals(dead).values())
-            for path in dead:
-                path.unlink(missing_ok=True)
+                for path in dead:
+                    path.unlink(missing_ok=True)
 
     def _let_go(self) -> None:
         journal = _journals.pop(str(self.path.absolute()), None)
@@ -606,8 +667,12 @@ class _Journal:
         self.token = secrets.token_hex(8)
         number = 1 + max((_number(path) for path in hidden.glob("journal-*")), default=0)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
-        self._file = os.open(hidden / f"journal-{number:06}-{self.token}", flags, 0o666)
-        _lock(self._file, fcntl.LOCK_EX)
+        while True:
+            self._file = os.open(hidden / f"journal-{number:06}-{self.token}", flags, 0o666)
+            if _lock(self._file, fcntl.LOCK_EX) and os.fstat(self._file).st_nlink:
+                break  # else another took it for a dead one's, as it was not locked yet
+            os.close(self._file)
+            self.token = secrets.token_hex(8)
 
     def add(self, *entries: dict[str, Any]) -> None:
         """Write entries to the disk; a line that a kill or a full disk cuts short spoils no other."""
@@ -627,19 +692,24 @@ class _Journal:
         os.close(self._file)
 
 
-def _is_dead(journal: Path) -> bool:
-    """Tell whether the process of a journal has ended."""
-    try:
-        descriptor = os.open(journal, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    finally:
-        os.close(descriptor)
-    return True
+@contextmanager
+def _dead_journals(hidden: Path) -> Iterator[list[Path]]:
+    """Give the journals whose processes have ended, locked, so that they are one command's to join."""
+    dead = []
+    with ExitStack() as stack:
+        for journal in _journal_files(hidden):
+            with suppress(OSError):
+                descriptor = os.open(journal, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+                stack.callback(os.close, descriptor)
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                dead.append(journal)
+        yield dead
+
+
+def _journal_files(hidden: Path) -> list[Path]:
+    """List the journals of a folder's record, of processes that live and of those that ended."""
+    entries = [entry for entry in os.scandir(hidden) if entry.is_file(follow_symlinks=False)]
+    return [Path(entry.path) for entry in entries if entry.name.startswith("journal-")]
 
 
 def _number(journal: Path) -> int:
@@ -676,10 +746,12 @@ def write_new(path: Path, content: bytes | memoryview, before: Callable[[], obje
     """
     if os.path.lexists(path):
         raise InputError(f"{path} is there: move it away, or give another name")
-    _write_beside(path, content, before)
+    _write_beside(path, content, before, replace=False)
 
 
-def _write_beside(path: Path, content: bytes | memoryview, before: Callable[[], object] | None = None) -> None:
+def _write_beside(
+    path: Path, content: bytes | memoryview, before: Callable[[], object] | None = None, *, replace: bool
+) -> None:
     descriptor, name = tempfile.mkstemp(prefix=f"{HIDDEN}-", dir=path.parent)
     partial = Path(name)
     try:
@@ -690,7 +762,7 @@ def _write_beside(path: Path, content: bytes | memoryview, before: Callable[[], 
             os.fsync(file.fileno())
         if before is not None:
             before()
-        _name_file(partial, path, replace=os.path.lexists(path))
+        _name_file(partial, path, replace=replace)
     finally:
         partial.unlink(missing_ok=True)
 
@@ -712,26 +784,28 @@ def write_file(path: Path, kind: str, content: bytes, *, inputs: Sequence[Path |
     InputError : the name is taken, lies in an input, or cannot be written
     """
     assert stamp_text(kind).encode() in content[:_HEAD], f"no stamp in what is written as {kind}"
-    check_file(path, kind, inputs)
+    path = _plain_file(path)
+    replace = check_file(path, kind, inputs)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _write_beside(path, content)
+        _write_beside(path, content, replace=replace)
     except OSError as error:
         raise InputError(_cannot_write(path, error)) from None
     return path
 
 
-def check_file(path: Path, kind: str, inputs: Sequence[Path | None] = ()) -> None:
-    """Refuse a name that is taken by anything but a file of this kind, or lies in an input.
+def check_file(path: Path, kind: str, inputs: Sequence[Path | None] = ()) -> bool:
+    """Refuse a name that is taken by anything but a file of this kind, or lies in an input; tell whether it is there.
 
     Raises
     ------
     InputError : names it
     """
     refuse_overlap(path, inputs)
+    path = _plain_file(path)
     try:
         if not os.path.lexists(path):
-            return
+            return False
         if path.is_symlink() or not path.is_file():
             what = "a link" if path.is_symlink() else "a folder" if path.is_dir() else "no plain file"
             raise InputError(f"{path} is {what}: give the name of a new file")
@@ -741,6 +815,7 @@ def check_file(path: Path, kind: str, inputs: Sequence[Path | None] = ()) -> Non
         raise InputError(_cannot_write(path, error)) from None
     if not ours:
         raise InputError(f"{path} is there and is no {kind} that cma3d wrote: move it away, or give another name")
+    return True
 
 
 # ---- steps ----
@@ -789,7 +864,8 @@ def _folder_digest(folder: Path) -> str:
     """Compute what stands for all names and contents in a folder."""
     lines = []
     for path in sorted(folder.rglob("*")):
-        kind = "link" if path.is_symlink() else "folder" if path.is_dir() else _file_digest(path)
+        link = path.is_symlink()
+        kind = "link" if link else "folder" if path.is_dir() else _file_digest(path) if path.is_file() else "other"
         lines.append(json.dumps([path.relative_to(folder).as_posix(), kind]))
     return hashlib.blake2b("\n".join(lines).encode(), digest_size=16).hexdigest()
 
