@@ -620,7 +620,7 @@ class Output:
 
     @contextmanager
     def _out_of_the_way(self, path: Path) -> Iterator[None]:
-        """Remove a folder that was checked to be ours, whole and at once, as a kill may come; back if the block fails."""
+        """Remove a folder that was checked to be ours, at once, as a kill may come; back if the block fails."""
         if not os.path.lexists(path):
             yield
             return
