@@ -19,7 +19,6 @@ import psutil
 import pytest
 
 from shapenet3d_cma.errors import InputError
-from shapenet3d_cma.files import PARTIAL
 from shapenet3d_cma.render import supervise
 from shapenet3d_cma.render.blender import worker as blender_worker
 from shapenet3d_cma.render.config import RenderConfig
@@ -29,7 +28,7 @@ from shapenet3d_cma.render.samples.config import SamplesConfig
 from shapenet3d_cma.render.samples.write import write_samples
 from shapenet3d_cma.render.shapenet import Model, find_models
 from shapenet3d_cma.render.state import read_status
-from shapenet3d_cma.tests.same import assert_same_renders
+from shapenet3d_cma.tests.same import assert_same_renders, leftovers
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 CONFIG = RenderConfig(views=4, size=40, samples=2, colour="best")
@@ -76,7 +75,7 @@ def wait_for(condition: Callable[[], object], seconds: float = 40) -> None:
 
 
 def rendered(folder: Path) -> list[Path]:
-    return [path for path in folder.glob("*/*.h5") if not path.name.startswith(PARTIAL)]
+    return [path for path in folder.glob("*/*.h5") if not path.name.startswith(".")]
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
@@ -99,7 +98,7 @@ def test_a_stopped_run_leaves_whole_files_and_no_blender_and_goes_on(
         assert (process.returncode, out) == (130, "")
         assert err.splitlines()[-1] == "cma3d: stopped; what was finished is kept, the same command goes on from there"
         assert "Traceback" not in err
-        assert not list(tmp_path.rglob(f"{PARTIAL}*.h5")) or how == signal.SIGKILL
+        assert not leftovers(tmp_path)
     psutil.wait_procs(workers, timeout=5)
     assert not any(worker.is_running() and worker.status() != psutil.STATUS_ZOMBIE for worker in workers)
     assert not read_status(tmp_path)["running"]
@@ -108,7 +107,7 @@ def test_a_stopped_run_leaves_whole_files_and_no_blender_and_goes_on(
     assert cma3d(*words).returncode == 0
     assert all(path.stat().st_mtime_ns == stamp for path, stamp in there.items()), "nothing is rendered twice"
     assert_same_renders(unbroken, tmp_path)
-    assert not list(tmp_path.rglob(f"{PARTIAL}*"))
+    assert not leftovers(tmp_path)
 
 
 def test_blender_dies_with_its_supervisor_in_the_middle_of_a_long_render(world: Path, tmp_path: Path) -> None:
@@ -161,7 +160,7 @@ def test_a_full_disk_stops_the_run_in_one_line(world: Path, unbroken: Path, tmp_
         assert "the disk of " in done.stderr.splitlines()[-1]
         assert "is full: make room and give the same command again" in done.stderr.splitlines()[-1]
         assert "Traceback" not in done.stderr
-        assert not list(out.rglob(f"{PARTIAL}*"))
+        assert not leftovers(out)
         assert read_failures(out) == [], "a model is not to blame for the disk"
         filler.unlink()
         subprocess.run(["mount", "-o", "remount,size=64m", str(small)], check=True)
