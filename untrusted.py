@@ -136,7 +136,7 @@ def shown(value: object, most: int = MOST_SHOWN) -> str:
 
     A plain text stays as it is; one with line breaks, escape sequences or what is no UTF-8 has them escaped.
     """
-    text = value if isinstance(value, str) else _told(value)
+    text = str(value) if isinstance(value, str | Path) else _told(value)
     if len(text) > most:
         text = text[:most] + " …"
     return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)

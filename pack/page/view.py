@@ -162,7 +162,7 @@ def render_views(path: Path, row: int, *, views: Sequence[int] | None = None, ev
                     points=sample.points,
                     pixels=sample.pixels,
                     num_points=int(counts[view]),
-                    normal=render.file["normal"][view] if "normal" in render.file else None,
+                    normal=render.rows["normal"][view] if "normal" in render.rows else None,
                 )
             )
     if not found:
