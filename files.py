@@ -17,6 +17,7 @@ from pathlib import Path
 import psutil
 
 from .errors import InputError
+from .untrusted import open_regular
 
 __all__ = ["atomic_folder", "atomic_path", "is_full", "make_folder", "sha256", "sweep", "write_text"]
 
@@ -138,7 +139,7 @@ def sha256(path: Path) -> str:
     InputError : it cannot be read
     """
     try:
-        with path.open("rb") as file:
+        with os.fdopen(open_regular(path), "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}; see to the file or its rights") from None

@@ -148,7 +148,7 @@ class Rows:
 
     Attributes
     ----------
-    shape, dtype : as of an array
+    name, shape, dtype : as of an h5py.Dataset
     chunks : where rows lie, once one of them was read; taken over from another object of the same dataset, it spares
         the walk through the file's index
 
@@ -160,11 +160,11 @@ class Rows:
 
     def __init__(self, file: h5py.File, name: str, storage: np.dtype[Any] | None = None) -> None:
         self._id = _plain_dataset(file, name, storage)
-        self._name, self._handle = name, file.id.get_vfd_handle()
+        self.name, self._handle = name, file.id.get_vfd_handle()
         self._file_bytes = os.fstat(self._handle).st_size
         self._dataset = h5py.Dataset(self._id, readonly=True)
         self.shape: tuple[int, ...] = self._id.shape
-        self.dtype: np.dtype[Any] = self._id.dtype
+        self.dtype: np.dtype[Any] = _native(self._id.dtype)
         self._text = h5py.check_string_dtype(self.dtype) is not None
         self._item_bytes = _POINTER if self._text else self.dtype.itemsize
         raw = math.prod(self.shape) * self._item_bytes
@@ -207,17 +207,15 @@ class Rows:
         if plist.get_layout() != h5py.h5d.CHUNKED:
             held = self._id.get_storage_size()
             if held not in (0, raw) or (self._id.get_offset() or 0) + held > self._file_bytes:
-                raise ValueError(f"{self._name} holds {held} bytes where its shape calls for {raw}")
+                raise ValueError(f"{self.name} holds {held} bytes where its shape calls for {raw}")
             return False, False, False
         filters = [plist.get_filter(number)[0] for number in range(plist.get_nfilters())]
         if filters not in ([], [_SHUFFLE], [_DEFLATE], [_SHUFFLE, _DEFLATE]):
-            raise ValueError(
-                f"{self._name} is packed with the filters {filters}, which no release of this program uses"
-            )
+            raise ValueError(f"{self.name} is packed with the filters {filters}, which no release of this program uses")
         chunk = plist.get_chunk()
         chunk_bytes = math.prod(chunk) * self._item_bytes
         if chunk_bytes > max(_MOST_CHUNK, self._row_bytes):
-            raise ValueError(f"{self._name} is cut into chunks of {chunk_bytes} bytes")
+            raise ValueError(f"{self.name} is cut into chunks of {chunk_bytes} bytes")
         shuffled, deflated = _SHUFFLE in filters, _DEFLATE in filters
         if chunk == (1, *self.shape[1:]) and not self._text:
             return True, shuffled, deflated
@@ -231,7 +229,7 @@ class Rows:
             if info.byte_offset is None:
                 return
             self._check_place(info.byte_offset, info.size, size)
-            stored = os.pread(self._handle, info.size, info.byte_offset)
+            stored = self._stored(info.byte_offset, info.size)
             self._inflate(stored, info.filter_mask, size, shuffled=shuffled, deflated=deflated)
 
         self._id.chunk_iter(look)
@@ -255,7 +253,13 @@ class Rows:
     def _check_place(self, place: int, size: int, inflated: int) -> None:
         """Refuse a chunk outside of the file, or larger than deflate makes what cannot be made smaller."""
         if place + size > self._file_bytes or size > inflated + inflated // 64 + 1024:
-            raise ValueError(f"{self._name} has a chunk of {size} bytes for {inflated}, or one outside of the file")
+            raise ValueError(f"{self.name} has a chunk of {size} bytes for {inflated}, or one outside of the file")
+
+    def _stored(self, place: int, size: int) -> bytes:
+        try:
+            return os.pread(self._handle, size, place)
+        except OSError as error:  # one without a number, as h5py's: nobody shall take it for an error of writing
+            raise OSError(f"{self.name} cannot be read: {error.strerror}") from None
 
     def _read(self, row: int, found: NDArray[Any]) -> None:
         """Read a row that is a chunk."""
@@ -264,7 +268,7 @@ class Rows:
         if not size:
             found[...] = 0  # what was never written
             return
-        stored = os.pread(self._handle, size, int(places[row]))
+        stored = self._stored(int(places[row]), size)
         shuffled, deflated = self._shuffled, self._deflated
         data, shuffled = self._inflate(stored, int(masks[row]), self._row_bytes, shuffled=shuffled, deflated=deflated)
         flat, itemsize = found.reshape(-1).view(np.uint8), self._item_bytes
@@ -282,13 +286,13 @@ class Rows:
             try:
                 data = stream.decompress(stored, size + 1)
             except zlib.error as error:
-                raise ValueError(f"{self._name}: {error}") from None
+                raise ValueError(f"{self.name}: {error}") from None
             if not stream.eof:
-                raise ValueError(f"{self._name}: a chunk that is cut short, or inflates to more than {size} bytes")
+                raise ValueError(f"{self.name}: a chunk that is cut short, or inflates to more than {size} bytes")
         else:
             data = stored
         if len(data) != size:
-            raise ValueError(f"{self._name}: a chunk of {len(data)} bytes instead of {size}")
+            raise ValueError(f"{self.name}: a chunk of {len(data)} bytes instead of {size}")
         return data, shuffled and not mask & 1
 
 
@@ -308,6 +312,12 @@ def _plain_dataset(file: h5py.File, name: str, storage: np.dtype[Any] | None) ->
         raise ValueError(f"{name} takes its data from other files")
     _check_type(member, name, storage)
     return member
+
+
+def _native(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Give the dtype as NumPy writes it down by itself, where it is the machine's own."""
+    own = dtype.newbyteorder("=")
+    return own if own == dtype and not dtype.hasobject else dtype
 
 
 def _check_type(member: h5py.h5d.DatasetID, name: str, storage: np.dtype[Any] | None) -> None:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from ..camera import Camera
 from ..errors import InputError, needs
 from ..files import atomic_folder, make_folder, sweep
+from ..hdf5 import FAULTS, told
 from ..progress import Progress
 from ..reconstruct.backproject import Cloud, back_project
 from ..reconstruct.choose import choose_views, count_points
@@ -120,8 +121,8 @@ def _reconstruct(path: Path, out: Path, config: CloudConfig, since: int) -> Clou
                 if error.errno is None:  # HDF5's: the render's fault
                     raise
                 return InputError(cannot_write(folder, error))
-    except (InputError, ValueError, OSError, KeyError, RuntimeError) as error:
-        return CloudSummary(failures=[{"file": f"{path.parent.name}/{path.name}", "reason": str(error)}])
+    except (InputError, *FAULTS) as error:
+        return CloudSummary(failures=[{"file": f"{path.parent.name}/{path.name}", "reason": told(error)}])
 
 
 def write_clouds(render: Render, folder: Path, config: CloudConfig) -> CloudSummary:

@@ -59,7 +59,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         )
     entries = manifest.get("shards")
     if not isinstance(entries, list) or not entries:
-        raise InputError(f"{path} lists no shards: it was changed; copy it again, or pack again")
+        raise InputError(f"{path} lists no shards: it is empty, or was changed; copy it again, or pack again")
     names = set()
     for number, entry in enumerate(entries):
         _check_entry(path, number, entry)
@@ -100,11 +100,6 @@ def _check_entry(path: Path, number: int, entry: Any) -> None:
     name = entry["file"]
     if name in ("", ".", "..") or "\0" in name or Path(name).name != name:
         raise InputError(f"{path} names a shard outside its folder: {shown(name)}")
-    if entry["rows"] * _LEAST_ROW > entry["bytes"]:
-        raise InputError(
-            f"{path}: entry {number} of shards has {shown(entry['rows'])} rows in {shown(entry['bytes'])} bytes, more "
-            "than these can hold: it was changed; copy it again, or pack again"
-        )
     file = path.with_name(entry["file"])
     try:
         size = file.stat().st_size if file.is_file() else None
@@ -118,4 +113,9 @@ def _check_entry(path: Path, number: int, entry: Any) -> None:
         raise InputError(
             f"{shown(file, 4096)} has {size} bytes, the manifest says {shown(entry['bytes'])}: "
             "it was cut off or changed; copy it again, or pack again"
+        )
+    if entry["rows"] * _LEAST_ROW > size:
+        raise InputError(
+            f"{path}: {shown(file.name)} of {size} bytes cannot hold {shown(entry['rows'])} rows: "
+            "it was changed; copy it again, or pack again"
         )

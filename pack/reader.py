@@ -23,7 +23,7 @@ __all__ = ["Shards"]
 _MOST_OPEN = 128  # files at a time in a process: systems allow 1,024 and less, and all of ShapeNet's views are more
 # for each dataset: enough for names and numbers, whose chunk holds many rows; images are read once. HDF5 2 would give
 # each a table of 8,191 slots besides, more than half of the 1.3 MiB that an open file takes
-_CACHE = {"rdcc_nbytes": 64 * 1024, "rdcc_nslots": 13}
+_CACHE: dict[str, Any] = {"rdcc_nbytes": 64 * 1024, "rdcc_nslots": 13}
 _NAMES = tuple(field.name for field in SHARD_FIELDS)
 
 

@@ -10,6 +10,7 @@ from .. import __version__
 from ..camera import CONVENTIONS
 from ..errors import InputError
 from ..files import write_text
+from ..untrusted import read_json, shown
 from .schema import FORMAT
 from .writer import cannot_write
 
@@ -31,14 +32,18 @@ def begin(path: Path, kind: str, config: dict[str, Any], *, redo: bool) -> int:
     InputError : the folder was made with other settings, or cannot be written
     """
     try:
-        before = json.loads(path.read_text(encoding="utf-8"))
-        made, since = dict(before["config"]), int(before["since"])
-    except (OSError, ValueError, KeyError, TypeError):
-        made, since = {}, 0
+        before = read_json(path)
+    except (OSError, ValueError):
+        before = None
+    match before:
+        case {"config": dict(made), "since": int(since)}:
+            pass
+        case _:
+            made, since = {}, 0
     other = [name for name, value in config.items() if name in made and made[name] != value]
     if other and not redo:
         raise InputError(
-            f"{path.parent} was made with {other[0]} = {made[other[0]]}, not {config[other[0]]}: "
+            f"{path.parent} was made with {other[0]} = {shown(made[other[0]])}, not {config[other[0]]}: "
             "give the same settings, choose another folder, or replace all with --redo"
         )
     if made and not redo:
