@@ -27,7 +27,7 @@ from shapenet3d_cma.tests.fuzz import faults
 from shapenet3d_cma.tests.fuzz.bounds import bounded
 from shapenet3d_cma.tests.fuzz.made import MODELS, PACK, make_renders, make_shards, vouch
 
-FIELDS = ("rgb", "points", "synset", "view")
+FIELDS = ("rgb", "synset")
 
 
 @pytest.fixture(scope="module")
@@ -77,9 +77,9 @@ def test_a_hostile_shard_is_refused_by_reader_and_verify(tiny: Path, tmp_path: P
     vouch(shards)
     assert "shard-00000.h5" in refusal(lambda: Shards(shards).read(range(6)), tiny)
     with bounded("hdf5", inside=tiny):
-        assert "readable" in broken_laws(shards)
-        table = verdict_table(verify_shards(shards, jobs=1))
-        assert "every law holds" not in table
+        verdicts = verify_shards(shards, jobs=1)
+        assert "readable" in {verdict.law.name for verdict in verdicts if verdict.broken}
+        assert "every law holds" not in verdict_table(verdicts)
 
 
 @pytest.mark.parametrize("name", faults.LEADS_OUT)
@@ -118,7 +118,7 @@ def test_a_growing_virtual_dataset_is_refused_before_its_source_is_opened(tiny: 
     refusal(lambda: Shards(tiny / "shards")[0], tiny)
 
 
-@pytest.mark.parametrize("field", ["rgb", "depth", "shaded"])
+@pytest.mark.parametrize("field", ["rgb", "shaded"])
 @pytest.mark.parametrize("name", faults.FAULTS)
 def test_a_hostile_render_is_listed_and_the_rest_is_packed(tiny: Path, tmp_path: Path, name: str, field: str) -> None:
     path = tiny / "renders" / f"{MODELS[0]}.h5"
