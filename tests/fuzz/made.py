@@ -7,6 +7,7 @@ import hashlib
 import json
 from pathlib import Path
 
+import matplotlib.font_manager  # noqa: F401 - reads its list of fonts now, not within bounds
 import numpy as np
 
 from shapenet3d_cma.config import config_hash
