@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 
 from .errors import InputError
+from .untrusted import open_regular
 
 __all__ = ["is_full", "sha256"]
 
@@ -28,7 +29,7 @@ def sha256(path: Path) -> str:
     InputError : it cannot be read
     """
     try:
-        with path.open("rb") as file:
+        with os.fdopen(open_regular(path), "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}; see to the file or its rights") from None

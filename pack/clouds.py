@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from ..camera import Camera
 from ..errors import InputError, needs
+from ..hdf5 import FAULTS, told
 from ..outputs import Output, claim, reading
 from ..progress import Progress
 from ..reconstruct.backproject import Cloud, back_project
@@ -137,8 +138,8 @@ def _reconstruct(path: Path, output: Output, config: CloudConfig, made: str) -> 
                 if error.errno is None:  # HDF5's: the render's fault
                     raise
                 return InputError(cannot_write(output.path / _name(path), error))
-    except (InputError, ValueError, OSError, KeyError, RuntimeError) as error:
-        return CloudSummary(failures=[{"file": f"{path.parent.name}/{path.name}", "reason": str(error)}])
+    except (InputError, *FAULTS) as error:
+        return CloudSummary(failures=[{"file": f"{path.parent.name}/{path.name}", "reason": told(error)}])
 
 
 def write_clouds(render: Render, folder: Path, config: CloudConfig) -> CloudSummary:

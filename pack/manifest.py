@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
+import re
 from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
 from ..render.state import SETTINGS
+from ..untrusted import read_json, shown
 from .schema import FORMAT, SCHEMA_VERSION
 
 __all__ = ["MANIFEST", "UNFINISHED", "read_manifest", "read_record"]
@@ -17,6 +18,8 @@ UNFINISHED = "unfinished.json"
 """Stands in for the manifest from the first shard to the last: the settings, and the files that are ours."""
 
 _ENTRY = {"file": str, "rows": int, "bytes": int, "sha256": str}
+_OURS = re.compile(r"shard-\d{5,9}(_\d{2,9})?\.h5")
+_LEAST_ROW = 32  # bytes: six arrays, each at least a compressed chunk and its place in the file's index
 _KINDS = {str: "a text", int: "a count"}
 
 
@@ -33,7 +36,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """
     path = folder / MANIFEST
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
+        manifest = read_json(path)
     except FileNotFoundError:
         remedy = "`cma3d pack RENDERS SHARDS` makes shards"
         if not folder.is_dir():
@@ -46,19 +49,23 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}; see to the file or its rights") from None
     except ValueError as error:
-        raise InputError(f"{path} cannot be read: {error}; pack the renders again") from None
+        raise InputError(f"{path} cannot be read: {error}; copy it again, or pack again") from None
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise InputError(f"{path} is no {FORMAT} manifest")
     if manifest.get("schema_version") != SCHEMA_VERSION:
         raise InputError(
-            f"{path} has schema version {manifest.get('schema_version')}; this program reads version "
+            f"{path} has schema version {shown(manifest.get('schema_version'))}; this program reads version "
             f"{SCHEMA_VERSION}: pack the renders again, or use the release that wrote it"
         )
     entries = manifest.get("shards")
-    if not isinstance(entries, list):
-        raise InputError(f"{path} has no list of shards: it was changed; copy it again, or pack again")
+    if not isinstance(entries, list) or not entries:
+        raise InputError(f"{path} lists no shards: it is empty, or was changed; copy it again, or pack again")
+    names = set()
     for number, entry in enumerate(entries):
         _check_entry(path, number, entry)
+        if entry["file"] in names:
+            raise InputError(f"{path} lists {shown(entry['file'])} twice: it was changed; copy it again, or pack again")
+        names.add(entry["file"])
     return manifest
 
 
@@ -73,13 +80,13 @@ def read_record(folder: Path) -> tuple[dict[str, Any], set[str]]:
     files: set[str] = set()
     for name in (MANIFEST, UNFINISHED):  # the later one, where a kill left both, has the last word
         try:
-            record = json.loads((folder / name).read_text(encoding="utf-8"))
-            files |= {str(entry["file"]) for entry in record["shards"]}
+            record = read_json(folder / name)
+            files |= {entry["file"] for entry in record["shards"]}
             settings = {part: dict(record[part]) for part in ("config", "render_config")}
             settings |= {part: dict(record[part]) for part in ("selection",) if part in record}
         except (OSError, ValueError, KeyError, TypeError):
             continue
-    return settings, {file for file in files if file == Path(file).name}
+    return settings, {file for file in files if isinstance(file, str) and _OURS.fullmatch(file)}
 
 
 def _check_entry(path: Path, number: int, entry: Any) -> None:
@@ -87,20 +94,28 @@ def _check_entry(path: Path, number: int, entry: Any) -> None:
         value = entry.get(name) if isinstance(entry, dict) else None
         if not isinstance(value, kind) or isinstance(value, bool) or (isinstance(value, int) and value < 0):
             raise InputError(
-                f"{path}: {name} of entry {number} of shards is {value!r}, not {_KINDS[kind]}: "
+                f"{path}: {name} of entry {number} of shards is {shown(repr(value))}, not {_KINDS[kind]}: "
                 "it was changed; copy it again, or pack again"
             )
-    if not entry["file"] or Path(entry["file"]).name != entry["file"]:
-        raise InputError(f"{path} names a shard outside its folder: {entry['file']}")
+    name = entry["file"]
+    if name in ("", ".", "..") or "\0" in name or Path(name).name != name:
+        raise InputError(f"{path} names a shard outside its folder: {shown(name)}")
     file = path.with_name(entry["file"])
     try:
         size = file.stat().st_size if file.is_file() else None
     except OSError as error:
-        raise InputError(f"{file} cannot be read: {error.strerror}; see to the file or its rights") from None
+        raise InputError(
+            f"{shown(file, 4096)} cannot be read: {error.strerror}; see to the file or its rights"
+        ) from None
     if size is None:
-        raise InputError(f"{file} is missing, though the manifest lists it: copy it again, or pack again")
+        raise InputError(f"{shown(file, 4096)} is missing, though the manifest lists it: copy it again, or pack again")
     if size != entry["bytes"]:
         raise InputError(
-            f"{file} has {size} bytes, the manifest says {entry['bytes']}: "
+            f"{shown(file, 4096)} has {size} bytes, the manifest says {shown(entry['bytes'])}: "
             "it was cut off or changed; copy it again, or pack again"
+        )
+    if entry["rows"] * _LEAST_ROW > size:
+        raise InputError(
+            f"{path}: {shown(file.name)} of {size} bytes cannot hold {shown(entry['rows'])} rows: "
+            "it was changed; copy it again, or pack again"
         )

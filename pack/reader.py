@@ -9,21 +9,21 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, SupportsIndex
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..files import sha256
+from ..hdf5 import FAULTS, Chunks, Rows, told
 from .manifest import read_manifest
-from .schema import SHARD_FIELDS, Row, open_checked
+from .schema import SHARD_FIELDS, Opened, Row, open_checked
 
 __all__ = ["Shards"]
 
 _MOST_OPEN = 128  # files at a time in a process: systems allow 1,024 and less, and all of ShapeNet's views are more
 # for each dataset: enough for names and numbers, whose chunk holds many rows; images are read once. HDF5 2 would give
 # each a table of 8,191 slots besides, more than half of the 1.3 MiB that an open file takes
-_CACHE = {"rdcc_nbytes": 64 * 1024, "rdcc_nslots": 13}
+_CACHE: dict[str, Any] = {"rdcc_nbytes": 64 * 1024, "rdcc_nslots": 13}
 _NAMES = tuple(field.name for field in SHARD_FIELDS)
 
 
@@ -77,17 +77,18 @@ class Shards(Sequence[Row]):
         return names
 
     def _forget(self) -> None:
-        self._datasets: OrderedDict[int, dict[str, h5py.Dataset]] = OrderedDict()
+        self._datasets: OrderedDict[int, Opened] = OrderedDict()
+        self._chunks: dict[int, dict[str, Chunks]] = {}  # of files that were closed: walking an index takes a while
         self._process = os.getpid()
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_datasets": OrderedDict()}
+        return self.__dict__ | {"_datasets": OrderedDict(), "_chunks": {}}
 
     def close(self) -> None:
         """Close the files; they are opened again when they are read."""
         if self._process == os.getpid():
-            for datasets in self._datasets.values():
-                datasets["view"].file.close()
+            for opened in self._datasets.values():
+                opened.close()
         self._forget()
 
     def __len__(self) -> int:
@@ -162,26 +163,26 @@ class Shards(Sequence[Row]):
             first = int(rows[run[0]] - self.starts[file])
             yield file, slice(first, first + len(run)), run
 
-    def _open(self, index: int) -> dict[str, h5py.Dataset]:
+    def _open(self, index: int) -> dict[str, Rows]:
         if self._process != os.getpid():  # forked: the parent's handles must not be shared
             self._forget()
         if index in self._datasets:
             self._datasets.move_to_end(index)
-            return self._datasets[index]
-        file = self.check(index)
+            return self._datasets[index].rows
+        opened = self.check(index)
         if self.checksums and sha256(self.files[index]) != self.manifest["shards"][index]["sha256"]:
-            file.close()
+            opened.close()
             raise InputError(f"{self.files[index]} is not what the manifest vouches for: copy it again, or pack again")
         if len(self._datasets) >= self.most_open:
-            _, oldest = self._datasets.popitem(last=False)
-            oldest["view"].file.close()
-        self._datasets[index] = {
-            field.name: file[field.name].asstr() if field.dtype == "utf-8" else file[field.name]
-            for field in SHARD_FIELDS
-        }
-        return self._datasets[index]
+            number, oldest = self._datasets.popitem(last=False)
+            self._chunks[number] = {name: rows.chunks for name, rows in oldest.rows.items() if rows.chunks is not None}
+            oldest.close()
+        for name, chunks in self._chunks.pop(index, {}).items():
+            opened.rows[name].chunks = chunks
+        self._datasets[index] = opened
+        return opened.rows
 
-    def check(self, index: int) -> h5py.File:
+    def check(self, index: int) -> Opened:
         """Open one of the files on its own, and check that it is what the manifest says; the caller closes it.
 
         Raises
@@ -198,19 +199,19 @@ class Shards(Sequence[Row]):
             ) from None
         if (state.st_size, state.st_mtime_ns) != (entry["bytes"], self._stamps[index]):
             raise InputError(f"{path} was changed while it was in use: start again with what is there now")
-        file = open_checked(path, SHARD_FIELDS, "shard", **_CACHE)
-        if len(file["rgb"]) != entry["rows"]:
-            rows = len(file["rgb"])
-            file.close()
+        opened = open_checked(path, SHARD_FIELDS, "shard", **_CACHE)
+        rows = len(opened.rows["rgb"])
+        if rows != entry["rows"]:
+            opened.close()
             raise InputError(f"{path} holds {rows} rows, the manifest says otherwise: pack again")
-        return file
+        return opened
 
-    def _slice(self, file: int, dataset: Any, rows: slice) -> NDArray[Any]:
+    def _slice(self, file: int, dataset: Rows, rows: slice) -> NDArray[Any]:
         try:
-            return np.asarray(dataset[rows])
-        except (OSError, ValueError, RuntimeError) as error:  # ValueError: a string that is no UTF-8
+            return dataset[rows]
+        except FAULTS as error:  # ValueError: a string that is no UTF-8
             raise InputError(
-                f"{self.files[file]}: rows {rows.start} to {rows.stop - 1} cannot be read ({error}): "
+                f"{self.files[file]}: rows {rows.start} to {rows.stop - 1} cannot be read ({told(error)}): "
                 "the file is damaged; copy it again, or pack again"
             ) from None
 

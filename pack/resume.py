@@ -10,6 +10,7 @@ from .. import __version__
 from ..camera import CONVENTIONS
 from ..errors import InputError
 from ..outputs import Output
+from ..untrusted import read_json, shown
 from .schema import FORMAT
 
 __all__ = ["begin", "record"]
@@ -30,13 +31,18 @@ def begin(output: Output, name: str, config: dict[str, Any], *, redo: bool) -> s
     OSError : it cannot be written
     """
     try:
-        made = dict(json.loads((output.path / name).read_text(encoding="utf-8"))["config"])
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        made = {}
+        before = read_json(output.path / name)
+    except (OSError, ValueError):
+        before = None
+    match before:
+        case {"config": dict(made)}:
+            pass
+        case _:
+            made = {}
     other = [name for name, value in config.items() if name in made and made[name] != value]
     if other and not redo:
         raise InputError(
-            f"{output.path} was made with {other[0]} = {made[other[0]]}, not {config[other[0]]}: "
+            f"{output.path} was made with {other[0]} = {shown(made[other[0]])}, not {config[other[0]]}: "
             "give the same settings, choose another folder, or replace all with --redo"
         )
     record(output, name, config)

@@ -12,6 +12,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..files import sha256
+from ..hdf5 import FAULTS, told
 from ..reconstruct.backproject import back_project
 from ..reconstruct.choose import choose_views, count_points
 from ..reconstruct.sample import farthest_point_order
@@ -113,10 +114,10 @@ def model_rows(
             kept, summary = _choose(render, path, config, render_hash)
             rows = [_row(render, view, config) for view in kept if views is None or view in views]
             summary.synsets[render.synset] += len(rows)
-            summary.repairs.update(list(render.json("repairs")))
+            summary.repairs.update(_repairs(render))
             if views is not None:  # what is left out was told when they were drawn
                 summary.left_out = []
-    except (InputError, ValueError, OSError, KeyError, RuntimeError) as error:
+    except (InputError, *FAULTS) as error:
         return [], _failed(path, error)
     return rows, summary
 
@@ -127,12 +128,20 @@ def look(path: Path, config: PackConfig, render_hash: str) -> tuple[tuple[int, .
         with open_render(path) as render:
             kept, summary = _choose(render, path, config, render_hash)
             return tuple(kept), summary
-    except (InputError, ValueError, OSError, KeyError, RuntimeError) as error:
+    except (InputError, *FAULTS) as error:
         return (), _failed(path, error)
 
 
 def _failed(path: Path, error: Exception) -> PackSummary:
-    return PackSummary(failures=[{"file": f"{path.parent.name}/{path.name}", "reason": str(error)}])
+    return PackSummary(failures=[{"file": f"{path.parent.name}/{path.name}", "reason": told(error)}])
+
+
+def _repairs(render: Render) -> list[str]:
+    """Name the repairs of a model."""
+    names = render.json("repairs")
+    if not isinstance(names, dict | list) or not all(isinstance(name, str) for name in names):
+        raise InputError(f"{render.path} does not say its repairs: delete it and render again")
+    return list(names)
 
 
 def _choose(render: Render, path: Path, config: PackConfig, render_hash: str) -> tuple[list[int], PackSummary]:

@@ -13,23 +13,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import h5py
 from joblib import Parallel, delayed
 
 from .. import __version__
 from ..camera import CONVENTIONS
 from ..errors import InputError, needs
 from ..files import sha256
+from ..hdf5 import is_of_kind
 from ..outputs import Output, claim, reading
 from ..progress import Progress, say
 from ..render.file import SOURCE, find_renders, open_render
 from ..render.run import read_failures, read_render_settings
+from ..render.state import MOST_VIEWS
+from ..untrusted import shown
 from .card import write_card
 from .config import PackConfig
 from .manifest import MANIFEST, UNFINISHED, read_record
 from .parallel import each
 from .rows import Packed, PackSummary, Source, digest, look, pack_model
-from .schema import FORMAT, SCHEMA_VERSION, SHARD_FIELDS
+from .schema import FORMAT, SCHEMA_VERSION, SHARD_FIELDS, open_checked
 from .selection import Choice, choose_renders, lot
 from .writer import ShardWriter, cannot_write, part_path
 
@@ -128,11 +130,7 @@ def _is_earlier(folder: Path) -> bool:
 
 def _is_shard(path: Path) -> bool:
     """Tell a shard by its content."""
-    try:
-        with h5py.File(path, "r") as file:
-            return bool(file.attrs["format"] == FORMAT and file.attrs["kind"] == "shard")
-    except (OSError, KeyError, RuntimeError):
-        return False
+    return is_of_kind(path, FORMAT, "shard")
 
 
 def _slices(sources: Sequence[Source], config: PackConfig, views: int) -> Iterable[Sequence[Source]]:
@@ -255,23 +253,28 @@ def _parts(path: Path) -> list[Path]:
 def _read_packed(files: Sequence[Path], plan: str) -> PackSummary | None:
     """Give the summary of a shard that stands, follows the plan and lacks nothing; None otherwise."""
     try:
-        with h5py.File(files[-1], "r") as file:
-            if file.attrs.get("plan") != plan:
+        with open_checked(files[-1], SHARD_FIELDS, "shard") as shard:
+            if shard.attribute("plan") != plan:
                 return None
-            packed, earlier = json.loads(file.attrs["packed"]), json.loads(file.attrs["earlier"])
-    except (OSError, ValueError, KeyError):
+            packed, earlier = shard.json("packed"), shard.json("earlier")
+    except InputError:
         return None
-    if packed["failures"]:  # what failed may be mended, even where the file is the same
-        return None
-    if earlier != {file.name: sha256(file) for file in files[:-1]}:
-        return None
-    return PackSummary(Counter(packed["synsets"]), packed["left_out"], [], Counter(packed["repairs"]))
+    match packed:
+        # what failed may be mended, even where the file is the same
+        case {"synsets": dict(synsets), "left_out": list(left_out), "failures": [], "repairs": dict(repairs)}:
+            if earlier == {file.name: sha256(file) for file in files[:-1]} and _are_counts(synsets, repairs):
+                return PackSummary(Counter(synsets), left_out, [], Counter(repairs))
+    return None
+
+
+def _are_counts(*tables: dict[str, Any]) -> bool:
+    return all(isinstance(count, int) and 0 <= count < 2**63 for table in tables for count in table.values())
 
 
 def _entry(path: Path) -> dict[str, Any]:
     """Give what a manifest says of a shard."""
-    with h5py.File(path, "r") as file:
-        rows = len(file["view"])
+    with open_checked(path, SHARD_FIELDS, "shard") as shard:
+        rows = len(shard.rows["view"])
     return {"file": path.name, "rows": rows, "bytes": path.stat().st_size, "sha256": sha256(path)}
 
 
@@ -291,20 +294,22 @@ def _render_settings(renders: Path, paths: Sequence[Path]) -> tuple[str, dict[st
     for path in paths:
         try:
             with open_render(path) as first:
-                identity, render_config = first.config_hash, dict(first.json("config"))
+                identity, render_config = first.config_hash, first.json("config")
                 _check_render_config(path, render_config)
                 return identity, render_config
-        except (InputError, ValueError, KeyError, TypeError) as error:
-            say(f"{path} is passed over: {error}")
+        except InputError as error:
+            say(f"{shown(path, 4096)} is passed over: {error}")
     raise InputError(f"{renders}: none of its {len(paths)} render files can be read; render again")
 
 
-def _check_render_config(where: Path, render_config: dict[str, Any]) -> None:
-    for name in ("seed", "views"):
-        if not isinstance(render_config.get(name), int):
+def _check_render_config(where: Path, render_config: Any) -> None:
+    bounds = {"seed": (0, 2**63 - 1), "views": (1, MOST_VIEWS)}
+    for name, (low, high) in bounds.items():
+        value = render_config.get(name) if isinstance(render_config, dict) else None
+        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
             raise InputError(
-                f"{where}: the settings of its render have {name} = {render_config.get(name)!r}, which is no number: "
-                "`cma3d render` with --redo writes them anew"
+                f"{where}: the settings of its render have {name} = {shown(repr(value))}, which is no number that "
+                f"it may be ({low} to {high}): `cma3d render` with --redo writes them anew"
             )
 
 

@@ -1,6 +1,6 @@
 """The schema of shards and render files: one table that writer, reader, verifier and card are driven by.
 
-A leaf: it imports nothing of the project but `camera` and `errors`, so every stage may read it.
+A leaf: it imports nothing of the project but modules of the ground, so every stage may read it.
 """
 
 from __future__ import annotations
@@ -14,10 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
+from ..hdf5 import FAULTS, Rows, json_attribute, open_file, read_attribute, told
+from ..untrusted import shown
 
 __all__ = [
     "FORMAT",
     "LIBVER",
+    "MOST_PIXELS",
     "RENDER_EXTRAS",
     "RENDER_FIELDS",
     "RENDER_LEVEL",
@@ -26,6 +29,7 @@ __all__ = [
     "SHARD_FIELDS",
     "SHARD_LEVEL",
     "Field",
+    "Opened",
     "Row",
     "WrongFileError",
     "create_field",
@@ -39,6 +43,8 @@ Row = dict[str, NDArray[Any]]
 """One row, or a batch of rows, by field name."""
 
 LIBVER = ("v110", "v110")  # 'latest' would write files that older HDF5 cannot read
+MOST_PIXELS = 8192 * 81920
+"""Of an image: what the widest that can be rendered has."""
 RENDER_LEVEL, SHARD_LEVEL = 1, 6
 """Of gzip, which notices flipped bits. Renders are read once or twice; shards are kept, copied, and read for months: 6
 makes them 5 % smaller, is read as fast, and costs packing 2 ms a row."""
@@ -136,12 +142,61 @@ def shuffle(row: NDArray[Any], field: Field) -> memoryview:
     return np.ascontiguousarray(array.view(np.uint8).reshape(-1, array.itemsize).T).data
 
 
-def open_checked(path: Path, fields: tuple[Field, ...], kind: str, **driver: Any) -> h5py.File:
+@dataclass(frozen=True)
+class Opened:
+    """An open file that follows the table: its datasets by field name, to be read row by row. Close it after use."""
+
+    path: Path
+    file: h5py.File
+    rows: dict[str, Rows]
+
+    def __enter__(self) -> Opened:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
+        self.file.close()
+
+    def attribute(self, name: str) -> str | int | None:
+        """Give an attribute that is a text or a whole number; None where there is none.
+
+        Raises
+        ------
+        InputError : it is something else, or damaged
+        """
+        try:
+            return read_attribute(self.file.id, name)
+        except FAULTS as error:
+            raise InputError(f"{shown(self.path)} is damaged: {told(error)}; make it again") from None
+
+    def json(self, name: str) -> Any:
+        """Give an attribute that is stored as JSON.
+
+        Raises
+        ------
+        InputError : it is missing, no JSON, or nested too deeply
+        """
+        try:
+            return json_attribute(self.file.id, name)
+        except FAULTS as error:
+            raise InputError(f"{shown(self.path)} is damaged: {told(error)}; make it again") from None
+
+
+def open_checked(
+    path: Path, fields: tuple[Field, ...], kind: str, *, extras: tuple[Field, ...] = (), **driver: Any
+) -> Opened:
     """Open a file for reading and check that it is of this format, version and kind and follows the table.
+
+    Nothing that it is made of leads to another file, and nothing declares more than the file can hold; both are known
+    before any array is read.
 
     Parameters
     ----------
     kind : "render" or "shard"
+    extras : further fields that it may hold
     driver : further keywords of `h5py.File`
 
     Raises
@@ -150,46 +205,71 @@ def open_checked(path: Path, fields: tuple[Field, ...], kind: str, **driver: Any
         release or program can read it
     """
     remedy = "delete it and render again" if kind == "render" else "copy it again, or pack again"
+    where = shown(path, 4096)
     try:
-        file = h5py.File(path, "r", **driver)
+        file = open_file(path, **driver)
     except OSError as error:
-        raise InputError(f"{path} cannot be opened as HDF5: {error}; {remedy}") from None
+        raise InputError(f"{where} cannot be opened as HDF5: {told(error)}; {remedy}") from None
+    except FAULTS as error:
+        raise InputError(f"{where} is damaged: {told(error)}; {remedy}") from None
     try:
-        _check(file, fields, kind)
+        _check_kind(file, where, kind)
+        return Opened(path, file, _check_fields(file, where, fields, extras))
     except InputError:
         file.close()
         raise
-    except (OSError, KeyError, ValueError, RuntimeError, TypeError) as error:  # h5py's words for damaged metadata
+    except FAULTS as error:  # h5py's words for damaged metadata
         file.close()
-        raise InputError(f"{path} is damaged: {error}; {remedy}") from None
-    return file
+        raise InputError(f"{where} is damaged: {told(error)}; {remedy}") from None
+    except BaseException:
+        file.close()
+        raise
 
 
-def _check(file: h5py.File, fields: tuple[Field, ...], kind: str) -> None:
-    name = file.filename
-    if file.attrs.get("format") != FORMAT:
-        raise WrongFileError(f"{name} is no {FORMAT} file (attribute format is {file.attrs.get('format')!r})")
-    if file.attrs.get("kind") != kind:
-        raise WrongFileError(f"{name} is a {file.attrs.get('kind')} file; a {kind} file is needed here")
-    version = int(file.attrs.get("schema_version", 0))
-    if version != SCHEMA_VERSION:
+def _check_kind(file: h5py.File, name: str, kind: str) -> None:
+    found = {key: read_attribute(file.id, key) for key in ("format", "kind", "schema_version")}
+    if found["format"] != FORMAT:
+        raise WrongFileError(f"{name} is no {FORMAT} file (attribute format is {shown(repr(found['format']))})")
+    if found["kind"] != kind:
+        raise WrongFileError(f"{name} is a {shown(found['kind'])} file; a {kind} file is needed here")
+    if found["schema_version"] != SCHEMA_VERSION:
         raise WrongFileError(
-            f"{name} has schema version {version}; this program reads version {SCHEMA_VERSION}: "
+            f"{name} has schema version {shown(found['schema_version'])}; this program reads version {SCHEMA_VERSION}: "
             "make the file again, or use the release that wrote it"
         )
+
+
+def _check_fields(file: h5py.File, name: str, fields: tuple[Field, ...], extras: tuple[Field, ...]) -> dict[str, Rows]:
+    """Open each field once its shape fits those of the others; extras only where the file has them."""
     letters: dict[str, int] = {}  # the sizes of this file, from the first field that has each
-    for field in fields:
-        dataset = file[field.name]
-        rank, dtype = 1 + len(field.shape), dataset.dtype
-        if dataset.ndim != rank or dtype != field.storage:
-            found = f"{dtype} with {dataset.ndim} axes"
-            raise InputError(f"{name}: {field.name} is {found}; expected {field.dtype} with {rank} axes")
-        for letter, size in zip(("rows", *field.shape), dataset.shape, strict=True):
+    found = {}
+    for field in (*fields, *(extra for extra in extras if file.id.links.exists(extra.name.encode()))):
+        rows = found[field.name] = Rows(file, field.name, field.storage)
+        axes = ("rows", *field.shape)
+        if len(rows.shape) != len(axes):
+            raise InputError(f"{name}: {field.name} has {len(rows.shape)} axes; expected {len(axes)}: make it again")
+        for letter, size in zip(axes, rows.shape, strict=True):
             if isinstance(letter, str):
                 letters.setdefault(letter, size)
         expected = (letters["rows"], *field.sizes(**letters))
-        if dataset.shape != expected:
+        if rows.shape != expected:
             raise InputError(
-                f"{name}: {field.name} has the shape {dataset.shape}; the other fields call for {expected}: "
+                f"{name}: {field.name} has the shape {rows.shape}; the other fields call for {expected}: "
                 "the file was changed or badly made; make it again"
             )
+    _check_sizes(name, letters)
+    return found
+
+
+def _check_sizes(name: str, letters: dict[str, int]) -> None:
+    height, width, points = letters["H"], letters["W"], letters.get("P", 1)
+    if min(letters.values()) < 1:
+        raise InputError(f"{name} holds nothing: {_sizes(letters)}; make it again")
+    if height * width > MOST_PIXELS or points > height * width:
+        raise InputError(f"{name} declares what no release writes: {_sizes(letters)}; make it again")
+
+
+def _sizes(letters: dict[str, int]) -> str:
+    names = {"rows": "rows", "P": "points a row"}
+    counts = ", ".join(f"{letters[letter]} {word}" for letter, word in names.items() if letter in letters)
+    return f"{counts}, images of {letters['W']} x {letters['H']} pixels"

@@ -7,6 +7,7 @@ import itertools
 import json
 import os
 import secrets
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -25,9 +26,10 @@ from ..reconstruct.backproject import back_project
 from ..reconstruct.sample import farthest_point_order, greedy_excess
 from ..render.select import Layout, Selection
 from ..render.shapenet import list_models
+from .manifest import MANIFEST
 from .parallel import each
 from .reader import Shards
-from .schema import Row, WrongFileError
+from .schema import Opened, Row, WrongFileError
 from .selection import drawn_split
 from .source import distance_to_mesh, source_mesh
 
@@ -61,6 +63,7 @@ LAWS = (
     Law("split", 0, "rows", "the row's model is drawn into the split that the manifest states"),
     Law("distinct models", 0, "models", "no model is in two of the sets (with several)"),
     Law("attributes", 0, "attributes", "every shard states this program's conventions and the manifest's settings"),
+    Law("manifest", 0, "statements", "the manifest states this program's conventions, and the shards' rows by synset"),
     Law("surface", 1e-5, "object units", "every point lies on the source mesh (with --source)"),
     Law("sha256", 0, "files", "every shard has the bytes that the manifest vouches for"),
 )
@@ -165,6 +168,17 @@ def _verify_set(
             if found.key is not None:
                 rows.note(row, found.key)
     rows.find_twins(verdicts["distinct rows"])
+    wrong = _misstated(rows)
+    verdicts["manifest"].add(len(wrong), f"{rows.prefix}{MANIFEST}", f"not as the shards: {', '.join(wrong)}")
+
+
+def _misstated(rows: _Rows) -> list[str]:
+    """Name what a manifest states other than it is; rows that cannot be read are another law's."""
+    manifest, total = rows.shards.manifest, len(rows.shards)
+    expected: dict[str, Any] = {"conventions": CONVENTIONS, "rows": total}
+    if rows.known.all():
+        expected["synsets"] = dict(rows.synsets)
+    return [name for name, value in expected.items() if manifest.get(name) != value]
 
 
 def _compare_sets(one: _Rows, two: _Rows, verdict: Verdict) -> None:
@@ -191,16 +205,19 @@ class _Rows:
     ----------
     known : (N,) bool, whether the row could be read
     keys, models : (N,) uint64, stand for the row's view of its model, and for its model
+    synsets : rows by synset
     """
 
     def __init__(self, shards: Shards, prefix: str = "") -> None:
         self.shards, self.prefix = shards, prefix
         self.known = np.zeros(len(shards), dtype=bool)
         self.keys, self.models = (np.zeros(len(shards), dtype=np.uint64) for _ in range(2))
+        self.synsets: Counter[str] = Counter()
 
     def note(self, row: int, key: tuple[str, str, int]) -> None:
         """Remember a row by synset, model and view."""
         self.known[row] = True
+        self.synsets[key[0]] += 1
         self.models[row], self.keys[row] = _digits(key[:2]), _digits(key)
 
     def name(self, row: int) -> str:
@@ -340,23 +357,24 @@ def _check_file(folder: Path, call: str, index: int) -> tuple[list[str] | None, 
     shards = _opened(folder, call)
     same = sha256(shards.files[index]) == shards.manifest["shards"][index]["sha256"]
     names = ["conventions", "config", "render_config", "seed"]
-    names += [name for name in ("selection",) if name in shards.manifest]  # older sets do not have it
+    names += [name for name in ("selection", "split", "source") if name in shards.manifest]  # older sets lack some
     try:
-        with shards.check(index) as file:
-            stated = {name: file.attrs.get(name) for name in names}
+        with shards.check(index) as opened:
+            stated = {name: _plain(opened, name) for name in names}
     except WrongFileError:
         raise
-    except (InputError, OSError):
+    except InputError:
         return None, same
     expected = {name: shards.manifest.get(name, "missing") for name in stated} | {"conventions": CONVENTIONS}
-    return [name for name, value in expected.items() if _plain(stated[name]) != value], same
+    return [name for name, value in expected.items() if stated[name] != value], same
 
 
-def _plain(attribute: Any) -> Any:
-    """Give an attribute's value, which is stored as JSON unless it is a number; None where it cannot be read."""
+def _plain(opened: Opened, name: str) -> Any:
+    """Give an attribute's value: a number, JSON, or else a text; None where it cannot be read."""
     try:
-        return json.loads(attribute) if isinstance(attribute, str) else int(attribute)
-    except (ValueError, TypeError):
+        stored = opened.attribute(name)
+        return stored if name in ("split", "source") or not isinstance(stored, str) else opened.json(name)
+    except InputError:
         return None
 
 

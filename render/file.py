@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from .. import __version__
 from ..camera import CONVENTIONS, Camera
 from ..errors import InputError
+from ..hdf5 import Rows, is_of_kind, read_attribute, told
 from ..outputs import write_new
 from ..pack.schema import (
     FORMAT,
@@ -26,10 +27,12 @@ from ..pack.schema import (
     RENDER_LEVEL,
     SCHEMA_VERSION,
     SHADED,
+    Opened,
     create_field,
     open_checked,
     shuffle,
 )
+from ..untrusted import open_regular
 
 __all__ = ["Render", "find_renders", "open_render", "read_config_hash", "write_render"]
 
@@ -102,63 +105,79 @@ class Render:
     """An open render file: arrays are read when asked for."""
 
     path: Path
-    file: h5py.File
+    opened: Opened
+
+    @property
+    def rows(self) -> dict[str, Rows]:
+        """Field name -> its views, of RENDER_FIELDS and of those RENDER_EXTRAS that the file holds."""
+        return self.opened.rows
 
     @property
     def synset(self) -> str:
         """Category, WordNet offset."""
-        return str(self.file.attrs["synset"])
+        return self._text("synset")
 
     @property
     def model_id(self) -> str:
         """Model within its category."""
-        return str(self.file.attrs["model_id"])
+        return self._text("model_id")
 
     @property
     def config_hash(self) -> str:
         """Stands for the settings that the file was made with."""
-        return str(self.file.attrs["config_hash"])
+        return self._text("config_hash")
+
+    def _text(self, name: str) -> str:
+        text = self.opened.attribute(name)
+        if not isinstance(text, str):
+            raise InputError(f"{self.path} does not say its {name}: delete it and render again")
+        return text
 
     def json(self, name: str) -> Any:
-        """Give an attribute that is stored as JSON: `config`, `repairs`, `notes`."""
-        return json.loads(self.file.attrs[name])
+        """Give an attribute that is stored as JSON: `config`, `repairs`, `notes`.
+
+        Raises
+        ------
+        InputError : it is missing, or no JSON
+        """
+        return self.opened.json(name)
 
     @property
     def shaded(self) -> NDArray[np.bool_]:
         """(V,) whether each view has colour."""
-        return np.asarray(self.file["shaded"][...])
+        return self.rows["shaded"][...]
 
     @property
     def depth(self) -> NDArray[np.float32]:
         """(V, H, W) float32, planar z, object units, 0 = background."""
-        return np.asarray(self.file["depth"][...])
+        return self.rows["depth"][...]
 
     def view_depth(self, view: int) -> NDArray[np.float32]:
         """(H, W) float32, the depth of one view: all of them together may be large."""
-        return np.asarray(self.file["depth"][view])
+        return self.rows["depth"][view]
 
     def view_depths(self) -> Iterator[NDArray[np.float32]]:
         """Give the depth of one view after the other."""
-        dataset = self.file["depth"]
-        return (np.asarray(dataset[view]) for view in range(len(dataset)))
+        return (self.view_depth(view) for view in range(len(self.rows["depth"])))
 
     def rgb(self, view: int) -> NDArray[np.uint8]:
         """(H, W, 3) uint8, sRGB; all zero where the view is not shaded."""
-        return np.asarray(self.file["rgb"][view])
+        return self.rows["rgb"][view]
 
     def camera(self, view: int) -> Camera:
-        """Give the camera of a view."""
-        height, width = self.file["depth"].shape[1:]
-        return Camera(self.file["intrinsics"][view], self.file["cam_from_obj"][view], width, height)
+        """Give the camera of a view.
+
+        Raises
+        ------
+        ValueError : it is none
+        """
+        height, width = self.rows["depth"].shape[1:]
+        return Camera(self.rows["intrinsics"][view], self.rows["cam_from_obj"][view], width, height)
 
 
 def is_render(path: Path) -> bool:
     """Tell a render file by its content."""
-    try:
-        with h5py.File(path, "r") as file:
-            return bool(file.attrs["format"] == FORMAT and file.attrs["kind"] == "render")
-    except (OSError, KeyError, RuntimeError):
-        return False
+    return is_of_kind(path, FORMAT, "render")
 
 
 def read_config_hash(path: Path) -> str:
@@ -170,13 +189,17 @@ def read_config_hash(path: Path) -> str:
     ------
     OSError, KeyError : the file cannot be read, or does not say it
     """
+    os.close(open_regular(path))
     file = h5py.h5f.open(os.fsencode(path), h5py.h5f.ACC_RDONLY)
     try:
-        text = np.empty((), dtype=object)
-        h5py.h5a.open(file, b"config_hash").read(text)
+        text = read_attribute(file, "config_hash")
+    except (ValueError, RuntimeError, TypeError) as error:
+        raise OSError(told(error)) from None
     finally:
         file.close()
-    return bytes(text.item()).decode()
+    if not isinstance(text, str):
+        raise KeyError("config_hash")
+    return text
 
 
 @contextmanager
@@ -187,8 +210,8 @@ def open_render(path: Path) -> Iterator[Render]:
     ------
     InputError : it cannot be read, or is no render file of this schema version
     """
-    with open_checked(path, RENDER_FIELDS, "render") as file:
-        yield Render(path, file)
+    with open_checked(path, RENDER_FIELDS, "render", extras=RENDER_EXTRAS) as opened:
+        yield Render(path, opened)
 
 
 def find_renders(folder: Path) -> list[Path]:

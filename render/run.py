@@ -19,10 +19,11 @@ from ..errors import InputError
 from ..files import is_full
 from ..outputs import Output, claim
 from ..progress import Progress, say
+from ..untrusted import read_json, shown
 from .config import Device, RenderConfig
 from .file import is_render, read_config_hash
 from .shapenet import Model
-from .state import FAILURES, SETTINGS, announce, forget_failures, read_failures
+from .state import FAILURES, SETTINGS, announce, check_places, forget_failures, read_failures
 from .supervise import Limits, Pool, check_blender, count_cores, sweep_scratch
 from .views import load_view_file
 
@@ -92,6 +93,7 @@ def render_models(
         with claim(renders, "renders", inputs=inputs, shared=True, earlier=_is_earlier, known=is_render) as output:
             sweep_scratch()
             identity = config_hash(config)
+            check_places(renders, {model.synset for model in models})
             _check_settings(output, config, identity, redo=redo)
             for line in said:
                 say(line)
@@ -123,6 +125,9 @@ def _what_is_left(
     """Choose the models to render: those without a file, but for those that failed before."""
     renders = output.path
     missing = [model for model in models if not _stands(output, model, identity)]
+    for path in (_path(renders, model) for model in missing):
+        if path.is_dir():
+            raise InputError(f"{shown(path, 4096)} is a folder where a render belongs: move it away")
     summary = RenderSummary(present=len(models) - len(missing))
     if retry_failed:
         forget_failures(output, [(model.synset, model.model_id) for model in missing])
@@ -215,10 +220,13 @@ def _render_there(
 def read_render_settings(renders: Path) -> tuple[str, dict[str, Any]] | None:
     """Read what a folder's renders are made with: the settings' hash and the settings; None where nothing says it."""
     try:
-        settings = json.loads((renders / SETTINGS).read_text(encoding="utf-8"))
-        return str(settings["config_hash"]), dict(settings["config"])
-    except (OSError, ValueError, KeyError, TypeError):
+        settings = read_json(renders / SETTINGS)
+    except (OSError, ValueError):
         return None
+    match settings:
+        case {"config_hash": str(identity), "config": dict(config)}:
+            return identity, config
+    return None
 
 
 def _path(renders: Path, model: Model) -> Path:
@@ -234,7 +242,7 @@ def _check_settings(output: Output, config: RenderConfig, identity: str, *, redo
         name = min(changed, default="version")
         asked = _plain(getattr(config, name, identity))
         raise InputError(
-            f"{renders} was rendered with {name} = {before[1].get(name)}, not {asked}: "
+            f"{renders} was rendered with {name} = {shown(before[1].get(name))}, not {asked}: "
             "give the same settings, choose another folder, or replace all with --redo"
         )
     if before is None and not redo:
@@ -248,7 +256,7 @@ def _check_settings(output: Output, config: RenderConfig, identity: str, *, redo
 def _check_one_file(renders: Path, identity: str) -> None:
     """Where the folder itself does not say what it was rendered with, let one of its files say it."""
     for path in renders.glob("*/[!.]*.h5"):
-        with contextlib.suppress(OSError, KeyError):
+        with contextlib.suppress(OSError, KeyError, ValueError):
             if read_config_hash(path) != identity:
                 raise InputError(
                     f"{renders} has no readable {SETTINGS}, and {path.name} was rendered with other settings than "
@@ -277,5 +285,5 @@ def _present(path: Path, identity: str) -> bool:
     """Tell whether a render file stands, made with these settings."""
     try:
         return read_config_hash(path) == identity
-    except (OSError, KeyError):  # absent, or damaged: rendered again
+    except (OSError, KeyError, ValueError):  # absent, or damaged: rendered again
         return False

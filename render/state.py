@@ -24,12 +24,14 @@ import psutil
 from ..errors import InputError
 from ..outputs import Output
 from ..progress import duration
+from ..untrusted import read_json, read_json_lines, shown
 from .synsets import V2_NAMES
 
 __all__ = [
     "FAILURES",
     "SETTINGS",
     "announce",
+    "check_places",
     "forget_failures",
     "read_failures",
     "read_status",
@@ -42,6 +44,7 @@ RUNS = ".runs"
 BEAT = 20.0  # seconds between signs of life
 SILENT = 90.0  # seconds without one after which a run is taken for dead
 REASONS = 5  # of each kind of failure that are told to people
+MOST_VIEWS, MOST_SECONDS = 2**16 - 1, 1e11  # of a plan that can be believed
 RECENT = 300.0  # seconds over which the rate is told
 
 Key = tuple[str, str]
@@ -80,17 +83,65 @@ def announce(output: Output, keys: Sequence[Key], identity: str, views: int) -> 
             output.write_text(name, json.dumps(run | {"ended": time.time()} | plan), live=True)
 
 
+def check_places(renders: Path, synsets: Iterable[str]) -> None:
+    """Refuse a file where a folder is to be made, and a folder where a file is.
+
+    Raises
+    ------
+    InputError : names what stands in the way
+    """
+    folders = [renders / RUNS, *(renders / synset for synset in sorted(synsets))]
+    places = [(path, Path.is_dir, "a folder") for path in folders]
+    places += [(renders / name, Path.is_file, "a file") for name in (SETTINGS, FAILURES)]
+    for path, fits, what in places:
+        if os.path.lexists(path) and not fits(path):
+            raise InputError(
+                f"{shown(path, 4096)} is not {what}, as it must be: move it away, or choose another folder"
+            )
+
+
 def read_failures(renders: Path) -> list[dict[str, Any]]:
-    """Read `failures.jsonl`: the last entry of each model that has no file; a line cut short by a kill is left out."""
+    """Read `failures.jsonl`: the last entry of each model that has no file; a line that is no entry is left out.
+
+    Such a line is one that a kill cut short, or that no release of this program wrote.
+
+    Raises
+    ------
+    InputError : it is no plain file, or cannot be read
+    """
     path = renders / FAILURES
-    last: dict[Any, dict[str, Any]] = {}
-    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
-        try:
-            entry = json.loads(line)
-            last[str(entry["synset"]), str(entry["model_id"])] = entry
-        except (ValueError, KeyError, TypeError):
-            continue
-    return [entry for (synset, model), entry in last.items() if not (renders / synset / f"{model}.h5").is_file()]
+    last: dict[Key, dict[str, Any]] = {}
+    try:
+        for entry in read_json_lines(path):
+            if _is_failure(entry):
+                last[entry["synset"], entry["model_id"]] = entry
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}; move it away: it lists failures alone") from None
+    return [entry for (synset, model), entry in last.items() if not is_there(renders / synset / f"{model}.h5")]
+
+
+def _is_failure(entry: Any) -> bool:
+    """Tell whether a line tells of a model that failed: texts, and names that lead nowhere else."""
+    if not isinstance(entry, dict) or not isinstance(entry.get("tries", 1), int):
+        return False
+    texts = ("synset", "model_id", "kind", "reason")
+    if not all(isinstance(entry.get(name), str) for name in texts):
+        return False
+    return isinstance(entry.get("config_hash", ""), str) and all(map(_is_name, (entry["synset"], entry["model_id"])))
+
+
+def _is_name(name: object) -> bool:
+    return isinstance(name, str) and name not in ("", ".", "..") and not {"/", "\0"} & set(name)
+
+
+def is_there(path: Path) -> bool:
+    """Tell whether a file stands; of a name that no disk takes, such as one of 300 bytes, none does."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
 
 
 def forget_failures(output: Output, keys: Iterable[Key]) -> None:
@@ -122,7 +173,7 @@ def read_status(out: Path) -> dict[str, Any]:
     renders = next((folder for folder in (out, out / "renders") if (folder / SETTINGS).is_file()), None)
     if renders is None:
         raise InputError(f"{out} is no folder of renders: `cma3d render SHAPENET RENDERS` or `cma3d build` makes one")
-    identity = json.loads((renders / SETTINGS).read_text(encoding="utf-8"))["config_hash"]
+    identity = _identity(renders / SETTINGS)
     plans = [plan for plan in _read_plans(renders) if plan["config_hash"] == identity]
     running = [plan for plan in plans if _lives(plan)]
     written = _written(renders)
@@ -149,6 +200,19 @@ def read_status(out: Path) -> dict[str, Any]:
     }
 
 
+def _identity(path: Path) -> str:
+    """Read what stands for the settings of a folder of renders."""
+    try:
+        settings = read_json(path)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}; see to the file or its rights") from None
+    except ValueError as error:
+        raise InputError(f"{path} is damaged: {error}; `cma3d render` writes it anew") from None
+    if not isinstance(settings, dict) or not isinstance(settings.get("config_hash"), str):
+        raise InputError(f"{path} does not say what was rendered: `cma3d render` writes it anew")
+    return str(settings["config_hash"])
+
+
 def _recent_rate(written: list[float], running: list[dict[str, Any]]) -> float:
     """Give files a second over the last minutes, since the first of the runs that live began; 0 where none does."""
     if not running:
@@ -167,7 +231,7 @@ def _by_kind(failures: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
     kinds: dict[str, list[dict[str, Any]]] = {}
     for failure in failures:
         entry = {name: failure.get(name) for name in ("synset", "model_id", "reason", "tries")}
-        kinds.setdefault(str(failure["kind"]), []).append(entry)
+        kinds.setdefault(failure["kind"], []).append(entry)
     return kinds
 
 
@@ -182,11 +246,12 @@ def status_table(status: dict[str, Any]) -> str:
         lines.append("finished" if not status["left"] else "not running: the same command as before goes on")
     lines += _synset_table(status["synsets"])
     for kind, entries in sorted(status["failures"].items()):
-        lines.append(f"{len(entries)} failed by {kind}:")
+        lines.append(f"{len(entries)} failed by {shown(kind)}:")
         reasons = Counter(entry["reason"] for entry in entries).most_common(REASONS)
         for reason, count in reasons:
             example = next(entry for entry in entries if entry["reason"] == reason)
-            lines.append(f"  {count} x {reason}, such as {example['synset']}/{example['model_id']}")
+            name = shown(f"{example['synset']}/{example['model_id']}", 600)
+            lines.append(f"  {count} x {shown(reason, 1000)}, such as {name}")
     return "\n".join(lines)
 
 
@@ -195,7 +260,7 @@ def _synset_table(synsets: dict[str, dict[str, int]]) -> list[str]:
     lines = [f"{'category':<26}{'done':>8}{'failed':>8}{'left':>8}"]
     for synset, count in synsets.items():
         left = count["planned"] - count["done"] - count["failed"]
-        name = f"{synset} {V2_NAMES.get(synset, '')}"
+        name = f"{shown(synset)} {V2_NAMES.get(synset, '')}"
         lines.append(f"{name:<26}{count['done']:>8,}{count['failed']:>8,}{left:>8,}")
     return lines
 
@@ -203,10 +268,34 @@ def _synset_table(synsets: dict[str, dict[str, int]]) -> list[str]:
 def _read_plans(renders: Path) -> list[dict[str, Any]]:
     """Read the plans of all runs of a folder, with the time of their last sign of life."""
     plans = []
-    for path in (renders / RUNS).glob("[!.]*.json"):
+    for path in sorted((renders / RUNS).glob("[!.]*.json")):
         with contextlib.suppress(OSError, ValueError):
-            plans.append(json.loads(path.read_text(encoding="utf-8")) | {"seen": path.stat().st_mtime})
+            plan = read_json(path)
+            if _is_plan(plan):
+                plans.append(plan | {"seen": path.stat().st_mtime})
     return plans
+
+
+def _is_plan(plan: Any) -> bool:
+    """Tell whether a file of `.runs` is what `announce` writes."""
+    match plan:
+        case {
+            "keys": list(keys),
+            "config_hash": str(),
+            "views": int(views),
+            "started": int() | float() as started,
+            "host": str(),
+            "pid": int(pid),
+            "ended": ended,
+        }:
+            times = [started] if ended is None else [started, ended]
+            return (
+                all(isinstance(key, list) and len(key) == 2 and all(map(_is_name, key)) for key in keys)
+                and all(isinstance(time, int | float) and 0 <= time <= MOST_SECONDS for time in times)
+                and 0 <= views <= MOST_VIEWS
+                and 0 < pid < 2**31
+            )
+    return False
 
 
 def _lives(plan: dict[str, Any]) -> bool:
@@ -222,8 +311,9 @@ def _written(renders: Path) -> dict[Key, float]:
     for synset in os.scandir(renders):
         if not synset.is_dir() or synset.name.startswith("."):
             continue
-        for file in os.scandir(synset):
-            if file.name.endswith(".h5") and not file.name.startswith("."):
-                with contextlib.suppress(OSError):  # replaced in this moment
-                    found[synset.name, file.name.removesuffix(".h5")] = file.stat().st_mtime
+        with contextlib.suppress(OSError):  # a folder that may not be looked into
+            for file in os.scandir(synset):
+                if file.name.endswith(".h5") and not file.name.startswith(".") and file.is_file():
+                    with contextlib.suppress(OSError):  # replaced in this moment
+                        found[synset.name, file.name.removesuffix(".h5")] = file.stat().st_mtime
     return found

@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import InputError
+from ...hdf5 import FAULTS, Rows, open_file, told
+from ...untrusted import shown
 from .config import Task
 
 __all__ = [
@@ -215,15 +216,15 @@ def read_h5(path: Path, names: Sequence[str], points: str = "data") -> dict[str,
     InputError : the file is missing or damaged, or lacks one of them
     """
     try:
-        with h5py.File(path, "r") as file:
+        with open_file(path) as file:
             missing = [name for name in names if name not in file]
             if missing:
                 raise InputError(
-                    f"{path} has no dataset {missing[0]!r}; it holds {', '.join(map(repr, file)) or 'none'}"
+                    f"{path} has no dataset {missing[0]!r}; it holds {shown(', '.join(map(repr, file))) or 'none'}"
                 )
-            values = {name: file[name][()] for name in names}
-    except (OSError, RuntimeError, KeyError) as error:
-        reason = "there is no such file" if not path.exists() else str(error).splitlines()[0]
+            values = {name: Rows(file, name)[...] for name in names}
+    except FAULTS as error:
+        reason = "there is no such file" if not path.exists() else told(error)
         raise InputError(f"{path} cannot be read as HDF5 ({reason}): download it again") from None
     if values[points].ndim != 3 or values[points].shape[2] < 3:
         raise InputError(f"{path}: {points!r} has shape {values[points].shape}, expected (shapes, points, 3)")

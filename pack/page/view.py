@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import InputError
+from ...hdf5 import FAULTS, told
 from ...reconstruct.backproject import back_project
 from ...reconstruct.choose import choose_views, count_points
-from ...render.file import open_render
+from ...render.file import Render, open_render
 from ..config import PackConfig
 from ..reader import Shards
 
@@ -129,44 +130,52 @@ def render_views(path: Path, row: int, *, views: Sequence[int] | None = None, ev
     ------
     InputError : no readable render file, no such view, or a view that shows nothing
     """
-    with open_render(path) as render:
-        depth = render.depth
-        counts = count_points(depth)
-        chosen = range(len(depth)) if every else choose_views(counts, "best") if views is None else views
-        found = []
-        for view in chosen:
-            if not 0 <= view < len(depth):
-                raise InputError(f"{path} has no view {view}: it has views 0 to {len(depth) - 1}")
-            camera = render.camera(view)
-            try:
-                cloud = back_project(depth[view], camera)
-            except ValueError as error:
-                raise InputError(f"{path}: view {view}: {error}; delete the file and render again") from None
-            if not len(cloud):
-                if every:  # a view from which nothing is seen has nothing to show
-                    continue
-                raise InputError(f"{path}: view {view} shows nothing of the model; choose another")
-            sample = cloud[_sample(cloud.points)]
-            shaded = bool(render.shaded[view])
-            found.append(
-                View(
-                    row=row,
-                    synset=render.synset,
-                    model_id=render.model_id,
-                    view=view,
-                    stored=False,
-                    rgb=render.rgb(view) if shaded else None,
-                    depth=depth[view],
-                    intrinsics=camera.intrinsics,
-                    cam_from_obj=camera.cam_from_obj,
-                    points=sample.points,
-                    pixels=sample.pixels,
-                    num_points=int(counts[view]),
-                    normal=render.file["normal"][view] if "normal" in render.file else None,
-                )
-            )
+    try:
+        with open_render(path) as render:
+            found = _read_views(render, row, views, every=every)
+    except FAULTS as error:
+        raise InputError(f"{path} is damaged: {told(error)}; delete it and render again") from None
     if not found:
         raise InputError(f"{path}: no view shows anything of the model; see what it was rendered from")
+    return found
+
+
+def _read_views(render: Render, row: int, views: Sequence[int] | None, *, every: bool) -> list[View]:
+    """Read views one by one: the depth of all of them may be large."""
+    counts = np.concatenate([count_points(depth[None]) for depth in render.view_depths()])
+    chosen = range(len(counts)) if every else choose_views(counts, "best") if views is None else views
+    found = []
+    for view in chosen:
+        if not 0 <= view < len(counts):
+            raise InputError(f"{render.path} has no view {view}: it has views 0 to {len(counts) - 1}")
+        depth = render.view_depth(view)
+        try:
+            camera = render.camera(view)
+            cloud = back_project(depth, camera)
+        except ValueError as error:
+            raise InputError(f"{render.path}: view {view}: {error}; delete the file and render again") from None
+        if not len(cloud):
+            if every:  # a view from which nothing is seen has nothing to show
+                continue
+            raise InputError(f"{render.path}: view {view} shows nothing of the model; choose another")
+        sample = cloud[_sample(cloud.points)]
+        found.append(
+            View(
+                row=row,
+                synset=render.synset,
+                model_id=render.model_id,
+                view=view,
+                stored=False,
+                rgb=render.rgb(view) if render.shaded[view] else None,
+                depth=depth,
+                intrinsics=camera.intrinsics,
+                cam_from_obj=camera.cam_from_obj,
+                points=sample.points,
+                pixels=sample.pixels,
+                num_points=int(counts[view]),
+                normal=render.rows["normal"][view] if "normal" in render.rows else None,
+            )
+        )
     return found
 
 

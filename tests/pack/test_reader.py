@@ -66,7 +66,7 @@ def test_only_the_fields_that_were_asked_for_are_read(shards: Path) -> None:
     reader = Shards(shards, ["points"])
     with mock.patch.object(Shards, "_slice", autospec=True, side_effect=Shards._slice) as spy:
         reader[0], reader[1:3], reader.read([4], ["view"])
-    assert [call.args[2].name for call in spy.call_args_list] == ["/points", "/points", "/view"]
+    assert [call.args[2].name for call in spy.call_args_list] == ["points", "points", "view"]
     for wrong in (lambda: Shards(shards, ["colour"]), lambda: reader.read([0], ["colour"])):
         with pytest.raises(InputError, match="shards have no field 'colour'; they have rgb, depth"):
             wrong()

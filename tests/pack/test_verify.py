@@ -30,7 +30,7 @@ def test_every_law_holds_on_every_row(shards: Path, shapenet: Path) -> None:
     of_splits = ("split", "distinct models")
     assert [verdict.law for verdict in verdicts] == [law for law in LAWS if law.name not in of_splits]
     for verdict in verdicts:
-        assert verdict.checked == (3 if verdict.law.name in ("attributes", "sha256") else 8)
+        assert verdict.checked == {"attributes": 3, "sha256": 3, "manifest": 1}.get(verdict.law.name, 8)
         assert verdict.broken == 0, verdict
     assert "8 rows: every law holds" in verdict_table(verdicts)
 
@@ -392,12 +392,13 @@ def test_sheets_are_pictures(shards: Path, tmp_path: Path) -> None:
 def test_a_set_without_rows_is_said_to_be_empty(copy: Path, tmp_path: Path) -> None:
     manifest = json.loads((copy / "manifest.json").read_text())
     (copy / "manifest.json").write_text(json.dumps(manifest | {"shards": []}))
-    with pytest.raises(InputError, match="has no row 0: it is empty"):
-        draw_sheet(copy, tmp_path / "a.png", row=0)
-    with pytest.raises(InputError, match="holds no row"):
-        verify_shards(copy)
-    with pytest.raises(InputError, match="no row of the model 'x'"):
-        draw_sheet(copy, tmp_path / "a.png", model="x")
+    for look in (
+        lambda: draw_sheet(copy, tmp_path / "a.png", row=0),
+        lambda: verify_shards(copy),
+        lambda: draw_sheet(copy, tmp_path / "a.png", model="x"),
+    ):
+        with pytest.raises(InputError, match="lists no shards: it is empty"):
+            look()
 
 
 def test_bad_requests_for_sheets_are_answered(shards: Path, tmp_path: Path) -> None:

@@ -127,7 +127,7 @@ def test_further_fields_agree_with_depth_and_mesh(broken: Path, tmp_path: Path) 
             camera = render.camera(view)
             assert depth.shape == (60, 90) == (camera.height, camera.width)
             seen = depth > 0
-            fields = {name: render.file[name][view] for name in ("position", "normal", "material", "alpha")}
+            fields = {name: render.rows[name][view] for name in ("position", "normal", "material", "alpha")}
             cloud = back_project(depth, camera)
             assert np.abs(fields["position"][seen] - cloud.points).max() < 1e-4
             normal = fields["normal"][seen]
@@ -164,7 +164,7 @@ def test_each_side_of_a_doubled_face_shows_its_own_material(tmp_path: Path) -> N
         assert render.json("repairs") == {"opposite pairs merged": 5}
         assert render.json("materials") == ["outside", "inside"]
         for view in range(4):
-            material, rgb = render.file["material"][view], render.rgb(view).astype(int)
+            material, rgb = render.rows["material"][view], render.rgb(view).astype(int)
             camera = render.camera(view)
             # the middle of the floor is seen through the open top; the nearest wall's middle from outside
             towards = np.sign(camera.eye - 0.5)
@@ -243,7 +243,7 @@ def test_edges_are_sharp_and_curves_smooth(tmp_path: Path) -> None:
     render_models([model], tmp_path / "renders", config, jobs=1)
     with open_render(find_renders(tmp_path / "renders")[0]) as render:
         cloud = back_project(render.depth[0], render.camera(0))
-        normal = render.file["normal"][0][cloud.pixels[:, 1], cloud.pixels[:, 0]]
+        normal = render.rows["normal"][0][cloud.pixels[:, 1], cloud.pixels[:, 0]]
         on_lid = cloud.points[:, 1] > 0.999
         assert (np.abs(normal[on_lid]) @ [0, 1, 0] > 0.999).mean() > 0.97, "the lid is flat to its edge"
         side = cloud.points[~on_lid] * [1, 0, 1]
