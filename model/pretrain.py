@@ -145,7 +145,7 @@ def threads(number: int) -> Iterator[None]:
 
 def resume(folder: RunFolder, training: Training, mine: Ranks) -> int:
     """Load the checkpoint, if there is one, and cut the log there: the number of steps that are done."""
-    state = mine.share(folder.load)
+    state = mine.share(lambda: folder.load(training.plan.steps))
     steps = 0 if state is None else int(state["step"])
     if state is not None:
         folder.restore(state, training.load)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
+import dataclasses
 import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ..errors import needs
+from ..errors import InputError, needs
 from .data import Feed
 from .log import losses
 from .page import write_page
@@ -126,7 +126,7 @@ def draw_run(folder: RunFolder, training: Training, feed: Feed, *, finished: boo
     curves = [*losses(config), *["retrieval"] * config.contrasts, *["probe"] * bool(probes), "mask_ratio", "lr"]
     batch = training.plan.batch
     write_whole(folder.picture, lambda path: draw_curves(log, probes, path, curves=curves, batch=batch))
-    snapshots = read_snapshots(folder)
+    snapshots = read_snapshots(folder, training)
     if snapshots:
         rows = next(iter(snapshots.values())).rows.tolist()
         data = feed.data.shards.read(rows, ["rgb", "cam_from_obj"])
@@ -134,16 +134,28 @@ def draw_run(folder: RunFolder, training: Training, feed: Feed, *, finished: boo
             folder.reconstructions,
             lambda path: draw_reconstructions(snapshots, data["rgb"], data["cam_from_obj"], path),
         )
-    facts = json.loads(folder.about.read_text(encoding="utf-8"))
+    facts = {**folder.facts, "config": dataclasses.asdict(folder.settings)}
     pictures = [path for path in (folder.picture, folder.reconstructions) if path.exists()]
     write_whole(folder.page, lambda path: write_page(path, facts, log, probes, pictures, finished=finished))
 
 
-def read_snapshots(folder: RunFolder) -> dict[int, Snapshot]:
-    """Read some of the run's reconstructions, the first and the last among them, by the number of epochs done."""
+def read_snapshots(folder: RunFolder, training: Training) -> dict[int, Snapshot]:
+    """Read some of the run's reconstructions, the first and the last among them, by the number of epochs done.
+
+    Raises
+    ------
+    InputError : one that is damaged, or of another run
+    """
     found = {}
     for path in sorted(folder.snapshots.glob("epoch-*.npz")):
         number = re.fullmatch(r"epoch-(\d+)\.npz", path.name)
         if number:
             found[int(number[1])] = path
-    return {epoch: Snapshot.load(found[epoch]) for epoch in epochs_shown(sorted(found))} if found else {}
+    shown = {epoch: Snapshot.load(found[epoch]) for epoch in epochs_shown(sorted(found))} if found else {}
+    config = training.config
+    expected = (config.patches, config.patch_points, training.network.num_cells)
+    for epoch, snapshot in shown.items():
+        sizes = (*snapshot.patches.shape[1:3], snapshot.masked_cells.shape[1])
+        if snapshot.rows.tolist() != fixed_rows(training.plan.rows) or sizes != expected:
+            raise InputError(f"{found[epoch]} holds reconstructions of another run: remove it, it is made again")
+    return shown
