@@ -76,6 +76,8 @@ def evaluate(
             logits = vote(network, test, config, encoder.patch_points, where, votes).numpy()
         else:
             logits = predict(network, test, config, encoder.patch_points, where).numpy()
+    if not np.isfinite(logits).all():
+        raise InputError(f"{file}: its weights give logits that are not finite: give other weights, or train again")
     return write_evaluation(make_folder(out), file, test, logits, votes)
 
 
@@ -92,7 +94,10 @@ def known_data(file: Path) -> Path:
     path = file.parent.parent / "results.json"
     if not path.exists():
         raise InputError(f"{file} does not say where its data lie: give --data")
-    return Path(str(read_json(path)["data"]))
+    data = read_json(path).get("data")
+    if not isinstance(data, str):
+        raise InputError(f"{path} does not say where the data lie: give --data")
+    return Path(data)
 
 
 def confusion_matrix(true: IntArray, predicted: IntArray, classes: int) -> IntArray:

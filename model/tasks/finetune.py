@@ -24,7 +24,17 @@ from .engine import train
 from .initial import Initial, load_initial
 from .layouts import open_dataset
 from .metrics import in_words
-from .results import COLUMNS, averaged_over, claim_folder, markdown, provenance, read_result, voted, write_results
+from .results import (
+    COLUMNS,
+    averaged_over,
+    claim_folder,
+    is_share,
+    markdown,
+    provenance,
+    read_result,
+    voted,
+    write_results,
+)
 from .shapes import Dataset
 
 __all__ = ["Run", "finetune", "finetune_once", "read_splits"]
@@ -144,7 +154,7 @@ def finetune_once(run: Run, report: Callable[[str], None]) -> dict[str, Any]:
     data = "-".join(each.fingerprint() for each in run.clouds.values())
     facts = {"task": run.task, "initial": run.initial.source, "classes": list(classes)}
     with RunFolder(run.folder, config, f"{data}-{run.initial.fingerprint}", facts) as folder:
-        done = read_result(run.folder)
+        done = read_result(run.folder, ("single", "votes"), is_share)
         if done is not None:
             report("finished before")
             return done

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,12 @@ from numpy.typing import NDArray
 from safetensors.torch import save
 from torch import Tensor
 
+from ...arrays import read_array
 from ...errors import InputError
 from ...files import write_text
 from ..network import DropPath
 from ..pretrain import threads
-from ..run import RunFolder, write_whole
+from ..run import RunFolder, first_line, write_whole
 from ..training import choose_device
 from .augment import augment, choose_points
 from .clouds import Clouds, normalises, prepare, spare_points
@@ -29,7 +31,7 @@ from .initial import Initial, load_initial
 from .layouts import open_dataset
 from .metrics import PartScores, in_words, part_scores, restrict_parts
 from .page import write_page, write_ply
-from .results import COLUMNS, averaged_over, claim_folder, markdown, provenance, read_result, write_results
+from .results import COLUMNS, averaged_over, claim_folder, is_share, markdown, provenance, read_result, write_results
 from .segmenter import PartSegmenter
 from .shapenetpart import NUM_PARTS, PARTS
 from .shapes import Dataset, IntArray
@@ -184,7 +186,7 @@ def segment_once(
     device = choose_device(config.device)
     fingerprint = "-".join([*(each.fingerprint() for each in clouds.values()), initial.fingerprint])
     with RunFolder(run, config, fingerprint, {"initial": initial.source}) as folder:
-        done = read_result(run)
+        done = read_result(run, ("scores",), partial(_is_score, clouds["test"]))
         if done is not None:
             report("finished before")
             return done
@@ -207,6 +209,15 @@ def segment_once(
     return result
 
 
+def _is_score(test: Clouds, value: object) -> bool:
+    """Tell whether a value from a file tells the scores of the test shapes."""
+    if not isinstance(value, dict) or not isinstance(value.get("categories"), dict):
+        return False
+    present = {test.classes[label] for label in np.unique(test.labels)}
+    shares = [value.get(name) for name in ("instance", "category", "accuracy")]
+    return set(value["categories"]) == present and all(map(is_share, [*shares, *value["categories"].values()]))
+
+
 def keep(run: Path, name: str, weights: State, predicted: IntArray) -> None:
     """Write weights and what they predict."""
     tensors = {key: value.detach().cpu().contiguous() for key, value in weights.items()}
@@ -222,8 +233,8 @@ def _save_array(path: Path, array: NDArray[Any]) -> None:
 
 def show(run: Path, first: Path, test: Clouds) -> None:
     """Write page.html and ply/ of the first run's final weights: the first shapes of each category."""
-    predicted = np.load(first / "predicted.npy").astype(np.int64)
     assert test.parts is not None
+    predicted = _read_predicted(first / "predicted.npy", len(test))
     chosen = [int(i) for label in np.unique(test.labels) for i in np.flatnonzero(test.labels == label)[:_SHOWN]]
     count = predicted.shape[1]
     shapes = []
@@ -234,6 +245,21 @@ def show(run: Path, first: Path, test: Clouds) -> None:
         for kind, parts in (("true", true), ("predicted", predicted[i])):
             write_ply(run / "ply" / f"{stem}-{kind}.ply", test.points[i, :count], parts)
     write_page(run / "page.html", shapes)
+
+
+def _read_predicted(path: Path, shapes: int) -> IntArray:
+    """Read the parts that `keep` wrote of each test shape: (shapes, points) int64."""
+    try:
+        predicted = read_array(path)
+        sound = predicted.dtype == np.uint8 and predicted.ndim == 2 and len(predicted) == shapes
+        if not sound or not 0 < predicted.shape[1] or predicted.max() >= NUM_PARTS:
+            raise ValueError("it holds no parts of the test shapes")
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"{path} cannot be read: {first_line(error)}; remove {path.with_name('result.json')}, "
+            "and the run is made again"
+        ) from None
+    return predicted.astype(np.int64)
 
 
 def summarise(
