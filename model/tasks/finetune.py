@@ -188,7 +188,7 @@ def summarise(
     run: Path, results: Sequence[dict[str, Any]], dataset: Dataset, initial: Initial, config: FinetuneConfig
 ) -> dict[str, Any]:
     """Write results.md and results.json."""
-    names = [name for name in COLUMNS if name in results[0]["single"]]
+    names = [name for name in COLUMNS if all(name in each["single"] for each in results)]
     kinds = {"single": "one pass", "votes": voted(config.votes)}
     head = ["test accuracy, %", *kinds.values(), "epochs"]
     rows = [

@@ -234,7 +234,7 @@ def _save_array(path: Path, array: NDArray[Any]) -> None:
 def show(run: Path, first: Path, test: Clouds) -> None:
     """Write page.html and ply/ of the first run's final weights: the first shapes of each category."""
     assert test.parts is not None
-    predicted = _read_predicted(first / "predicted.npy", len(test))
+    predicted = _read_predicted(first / "predicted.npy", test.parts.shape)
     chosen = [int(i) for label in np.unique(test.labels) for i in np.flatnonzero(test.labels == label)[:_SHOWN]]
     count = predicted.shape[1]
     shapes = []
@@ -247,12 +247,12 @@ def show(run: Path, first: Path, test: Clouds) -> None:
     write_page(run / "page.html", shapes)
 
 
-def _read_predicted(path: Path, shapes: int) -> IntArray:
-    """Read the parts that `keep` wrote of each test shape: (shapes, points) int64."""
+def _read_predicted(path: Path, shape: tuple[int, ...]) -> IntArray:
+    """Read the parts that `keep` wrote of each test shape: at most of `shape`, int64."""
     try:
         predicted = read_array(path)
-        sound = predicted.dtype == np.uint8 and predicted.ndim == 2 and len(predicted) == shapes
-        if not sound or not 0 < predicted.shape[1] or predicted.max() >= NUM_PARTS:
+        sound = predicted.dtype == np.uint8 and predicted.ndim == 2 and len(predicted) == shape[0]
+        if not sound or not 0 < predicted.shape[1] <= shape[1] or predicted.max() >= NUM_PARTS:
             raise ValueError("it holds no parts of the test shapes")
     except (OSError, ValueError) as error:
         raise InputError(
@@ -266,7 +266,7 @@ def summarise(
     run: Path, results: Sequence[dict[str, Any]], dataset: Dataset, initial: Initial, config: SegmentConfig
 ) -> dict[str, Any]:
     """Write results.md and results.json."""
-    names = [name for name in COLUMNS if name in results[0]["scores"]]
+    names = [name for name in COLUMNS if all(name in each["scores"] for each in results)]
     scores = {name: [each["scores"][name] for each in results] for name in names}
     rows = []
     for name in names:
