@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 import h5py
 import numpy as np
@@ -267,7 +267,7 @@ def read_table(path: Path, delimiter: str | None, least: int) -> NDArray[np.floa
         raise InputError(
             f"{path} cannot be read as points: line {number} is no {columns} numbers; get this file again"
         ) from None
-    return cast(NDArray[np.float64], table)
+    return table
 
 
 def _columns(line: bytes, delimiter: str | None, least: int, path: Path) -> int:
