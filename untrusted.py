@@ -90,8 +90,9 @@ def read_bytes(path: Path, most: int) -> bytes:
     ValueError : it is longer than `most` bytes
     """
     with os.fdopen(open_regular(path), "rb") as file:
-        if os.fstat(file.fileno()).st_size <= most:
-            content = file.read(most + 1)
+        size = os.fstat(file.fileno()).st_size
+        if size <= most:
+            content = file.read(size + 1)  # as many bytes are set aside as are asked for
             if len(content) <= most:
                 return content
     raise ValueError(f"it is longer than {most} bytes")
