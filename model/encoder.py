@@ -5,17 +5,15 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
-from typing import Any
 
-import safetensors
 from safetensors.torch import save
-from torch import Tensor
 
 from ..errors import InputError
 from .config import PretrainConfig
 from .network import PointEncoder
 from .point_mae import read_point_mae
 from .run import first_line
+from .weights import fill, read_config, read_safetensors
 
 __all__ = ["encoder_bytes", "load_encoder", "start_from"]
 
@@ -41,30 +39,26 @@ def load_encoder(path: Path) -> tuple[PointEncoder, PretrainConfig]:
 
     Raises
     ------
-    InputError : a file that is missing, damaged, or something else
+    InputError : a file that is missing, damaged, or something else; that lacks a tensor or has one too many, or one of
+        another shape, or whose numbers are not all finite
     """
     if path.is_dir():
         if not (path / "encoder.safetensors").exists():
             raise InputError(f"{path} holds no encoder.safetensors, which a run writes at its end: let it finish")
         path = path / "encoder.safetensors"
     try:
-        config, weights = read_point_mae(path) if path.suffix in (".pth", ".pt") else _read_own(path)
-        encoder = PointEncoder(config)
-        encoder.load_state_dict(weights)
-    except (OSError, RuntimeError, ValueError, KeyError, TypeError, safetensors.SafetensorError) as error:
+        if path.suffix in (".pth", ".pt"):
+            config, weights = read_point_mae(path)
+        else:
+            told, weights = read_safetensors(path, "config")
+            config = read_config(told)
+        encoder = fill(lambda: PointEncoder(config), weights, {"point_depth": config.point_depth})
+    except (OSError, ValueError) as error:
         raise InputError(
             f"{path} is no point encoder that `cma3d pretrain` wrote, and no checkpoint of Point-MAE: "
             f"{first_line(error)}; give a run, its encoder.safetensors, or a .pth file of Point-MAE"
         ) from None
     return encoder, config
-
-
-def _read_own(path: Path) -> tuple[PretrainConfig, dict[str, Tensor]]:
-    known = {field.name for field in dataclasses.fields(PretrainConfig)}
-    with safetensors.safe_open(path, framework="pt") as file:
-        settings: dict[str, Any] = json.loads((file.metadata() or {})["config"])
-        weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
-    return PretrainConfig(**{name: value for name, value in settings.items() if name in known}), weights
 
 
 def start_from(encoder: PointEncoder, path: Path) -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,13 +18,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..errors import InputError
+from ..untrusted import read_json
+from .checkpoint import load_weights, part
 from .config import PretrainConfig
 from .network import CrossAlignNet
 from .noise import sample_seeds
 from .patches import make_patches, normalise_cloud
+from .run import MOST_ABOUT, check_step, first_line
+from .weights import fill, read_config
 
 __all__ = ["STRATEGIES", "Trained", "all_masks", "patch_indices", "read_run"]
 
+_DEPTHS = ("point_depth", "image_depth", "global_depth", "reconstruction_depth")
 STRATEGIES: tuple[str, ...] = get_args(get_type_hints(PretrainConfig)["mask_strategy"])
 
 
@@ -137,7 +141,7 @@ class Trained:
 
         Raises
         ------
-        InputError : the run did not train the reconstruction
+        InputError : the run did not train the reconstruction, or its weights give no finite numbers
         """
         network, config, many = self.network, self.config, len(seeds)
         if network.reconstruction is None:
@@ -162,6 +166,8 @@ class Trained:
         patches = torch.zeros(many, config.patches, config.patch_points, 3)
         patches.scatter_(1, slots.order[:, slots.first :, None, None].expand_as(whole), whole)
         patches[~masks.points] = 0
+        if not bool(patches.isfinite().all() & loss.isfinite().all()):
+            raise InputError(f"the run's network makes no finite numbers of row {row}: give another RUN, or none")
         return {
             "masked": masks.points.numpy(),
             "cells": masks.cells.numpy(),
@@ -191,22 +197,22 @@ def read_run(run: Path, shard_size: tuple[int, int]) -> Trained:
     """
     about, checkpoint = run / "run.json", run / "checkpoint.pt"
     try:
-        told = json.loads(about.read_text(encoding="utf-8"))
-        known = {field.name for field in dataclasses.fields(PretrainConfig)}
-        config = PretrainConfig(**{name: value for name, value in told["config"].items() if name in known})
+        told = read_json(about, most_bytes=MOST_ABOUT)
+        config = read_config(told.get("config") if isinstance(told, dict) else None)
     except (FileNotFoundError, NotADirectoryError):
         raise InputError(f"{run} is no run: `cma3d pretrain SHARDS RUN` makes one") from None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{about} cannot be read: {error!r}; give another RUN") from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{about} cannot be read: {first_line(error)}; give another RUN") from None
     if not checkpoint.is_file():
         raise InputError(f"{run} has no checkpoint yet: `cma3d pretrain` writes one every few minutes and at the end")
-    with torch.random.fork_rng(devices=[]):
-        network = CrossAlignNet(config, shard_size).eval()
     try:
-        state = torch.load(checkpoint, map_location="cpu", weights_only=True)
-        network.load_state_dict(state["network"])
-        step = int(state["step"])
-    except Exception as error:  # torch and pickle have many words for a damaged file
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(f"{checkpoint} cannot be read ({reason}): restore it from a copy, or train again") from None
-    return Trained(network, config, step, int(told.get("steps", step)))
+        state = load_weights(checkpoint)
+        step, depths = check_step(state), {name: getattr(config, name) for name in _DEPTHS}
+        with torch.random.fork_rng(devices=[]):
+            network = fill(lambda: CrossAlignNet(config, shard_size), part(state, "network"), depths).eval()
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"{checkpoint} cannot be read ({first_line(error)}): restore it from a copy, or train again"
+        ) from None
+    steps = told.get("steps")
+    return Trained(network, config, step, steps if type(steps) is int and steps >= step else step)

@@ -42,7 +42,7 @@ def page_text(
         "steps": f"{last['step']:,} of {facts['steps']:,}",
         "epoch": f"{last['epoch']} of {config['epochs']}",
         "loss": f"{last['loss']:.5f}",
-        "samples a second": f"{last['samples_per_s']:,.1f}",
+        "samples a second": f"{last.get('samples_per_s', 0):,.1f}",
         "parameters": f"{facts['parameters']:,}",
         "rows": f"{facts['rows']:,}",
     }

@@ -72,6 +72,8 @@ def draw_curves(
 
 def _draw_steps(axes: Axes, log: list[dict[str, Any]], name: str, per_epoch: int) -> None:
     lines = [line for line in log if name in line]
+    if not lines:
+        return
     at, means = np.array([line["step"] for line in lines]) / per_epoch, epoch_means(lines, name)
     axes.plot(at, [line[name] for line in lines], color="tab:blue", alpha=0.3, linewidth=0.8, label="step")
     axes.plot(np.arange(len(means)) + 0.5, means, color="tab:blue", linewidth=1.8, label="mean of an epoch")

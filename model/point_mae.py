@@ -26,15 +26,16 @@ Its convolutions have windows of one point, so their weights, (out, in, 1), are 
 
 from __future__ import annotations
 
-import pickle
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
+from .checkpoint import load_weights
 from .config import PretrainConfig
-from .run import first_line, load_weights
+from .weights import read_config
 
 __all__ = ["read_point_mae", "rename"]
 
@@ -86,32 +87,36 @@ def read_point_mae(path: Path) -> tuple[PretrainConfig, dict[str, Tensor]]:
     Raises
     ------
     ValueError : the file holds code, or no such encoder
-    OSError, RuntimeError : it cannot be read
+    OSError : it cannot be read
     """
-    try:
-        state = load_weights(path)
-    except (pickle.UnpicklingError, EOFError) as error:
-        raise ValueError(first_line(error)) from None
     weights = {}
-    for name, value in _base_model(state).items():
+    for name, value in _base_model(load_weights(path)).items():
         ours = rename(str(name))
         if ours is not None:
-            weights[ours] = value.squeeze(-1) if value.ndim == 3 else value
-    try:
-        config = PretrainConfig(
-            width=len(weights["transformer.norm.weight"]),
-            heads=max(len(weights["transformer.norm.weight"]) // _HEAD_WIDTH, 1),
-            point_depth=sum(name.endswith("attention.qkv.weight") for name in weights),
-            mlp_ratio=len(weights["transformer.blocks.0.mlp.0.bias"]) // len(weights["transformer.norm.weight"]),
-            embed_width=len(weights["embed.local1.bias"]),
-            position_width=len(weights["position.0.bias"]),
-        )
-    except KeyError as error:
-        raise ValueError(f"no {error.args[0]} under the names of Point-MAE") from None
-    return config, weights
+            matrix = value.squeeze(-1) if value.ndim == 3 else value
+            weights[ours] = matrix.float() if matrix.is_floating_point() else matrix
+    width = _channels(weights, "transformer.norm.weight")
+    told = {
+        "width": width,
+        "heads": max(width // _HEAD_WIDTH, 1),
+        "point_depth": sum(name.endswith("attention.qkv.weight") for name in weights),
+        "mlp_ratio": _channels(weights, "transformer.blocks.0.mlp.0.bias") // width,
+        "embed_width": _channels(weights, "embed.local1.bias"),
+        "position_width": _channels(weights, "position.0.bias"),
+    }
+    return read_config(told, ()), weights
 
 
-def _base_model(state: Mapping[str, object]) -> dict[str, Tensor]:
+def _channels(weights: Mapping[str, Tensor], name: str) -> int:
+    """Give the length of a vector of weights."""
+    if name not in weights:
+        raise ValueError(f"no {name} under the names of Point-MAE")
+    if weights[name].ndim != 1 or not len(weights[name]):
+        raise ValueError(f"{name} has shape {list(weights[name].shape)}, not that of a vector")
+    return len(weights[name])
+
+
+def _base_model(state: Mapping[Any, Any]) -> dict[Any, Tensor]:
     """Give the network's weights of a checkpoint, whether they stand under `base_model` or at the top."""
     model = state.get("base_model", state)
     if not isinstance(model, Mapping):

@@ -78,6 +78,8 @@ def _pretrain(
     data = ShardRows(shards, config)
     plan = make_plan(data, config, mine)
     training = Training(config, data.image_size, plan, mine)
+    if config.init and not (run / "checkpoint.pt").exists():  # told before the run has a folder
+        start_from(training.network.point_encoder, Path(config.init))
     facts = {
         "rows": plan.rows,
         "steps": plan.steps,
@@ -150,12 +152,10 @@ def threads(number: int) -> Iterator[None]:
 
 def resume(folder: RunFolder, training: Training, mine: Ranks) -> int:
     """Load the checkpoint, if there is one, and cut the log there: the number of steps that are done."""
-    state = mine.share(folder.load)
+    state = mine.share(lambda: folder.load(training.plan.steps))
     steps = 0 if state is None else int(state["step"])
     if state is not None:
         folder.restore(state, training.load)
-    elif training.config.init:
-        start_from(training.network.point_encoder, Path(training.config.init))
     if mine.leads:
         folder.cut(steps, training.plan.steps_per_epoch)
     return steps

@@ -20,26 +20,24 @@ import dataclasses
 import functools
 import json
 import os
-import pickle
 import re
 import textwrap
-import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-import numpy as np
 import torch
 
 from ..errors import InputError
 from ..outputs import Output, claim
+from ..untrusted import read_json, read_json_lines, shown
+from .checkpoint import load_weights, part
 
-__all__ = ["RunFolder", "first_line", "load_weights", "refuse_foreign", "told", "write_to"]
+__all__ = ["MOST_ABOUT", "RunFolder", "check_step", "first_line", "refuse_foreign", "told", "write_to"]
 
 # settings that do not make another run
 _RUNNING = ("device", "compile", "threads", "data", "memory_gib", "workers", "checkpoint_seconds")
 _WATCHING = ("probe_epochs", "picture_epochs", "tensorboard")
-_UNREADABLE = (OSError, RuntimeError, ValueError, KeyError, TypeError, EOFError, pickle.UnpicklingError)
 # written again and again, so known as the run's by their names
 _GROWING = ("log.jsonl", "probe.jsonl", "checkpoint.pt", "curves.png", "reconstructions.png", "run.html")
 # the other files of version 0.1, which kept no record, and how they begin
@@ -48,6 +46,10 @@ _OTHERS = re.compile(
 )
 _BEGIN = {".json": b"{", ".jsonl": b"{", ".pt": b"PK", ".npz": b"PK", ".npy": b"\x93NUMPY", ".png": b"\x89PNG"}
 _BEGIN |= {".html": b"<!doctype html>"}
+MOST_ABOUT = 2**22
+"""Bytes of run.json and other files that tell of a run: they have some thousand."""
+_MOST_NUMBER = 1e39  # of a log: float32 has no larger ones
+_MOST_LINE = 2**16  # bytes of a line of the log; it has some hundred
 
 
 def write_to(output: Output, name: str, content: str | bytes | Callable[[Path], object], *, live: bool = False) -> Path:
@@ -99,48 +101,45 @@ def refuse_foreign(output: Output, names: Iterable[str]) -> None:
 
 
 def first_line(error: BaseException) -> str:
-    """Give the first line of an error's message that says something, or its name where it has none.
-
-    torch heads the names of weights that are missing or too many by a line that ends in a colon.
-    """
+    """Give the first line of an error's message that says something, or its name where it has none."""
+    if isinstance(error, OSError) and error.strerror:
+        return shown(error.strerror)
     lines = (str(error) or type(error).__name__).splitlines()
-    said = lines[1] if lines[0].endswith(":") and len(lines) > 1 else lines[0]
-    return textwrap.shorten(said, 200, placeholder=" …")
+    return shown(textwrap.shorten(lines[0], 200, placeholder=" …"))
 
 
-def load_weights(path: Path) -> dict[str, Any]:
-    """Read a file of `torch.save` that holds tensors and plain values, and run nothing of it.
+def check_step(state: dict[str, Any], steps: int | None = None) -> int:
+    """Give the number of steps after which a checkpoint was written.
+
+    Parameters
+    ----------
+    steps : of the whole run, where it is known
 
     Raises
     ------
-    ValueError : the file holds code, or no dictionary; says which
-    OSError, RuntimeError, EOFError, UnpicklingError : it cannot be read
+    ValueError : no whole number, or one that the run cannot have come to
     """
-    plain: list[Any] = [
-        np.float64(0).__reduce__()[0],
-        np.dtype,
-        *(type(np.dtype(kind)) for kind in ("f4", "f8", "i4", "i8")),
-    ]
-    try:
-        with torch.serialization.safe_globals(plain):  # numbers of numpy, such as accuracies beside the weights
-            state = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        code = re.search(r"GLOBAL ([\w.]+)", str(error))
-        if code:
-            raise ValueError(f"it holds code, {code[1]}, which is not run") from None
-        raise
-    if not isinstance(state, dict):
-        raise ValueError("it holds no dictionary")
-    return state
+    step = state.get("step")
+    if type(step) is not int or not 0 < step < 2**53:
+        raise ValueError("it has no step" if step is None else f"its step is {_told(step)}, no number of steps done")
+    if steps is not None and step > steps:
+        raise ValueError(f"its step is {step}, of a run of {steps} steps")
+    return step
+
+
+def _told(value: object) -> str:
+    """Show a value of a checkpoint; of what may be endless to print its type."""
+    plain = isinstance(value, str | float) or (type(value) is int and abs(value) < 2**64)
+    return shown(value) if plain else f"a {type(value).__name__}"
 
 
 def _is_earlier(path: Path, settings: Any) -> bool:
     """Tell a run of version 0.1 with settings of the same sort."""
     try:
-        about = json.loads((path / "run.json").read_text(encoding="utf-8"))
+        about = read_json(path / "run.json", most_bytes=MOST_ABOUT)
         given, names = set(about["config"]), {field.name for field in dataclasses.fields(settings)}
         return isinstance(about["fingerprint"], str) and bool(given) and given <= names
-    except (*_UNREADABLE, RecursionError):
+    except (OSError, ValueError, KeyError, TypeError):
         return False
 
 
@@ -228,10 +227,14 @@ class RunFolder:
             self.write(about.name, text)
             return
         try:
-            old = json.loads(about.read_text(encoding="utf-8"))
-            old_settings, old_shards = dict(old["config"]), old["fingerprint"]
-        except _UNREADABLE as error:
-            raise InputError(f"{about} cannot be read: {error!r}; give another folder as RUN") from None
+            old = read_json(about, most_bytes=MOST_ABOUT)
+            if not isinstance(old, dict) or not isinstance(old.get("fingerprint"), str):
+                raise ValueError("it tells of no run")
+            old_settings, old_shards = part(old, "config"), old["fingerprint"]
+        except (OSError, ValueError) as error:
+            raise InputError(
+                f"{about} cannot be read: {first_line(error)}; restore it from a copy, or give another folder as RUN"
+            ) from None
         differing = self._differing(old_settings)
         if differing:
             raise InputError(
@@ -240,7 +243,7 @@ class RunFolder:
             )
         if old_shards != self.fingerprint:
             raise InputError(
-                f"{self.folder} is a run on other shards (fingerprint {old_shards}, not {self.fingerprint}): "
+                f"{self.folder} is a run on other shards (fingerprint {shown(old_shards)}, not {self.fingerprint}): "
                 "give those, or another folder as RUN"
             )
 
@@ -249,9 +252,9 @@ class RunFolder:
         new, defaults = dataclasses.asdict(self.settings), dataclasses.asdict(type(self.settings)())
         pairs = {name: (old.get(name, defaults[name]), value) for name, value in new.items()}
         return ", ".join(
-            f"{name} = {was}, not {value}"
+            f"{name} = {_told(was)}, not {value}"
             for name, (was, value) in pairs.items()
-            if was != value and name not in _RUNNING + _WATCHING
+            if name not in _RUNNING + _WATCHING and not _same(was, value)
         )
 
     def save(self, step: int, state: dict[str, Any]) -> None:
@@ -264,28 +267,29 @@ class RunFolder:
         }
         self.write(self.checkpoint.name, lambda path: torch.save(content, path), live=True)
 
-    def load(self) -> dict[str, Any] | None:
+    def load(self, steps: int) -> dict[str, Any] | None:
         """Read the checkpoint; None if there is none yet.
+
+        Parameters
+        ----------
+        steps : of the whole run
 
         Raises
         ------
-        InputError : the file is damaged, holds code, or belongs to a run with other settings or shards
+        InputError : the file is damaged, holds code, tells a step that the run cannot have come to, or belongs to a
+            run with other settings or shards
         """
         if not self.checkpoint.exists():
             return None
         try:
-            with zipfile.ZipFile(self.checkpoint) as file:  # torch.load itself skips the checksums
-                bad = file.testzip()
-            if bad:
-                raise ValueError(f"wrong checksum of {bad}")
             state = load_weights(self.checkpoint)
-            int(state["step"])
-            differing = self._differing(dict(state["config"]))
-        except (*_UNREADABLE, zipfile.BadZipFile) as error:
+            check_step(state, steps)
+            differing = self._differing(part(state, "config"))
+        except (OSError, ValueError) as error:
             raise InputError(self._damaged(first_line(error))) from None
         if differing:
             raise InputError(f"{self.checkpoint} belongs to a run with {differing}: restore this run's own from a copy")
-        if state.get("fingerprint") != self.fingerprint:
+        if not _same(state.get("fingerprint"), self.fingerprint):
             raise InputError(f"{self.checkpoint} belongs to a run on other shards: restore this run's own from a copy")
         return state
 
@@ -299,7 +303,7 @@ class RunFolder:
         """Hand a checkpoint's state to `load`; what does not fit is an InputError."""
         try:
             load(state)
-        except _UNREADABLE as error:
+        except ValueError as error:
             raise InputError(self._damaged(first_line(error))) from None
 
     def cut(self, steps: int, steps_per_epoch: int) -> None:
@@ -323,14 +327,33 @@ class RunFolder:
             opened.write("".join(json.dumps(line) + "\n" for line in lines))
 
     def read_lines(self, file: Path) -> list[dict[str, Any]]:
-        """Read a file's lines up to the first that is torn."""
-        lines: list[dict[str, Any]] = []
-        if file.exists():
-            for text in file.read_text(encoding="utf-8", errors="replace").splitlines():
-                try:
-                    line = json.loads(text)
-                    line["step"]
-                except (ValueError, KeyError, TypeError):
-                    break
-                lines.append(line)
-        return lines
+        """Read a file's lines; what is torn, or no line of a run, is left out.
+
+        Raises
+        ------
+        InputError : it cannot be read
+        """
+        try:
+            return [
+                line for line in read_json_lines(file, most_bytes=_MOST_LINE) if _is_line(line, file == self.probes)
+            ]
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise InputError(f"{file} cannot be read: {first_line(error)}; move it away") from None
+
+
+def _is_line(line: Any, probe: bool) -> bool:
+    """Tell whether a line tells numbers of a step, and those that are drawn among them."""
+    needed = ("step", "epoch", *(("accuracy", "chance") if probe else ("loss",)))
+    if not isinstance(line, dict) or not all(name in line for name in needed):
+        return False
+    if not all(type(value) in (int, float) and abs(value) < _MOST_NUMBER for value in line.values()):  # nor NaN
+        return False
+    step, epoch = line["step"], line["epoch"]
+    return type(step) is int and type(epoch) is int and (0 if probe else 1) <= epoch <= step
+
+
+def _same(told: object, value: object) -> bool:
+    """Tell whether a plain value is the same; anything else, such as a tensor, is another."""
+    return isinstance(told, str | int | float) and bool(told == value)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ..arrays import read_arrays
 from ..errors import InputError
 from .data import Batch
 from .masking import num_visible
@@ -55,13 +55,35 @@ class Snapshot:
 
         Raises
         ------
-        InputError : a file that is missing or damaged
+        InputError : a file that is missing, damaged, or holds something else
         """
         try:
-            with path.open("rb") as content, np.load(content) as file:
-                return cls(**{field.name: file[field.name] for field in fields(cls)})
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-            raise InputError(f"{path} holds no reconstructions ({error}): remove it, it is made again") from None
+            snapshot = cls(**read_arrays(path, [field.name for field in fields(cls)]))
+            snapshot.check()
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise InputError(f"{path} holds no reconstructions ({reason}): remove it, it is made again") from None
+        return snapshot
+
+    def check(self) -> None:
+        """Hold types and shapes against one another, and coordinates against what can be drawn; raises ValueError."""
+        samples, patches = self.masked.shape if self.masked.ndim == 2 else (0, 0)
+        shape = (samples, patches, *self.patches.shape[2:3], 3)
+        expected = {
+            "rows": (np.int64, (samples,)),
+            "centres": (np.float32, (samples, patches, 3)),
+            "patches": (np.float32, shape),
+            "predicted": (np.float32, shape),
+            "masked": (np.bool_, (samples, patches)),
+            "masked_cells": (np.bool_, (samples, *self.masked_cells.shape[1:2])),
+        }
+        for name, (kind, sizes) in expected.items():
+            found = getattr(self, name)
+            if found.dtype != kind or found.shape != sizes or not found.size:
+                raise ValueError(f"{name} is of another shape")
+        drawn = (self.centres, self.patches, self.predicted[self.masked])
+        if not all(np.isfinite(each).all() for each in drawn):
+            raise ValueError("its coordinates are not all finite")
 
 
 def fixed_rows(rows: int, count: int = 4) -> list[int]:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from ..errors import InputError
+from .checkpoint import restore
 from .config import PretrainConfig
 from .data import Batch, Plan
 from .network import CrossAlignNet
@@ -134,9 +135,8 @@ class Training:
         return {"network": self.network.state_dict(), "optimizer": self.optimizer.state_dict()}
 
     def load(self, state: dict[str, Any]) -> None:
-        """Take over a checkpoint's state."""
-        self.network.load_state_dict(state["network"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        """Take over a checkpoint's state, whole or not at all; see `checkpoint.restore`."""
+        restore(self.network, self.optimizer, state)
 
     @property
     def words(self) -> str:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
+import dataclasses
 import re
 from collections.abc import Callable
 from typing import Any
 
-from ..errors import needs
+from ..errors import InputError, needs
 from .data import Feed
 from .log import losses
 from .page import page_text
@@ -132,7 +132,7 @@ def draw_run(folder: RunFolder, training: Training, feed: Feed, *, finished: boo
     folder.write(
         folder.picture.name, lambda path: draw_curves(log, probes, path, curves=curves, batch=batch), live=True
     )
-    snapshots = read_snapshots(folder)
+    snapshots = read_snapshots(folder, training)
     if snapshots:
         rows = next(iter(snapshots.values())).rows.tolist()
         data = feed.data.shards.read(rows, ["rgb", "cam_from_obj"])
@@ -141,16 +141,28 @@ def draw_run(folder: RunFolder, training: Training, feed: Feed, *, finished: boo
             lambda path: draw_reconstructions(snapshots, data["rgb"], data["cam_from_obj"], path),
             live=True,
         )
-    facts = json.loads(folder.about.read_text(encoding="utf-8"))
+    facts = {**folder.facts, "config": dataclasses.asdict(folder.settings)}
     pictures = [path for path in (folder.picture, folder.reconstructions) if path.exists()]
     folder.write(folder.page.name, page_text(facts, log, probes, pictures, finished=finished), live=True)
 
 
-def read_snapshots(folder: RunFolder) -> dict[int, Snapshot]:
-    """Read some of the run's reconstructions, the first and the last among them, by the number of epochs done."""
+def read_snapshots(folder: RunFolder, training: Training) -> dict[int, Snapshot]:
+    """Read some of the run's reconstructions, the first and the last among them, by the number of epochs done.
+
+    Raises
+    ------
+    InputError : one that is damaged, or of another run
+    """
     found = {}
     for path in sorted(folder.snapshots.glob("epoch-*.npz")):
         number = re.fullmatch(r"epoch-(\d+)\.npz", path.name)
         if number:
             found[int(number[1])] = path
-    return {epoch: Snapshot.load(found[epoch]) for epoch in epochs_shown(sorted(found))} if found else {}
+    shown = {epoch: Snapshot.load(found[epoch]) for epoch in epochs_shown(sorted(found))} if found else {}
+    config = training.config
+    expected = (config.patches, config.patch_points, training.network.num_cells)
+    for epoch, snapshot in shown.items():
+        sizes = (*snapshot.patches.shape[1:3], snapshot.masked_cells.shape[1])
+        if snapshot.rows.tolist() != fixed_rows(training.plan.rows) or sizes != expected:
+            raise InputError(f"{found[epoch]} holds reconstructions of another run: remove it, it is made again")
+    return shown

@@ -5,24 +5,26 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-import safetensors
 import torch
 import torch.nn.functional as F  # noqa: N812 - the name that everyone knows it by
 from safetensors.torch import save
 from torch import Tensor
 
+from ...config import read_settings
 from ...errors import InputError
+from ...untrusted import shown
 from ..classifier import Classifier
 from ..config import PretrainConfig
 from ..network import DropPath
 from ..noise import sample_seeds
 from ..patches import make_patches
 from ..run import first_line
+from ..weights import fill, read_config, read_safetensors
 from .augment import augment, choose_points
 from .clouds import Clouds
-from .config import TrainConfig
+from .config import FinetuneConfig, Task, TrainConfig
 from .engine import State, autocast
 from .initial import Initial
 
@@ -157,14 +159,32 @@ def load_classifier(path: Path) -> tuple[Classifier, PretrainConfig, dict[str, A
     ------
     InputError : a file that is missing, damaged or something else
     """
-    known = {field.name for field in dataclasses.fields(PretrainConfig)}
     try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            about = json.loads((file.metadata() or {})["classifier"])
-            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
-        encoder = PretrainConfig(**{name: value for name, value in about["encoder"].items() if name in known})
-        network = Classifier(encoder, len(about["classes"]))
-        network.load_state_dict(weights)
-    except (OSError, RuntimeError, ValueError, KeyError, TypeError, safetensors.SafetensorError) as error:
-        raise InputError(f"{path} is no classifier that `cma3d finetune` wrote: {first_line(error)}") from None
+        about, weights = read_safetensors(path, "classifier")
+        _check_about(about)
+        encoder = read_config(about["encoder"])
+        depths = {"point_depth": encoder.point_depth}
+        network = fill(lambda: Classifier(encoder, len(about["classes"])), weights, depths)
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"{path} is no classifier that `cma3d finetune` wrote: {first_line(error)}; "
+            "give the folder of a finished run, or one of its .safetensors files"
+        ) from None
     return network, encoder, about
+
+
+def _check_about(about: dict[str, Any]) -> None:
+    """Hold what a file tells of its classifier against what is asked of it; raises ValueError."""
+    classes, task = about.get("classes"), about.get("task")
+    if not isinstance(classes, list) or not classes or not all(isinstance(name, str) for name in classes):
+        raise ValueError("it tells no classes")
+    if task not in get_args(Task):
+        raise ValueError(f"it tells no task, but {shown(task)}")
+    if not isinstance(about.get("config"), dict):
+        raise ValueError("it tells no config")
+    known = {field.name for field in dataclasses.fields(FinetuneConfig)}
+    try:
+        given = {name: value for name, value in about["config"].items() if name in known}
+        about["config"] = dataclasses.asdict(read_settings(FinetuneConfig, None, given))
+    except InputError as error:
+        raise ValueError(f"its config says {shown(str(error))}") from None

@@ -17,6 +17,8 @@ from torch import Tensor, nn
 
 from ...errors import InputError
 from ...progress import duration
+from ...untrusted import shown
+from ..checkpoint import part, restore
 from ..config import PretrainConfig
 from ..data import Plan
 from ..log import Pace
@@ -25,6 +27,7 @@ from ..norm import forget
 from ..pretrain import stop_between_steps
 from ..run import RunFolder
 from ..training import learning_rate, parameter_groups
+from ..weights import check_weights
 from .config import TrainConfig
 
 __all__ = ["Outcome", "Work", "autocast", "train"]
@@ -123,7 +126,7 @@ class _Loop:
 
     def resume(self) -> int:
         """Load the checkpoint, if there is one: the number of steps that are done."""
-        state = self.folder.load()
+        state = self.folder.load(self.plan.steps)
         steps = 0 if state is None else int(state["step"])
         if state is None:
             # The encoder's are of other shapes, and wrong where few steps of torch's own norms made them.
@@ -136,10 +139,24 @@ class _Loop:
         return steps
 
     def _load(self, state: dict[str, Any]) -> None:
-        self.work.network.load_state_dict(state["network"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        check_weights({"sums": self.sums}, {"sums": state.get("sums")})
+        kept = part(state, "kept")
+        for name in kept:
+            self._check_kept(name, part(kept, name))
+        restore(self.work.network, self.optimizer, state)
         self.sums = state["sums"].to(self.device)
-        self.kept = state["kept"]
+        self.kept = kept
+
+    def _check_kept(self, name: str, kept: dict[Any, Any]) -> None:
+        """Hold weights that a checkpoint kept against the network; raises ValueError."""
+        score, epoch = kept.get("score"), kept.get("epoch")
+        if name not in self.work.chooses:
+            raise ValueError(f"it has kept weights of no measure: {shown(name)}")
+        if type(score) is not float or not math.isfinite(score):
+            raise ValueError(f"the weights {name} have no score")
+        if type(epoch) is not int or not 1 <= epoch <= self.config.epochs:
+            raise ValueError(f"the weights {name} have no epoch")
+        check_weights(self.work.network.state_dict(), part(kept, "weights"), f"{name}: ")
 
     def state(self) -> dict[str, Any]:
         """Give what a checkpoint holds."""

@@ -88,7 +88,10 @@ def classify(
             logits = vote(network, test, config, encoder.patch_points, where, votes)
         else:
             logits = predict(network, test, config, encoder.patch_points, where)
-    return test, logits.numpy()
+    found = logits.numpy()
+    if not np.isfinite(found).all():
+        raise InputError(f"{file}: its weights give logits that are not finite: give other weights, or train again")
+    return test, found
 
 
 def weights_file(run: Path, which: str) -> Path:
@@ -104,7 +107,10 @@ def known_data(file: Path) -> Path:
     path = file.parent.parent / "results.json"
     if not path.exists():
         raise InputError(f"{file} does not say where its data lie: give --data")
-    return Path(str(read_json(path)["data"]))
+    data = read_json(path).get("data")
+    if not isinstance(data, str):
+        raise InputError(f"{path} does not say where the data lie: give --data")
+    return Path(data)
 
 
 def confusion_matrix(true: IntArray, predicted: IntArray, classes: int) -> IntArray:

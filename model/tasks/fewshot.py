@@ -149,9 +149,10 @@ def summarise(
     output: Output, results: dict[Setting, list[dict[str, Any]]], source: str, initial: Initial, config: FewShotConfig
 ) -> dict[str, Any]:
     """Write results.md and results.json of the settings that are done."""
-    every = next(iter(results.values()))[0]
+    every = [each for folds in results.values() for each in folds]
+    names = [name for name in COLUMNS if all(name in each["single"] for each in every)]
     rows = []
-    for name in (name for name in COLUMNS if name in every["single"]):
+    for name in names:
         for kind, words in {"single": "one pass", "votes": voted(config.votes)}.items():
             cells = [in_words([each[kind][name] for each in folds]) for folds in results.values()]
             rows.append([f"{COLUMNS[name]}, {words}", *cells])
@@ -162,7 +163,7 @@ def summarise(
         "task": "fewshot",
         "folds": source,
         **provenance(initial, config),
-        "accuracy": {f"{way}way_{shot}shot": {kind: {name: [each[kind][name] for each in folds] for name in every[kind]}
+        "accuracy": {f"{way}way_{shot}shot": {kind: {name: [each[kind][name] for each in folds] for name in names}
                                               for kind in ("single", "votes")}
                      for (way, shot), folds in results.items()},
         "mean": {f"{way}way_{shot}shot": float(np.mean([each["single"]["final"] for each in folds]))

@@ -28,6 +28,7 @@ from .results import (
     averaged_over,
     claim_results,
     describe,
+    is_share,
     markdown,
     provenance,
     read_result,
@@ -160,7 +161,7 @@ def finetune_once(run: Run, report: Callable[[str], None]) -> dict[str, Any]:
     facts = {"task": run.task, "initial": run.initial.source, "classes": list(classes)}
     fingerprint = f"{data}-{run.initial.fingerprint}"
     with RunFolder(run.folder, config, fingerprint, facts, kind="finetuning", inputs=run.inputs) as folder:
-        done = read_result(run.folder)
+        done = read_result(run.folder, ("single", "votes"), is_share)
         if done is not None:
             report("finished before")
             return done
@@ -194,7 +195,7 @@ def summarise(
     output: Output, results: Sequence[dict[str, Any]], dataset: Dataset, initial: Initial, config: FinetuneConfig
 ) -> dict[str, Any]:
     """Write results.md and results.json."""
-    names = [name for name in COLUMNS if name in results[0]["single"]]
+    names = [name for name in COLUMNS if all(name in each["single"] for each in results)]
     kinds = {"single": "one pass", "votes": voted(config.votes)}
     head = ["test accuracy, %", *kinds.values(), "epochs"]
     rows = [

@@ -7,7 +7,6 @@ are drawn from (way, shot, fold) alone, or read from the pickles that the field 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,8 @@ import numpy as np
 
 from ...errors import InputError
 from .config import Task
-from .shapes import ArrayShapes, Dataset, IntArray, Layout, Shapes, check_labels
+from .modelnet import MODELNET40
+from .shapes import ArrayShapes, Dataset, IntArray, Layout, Shapes, check_labels, label_numbers
 from .unpickle import read_pickle
 
 __all__ = ["LAYOUTS", "Fold", "draw_fold", "fold_shapes", "open_fold"]
@@ -24,7 +24,7 @@ __all__ = ["LAYOUTS", "Fold", "draw_fold", "fold_shapes", "open_fold"]
 FOLDS = 10
 SETTINGS = ((5, 10), (5, 20), (10, 10), (10, 20))
 """Way and shot of the paper's table."""
-_NAME = re.compile(r"(?P<way>\d+)way_?(?P<shot>\d+)shot")
+_NAME = re.compile(r"(?P<way>\d{1,4})way_?(?P<shot>\d{1,6})shot")
 
 
 @dataclass(frozen=True)
@@ -115,11 +115,11 @@ def open_fold(folder: Path, way: int, shot: int, fold: int) -> Dataset:
     content = read_pickle(path)
     splits = {}
     for split in ("train", "test"):
-        if not isinstance(content, dict) or not isinstance(content.get(split), Sequence) or not len(content[split]):
+        entries = content.get(split) if isinstance(content, dict) else None
+        if not isinstance(entries, list | tuple) or not entries or not all(map(_is_entry, entries)):
             raise InputError(f"{path}: expected lists named train and test, of points and labels")
-        labels = np.array([int(np.asarray(entry[1]).reshape(-1)[0]) for entry in content[split]])
-        labels = check_labels(labels, way, str(path))
-        points = [entry[0] for entry in content[split]]
+        labels = check_labels(label_numbers([entry[1] for entry in entries], str(path)), way, str(path))
+        points = [entry[0] for entry in entries]
         splits[split] = Shapes(labels, [f"{split} {i}" for i in range(len(labels))], ArrayShapes(points, str(path)))
     counts = np.bincount(splits["train"].labels, minlength=way)
     if counts.min() < shot:
@@ -129,11 +129,15 @@ def open_fold(folder: Path, way: int, shot: int, fold: int) -> Dataset:
     return Dataset("fewshot", "fewshot-pickle", folder, tuple(map(str, range(way))), splits)
 
 
+def _is_entry(entry: Any) -> bool:
+    return isinstance(entry, list | tuple) and len(entry) >= 2
+
+
 def open_first(folder: Path, _: Task) -> Dataset:
     """Open the first fold that there is, to see what the pickles hold."""
     for path in sorted(folder.glob("*way*shot")):
         match = _NAME.fullmatch(path.name)
-        if match:
+        if match and 1 <= int(match["way"]) <= len(MODELNET40):
             return open_fold(folder, int(match["way"]), int(match["shot"]), 0)
     raise InputError(f"{folder} has no folder such as 5way_10shot")
 

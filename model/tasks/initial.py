@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from pickle import UnpicklingError
 
 from torch import Tensor
 
 from ...errors import InputError
 from ...files import sha256
+from ...untrusted import read_json
+from ..checkpoint import load_weights, part
 from ..config import PretrainConfig
 from ..encoder import load_encoder
 from ..network import PointEncoder
-from ..run import first_line, load_weights
+from ..run import MOST_ABOUT, check_step, first_line
+from ..weights import fill, read_config
 
 __all__ = ["Initial", "load_initial"]
 
@@ -80,15 +81,16 @@ def _read_checkpoint(run: Path) -> tuple[PretrainConfig, Weights, str]:
         raise InputError(
             f"{run} has neither encoder.safetensors nor a checkpoint: give the folder of a `cma3d pretrain` run"
         )
-    known = {field.name for field in fields(PretrainConfig)}
     try:
+        told = read_json(about, most_bytes=MOST_ABOUT)
+        config = read_config(told.get("config") if isinstance(told, dict) else None)
         state = load_weights(file)
-        settings = json.loads(about.read_text(encoding="utf-8"))["config"]
-        config = PretrainConfig(**{name: value for name, value in settings.items() if name in known})
-        prefix = "point_encoder."
-        named = state["network"].items()
+        step, prefix = check_step(state), "point_encoder."
+        named = [(str(name), value) for name, value in part(state, "network").items()]
         weights = {name.removeprefix(prefix): value for name, value in named if name.startswith(prefix)}
-        PointEncoder(config).load_state_dict(weights)
-        return config, weights, f"checkpoint of {run} after {state['step']} steps"
-    except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, UnpicklingError) as error:
-        raise InputError(f"{run} is no run of `cma3d pretrain`: {first_line(error)}") from None
+        encoder = fill(lambda: PointEncoder(config), weights, {"point_depth": config.point_depth})
+        return config, encoder.state_dict(), f"checkpoint of {run} after {step} steps"
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"{run} is no run of `cma3d pretrain`: {first_line(error)}; give another run, or a checkpoint from a copy"
+        ) from None

@@ -18,7 +18,9 @@ from .shapes import (
     Shape,
     Shapes,
     check_labels,
+    check_name,
     checked_points,
+    label_numbers,
     read_h5,
     read_lines,
     read_table,
@@ -36,13 +38,14 @@ MODELNET40 = tuple(_CLASSES.split())
 """The forty classes, by label: alphabetical, in every form."""
 SPLITS = ("train", "test")
 _PICKLED = re.compile(r"modelnet(?P<classes>\d+)_(?P<split>train|test)_(?P<points>\d+)pts(_fps)?\.dat")
+_LARGEST = 1e9  # of coordinates
 _SURFACE_POINTS = 8192  # sampled on a mesh, as many as the pickled form has
 
 
 def class_names(folder: Path, pattern: str) -> tuple[str, ...]:
     """Read the list of classes, or give ModelNet40's own where the folder has none."""
     found = sorted(folder.glob(pattern))
-    return tuple(read_lines(found[0])) if found else tuple(MODELNET40)
+    return tuple(check_name(name, str(found[0])) for name in read_lines(found[0])) if found else tuple(MODELNET40)
 
 
 # ---- pickled: [list of (n, 6), list of (1,) labels] ----
@@ -66,13 +69,17 @@ def open_pickled(folder: Path, task: Task) -> Dataset:
                 f"{folder} has no modelnet40_{split}_8192pts_fps.dat beside {next(iter(files.values())).name}"
             )
         content = read_pickle(files[split])
-        if not (isinstance(content, list | tuple) and len(content) == 2 and len(content[0]) == len(content[1])):
+        if not (_are_lists(content) and len(content) == 2 and _are_lists(*content) and len({*map(len, content)}) == 1):
             raise InputError(f"{files[split]}: expected a list of clouds and a list of as many labels")
-        labels = np.array([np.asarray(label).reshape(-1)[0] for label in content[1]])
-        labels = check_labels(labels, len(classes), str(files[split]))
+        labels = check_labels(label_numbers(content[1], str(files[split])), len(classes), str(files[split]))
         names = [f"{split} {i}" for i in range(len(labels))]
         splits[split] = Shapes(labels, names, ArrayShapes(content[0], str(files[split])))
     return Dataset(task, "modelnet40-dat", folder, classes, splits)
+
+
+def _are_lists(*values: Any) -> bool:
+    """Tell whether values from a pickle are lists, or arrays with a first axis."""
+    return all(isinstance(each, list | tuple) or (isinstance(each, np.ndarray) and each.ndim > 0) for each in values)
 
 
 # ---- text: <class>/<class>_0001.txt, x,y,z,nx,ny,nz ----
@@ -101,7 +108,7 @@ def open_text(folder: Path, task: Task) -> Dataset:
     splits = {}
     for split in SPLITS:
         listed = lists[split][-1]  # of modelnet10 and modelnet40 the latter
-        names = read_lines(listed)
+        names = [check_name(name, str(listed)) for name in read_lines(listed)]
         of = [name.rpartition("_")[0] for name in names]
         unknown = [name for name, known in zip(names, of, strict=True) if known not in classes]
         if unknown:
@@ -158,8 +165,13 @@ class MeshShapes:
             meshes = load_geometries(path.parent, path.name)
         except ModelError as error:
             raise InputError(f"{path.parent}: {error}; get this file again") from None
-        corners = [np.asarray(mesh.vertices)[np.asarray(mesh.faces)] for mesh in meshes if len(mesh.faces)]
-        triangles = np.concatenate([*corners, np.zeros((0, 3, 3))])
+        try:
+            corners = [np.asarray(mesh.vertices)[np.asarray(mesh.faces)] for mesh in meshes if len(mesh.faces)]
+            triangles = np.concatenate([*corners, np.zeros((0, 3, 3))])
+        except (IndexError, ValueError):
+            raise InputError(f"{path} has faces of vertices that it does not have: get this file again") from None
+        if not (np.abs(triangles) <= _LARGEST).all():  # nor NaN
+            raise InputError(f"{path} has vertices that are not finite, or above {_LARGEST:.0e}: get this file again")
         points, _ = sample_surface(triangles, _SURFACE_POINTS, np.random.default_rng(number))
         return checked_points(points, str(path)), None
 
@@ -191,7 +203,7 @@ def sample_surface(
 
 def open_meshes(folder: Path, task: Task) -> Dataset:
     """Open the original ModelNet40: OFF meshes, sampled here."""
-    classes = tuple(sorted({path.parent.parent.name for path in folder.glob("*/train/*.off")}))
+    classes = tuple(sorted({check_name(path.parent.parent.name, str(folder)) for path in folder.glob("*/train/*.off")}))
     splits = {}
     for split in SPLITS:
         paths = tuple(sorted(folder.glob(f"*/{split}/*.off")))

@@ -30,6 +30,7 @@ from .shapes import IntArray
 __all__ = ["probe"]
 
 _KIND = "probe"  # of file
+_LARGEST = 1e18  # of a feature: squares of larger ones are no float32
 _CS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
 
 
@@ -145,7 +146,13 @@ def features_of(
             yield make_patches(points, config.patches, patch_points)
 
     encoder = settled(make_encoder(initial, config.seed).to(device), batches(train))
-    return encode(encoder, batches(train)).cpu().numpy(), encode(encoder, batches(test)).cpu().numpy()
+    features = [encode(encoder, batches(side)).cpu().numpy() for side in (train, test)]
+    if not all(bool((np.abs(each) < _LARGEST).all()) for each in features):  # nor NaN
+        raise InputError(
+            f"{initial.source}: its weights give features that are not finite, or too large to be told apart: "
+            "give the encoder of another run"
+        )
+    return features[0], features[1]
 
 
 def make_encoder(initial: Initial, seed: int) -> PointEncoder:

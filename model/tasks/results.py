@@ -6,16 +6,16 @@ import dataclasses
 import json
 import re
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ... import __version__
+from ... import __version__, untrusted
 from ...errors import InputError
 from ...outputs import Output, claim
-from ..run import refuse_foreign, write_to
+from ..run import first_line, refuse_foreign, write_to
 from .initial import Initial
 from .shapes import Dataset
 
@@ -25,6 +25,7 @@ __all__ = [
     "claim_results",
     "code_version",
     "describe",
+    "is_share",
     "markdown",
     "provenance",
     "read_result",
@@ -50,6 +51,8 @@ _EARLIER = {
     r"confusion\.png": b"\x89PNG",
 }
 """Names of the files that version 0.1 wrote, which kept no record -> how such a file begins."""
+_MOST_RESULTS = 2**26  # bytes of results.json: that of many seeds has some thousand
+Check = Callable[[object], bool]
 
 
 @contextmanager
@@ -107,7 +110,7 @@ def describe(output: Output, about: Mapping[str, Any]) -> None:
     for name, value in about.items():
         if was.get(name) != value:
             raise InputError(
-                f"{output.path} holds runs with {name} = {was.get(name)}, not {value}: "
+                f"{output.path} holds runs with {name} = {untrusted.shown(was.get(name))}, not {value}: "
                 "give another folder, or the same again"
             )
 
@@ -120,16 +123,44 @@ def read_json(path: Path) -> dict[str, Any]:
     InputError : it cannot be read
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        return dict(content)
-    except (OSError, ValueError, TypeError, RecursionError) as error:
-        raise InputError(f"{path} cannot be read: {error}; remove it, or give another folder") from None
+        content = untrusted.read_json(path, most_bytes=_MOST_RESULTS)
+        if not isinstance(content, dict):
+            raise ValueError("it holds no JSON object")
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read: {first_line(error)}; remove it, or give another folder") from None
+    return content
 
 
-def read_result(folder: Path) -> dict[str, Any] | None:
-    """Read a finished run's result; None where it is not finished."""
+def read_result(folder: Path, scores: Sequence[str], check: Check) -> dict[str, Any] | None:
+    """Read a finished run's result; None where it is not finished.
+
+    Parameters
+    ----------
+    scores : its tables, weights -> what they are worth
+    check : tells whether that is a score
+
+    Raises
+    ------
+    InputError : it is damaged, or no result of such a run
+    """
     path = folder / "result.json"
-    return read_json(path) if path.exists() else None
+    if not path.exists():
+        return None
+    result = read_json(path)
+    tables = [result.get(name) for name in ("epochs", *scores)]
+    named = [set(table) if isinstance(table, dict) else set() for table in tables]
+    whole = all(names == named[0] for names in named) and "final" in named[0] <= set(COLUMNS)
+    if not whole or not all(type(result.get(name)) is int for name in ("seed", "parameters")):
+        raise InputError(f"{path} is no result of this run: remove it, and the run is made again")
+    epochs, *worth = (table.values() for table in tables if table is not None)
+    if not all(type(epoch) is int for epoch in epochs) or not all(check(each) for table in worth for each in table):
+        raise InputError(f"{path} tells no epochs or no scores: remove it, and the run is made again")
+    return result
+
+
+def is_share(value: object) -> bool:
+    """Tell whether a value from a file is a share, in [0, 1]."""
+    return type(value) in (int, float) and 0 <= value <= 1  # type: ignore[operator]
 
 
 def code_version() -> str:

@@ -6,6 +6,7 @@ import dataclasses
 import io
 import json
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,12 @@ from numpy.typing import NDArray
 from safetensors.torch import save
 from torch import Tensor
 
+from ...arrays import read_array
 from ...errors import InputError
 from ...outputs import Output
 from ..network import DropPath
 from ..pretrain import threads
-from ..run import RunFolder, write_to
+from ..run import RunFolder, first_line, write_to
 from ..training import choose_device
 from .augment import augment, choose_points
 from .clouds import Clouds, normalises, prepare, spare_points
@@ -30,7 +32,17 @@ from .initial import Initial, load_initial
 from .layouts import open_dataset
 from .metrics import PartScores, in_words, part_scores, restrict_parts
 from .page import page_text, ply_bytes
-from .results import COLUMNS, averaged_over, claim_results, describe, markdown, provenance, read_result, write_results
+from .results import (
+    COLUMNS,
+    averaged_over,
+    claim_results,
+    describe,
+    is_share,
+    markdown,
+    provenance,
+    read_result,
+    write_results,
+)
 from .segmenter import PartSegmenter
 from .shapenetpart import NUM_PARTS, PARTS
 from .shapes import Dataset, IntArray
@@ -195,7 +207,7 @@ def segment_once(
     fingerprint = "-".join([*(each.fingerprint() for each in clouds.values()), initial.fingerprint])
     facts = {"initial": initial.source}
     with RunFolder(run, config, fingerprint, facts, kind="segmentation", inputs=inputs) as folder:
-        done = read_result(run)
+        done = read_result(run, ("scores",), partial(_is_score, clouds["test"]))
         if done is not None:
             report("finished before")
             return done
@@ -218,6 +230,15 @@ def segment_once(
     return result
 
 
+def _is_score(test: Clouds, value: object) -> bool:
+    """Tell whether a value from a file tells the scores of the test shapes."""
+    if not isinstance(value, dict) or not isinstance(value.get("categories"), dict):
+        return False
+    present = {test.classes[label] for label in np.unique(test.labels)}
+    shares = [value.get(name) for name in ("instance", "category", "accuracy")]
+    return set(value["categories"]) == present and all(map(is_share, [*shares, *value["categories"].values()]))
+
+
 def keep(folder: RunFolder, name: str, weights: State, predicted: IntArray) -> None:
     """Write weights and what they predict."""
     tensors = {key: value.detach().cpu().contiguous() for key, value in weights.items()}
@@ -230,8 +251,8 @@ def keep(folder: RunFolder, name: str, weights: State, predicted: IntArray) -> N
 
 def show(output: Output, first: Path, test: Clouds) -> None:
     """Write page.html and ply/ of the first run's final weights: the first shapes of each category."""
-    predicted = np.load(first / "predicted.npy").astype(np.int64)
     assert test.parts is not None
+    predicted = _read_predicted(first / "predicted.npy", test.parts.shape)
     chosen = [int(i) for label in np.unique(test.labels) for i in np.flatnonzero(test.labels == label)[:_SHOWN]]
     count = predicted.shape[1]
     shapes = []
@@ -245,11 +266,26 @@ def show(output: Output, first: Path, test: Clouds) -> None:
     write_to(output, "page.html", page_text(shapes))
 
 
+def _read_predicted(path: Path, shape: tuple[int, ...]) -> IntArray:
+    """Read the parts that `keep` wrote of each test shape: at most of `shape`, int64."""
+    try:
+        predicted = read_array(path)
+        sound = predicted.dtype == np.uint8 and predicted.ndim == 2 and len(predicted) == shape[0]
+        if not sound or not 0 < predicted.shape[1] <= shape[1] or predicted.max() >= NUM_PARTS:
+            raise ValueError("it holds no parts of the test shapes")
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"{path} cannot be read: {first_line(error)}; remove {path.with_name('result.json')}, "
+            "and the run is made again"
+        ) from None
+    return predicted.astype(np.int64)
+
+
 def summarise(
     output: Output, results: Sequence[dict[str, Any]], dataset: Dataset, initial: Initial, config: SegmentConfig
 ) -> dict[str, Any]:
     """Write results.md and results.json."""
-    names = [name for name in COLUMNS if name in results[0]["scores"]]
+    names = [name for name in COLUMNS if all(name in each["scores"] for each in results)]
     scores = {name: [each["scores"][name] for each in results] for name in names}
     rows = []
     for name in names:

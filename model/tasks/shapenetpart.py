@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from ...errors import InputError
+from ...untrusted import read_json, shown
 from .config import Task
 from .shapes import (
     ArrayShapes,
@@ -18,10 +18,12 @@ from .shapes import (
     Shape,
     Shapes,
     check_labels,
+    check_name,
     checked_points,
     read_h5,
     read_lines,
     read_table,
+    whole_numbers,
 )
 
 __all__ = ["LAYOUTS", "NUM_PARTS", "PARTS", "SYNSETS"]
@@ -74,7 +76,9 @@ def known_categories(path: Path) -> tuple[str, ...]:
     names = tuple(line.split()[0] for line in read_lines(path))
     unknown = [name for name in names if name not in PARTS]
     if unknown or not names:
-        raise InputError(f"{path} names {unknown[0] if unknown else 'no category'}; known are {', '.join(PARTS)}")
+        raise InputError(
+            f"{path} names {shown(unknown[0]) if unknown else 'no category'}; known are {', '.join(PARTS)}"
+        )
     return names
 
 
@@ -93,14 +97,18 @@ class PartFiles:
         """Read the shape of a number; see `shapes.Shapes`."""
         path = self.paths[number]
         table = read_table(path, None, 4)
-        parts = table[:, -1].astype(np.int64)
+        parts = whole_numbers(table[:, -1], str(path))
         return checked_points(table, str(path)), check_parts(parts, self.categories[number], str(path))
 
 
 def open_text(folder: Path, task: Task) -> Dataset:
     """Open `shapenetcore_partanno_segmentation_benchmark_v0_normal`."""
-    classes = known_categories(folder / "synsetoffset2category.txt")
-    folders = {line.split()[1]: line.split()[0] for line in read_lines(folder / "synsetoffset2category.txt")}
+    table = folder / "synsetoffset2category.txt"
+    classes = known_categories(table)
+    pairs = [line.split() for line in read_lines(table)]
+    if any(len(pair) != 2 for pair in pairs):
+        raise InputError(f"{table}: expected lines of a name and a synset: get it again")
+    folders = {check_name(synset, str(table)): name for name, synset in pairs}
     splits = {}
     for split in SPLITS:
         listed = folder / "train_test_split" / f"shuffled_{split}_file_list.json"
@@ -108,8 +116,10 @@ def open_text(folder: Path, task: Task) -> Dataset:
         unknown = [key for key in keys if len(key) != 2 or key[0] not in folders]
         if unknown:
             raise InputError(
-                f"{listed} lists {'/'.join(unknown[0])}, whose synset synsetoffset2category.txt does not name"
+                f"{listed} lists {shown('/'.join(unknown[0]))}, whose synset synsetoffset2category.txt does not name"
             )
+        for _, name in keys:
+            check_name(name, str(listed))
         keys.sort(key=lambda key: (classes.index(folders[key[0]]), key[1]))
         paths = tuple(folder / synset / f"{name}.txt" for synset, name in keys)
         absent = [path for path in paths if not path.is_file()]
@@ -127,9 +137,11 @@ def open_text(folder: Path, task: Task) -> Dataset:
 def read_split(path: Path) -> list[str]:
     """Read a split's list, `shape_data/<synset>/<id>` each."""
     try:
-        listed = json.loads("\n".join(read_lines(path)))
+        listed = read_json(path)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}): it belongs to this layout; get it again") from None
     except ValueError as error:
-        raise InputError(f"{path} is no JSON ({error}): get it again") from None
+        raise InputError(f"{path} is no list ({error}): get it again") from None
     if not isinstance(listed, list) or not all(isinstance(entry, str) for entry in listed):
         raise InputError(f"{path}: expected a list of shape_data/<synset>/<id>")
     return listed
@@ -154,8 +166,11 @@ def open_h5(folder: Path, task: Task) -> Dataset:
             if values["pid"].shape != values["data"].shape[:2]:
                 raise InputError(f"{path}: part labels of shape {values['pid'].shape}, points {values['data'].shape}")
             for i, label in enumerate(labels[-1]):
-                parts.append(check_parts(values["pid"][i].astype(np.int64), classes[label], f"{path}, shape {i}"))
+                where = f"{path}, shape {i}"
+                parts.append(check_parts(whole_numbers(values["pid"][i], where), classes[label], where))
                 points.append(values["data"][i])
+            if len({each.shape for each in parts}) > 1:
+                raise InputError(f"{path} has shapes of another number of points than the files before: get it again")
         all_labels = np.concatenate(labels)
         names = [f"{split} {i}" for i in range(len(all_labels))]
         read = ArrayShapes(points, str(folder / f"ply_data_{split}*.h5"), np.array(parts))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from ...errors import InputError
 from ...hdf5 import FAULTS, Rows, open_file, told
-from ...untrusted import shown
+from ...untrusted import open_regular, read_bytes, shown
 from .config import Task
 
 __all__ = [
@@ -24,15 +25,24 @@ __all__ = [
     "Read",
     "Shapes",
     "check_labels",
+    "check_name",
+    "label_numbers",
     "read_h5",
     "read_lines",
     "read_table",
+    "whole_numbers",
 ]
 
 FloatArray = NDArray[np.float32]
 IntArray = NDArray[np.int64]
 Shape = tuple[FloatArray, IntArray | None]
 """Points (n, 3), and the part of each, (n,), where parts are labelled."""
+_LARGEST = 1e9  # of coordinates: distances of larger ones are no float32
+_MOST_LIST = 2**26  # bytes of a list of names; ModelNet40's has some 200,000
+_MOST_LINE = 2**12  # bytes of a line of numbers; the longest there are have seven of them
+_MOST_NAME = 200  # characters
+_UNPACKED = 64  # times that packed numbers may be larger than their file; points shrink by two, constant labels more
+_FREE = 2**26  # bytes that may be unpacked of any file
 
 
 class Read(Protocol):
@@ -78,7 +88,7 @@ class ArrayShapes:
         """Give the shape of a number; see `Shapes`."""
         where = f"{self.where}, shape {number}"
         points = checked_points(self.points[number], where)
-        return points, None if self.parts is None else np.asarray(self.parts[number]).astype(np.int64)
+        return points, None if self.parts is None else whole_numbers(np.asarray(self.parts[number]), where)
 
 
 @dataclass(frozen=True)
@@ -135,20 +145,69 @@ class Layout:
     open: Callable[[Path, Task], Dataset]
 
 
-def checked_points(values: NDArray[Any], where: str) -> FloatArray:
+def checked_points(values: Any, where: str) -> FloatArray:
     """Take the coordinates of (n, 3 or more) values as float32.
 
     Raises
     ------
-    InputError : another shape, no points, or coordinates that are not finite
+    InputError : no array, another shape, no points, or coordinates that are not finite or too large to compute with
     """
-    values = np.asarray(values)
+    if not isinstance(values, np.ndarray):  # of nested lists, numpy would make whatever they add up to
+        raise InputError(f"{where}: expected an array of points, found {type(values).__name__}")
     if values.ndim != 2 or values.shape[1] < 3 or len(values) == 0 or values.dtype.kind not in "fiu":
         raise InputError(f"{where}: expected (n, 3 or more) numbers, found {values.dtype} {values.shape}")
-    points = np.ascontiguousarray(values[:, :3], dtype=np.float32)
+    with np.errstate(over="ignore", invalid="ignore"):
+        points = np.ascontiguousarray(values[:, :3], dtype=np.float32)
     if not np.isfinite(points).all():
         raise InputError(f"{where} has coordinates that are not finite: get this file again, or leave the shape out")
+    if np.abs(points).max() > _LARGEST:
+        raise InputError(f"{where} has coordinates above {_LARGEST:.0e}: get this file again, or leave the shape out")
     return points
+
+
+def whole_numbers(values: NDArray[Any], where: str) -> IntArray:
+    """Take numbers that are whole, whatever their type, as int64.
+
+    Raises
+    ------
+    InputError : some are not, or too large
+    """
+    if values.dtype.kind == "f":
+        bad = ~(np.isfinite(values) & (values == np.rint(values)) & (np.abs(values) < 2**53))
+        if bad.any():
+            raise InputError(f"{where}: {float(values[bad].flat[0])} is no label of a part: get this file again")
+    elif values.dtype.kind not in "iu":
+        raise InputError(f"{where}: labels must be whole numbers, found {values.dtype}")
+    return values.astype(np.int64)
+
+
+def label_numbers(labels: Any, where: str) -> IntArray:
+    """Take the labels that a pickle lists, each a whole number or an array that begins with it, as (N,) int64.
+
+    Raises
+    ------
+    InputError : something else
+    """
+    numbers = []
+    for i, label in enumerate(labels):
+        first = label.flat[0] if isinstance(label, np.ndarray) and 0 < label.size else label
+        if isinstance(first, bool) or not isinstance(first, int | np.integer) or not abs(int(first)) < 2**62:
+            raise InputError(f"{where}: the label of shape {i} is no whole number: get this file again")
+        numbers.append(int(first))
+    return np.array(numbers, dtype=np.int64)
+
+
+def check_name(name: str, where: str) -> str:
+    """Give a name back that a list gives to a class, a shape or a file, if it is one and leads nowhere else.
+
+    Raises
+    ------
+    InputError : it is empty, too long, `.` or `..`, or holds a slash or what cannot be printed
+    """
+    plain = name and len(name) <= _MOST_NAME and name not in (".", "..") and name.isprintable()
+    if not plain or "/" in name or "\\" in name:
+        raise InputError(f"{where} lists {shown(name)!r}, which is no name: get this file again")
+    return name
 
 
 def check_labels(labels: Any, classes: int, where: str) -> IntArray:
@@ -179,9 +238,11 @@ def read_lines(path: Path) -> list[str]:
     InputError : there is no such file, or it cannot be read
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        lines = read_bytes(path, _MOST_LIST).decode("utf-8").splitlines()
+    except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        if not isinstance(error, OSError | UnicodeDecodeError):
+            reason = str(error)
         raise InputError(f"{path} cannot be read ({reason}): it belongs to this layout; get it again") from None
     return [line.strip() for line in lines if line.strip()]
 
@@ -191,16 +252,42 @@ def read_table(path: Path, delimiter: str | None, least: int) -> NDArray[np.floa
 
     Raises
     ------
-    InputError : it is missing or holds something else; names the file
+    InputError : it is missing or holds something else; names the file, and the line where it is one's fault
     """
     try:
-        table = np.loadtxt(path, delimiter=delimiter, ndmin=2)
-    except (OSError, ValueError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        with os.fdopen(open_regular(path), "rb") as file:
+            columns = _columns(file.readline(_MOST_LINE), delimiter, least, path)
+        table = np.loadtxt(path, delimiter=delimiter, ndmin=2, comments=None, encoding="latin1")
+    except OSError as error:
+        reason = error.strerror or "it is damaged"
         raise InputError(f"{path} cannot be read as points: {reason}; get this file again") from None
-    if len(table) == 0 or table.shape[1] < least:
-        raise InputError(f"{path}: expected lines of {least} numbers, found {table.shape[0]} of {table.shape[1]}")
+    except (ValueError, MemoryError):
+        number = _odd_line(path, delimiter, columns)
+        raise InputError(
+            f"{path} cannot be read as points: line {number} is no {columns} numbers; get this file again"
+        ) from None
     return table
+
+
+def _columns(line: bytes, delimiter: str | None, least: int, path: Path) -> int:
+    """Count the numbers of a file's first line."""
+    columns = len(line.split(None if delimiter is None else delimiter.encode()))
+    if not line.strip() or columns < least or (len(line) == _MOST_LINE and not line.endswith(b"\n")):
+        raise InputError(f"{path}: expected lines of {least} numbers, found {int(bool(line.strip()))} of {columns}")
+    return columns
+
+
+def _odd_line(path: Path, delimiter: str | None, columns: int) -> int:
+    """Find the first line that is not as many numbers as the first one."""
+    with path.open("rb") as file:
+        for number, line in enumerate(iter(lambda: file.readline(_MOST_LINE), b""), 1):
+            try:
+                found = [float(each) for each in line.split(None if delimiter is None else delimiter.encode())]
+            except ValueError:
+                return number
+            if found and len(found) != columns:
+                return number
+    return 1
 
 
 def read_h5(path: Path, names: Sequence[str], points: str = "data") -> dict[str, NDArray[Any]]:
@@ -213,7 +300,7 @@ def read_h5(path: Path, names: Sequence[str], points: str = "data") -> dict[str,
 
     Raises
     ------
-    InputError : the file is missing or damaged, or lacks one of them
+    InputError : the file is missing or damaged, lacks one of them, or takes one from somewhere else
     """
     try:
         with open_file(path) as file:
@@ -223,14 +310,17 @@ def read_h5(path: Path, names: Sequence[str], points: str = "data") -> dict[str,
                     f"{path} has no dataset {missing[0]!r}; it holds {shown(', '.join(map(repr, file))) or 'none'}"
                 )
             values = {name: Rows(file, name)[...] for name in names}
+    except InputError:
+        raise
     except FAULTS as error:
         reason = "there is no such file" if not path.exists() else told(error)
         raise InputError(f"{path} cannot be read as HDF5 ({reason}): download it again") from None
+    except Exception:  # h5py raises whatever a damaged file's bytes happen to mean
+        raise InputError(f"{path} cannot be read as HDF5 (it is damaged): download it again") from None
     if values[points].ndim != 3 or values[points].shape[2] < 3:
         raise InputError(f"{path}: {points!r} has shape {values[points].shape}, expected (shapes, points, 3)")
-    wrong = [name for name in names if len(values[name]) != len(values[points])]
+    wrong = [name for name in names if not values[name].ndim or len(values[name]) != len(values[points])]
     if wrong:
-        raise InputError(
-            f"{path}: {len(values[points])} shapes, but {len(values[wrong[0]])} rows of {wrong[0]!r}: download it again"
-        )
+        rows = len(values[wrong[0]]) if values[wrong[0]].ndim else 0
+        raise InputError(f"{path}: {len(values[points])} shapes, but {rows} rows of {wrong[0]!r}: download it again")
     return values

@@ -1,0 +1,424 @@
+"""Benchmarks and results that are not what they say: refused in one line, nothing read outside, no memory claimed."""
+
+import dataclasses
+import json
+import os
+import pickle
+import re
+import shutil
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save
+
+from shapenet3d_cma.errors import InputError
+from shapenet3d_cma.model.config import PretrainConfig
+from shapenet3d_cma.model.network import PointEncoder
+from shapenet3d_cma.model.tasks.classify import load_classifier
+from shapenet3d_cma.model.tasks.clouds import prepare
+from shapenet3d_cma.model.tasks.config import FinetuneConfig, ProbeConfig, SegmentConfig
+from shapenet3d_cma.model.tasks.finetune import finetune
+from shapenet3d_cma.model.tasks.folds import open_fold
+from shapenet3d_cma.model.tasks.layouts import open_dataset
+from shapenet3d_cma.model.tasks.probe import probe
+from shapenet3d_cma.model.tasks.results import is_share, read_json, read_result
+from shapenet3d_cma.model.tasks.segment import segment
+from shapenet3d_cma.model.tasks.shapes import read_h5, read_table
+from shapenet3d_cma.model.tasks.unpickle import read_pickle
+from shapenet3d_cma.tests.fuzz.bounds import bounded
+
+HUGE = 10**12
+
+
+# ---- HDF5 ----
+
+
+@pytest.fixture
+def h5(tmp_path: Path) -> Path:
+    """A sound file, beside a secret one."""
+    with h5py.File(tmp_path / "secret.h5", "w") as file:
+        file["data"], file["label"] = np.ones((2, 4, 3), "f4"), np.zeros(2, "u1")
+    (tmp_path / "secret.bin").write_bytes(bytes(range(96)))
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["data"], file["label"] = np.zeros((2, 4, 3), "f4"), np.zeros(2, "u1")
+    return tmp_path / "a.h5"
+
+
+def external_link(file: h5py.File) -> None:
+    file["data"] = h5py.ExternalLink("secret.h5", "data")
+
+
+def soft_link(file: h5py.File) -> None:
+    file["other"] = np.zeros((2, 4, 3), "f4")
+    file["data"] = h5py.SoftLink("/other")
+
+
+def virtual(file: h5py.File) -> None:
+    layout = h5py.VirtualLayout((2, 4, 3), "f4")
+    layout[:] = h5py.VirtualSource("secret.h5", "data", (2, 4, 3))
+    file.create_virtual_dataset("data", layout)
+
+
+def external_storage(file: h5py.File) -> None:
+    secret = str(Path(file.filename).parent / "secret.bin")
+    file.create_dataset("data", (2, 4, 3), "f4", external=[(secret, 0, 96)])
+
+
+def group(file: h5py.File) -> None:
+    file.create_group("data")
+
+
+def named_type(file: h5py.File) -> None:
+    file["data"] = np.dtype("f4")
+
+
+def declared(file: h5py.File) -> None:
+    file.create_dataset("data", (HUGE, 4, 3), "f4", chunks=(1, 4, 3))
+
+
+def declared_whole(file: h5py.File) -> None:
+    file.create_dataset("data", (40_000, 40_000, 3), "f4", chunks=(1, 100, 3), compression="gzip", fillvalue=1)
+
+
+def huge_chunk(file: h5py.File) -> None:
+    file.create_dataset("data", (2, 4, 3), "f4", chunks=(2, 2**26, 3), maxshape=(2, None, 3), compression="gzip")
+
+
+def references(file: h5py.File) -> None:
+    file.create_dataset("data", (2, 4, 3), h5py.ref_dtype)
+
+
+def texts(file: h5py.File) -> None:
+    file.create_dataset("data", (2, 4, 3), h5py.string_dtype())
+
+
+def compound(file: h5py.File) -> None:
+    file.create_dataset("data", (2, 4, 3), [("a", "f4")])
+
+
+H5 = [external_link, soft_link, virtual, external_storage, group, named_type, declared, declared_whole, huge_chunk]
+H5 += [references, texts, compound]
+
+
+@pytest.mark.parametrize("spoil", H5, ids=lambda spoil: spoil.__name__)
+def test_a_dataset_is_the_file_s_own_and_no_larger(h5: Path, spoil: Callable) -> None:
+    with h5py.File(h5, "a") as file:
+        del file["data"]
+        spoil(file)
+    with pytest.raises(InputError, match=r"a\.h5: 'data' (is a link|takes its|holds no numbers|of shape)") as caught:
+        read_h5(h5, ("label", "data"))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_pipe_or_a_text_is_no_hdf5(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.h5")
+    (tmp_path / "b.h5").write_text("text")
+    (tmp_path / "c.h5").mkdir()
+    for name in "abcd":
+        with pytest.raises(InputError, match=rf"{name}\.h5 cannot be read as HDF5 \((it is|there is no)"):
+            read_h5(tmp_path / f"{name}.h5", ("data",))
+
+
+# ---- pickles ----
+
+CLOUD = np.zeros((8, 6), "f4") + np.arange(8, dtype="f4")[:, None]
+CLOUDS, LABELS = [CLOUD, CLOUD], [np.array([0]), np.array([1])]
+DAT: dict[str, tuple[Any, str]] = {
+    "number": (3, "expected a list of clouds"),
+    "dictionary": ({"a": 1}, "expected a list of clouds"),
+    "set": ([{1, 2}, {1, 2}], "expected a list of clouds"),
+    "numbers": ([3, 3], "expected a list of clouds"),
+    "text": (["ab", "ab"], "expected a list of clouds"),
+    "scalar-arrays": ([np.array(3), np.array(3)], "expected a list of clouds"),
+    "lists-in-lists": ([[[[0.0] * 3] * 4] * 2, LABELS], "expected an array of points, found list"),
+    "one-column": ([[CLOUD[:, :1]] * 2, LABELS], "expected .n, 3 or more. numbers"),
+    "no-points": ([[CLOUD[:0]] * 2, LABELS], "expected .n, 3 or more. numbers"),
+    "texts": ([[np.array([["a"] * 3])] * 2, LABELS], "expected .n, 3 or more. numbers"),
+    "nan": ([[CLOUD * np.nan] * 2, LABELS], "not finite"),
+    "infinity": ([[CLOUD + np.inf] * 2, LABELS], "not finite"),
+    "double": ([[CLOUD.astype("f8") * 1e300] * 2, LABELS], "not finite"),
+    "large": ([[CLOUD * 1e30] * 2, LABELS], r"coordinates above 1e\+09"),
+    "no-label": ([CLOUDS, [np.zeros(0, "i8")] * 2], "the label of shape 0 is no whole number"),
+    "label-text": ([CLOUDS, ["a", "b"]], "the label of shape 0 is no whole number"),
+    "label-float": ([CLOUDS, [0.0, np.nan]], "the label of shape 0 is no whole number"),
+    "label-huge": ([CLOUDS, [0, 10**40]], "the label of shape 1 is no whole number"),
+    "label-list": ([CLOUDS, [[0], [0]]], "the label of shape 0 is no whole number"),
+    "label-outside": ([CLOUDS, [0, 40]], "label 40 of shape 1 is outside"),
+    "label-negative": ([CLOUDS, [np.int8(-1), 0]], "label -1 of shape 0 is outside"),
+}
+
+
+@pytest.mark.parametrize("case", DAT)
+def test_pickled_clouds_are_clouds(benchmarks: dict[str, Path], tmp_path: Path, case: str) -> None:
+    content, says = DAT[case]
+    shutil.copytree(benchmarks["modelnet40-dat"], tmp_path / "data")
+    next((tmp_path / "data").rglob("modelnet40_test_*.dat")).write_bytes(pickle.dumps(content))
+    with pytest.raises(InputError, match=rf"modelnet40_test_.*{says}") as caught:  # noqa: PT012 - opened or read
+        dataset = open_dataset(tmp_path / "data", "modelnet40")
+        prepare(dataset, "test", 8, normalise=True, jobs=1)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"train": "abc", "test": "abc"},
+        {"train": [3], "test": [3]},
+        {"train": [(CLOUD,)], "test": [(CLOUD,)]},
+        {"train": [(CLOUD, "a", 0)], "test": [(CLOUD, 0, 0)]},
+        {"train": [(CLOUD, [], 0)], "test": [(CLOUD, 0, 0)]},
+        {"train": [(CLOUD, 10**30, 0)], "test": [(CLOUD, 0, 0)]},
+        {"train": {0: 1}, "test": {0: 1}},
+        [],
+        None,
+    ],
+)
+def test_pickled_folds_are_folds(tmp_path: Path, content: object) -> None:
+    (tmp_path / "2way_1shot").mkdir()
+    (tmp_path / "2way_1shot" / "0.pkl").write_bytes(pickle.dumps(content))
+    with pytest.raises(InputError, match=r"0\.pkl: (expected lists named train and test|the label of shape 0 is no)"):
+        open_fold(tmp_path, 2, 1, 0)
+
+
+def shared(depth: int) -> bytes:
+    """() and then pairs of the last with itself: as few bytes as it is deep, and a hash that takes 2^depth steps."""
+    return b"\x80\x02)q\x00" + b"h\x00h\x00\x86q\x00" * depth
+
+
+TRICKS = {
+    "memo": b"\x80\x02Nr\xff\xff\xff\x7f" + b"0",
+    "bytes-of-a-number": b"\x80\x02c__builtin__\nbytes\n\x8a\x06" + bytes(5) + b"\x10\x85R.",
+    "bytearray-of-a-number": b"\x80\x02c__builtin__\nbytearray\n\x8a\x06" + bytes(5) + b"\x10\x85R.",
+    "byte-array": b"\x80\x05\x96" + struct.pack("<Q", HUGE) + b"a.",
+    "hash": shared(60) + b"}h\x00Ns.",
+    "hash-in-a-set": b"\x80\x04\x8f(" + shared(60)[2:] + b"h\x00\x90.",
+    "attribute-of-a-class": b"\x80\x02cnumpy\ndtype\nN}X\x01\x00\x00\x00aNs\x86b.",
+    "attribute-of-a-function": b"\x80\x02c_codecs\nencode\nN}X\x0c\x00\x00\x00__defaults__)s\x86b.",
+    "attribute-of-a-dictionary": b"\x80\x02ccollections\nOrderedDict\n)RN}X\x05\x00\x00\x00itemsNs\x86b0(.",
+    "new-object": b"\x80\x02c__builtin__\nset\n)\x81.",
+    "instance": b"(i__builtin__\nset\n.",
+    "call-of-a-list": b"\x80\x02])R.",
+    "extension": b"\x80\x02\x82\x01.",
+    "persistent": b"Pabc\n.",
+    "array-of-nothing": b"\x80\x02cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85U\x01b\x87R(K\x01"
+    b"\x8a\x06" + bytes(5) + b"\x10\x85cnumpy\ndtype\nU\x02S0\x85R\x89U\x00tb.",
+}
+
+
+@pytest.mark.parametrize("trick", TRICKS)
+def test_a_pickle_s_tricks_are_refused_at_once(tmp_path: Path, trick: str) -> None:
+    path, said = tmp_path / "a.pkl", []
+    path.write_bytes(TRICKS[trick])
+    with bounded("self", inside=tmp_path, seconds=5, mib=64):
+        try:
+            read_pickle(path)
+        except InputError as error:
+            said.append(str(error))
+    assert len(said) == 1
+    assert re.search(r"a\.pkl is (refused|damaged)", said[0])
+
+
+# ---- text ----
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (b"", "found 0 of"),
+        (b"\n\n", "found 0 of"),
+        (b"1\n2\n", "found 1 of 1"),
+        (b"1,2,3\n1,2\n", "line 2 is no 3 numbers"),
+        (b"1,2,3\n" * 5 + b"1,2,x\n", "line 6 is no 3 numbers"),
+        (b"1," * 10**6, "found 1 of"),
+        (b"1,2,3\n" + b"1," * 10**6, "line 2 is no 3 numbers"),
+        (b"1,2,3\n\xff\xfe,1,2\n", "line 2 is no 3 numbers"),
+        (b"\x00" * 10**6, "found 1 of 1"),
+    ],
+)
+def test_a_table_of_points_is_one(tmp_path: Path, text: bytes, says: str) -> None:
+    path = tmp_path / "a.txt"
+    path.write_bytes(text)
+    with pytest.raises(InputError, match=rf"a\.txt.*{says}"):
+        read_table(path, ",", 3)
+
+
+def test_a_table_that_is_a_pipe_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.txt")
+    with pytest.raises(InputError, match=r"a\.txt cannot be read as points: it is no plain file"):
+        read_table(tmp_path / "a.txt", ",", 3)
+
+
+TEXT, PARTS = ("modelnet40-text", "modelnet40"), ("shapenetpart-text", "shapenetpart")
+MUG = "03797390"
+NAMED = [
+    (TEXT, "cup_0005.txt", b"nan,0,0\n1,1,1\n", "not finite"),
+    (TEXT, "cup_0005.txt", b"1e308,0,0\n1,1,1\n", "not finite"),
+    (TEXT, "cup_0005.txt", b"1e30,0,0\n1,1,1\n", r"coordinates above 1e\+09"),
+    (TEXT, "modelnet40_test.txt", b"../cup_0005\n", "which is no name"),
+    (TEXT, "modelnet40_test.txt", b"cup_\x1b[2J\n", "which is no name"),
+    (TEXT, "modelnet40_shape_names.txt", b"cup\n..\n", "which is no name"),
+    (TEXT, "modelnet40_shape_names.txt", b"cup\n/etc\n", "which is no name"),
+    (TEXT, "modelnet40_shape_names.txt", b"\xff\xfe\n", "it is no text"),
+    (PARTS, "synsetoffset2category.txt", b"Mug\n", "expected lines of a name and a synset"),
+    (PARTS, "synsetoffset2category.txt", b"Mug ..\n", "which is no name"),
+    (PARTS, "synsetoffset2category.txt", b"\x1b[2J 1\n", r"names \\x1b\[2J"),
+    (PARTS, "shuffled_val_file_list.json", b"[" * 10**6, "nested deeper than 64 levels"),
+    (PARTS, "shuffled_val_file_list.json", b'{"a": 1}', "expected a list of shape_data"),
+    (PARTS, "shuffled_val_file_list.json", b"[3]", "expected a list of shape_data"),
+    (PARTS, "shuffled_val_file_list.json", b'["shape_data/03797390/.."]', "which is no name"),
+    (PARTS, "shuffled_val_file_list.json", b'["a/\\u001b[2J/b"]', r"lists \\x1b\[2J/b, whose synset"),
+]
+
+
+@pytest.mark.parametrize(("of", "name", "content", "says"), NAMED)
+def test_lists_and_clouds_of_text_are_what_they_are(
+    benchmarks: dict[str, Path], tmp_path: Path, of: tuple[str, str], name: str, content: bytes, says: str
+) -> None:
+    shutil.copytree(benchmarks[of[0]], tmp_path / "data")
+    next((tmp_path / "data").rglob(name)).write_bytes(content)
+    with pytest.raises(InputError, match=says) as caught:  # noqa: PT012 - opened or read
+        dataset = open_dataset(tmp_path / "data", of[1])
+        prepare(dataset, "test", 8, normalise=True, jobs=1)
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("label", ["nan", "inf", "1e300", "36.5", "-1", "99"])
+def test_labels_of_parts_are_whole_and_their_category_s(
+    benchmarks: dict[str, Path], tmp_path: Path, label: str
+) -> None:
+    shutil.copytree(benchmarks["shapenetpart-text"], tmp_path / "data")
+    dataset = open_dataset(tmp_path / "data", "shapenetpart")
+    path = dataset.splits["test"].read.paths[0]
+    path.write_text(f"0 0 0 1 0 0 {label}\n")
+    with pytest.raises(InputError, match=rf"{path.name}: (.* is no label of a part|part label .* is none of)"):
+        prepare(dataset, "test", 8, normalise=True, jobs=1)
+
+
+def test_a_mesh_of_huge_coordinates_is_told(benchmarks: dict[str, Path], tmp_path: Path) -> None:
+    shutil.copytree(benchmarks["modelnet40-off"], tmp_path / "data")
+    path = next((tmp_path / "data").rglob("cup_0005.off"))
+    path.write_text("OFF\n3 1 0\n0 0 0\n1e308 0 0\n0 1e308 0\n3 0 1 2\n")
+    dataset = open_dataset(tmp_path / "data", "modelnet40")
+    with pytest.raises(InputError, match=r"cup_0005\.off has vertices that are not finite, or above"):
+        prepare(dataset, "test", 8, normalise=True, jobs=1)
+
+
+# ---- results ----
+
+RESULT = {"seed": 0, "parameters": 1, "epochs": {"final": 3}, "single": {"final": 0.5}, "votes": {"final": 0.5}}
+BAD_RESULTS = [
+    {},
+    [],
+    [["seed", 0]],
+    {**RESULT, "single": {}},
+    {**RESULT, "single": {"final": None}},
+    {**RESULT, "single": {"final": float("nan")}},
+    {**RESULT, "single": {"final": 7}},
+    {**RESULT, "votes": [1]},
+    {**RESULT, "votes": {"final": 0.5, "more": 0.5}},
+    {**RESULT, "epochs": {"final": "3"}},
+    {**RESULT, "seed": "0"},
+    {key: {"other": 1} if isinstance(value, dict) else value for key, value in RESULT.items()},
+]
+
+
+@pytest.mark.parametrize("content", [*map(json.dumps, BAD_RESULTS), "[" * 10**6, "{", '{"seed": 0', "\udcff"])
+def test_a_result_is_one_or_told_with_its_remedy(tmp_path: Path, content: str) -> None:
+    (tmp_path / "result.json").write_bytes(content.encode("utf-8", "surrogateescape"))
+    with pytest.raises(
+        InputError, match=r"result\.json (is no result|tells no|cannot be read).*: ?.*remove it"
+    ) as caught:
+        read_result(tmp_path, ("single", "votes"), is_share)
+    assert "\n" not in str(caught.value)
+    (tmp_path / "result.json").write_text(json.dumps(RESULT))
+    assert read_result(tmp_path, ("single", "votes"), is_share) == RESULT
+
+
+def test_results_of_other_seeds_are_told(
+    benchmarks: dict[str, Path], encoder_file: Path, finetune_config: FinetuneConfig, tmp_path: Path
+) -> None:
+    data, config = benchmarks["modelnet40-dat"], dataclasses.replace(finetune_config, epochs=1)
+
+    def again() -> object:
+        return finetune(tmp_path / "run", "modelnet40", data, config, init=encoder_file, seeds=1, report=lambda _: None)
+
+    again()
+    result = tmp_path / "run" / "seed-0" / "result.json"
+    result.write_text(json.dumps({"seed": 0}))
+    with pytest.raises(InputError, match=r"result\.json is no result of this run: remove it"):
+        again()
+    result.unlink()
+    again()
+    (tmp_path / "run" / "task.json").write_text("[" * 10**6)
+    with pytest.raises(InputError, match=r"task\.json cannot be read: .*nested deeper than 64 levels.*; remove it"):
+        again()
+    with pytest.raises(InputError, match="cannot be read"):
+        read_json(tmp_path / "run")
+
+
+def test_predictions_that_are_none_are_told(
+    benchmarks: dict[str, Path], encoder_file: Path, segment_config: SegmentConfig, tmp_path: Path
+) -> None:
+    config = dataclasses.replace(segment_config, epochs=1)
+
+    def again() -> object:
+        return segment(tmp_path, benchmarks["shapenetpart-h5"], config, init=encoder_file, report=lambda _: None)
+
+    again()
+    again()
+    file = tmp_path / "seed-0" / "predicted.npy"
+    for array in (None, np.array([None]), np.zeros((2, 64), "f4"), np.zeros((1, 64), "u1"), np.full((2, 64), 77, "u1")):
+        file.unlink(missing_ok=True)
+        if array is not None:
+            np.save(file, array)
+        with pytest.raises(InputError, match=r"predicted\.npy cannot be read: .*; remove .*result\.json"):
+            again()
+
+
+# ---- weights ----
+
+
+@pytest.mark.parametrize("number", [float("nan"), 1e38])
+def test_a_probe_of_weights_that_compute_nothing_is_told(
+    benchmarks: dict[str, Path], encoder_config: PretrainConfig, tmp_path: Path, number: float
+) -> None:
+    weights = PointEncoder(encoder_config).state_dict()
+    weights["embed.local2.weight"] = torch.full_like(weights["embed.local2.weight"], number)
+    file = tmp_path / "encoder.safetensors"
+    file.write_bytes(save(weights, metadata={"config": json.dumps(dataclasses.asdict(encoder_config))}))
+    config = ProbeConfig(points=64, patches=8, device="cpu", threads=1)
+    with pytest.raises(InputError, match=r"holds NaN or infinity|its weights give features that are not finite"):
+        probe(benchmarks["modelnet40-dat"], config, init=file, report=lambda _: None)
+
+
+ABOUT = {"task": "modelnet40", "classes": ["a", "b"], "config": {}, "encoder": {}}
+
+
+@pytest.mark.parametrize(
+    "about",
+    [
+        [],
+        {**ABOUT, "classes": 3},
+        {**ABOUT, "classes": []},
+        {**ABOUT, "classes": [1]},
+        {**ABOUT, "task": "x\x1b"},
+        {**ABOUT, "task": ["modelnet40"]},
+        {**ABOUT, "config": []},
+        {**ABOUT, "config": {"points": -1}},
+        {**ABOUT, "config": {"points": "3"}},
+        {**ABOUT, "encoder": []},
+        {**ABOUT, "encoder": {"heads": 0}},
+    ],
+)
+def test_a_classifier_tells_what_it_is(tmp_path: Path, about: object) -> None:
+    file = tmp_path / "final.safetensors"
+    file.write_bytes(save({"a": torch.zeros(1)}, metadata={"classifier": json.dumps(about)}))
+    with pytest.raises(InputError, match=r"final\.safetensors is no classifier that .*; give the folder") as caught:
+        load_classifier(file)
+    assert str(caught.value).isprintable()
