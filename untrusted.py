@@ -1,0 +1,149 @@
+"""What others wrote: text and JSON, read within bounds of size and depth, and shown on a line of its own."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+__all__ = ["open_regular", "parse_json", "read_bytes", "read_json", "read_json_lines", "shown"]
+
+MOST_BYTES = 2**28
+"""Of a JSON document: the manifest of all of ShapeNet takes a tenth of it."""
+MOST_DEPTH = 64
+"""Of nested lists and objects: honest documents need less than ten."""
+MOST_SHOWN = 200
+"""Characters of a text that a message repeats."""
+
+# a string's opening quote to its closing one, or to the end where it has none; never goes back, so time is linear
+_STRING = re.compile(r'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)', re.DOTALL)
+_BRACKET = re.compile(r"[\[\]{}]")
+
+
+def parse_json(text: str | bytes, *, most_depth: int = MOST_DEPTH, most_bytes: int = MOST_BYTES) -> Any:
+    """Parse JSON that may be hostile: its length and depth are known to be bounded before it is parsed.
+
+    Parameters
+    ----------
+    text : bytes are taken for UTF-8
+    most_depth : of nested lists and objects
+    most_bytes : of the document; of a str, characters
+
+    Raises
+    ------
+    ValueError : one line that says what is wrong: too long, too deep, not UTF-8, no JSON
+    """
+    if len(text) > most_bytes:
+        raise ValueError(f"it is longer than {most_bytes} bytes")
+    if not isinstance(text, str):
+        try:
+            text = bytes(text).decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise ValueError(f"it is not UTF-8 (byte {error.start})") from None
+    if _is_deep(text, most_depth):
+        raise ValueError(f"it is nested deeper than {most_depth} levels")
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise ValueError(f"it is no JSON ({error})") from None
+
+
+def _is_deep(text: str, most: int) -> bool:
+    """Tell whether brackets outside of strings are nested deeper than `most`."""
+    if text.count("[") + text.count("{") <= most:
+        return False
+    brackets = "".join(_BRACKET.findall(_STRING.sub("", text))).encode("ascii")
+    steps = np.where(np.isin(np.frombuffer(brackets, np.uint8), list(b"[{")), 1, -1)
+    return bool(len(steps)) and int(np.cumsum(steps).max()) > most
+
+
+def open_regular(path: Path) -> int:
+    """Open a plain file for reading and give its descriptor; a pipe, which might never speak, or a device is refused.
+
+    Raises
+    ------
+    OSError : it cannot be opened, or is no plain file; `strerror` says why
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    mode = os.fstat(descriptor).st_mode
+    if stat.S_ISREG(mode):
+        return descriptor
+    os.close(descriptor)
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, "it is a folder, not a file", str(path))
+    raise OSError(errno.EINVAL, "it is no plain file", str(path))
+
+
+def read_bytes(path: Path, most: int) -> bytes:
+    """Read a plain file of a bounded length.
+
+    Raises
+    ------
+    OSError : it cannot be read, or is no plain file
+    ValueError : it is longer than `most` bytes
+    """
+    with os.fdopen(open_regular(path), "rb") as file:
+        if os.fstat(file.fileno()).st_size <= most:
+            content = file.read(most + 1)
+            if len(content) <= most:
+                return content
+    raise ValueError(f"it is longer than {most} bytes")
+
+
+def read_json(path: Path, *, most_depth: int = MOST_DEPTH, most_bytes: int = MOST_BYTES) -> Any:
+    """Read a JSON file within bounds; see `parse_json`.
+
+    Raises
+    ------
+    OSError : it cannot be read, or is no plain file
+    ValueError : one line that says what is wrong with its content
+    """
+    return parse_json(read_bytes(path, most_bytes), most_depth=most_depth, most_bytes=most_bytes)
+
+
+def read_json_lines(path: Path, *, most_depth: int = MOST_DEPTH, most_bytes: int = 2**24) -> Iterator[Any]:
+    """Give the values of a file of JSON lines; a line that is too long, too deep or no JSON is left out.
+
+    Parameters
+    ----------
+    most_bytes : of one line
+
+    Raises
+    ------
+    OSError : it cannot be read, or is no plain file
+    """
+    with os.fdopen(open_regular(path), "rb") as file:
+        whole = True  # whether what comes next begins a line
+        while line := file.readline(most_bytes):
+            begins, whole = whole, line.endswith(b"\n") or len(line) < most_bytes
+            if not (begins and whole):
+                continue
+            try:
+                yield parse_json(line, most_depth=most_depth, most_bytes=most_bytes)
+            except ValueError:
+                continue
+
+
+def shown(value: object, most: int = MOST_SHOWN) -> str:
+    """Give a value as a message may repeat it: on one line, without control characters, cut where it is long.
+
+    A plain text stays as it is; one with line breaks, escape sequences or what is no UTF-8 has them escaped.
+    """
+    text = value if isinstance(value, str) else _told(value)
+    if len(text) > most:
+        text = text[:most] + " …"
+    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)
+
+
+def _told(value: object) -> str:
+    try:
+        return repr(value)
+    except (ValueError, RecursionError):  # a number of more than 4,300 digits; what is nested too deeply
+        return f"a {type(value).__name__}"
