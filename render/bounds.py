@@ -18,6 +18,7 @@ __all__ = [
     "MOST_MATERIALS",
     "MOST_RUNS",
     "check_faces",
+    "error_reason",
     "mesh_path",
     "read_mesh_bytes",
 ]
@@ -64,7 +65,7 @@ def mesh_path(folder: Path, file: str) -> Path:
             raise ModelError(f"its {kind} is a link that leads outside the model's folder")
         size = path.stat().st_size
     except (OSError, RuntimeError) as error:  # a name too long, links in a ring, no permission
-        raise ModelError(f"its {kind} cannot be read: {getattr(error, 'strerror', None) or 'links in a ring'}") from None
+        raise ModelError(f"its {kind} cannot be read: {error_reason(error)}") from None
     if size > MOST_BYTES:
         raise ModelError(f"its {kind} has {size:,} bytes: more than {MOST_BYTES:,}, which no mesh has")
     return path
@@ -83,6 +84,11 @@ def read_mesh_bytes(path: Path) -> bytes:
         raise ModelError(f"its {path.suffix[1:].upper()} cannot be read: {error.strerror}") from None
     except ValueError as error:
         raise ModelError(f"its {path.suffix[1:].upper()} cannot be read: {error}") from None
+
+
+def error_reason(error: BaseException) -> str:
+    """Say why the system refused a file, without its path: of links in a ring pathlib makes an error of its own."""
+    return getattr(error, "strerror", None) or "links in a ring"
 
 
 def check_faces(number: int) -> None:

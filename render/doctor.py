@@ -54,9 +54,9 @@ FINDINGS: dict[str, Finding] = {
     "no OBJ": Finding("fatal", "the folder holds no mesh"),
     "empty OBJ": Finding("fatal", "the mesh file holds no vertex"),
     "no usable face": Finding("fatal", "vertices or lines, and no face with an area"),
-    "unreadable": Finding("fatal", "the file or its archive is damaged, too large, or leads outside the model's folder"),
+    "unreadable": Finding("fatal", "it or its archive is damaged, too large, or leads outside the model's folder"),
     "missing texture": Finding("lost", "a picture is not there: the material's colour is shown"),
-    "unreadable texture": Finding("lost", "a picture that is none, too large, or a GIF: the material's colour is shown"),
+    "unreadable texture": Finding("lost", "no picture, too large, or a GIF: the material's colour is shown"),
     "refused reference": Finding("lost", "a path leads outside the model's folder: not read"),
     "missing MTL": Finding("lost", "no material library: grey"),
     "undefined material": Finding("lost", "a material that no library defines: grey"),
@@ -208,9 +208,7 @@ def _examine_library(text: bytes, defined: set[str], references: set[str], found
             references.add(map_file(rest))
 
 
-def _examine_reference(
-    reference: str, folder: Path, base: str, pictures: Pictures, found: Counter[str]
-) -> None:
+def _examine_reference(reference: str, folder: Path, base: str, pictures: Pictures, found: Counter[str]) -> None:
     wanted = reference.replace("\\", "/")
     found["backslash in path"] += "\\" in reference
     found["space in path"] += " " in reference

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ..errors import ModelError
 from ..untrusted import read_bytes, shown
-from .bounds import MOST_LINE_BYTES, MOST_LOOKUPS, MOST_MATERIALS
+from .bounds import MOST_LINE_BYTES, MOST_LOOKUPS, MOST_MATERIALS, error_reason
 from .obj import decode
 from .pictures import MOST_IN_MODEL, Picture, examine_picture
 
@@ -293,12 +293,10 @@ def find_inside(
             return _find(top, reference.replace("\\", "/"), base, told, {} if folders is None else folders)
         return _find_exactly(top, reference, base, told)
     except (OSError, ValueError, RuntimeError) as error:  # a name too long, links in a ring
-        return None, f"{told} cannot be looked up: {getattr(error, 'strerror', None) or 'links in a ring'}"
+        return None, f"{told} cannot be looked up: {error_reason(error)}"
 
 
-def _find(
-    top: Path, wanted: str, base: str, told: str, folders: dict[Path, dict[str, str]]
-) -> tuple[Path | None, str]:
+def _find(top: Path, wanted: str, base: str, told: str, folders: dict[Path, dict[str, str]]) -> tuple[Path | None, str]:
     if wanted.startswith("/") or wanted[1:2] == ":":
         return None, f"{told} refused: an absolute path"
     for place in dict.fromkeys((base, f"{base}/images", "images", "")):
@@ -345,7 +343,7 @@ def _alike(folder: Path, folders: dict[Path, dict[str, str]]) -> dict[str, str]:
     """Give what a folder holds, by names without regard to case: the first of those that are alike."""
     if folder not in folders:
         names: dict[str, str] = {}
-        for name in sorted(os.listdir(folder)):
+        for name in sorted(child.name for child in folder.iterdir()):
             names.setdefault(name.casefold(), name)
         folders[folder] = names
     return folders[folder]

@@ -20,6 +20,7 @@ MOST_IN_MODEL = 2**28
 """Pixels of all pictures of one model."""
 _MOST_BYTES = 2**29
 _MOST_PATH = 1000  # bytes: Blender cuts longer ones
+_NO_PICTURE = "it is no picture that can be read"
 _READ = ("BMP", "DDS", "JPEG", "JPEG2000", "PNG", "PSD", "SGI", "TGA", "TIFF", "WEBP")
 """Formats, by Pillow's names, that Blender reads as a still picture; it takes a GIF for a film."""
 
@@ -35,27 +36,42 @@ class Picture:
 
 def examine_picture(path: Path) -> Picture:
     """Look at the header of what should be a picture; nothing is decoded, and a pipe or a device is not waited for."""
+    try:
+        pixels, has_alpha = _read_header(path)
+    except OSError as error:
+        return Picture(fault=error.strerror or _NO_PICTURE)
+    except ValueError as error:
+        return Picture(fault=str(error))
+    return Picture(pixels, has_alpha)
+
+
+def _read_header(path: Path) -> tuple[int, bool]:
+    """Give a picture's number of pixels, and whether it has an alpha channel.
+
+    Raises
+    ------
+    OSError, ValueError : it is none that may be shown
+    """
     from PIL import Image
 
     Image.init()  # all formats, not the common ones alone
-    try:
-        if len(str(path).encode()) > _MOST_PATH:
-            return Picture(fault="its path is too long")
-    except UnicodeEncodeError:  # Blender takes UTF-8 alone
-        return Picture(fault="its name is not UTF-8")
-    try:
-        with os.fdopen(open_regular(path), "rb") as file, bounded_pictures():
-            if os.fstat(file.fileno()).st_size > _MOST_BYTES:
-                return Picture(fault=f"it has more than {_MOST_BYTES:,} bytes")
+    if len(str(path).encode(errors="replace")) > _MOST_PATH:
+        raise ValueError("its path is too long")
+    if not str(path).isprintable():  # Blender takes UTF-8 alone
+        raise ValueError("its name is no text that can be shown")
+    with os.fdopen(open_regular(path), "rb") as file, bounded_pictures():
+        if os.fstat(file.fileno()).st_size > _MOST_BYTES:
+            raise ValueError(f"it has more than {_MOST_BYTES:,} bytes")
+        try:
             with Image.open(file, formats=_READ) as image:
-                picture = Picture(image.width * image.height, image.has_transparency_data)
-    except Image.DecompressionBombError:
-        return Picture(fault=f"it has more than {MOST_PIXELS:,} pixels")
-    except OSError as error:
-        return Picture(fault=error.strerror or "it is no picture that can be read")
-    except Exception:  # pillow raises whatever its parsers meet
-        return Picture(fault="it is no picture that can be read")
-    return picture if picture.pixels else Picture(fault="it has no pixels")
+                pixels, has_alpha = image.width * image.height, image.has_transparency_data
+        except Image.DecompressionBombError:
+            raise ValueError(f"it has more than {MOST_PIXELS:,} pixels") from None
+        except Exception:  # pillow raises whatever its parsers meet
+            raise ValueError(_NO_PICTURE) from None
+    if pixels <= 0:
+        raise ValueError("it has no pixels")
+    return pixels, has_alpha
 
 
 @contextmanager

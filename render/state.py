@@ -24,6 +24,7 @@ import psutil
 from ..errors import InputError
 from ..files import PARTIAL, write_text
 from ..progress import duration
+from ..untrusted import shown
 from .synsets import V2_NAMES
 
 __all__ = [
@@ -91,7 +92,8 @@ def read_failures(renders: Path) -> list[dict[str, Any]]:
             last[str(entry["synset"]), str(entry["model_id"])] = entry
         except (ValueError, KeyError, TypeError):
             continue
-    return [entry for (synset, model), entry in last.items() if not (renders / synset / f"{model}.h5").is_file()]
+    # a name that no file can have is that of no file, where pathlib would raise
+    return [entry for key, entry in last.items() if not os.path.isfile(f"{renders}/{key[0]}/{key[1]}.h5")]  # noqa: PTH113
 
 
 def forget_failures(renders: Path, keys: Iterable[Key]) -> None:
@@ -187,7 +189,7 @@ def status_table(status: dict[str, Any]) -> str:
         reasons = Counter(entry["reason"] for entry in entries).most_common(REASONS)
         for reason, count in reasons:
             example = next(entry for entry in entries if entry["reason"] == reason)
-            lines.append(f"  {count} x {reason}, such as {example['synset']}/{example['model_id']}")
+            lines.append(shown(f"  {count} x {reason}, such as {example['synset']}/{example['model_id']}", 2000))
     return "\n".join(lines)
 
 
@@ -196,7 +198,7 @@ def _synset_table(synsets: dict[str, dict[str, int]]) -> list[str]:
     lines = [f"{'category':<26}{'done':>8}{'failed':>8}{'left':>8}"]
     for synset, count in synsets.items():
         left = count["planned"] - count["done"] - count["failed"]
-        name = f"{synset} {V2_NAMES.get(synset, '')}"
+        name = shown(f"{synset} {V2_NAMES.get(synset, '')}")
         lines.append(f"{name:<26}{count['done']:>8,}{count['failed']:>8,}{left:>8,}")
     return lines
 
