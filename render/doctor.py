@@ -131,7 +131,7 @@ def examine(model: Model, scratch: Path) -> Examined:
             found["no OBJ"] = 1
         else:
             _examine_mesh(mesh_path(folder, model.file), folder, model.file, found, result)
-    except (ModelError, OSError, RuntimeError, ValueError, MemoryError):  # as the render would be recorded as failed
+    except Exception:  # whatever it is, the render of this model would be recorded as failed, and the rest goes on
         found["unreadable"] = 1
     found["non-ASCII name"] += not model.key.isascii()
     result.found = {name: found[name] for name in FINDINGS if found[name]}

@@ -162,7 +162,7 @@ def _check_document(kind: str, text: bytes, size: int, size_of: Callable[[str], 
     buffers = _objects(document, "buffers", kind)
     for place in (*buffers, *_objects(document, "images", kind)):
         _check_uri(place.get("uri"), kind)
-    names = {buffer["uri"] for buffer in buffers if not buffer.get("uri", "data:").startswith("data:")}
+    names = {uri for buffer in buffers if (uri := buffer.get("uri")) is not None and not uri.startswith("data:")}
     room = size + sum(size_of(name) for name in names)
     if room > MOST_BYTES:
         raise ModelError(f"its {kind} and its files have {room:,} bytes: more than any model has")
@@ -190,12 +190,16 @@ def _check_views(document: dict[str, Any], room: int, kind: str) -> None:
     views = sum(_whole(view.get("byteLength", 0), "bytes", kind) for view in _objects(document, "bufferViews", kind))
     accessors = 0
     for accessor in _objects(document, "accessors", kind):
-        width = _WIDTHS.get(str(accessor.get("type")), 16) * _COMPONENTS.get(accessor.get("componentType", 0), 4)
+        width = _WIDTHS.get(str(accessor.get("type")), 16) * _bytes_of(accessor.get("componentType"))
         count = _whole(accessor.get("count", 0), "elements", kind)
         _check_count(kind, "elements of an accessor", count, room)
         accessors += count * width
     if max(views, accessors) > 8 * room + 2**20:
         raise ModelError(f"its {kind} says {max(views, accessors):,} bytes of data, and has {room:,}")
+
+
+def _bytes_of(component: Any) -> int:
+    return _COMPONENTS.get(component, 4) if isinstance(component, int) else 4
 
 
 def _check_scene(document: dict[str, Any], kind: str) -> None:
