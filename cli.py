@@ -29,6 +29,7 @@ from .reconstruct.config import CloudConfig
 from .render.config import Device, RenderConfig
 from .render.samples.config import SamplesConfig
 from .render.select import Layout, Selection
+from .untrusted import shown
 
 if TYPE_CHECKING:
     from .pack.run import PackSummary
@@ -437,7 +438,11 @@ def _packed(packed: PackSummary, shards: Path) -> str:
     lines = [f"{_count(packed.rows, 'row')} of {_count(len(packed.synsets), 'category')} in {shards}"]
     if packed.left_out:
         lines.append(_left_out(packed.left_out))
-    return "\n".join(lines + [f"{failure['file']} failed: {failure['reason']}" for failure in packed.failures])
+    return "\n".join(lines + [_failed(failure) for failure in packed.failures])
+
+
+def _failed(failure: Mapping[str, Any]) -> str:
+    return shown(f"{failure['file']} failed: {failure['reason']}", 4000)
 
 
 @cli.command()
@@ -627,7 +632,7 @@ def report(shards: Path, out: Path, most: int, opens: bool) -> None:
 def _fail(failures: list[dict[str, Any]]) -> None:
     """List failures, if there are any, and end with the status that says so."""
     for failure in failures:
-        click.echo(f"{failure['file']} failed: {failure['reason']}")
+        click.echo(_failed(failure))
     if failures:
         sys.exit(1)
 
@@ -979,7 +984,7 @@ def main() -> None:
         message = error.format_message() if isinstance(error, click.ClickException) else str(error)
         context = getattr(error, "ctx", None)
         hint = f" (see {context.command_path} --help)" if context else ""
-        click.echo(f"cma3d: {' '.join(message.split())}{hint}", err=True)
+        click.echo(f"cma3d: {shown(' '.join(message.split()), 4000)}{hint}", err=True)
         sys.exit(2)
     except (click.Abort, KeyboardInterrupt):
         _say_stopped()

@@ -91,10 +91,8 @@ def read_bytes(path: Path, most: int) -> bytes:
     """
     with os.fdopen(open_regular(path), "rb") as file:
         size = os.fstat(file.fileno()).st_size
-        if size <= most:
-            content = file.read(size + 1)  # as many bytes are set aside as are asked for
-            if len(content) <= most:
-                return content
+        if size <= most:  # as much room is taken at once as is asked for
+            return file.read(size)
     raise ValueError(f"it is longer than {most} bytes")
 
 
@@ -137,7 +135,7 @@ def shown(value: object, most: int = MOST_SHOWN) -> str:
 
     A plain text stays as it is; one with line breaks, escape sequences or what is no UTF-8 has them escaped.
     """
-    text = value if isinstance(value, str) else _told(value)
+    text = str(value) if isinstance(value, str | Path) else _told(value)
     if len(text) > most:
         text = text[:most] + " …"
     return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)

@@ -6,6 +6,7 @@ only where trimesh gives up (at a face index out of range) does that reader stan
 
 from __future__ import annotations
 
+import io
 import tempfile
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,8 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError, ModelError
+from ..render.bounds import mesh_path, read_mesh_bytes
 from ..render.formats import load_geometries
-from ..render.obj import read_obj
+from ..render.obj import Mesh, check_obj, in_reach, parse_obj
 from ..render.select import Layout
 from ..render.shapenet import fetch, source_model
 
@@ -49,7 +51,7 @@ def source_mesh(source: Path, synset: str, model_id: str, layout: Layout = "auto
         try:
             folder, _ = fetch(model, Path(scratch))
             if model.file.lower().endswith(".obj"):
-                return read_mesh(folder / model.file)
+                return read_mesh(mesh_path(folder, model.file))
             parts = load_geometries(folder, model.file)
         except ModelError as error:
             raise InputError(f"{model.key} of {source}: {error}") from None
@@ -67,17 +69,22 @@ def read_mesh(path: Path) -> SourceMesh:
     import trimesh
 
     try:
-        mesh = trimesh.load(path, force="mesh", process=False, skip_materials=True)
+        data = read_mesh_bytes(path)
+        check_obj(data)
+    except ModelError as error:
+        raise InputError(f"{path}: {error}; see to the file") from None
+    try:
+        mesh = trimesh.load(io.BytesIO(data), file_type="obj", force="mesh", process=False, skip_materials=True)
         triangles = np.asarray(mesh.vertices, dtype=np.float64)[np.asarray(mesh.faces)]
     except Exception:  # trimesh raises whatever its parsers meet
-        triangles = _fan(path)
+        triangles = _fan(parse_obj(data))
     return _scene(triangles, str(path))
 
 
 def _scene(triangles: NDArray[np.float64], name: str) -> SourceMesh:
     import open3d as o3d
 
-    triangles = triangles[np.isfinite(triangles).all(axis=(1, 2))].reshape(-1, 3, 3)
+    triangles = triangles[in_reach(triangles.reshape(-1, 9))].reshape(-1, 3, 3)
     if not len(triangles):
         raise InputError(f"{name} holds no triangle")
     scene = o3d.t.geometry.RaycastingScene()
@@ -87,12 +94,8 @@ def _scene(triangles: NDArray[np.float64], name: str) -> SourceMesh:
     return SourceMesh(triangles, scene)
 
 
-def _fan(path: Path) -> NDArray[np.float64]:
+def _fan(mesh: Mesh) -> NDArray[np.float64]:
     """(T, 3, 3) triangles of the faces that the project's own reader accepts, each split from its first corner."""
-    try:
-        mesh = read_obj(path)
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}") from None
     first = np.repeat(mesh.starts[:-1], np.maximum(mesh.sizes - 2, 0))
     step = np.arange(len(first)) - np.repeat(np.cumsum(mesh.sizes - 2) - (mesh.sizes - 2), mesh.sizes - 2)
     return mesh.vertices[mesh.corners[np.stack([first, first + step + 1, first + step + 2], axis=1)]]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import stat
+import struct
 import zipfile
 import zlib
 from contextlib import suppress
@@ -11,37 +12,83 @@ from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
 from ..errors import InputError, ModelError
+from ..files import is_full
+from ..untrusted import shown
 
 __all__ = ["MAX_BYTES", "MAX_ENTRIES", "SYNSET", "list_archive", "unpack"]
 
-SYNSET = re.compile(r"\d{8}")
+SYNSET = re.compile(r"[0-9]{8}")
 MAX_BYTES = 2 << 30
 """What the files of one model may hold, unpacked; the largest of ShapeNet holds a tenth of it."""
 MAX_ENTRIES = 10_000
 """Files that one model may have."""
 _NOT_NEEDED = ".binvox"
+_MOST_DIRECTORY = 2**28  # bytes of an archive's directory; that of all of ShapeNet in one has half of it
+_LONGEST_PART = 255  # bytes between two slashes that a file system takes
+_DEEPEST = 32  # folders below each other in a model
+_OF_MACOS = "__MACOSX"  # where its programs keep what they know of files
+_MESHES = ("model_normalized.obj", "model.obj")
+
+_DAMAGED = (
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    EOFError,
+    ValueError,
+    LookupError,
+    OverflowError,
+    MemoryError,
+    RuntimeError,  # among them NotImplementedError: a newer version of the format
+)
+"""What zipfile raises at a damaged archive: the file's fault, not ours."""
 
 _Index = dict[tuple[str, str], list[zipfile.ZipInfo]]
 
 
-def list_archive(path: Path) -> dict[tuple[str, str], list[str]]:
+def list_archive(path: Path, strays: list[str] | None = None) -> dict[tuple[str, str], list[str]]:
     """Give the files of each model in an archive: (synset, folder within the archive) -> paths below that folder.
+
+    Parameters
+    ----------
+    strays : takes the meshes that lie in no model's folder
 
     Raises
     ------
     InputError : it is no zip archive, or a damaged one
     """
+    if not path.is_file():
+        raise InputError(f"{path} is no plain file: give a zip archive, or the folder that they lie in")
     try:
+        if _directory_size(path) > _MOST_DIRECTORY:
+            raise InputError(f"{path} lists more files than any ShapeNet has: download it again")
         with zipfile.ZipFile(path) as archive:
-            index = _index(archive, path)
-    # besides its own errors, zipfile raises ValueError for damaged fields, and NotImplementedError where the archive
-    # asks for a newer version of the format than it knows: both are the file's, not ours
-    except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError) as error:
-        raise InputError(f"{path} cannot be read as a zip archive ({error}): download it again") from None
+            index = _index(archive, path, strays)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read as a zip archive ({error.strerror}): download it again") from None
+    except _DAMAGED:
+        raise InputError(f"{path} cannot be read as a zip archive, it is damaged: download it again") from None
     return {
         (synset, folder): [_name(info)[len(folder) + 1 :] for info in infos]
         for (synset, folder), infos in index.items()
     }
+
+
+def _directory_size(path: Path) -> int:
+    """Give what an archive says of its directory's size, which zipfile reads at once; 0 where it says nothing."""
+    with path.open("rb") as file:
+        end = file.seek(0, 2)
+        file.seek(max(0, end - 2**16 - 42))
+        tail = file.read(2**16 + 42)
+        place = tail.rfind(b"PK\5\6")
+        if place < 0 or len(tail) < place + 22:
+            return 0
+        size = int.from_bytes(tail[place + 12 : place + 16], "little")
+        locator = tail[max(0, place - 20) : place]
+        if not locator.startswith(b"PK\6\7"):
+            return size
+        file.seek(min(end, int.from_bytes(locator[8:16], "little")))
+        record = file.read(56)
+        return int.from_bytes(record[40:48], "little") if record.startswith(b"PK\6\6") else size
 
 
 def unpack(path: Path, folder: str, target: Path) -> list[str]:
@@ -71,11 +118,15 @@ def unpack(path: Path, folder: str, target: Path) -> list[str]:
             name = _name(info)[len(folder) + 1 :]
             why = _refusal(info, name)
             if why:
-                notes.append(f"archive entry {info.filename!r} refused: {why}")
+                notes.append(f"archive entry {shown(info.filename)!r} refused: {why}")
             elif name and not name.endswith(("/", _NOT_NEEDED)):
                 _copy(archive, info, target / name)
-    except (OSError, EOFError, RuntimeError, ValueError, zipfile.BadZipFile, zlib.error) as error:
-        raise ModelError(f"it cannot be read from {path.name}: {error}") from None
+    except OSError as error:
+        if is_full(error):
+            raise
+        raise ModelError(f"it cannot be read from {shown(path.name)}: {error.strerror or 'damaged'}") from None
+    except _DAMAGED:
+        raise ModelError(f"it cannot be read from {shown(path.name)}: the archive is damaged there") from None
     return notes
 
 
@@ -93,13 +144,16 @@ def _opened(path: Path, _: int) -> tuple[zipfile.ZipFile, dict[str, list[zipfile
     return archive, {folder: infos for (_, folder), infos in _index(archive, path).items()}
 
 
-def _index(archive: zipfile.ZipFile, path: Path) -> _Index:
-    """Sort entries by model; what belongs to none is left out."""
+def _index(archive: zipfile.ZipFile, path: Path, strays: list[str] | None = None) -> _Index:
+    """Sort entries by model; what belongs to none is left out, `strays` takes the meshes among that."""
     index: _Index = {}
     for info in archive.infolist():
-        model = _model_of(_name(info), path.stem)
+        name = _name(info)
+        model = _model_of(name, path.stem)
         if model is not None:
             index.setdefault(model, []).append(info)
+        elif strays is not None and name.endswith(_MESHES) and not name.startswith(_OF_MACOS):
+            strays.append(name)
     return index
 
 
@@ -109,6 +163,8 @@ def _model_of(name: str, stem: str) -> tuple[str, str] | None:
     The synset is the first part of eight digits; in an archive named by its synset that one, which may also be missing.
     """
     parts = name.split("/")
+    if parts[0] == _OF_MACOS:
+        return None
     if SYNSET.fullmatch(stem):
         synset, place = stem, parts.index(stem) if stem in parts else -1
     else:
@@ -129,6 +185,11 @@ def _refusal(info: zipfile.ZipInfo, name: str) -> str:
         return "it leads outside the model's folder"
     if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
         return "a link" if kind == stat.S_IFLNK else "no plain file"
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        return "it is packed by another method than zip's usual ones"
+    parts = name.split("/")
+    if len(parts) > _DEEPEST or any(len(part.encode(errors="replace")) > _LONGEST_PART for part in parts):
+        return "its name is too long"
     return "it is encrypted" if info.flag_bits & 1 else ""
 
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import codecs
 import hashlib
 import io
 import os
 import re
 import tempfile
-import warnings
 from collections import Counter
 from dataclasses import dataclass, field
 from itertools import chain
@@ -22,8 +20,9 @@ from rich.table import Table
 
 from ..errors import ModelError
 from ..progress import track
-from .mtl import METALLIC, find_inside, map_file
-from .obj import decode
+from .bounds import MOST_LOOKUPS, mesh_path, read_mesh_bytes
+from .formats import check_mesh
+from .mtl import METALLIC, Pictures, find_inside, library_lines, map_file, read_library
 from .scan import Scan, scan_obj
 from .shapenet import V2_FILE, Listing, Model, category_names, fetch
 from .synsets import TOTAL, V2_COUNTS, V2_NAMES
@@ -37,7 +36,6 @@ LARGE = 250_000
 _BATCH = 32  # models a process takes at a time
 _LISTED = 20  # models that cannot be rendered, in the table
 _SMOOTH = 0.1  # share of stray stored normals that is worth a word
-_MAGIC = {".glb": (b"glTF",), ".ply": (b"ply",), ".off": (b"OFF", b"COFF", b"NOFF", b"STOFF"), ".gltf": (b"{",)}
 
 
 @dataclass(frozen=True)
@@ -56,14 +54,14 @@ FINDINGS: dict[str, Finding] = {
     "no OBJ": Finding("fatal", "the folder holds no mesh"),
     "empty OBJ": Finding("fatal", "the mesh file holds no vertex"),
     "no usable face": Finding("fatal", "vertices or lines, and no face with an area"),
-    "unreadable": Finding("fatal", "the file or its archive is damaged or leads outside the model's folder"),
+    "unreadable": Finding("fatal", "it or its archive is damaged, too large, or leads outside the model's folder"),
     "missing texture": Finding("lost", "a picture is not there: the material's colour is shown"),
-    "unreadable texture": Finding("lost", "a picture that is none, or a GIF: the material's colour is shown"),
+    "unreadable texture": Finding("lost", "no picture, too large, or a GIF: the material's colour is shown"),
     "refused reference": Finding("lost", "a path leads outside the model's folder: not read"),
     "missing MTL": Finding("lost", "no material library: grey"),
     "undefined material": Finding("lost", "a material that no library defines: grey"),
     "bad index": Finding("lost", "faces that use a vertex that does not exist: left out"),
-    "NaN": Finding("lost", "faces with a vertex that is not finite: left out"),
+    "NaN": Finding("lost", "faces with a vertex that is not finite, or beyond 1e9: left out"),
     "face of two corners": Finding("lost", "faces with less than three corners: left out"),
     "alpha zero": Finding("mended", "invisible materials (d 0): shown opaque"),
     "Tr": Finding("mended", "transparency by Tr, whose sense is disputed: not read, opaque"),
@@ -129,14 +127,11 @@ def examine(model: Model, scratch: Path) -> Examined:
     try:
         folder, refused = fetch(model, scratch)
         found["refused reference"] += len(refused)
-        path = folder / model.file
-        if not path.is_file():
+        if not (folder / model.file).is_file():
             found["no OBJ"] = 1
-        elif not path.resolve().is_relative_to(folder.resolve()):
-            found["unreadable"] = 1
         else:
-            _examine_mesh(path, folder, model.file, found, result)
-    except (ModelError, OSError):
+            _examine_mesh(mesh_path(folder, model.file), folder, model.file, found, result)
+    except Exception:  # whatever it is, the render of this model would be recorded as failed, and the rest goes on
         found["unreadable"] = 1
     found["non-ASCII name"] += not model.key.isascii()
     result.found = {name: found[name] for name in FINDINGS if found[name]}
@@ -144,11 +139,13 @@ def examine(model: Model, scratch: Path) -> Examined:
 
 
 def _examine_mesh(path: Path, folder: Path, file: str, found: Counter[str], result: Examined) -> None:
-    data = path.read_bytes()
+    data = read_mesh_bytes(path)
     result.size, result.digest = len(data), hashlib.blake2b(data, digest_size=8).digest()
+    if not data and path.suffix.lower() != ".obj":
+        found["empty OBJ"] = 1
+        return
+    check_mesh(folder, file, data)
     if path.suffix.lower() != ".obj":
-        whole = data.lstrip().startswith(_MAGIC.get(path.suffix.lower(), (data[:1],)))
-        found["empty OBJ" if not data else "unreadable"] += not (data and whole)
         return
     scan = scan_obj(data)
     result.faces = scan.faces
@@ -172,24 +169,27 @@ def _examine_libraries(scan: Scan, folder: Path, base: str, found: Counter[str])
     """Look over the MTL files: what materials say, and whether the pictures that they name are there."""
     defined: set[str] = set()
     references: set[str] = set()
-    for name in scan.libraries:
+    for name in scan.libraries[:MOST_LOOKUPS]:
         path, note = find_inside(folder, name, base)
         if path is None:
             found["refused reference" if "refused" in note else "missing MTL"] += 1
             continue
-        text = path.read_bytes().removeprefix(codecs.BOM_UTF8)
+        try:
+            text = read_library(path)
+        except ModelError:
+            found["missing MTL"] += 1
+            continue
         found["non-ASCII name"] += not text.isascii()
         _examine_library(text, defined, references, found)
     if not found["missing MTL"]:
         found["undefined material"] += len(set(scan.materials) - defined)
-    for reference in references:
-        _examine_reference(reference, folder, base, found)
+    pictures = Pictures(folder, base)
+    for reference in sorted(references)[:MOST_LOOKUPS]:
+        _examine_reference(reference, folder, base, pictures, found)
 
 
 def _examine_library(text: bytes, defined: set[str], references: set[str], found: Counter[str]) -> None:
-    for line in text.splitlines():
-        key, rest = [*decode(line).split(maxsplit=1), "", ""][:2]
-        key, rest = key.lower(), rest.strip()
+    for key, rest in library_lines(text):
         if key == "newmtl":
             defined.add(rest)
         elif key == "d":
@@ -208,7 +208,7 @@ def _examine_library(text: bytes, defined: set[str], references: set[str], found
             references.add(map_file(rest))
 
 
-def _examine_reference(reference: str, folder: Path, base: str, found: Counter[str]) -> None:
+def _examine_reference(reference: str, folder: Path, base: str, pictures: Pictures, found: Counter[str]) -> None:
     wanted = reference.replace("\\", "/")
     found["backslash in path"] += "\\" in reference
     found["space in path"] += " " in reference
@@ -219,22 +219,7 @@ def _examine_reference(reference: str, folder: Path, base: str, found: Counter[s
         return
     named, real = os.path.normpath(f"{base}/{wanted}"), path.relative_to(folder.resolve()).as_posix()
     found["letter case of path"] += named != real and named.casefold() == real.casefold()
-    found["unreadable texture"] += not _is_picture(path)
-
-
-def _is_picture(path: Path) -> bool:
-    """Tell by its header whether a file is a picture that Blender reads."""
-    from PIL import Image
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # a picture may be large
-            with Image.open(path) as image:
-                return image.format != "GIF"
-    except Image.DecompressionBombError:
-        return True
-    except Exception:  # pillow raises whatever its parsers meet
-        return False
+    found["unreadable texture"] += pictures.find(reference)[0] is None
 
 
 @dataclass(frozen=True)

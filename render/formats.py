@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ModelError
+from ..untrusted import shown
+from .bounds import MOST_ELEMENTS, check_faces, mesh_path, read_mesh_bytes
+from .headers import check_header
 from .mtl import Material, find_inside, read_materials
-from .obj import Mesh, read_obj, usable_mesh
+from .obj import Mesh, check_materials, check_obj, parse_obj, unusable_vertex, usable_mesh
+from .pictures import bounded_pictures
 
-__all__ = ["load_geometries", "read_model"]
+__all__ = ["check_mesh", "load_geometries", "read_model"]
+
+_MOST_NOTES = 1000
 
 
 def read_model(folder: Path, file: str, scratch: Path, **reading: bool) -> tuple[Mesh, dict[str, Material], list[str]]:
@@ -35,17 +42,44 @@ def read_model(folder: Path, file: str, scratch: Path, **reading: bool) -> tuple
     ------
     ModelError : there is no such file, or it cannot be read
     """
-    path = folder / file
-    if not path.is_file():
-        raise ModelError(f"it has no {file}")
-    if not path.resolve().is_relative_to(folder.resolve()):
-        raise ModelError(f"its {path.suffix[1:].upper()} is a link that leads outside the model's folder")
-    if path.suffix.lower() == ".obj":
-        mesh = read_obj(path)
+    path = mesh_path(folder, file)
+    if path.suffix.lower() != ".obj":
+        mesh, materials, notes = _convert(load_geometries(folder, file), scratch)
+        if not len(mesh.sizes) and "faces with a vertex that is not finite" in mesh.faults:
+            kind = path.suffix[1:].upper()
+            raise ModelError(f"its {kind} has no usable face: coordinates not finite, or too large for a render")
+    else:
+        data = read_mesh_bytes(path)
+        check_obj(data)
+        mesh = parse_obj(data)
+        if len(mesh.vertices) and not len(mesh.sizes) and (why := unusable_vertex(data)):
+            raise ModelError(f"its OBJ has no usable face: {why}")
         materials, notes = read_materials(folder, mesh.libraries, str(Path(file).parent), **reading)
         undefined = [name for name in mesh.material_names if name and name not in materials]
-        return mesh, materials, notes + [f"material {name!r} is not defined" for name in undefined]
-    return _convert(load_geometries(folder, file), scratch)
+        notes += [f"material {shown(name)!r} is not defined" for name in undefined]
+    check_faces(len(mesh.sizes))
+    if len(notes) > _MOST_NOTES:
+        notes = [*notes[:_MOST_NOTES], f"and {len(notes) - _MOST_NOTES:,} more notes"]
+    return mesh, materials, notes
+
+
+def check_mesh(folder: Path, file: str, data: bytes) -> None:
+    """Refuse a mesh of which the bytes at hand tell that it cannot be read.
+
+    Parameters
+    ----------
+    folder, file : as for `read_model`
+    data : what the file holds
+
+    Raises
+    ------
+    ModelError : so it is; the message says why
+    """
+    kind = Path(file).suffix[1:].lower()
+    if kind == "obj":
+        check_obj(data)
+    else:
+        check_header(data, kind, _InsideResolver(folder, str(Path(file).parent)).size)
 
 
 class _InsideResolver:
@@ -60,7 +94,12 @@ class _InsideResolver:
         path, note = find_inside(self.folder, unquote(name), self.base)
         if path is None:
             raise ModelError(f"its file {note}")
-        return path.read_bytes()
+        return read_mesh_bytes(path)
+
+    def size(self, name: str) -> int:
+        """Give the bytes of a file, 0 where `get` would refuse it."""
+        path, _ = find_inside(self.folder, unquote(name), self.base)
+        return path.stat().st_size if path is not None else 0
 
     __getitem__ = get
 
@@ -75,21 +114,49 @@ def load_geometries(folder: Path, file: str) -> list[Any]:
     import trimesh
 
     logging.getLogger("trimesh").setLevel(logging.CRITICAL)  # its warnings come back as notes and reasons
+    data = read_mesh_bytes(mesh_path(folder, file))
+    kind = Path(file).suffix[1:].lower()
     try:
-        with (folder / file).open("rb") as stream:
+        check_mesh(folder, file, data)
+        with bounded_pictures(), np.errstate(all="ignore"):
             loaded = trimesh.load(
-                stream,
-                file_type=Path(file).suffix[1:].lower(),
+                io.BytesIO(data),
+                file_type=kind,
                 resolver=_InsideResolver(folder, str(Path(file).parent)),
                 process=False,
                 maintain_order=True,
             )
-        parts = loaded.dump(concatenate=False) if isinstance(loaded, trimesh.Scene) else [loaded]
+            parts = _parts(loaded)
     except ModelError as error:
-        raise ModelError(f"{file} cannot be read: {error}") from None
-    except Exception as error:  # trimesh raises whatever its parsers meet
-        raise ModelError(f"{file} cannot be read: {type(error).__name__}: {error}") from None
-    return [part for part in np.atleast_1d(np.array(parts, dtype=object)) if isinstance(part, trimesh.Trimesh)]
+        raise ModelError(f"{shown(file)} cannot be read: {error}") from None
+    except MemoryError:
+        raise ModelError(f"{shown(file)} cannot be read: it needs more memory than there is") from None
+    except Exception:  # trimesh raises whatever its parsers meet, in words that are its own
+        raise ModelError(f"{shown(file)} cannot be read: its {kind.upper()} is damaged, or of a kind unknown") from None
+    for part in parts:
+        if part.vertices.ndim != 2 or part.vertices.shape[1] != 3 or part.faces.ndim != 2:
+            raise ModelError(f"{shown(file)} cannot be read: its vertices have not three coordinates")
+    return parts
+
+
+def _parts(loaded: Any) -> list[Any]:
+    """Give the triangle meshes of what trimesh loaded, each as often as the scene shows it.
+
+    Raises
+    ------
+    ModelError : more than memory holds
+    """
+    import trimesh
+
+    if isinstance(loaded, trimesh.Scene):
+        nodes = [loaded.graph[name][1] for name in loaded.graph.nodes_geometry]
+        repeated = [loaded.geometry[name] for name in nodes if name in loaded.geometry]
+        meshes = [part for part in repeated if isinstance(part, trimesh.Trimesh)]
+        if sum(part.faces.size + part.vertices.size for part in meshes) > 3 * MOST_ELEMENTS:
+            raise ModelError("it shows its parts more often than memory holds")
+        loaded = loaded.dump(concatenate=False)
+    parts = np.atleast_1d(np.array(loaded, dtype=object))
+    return [part for part in parts if isinstance(part, trimesh.Trimesh)]
 
 
 def _convert(parts: list[Any], scratch: Path) -> tuple[Mesh, dict[str, Material], list[str]]:
@@ -108,6 +175,7 @@ def _convert(parts: list[Any], scratch: Path) -> tuple[Mesh, dict[str, Material]
         faces.append(triangles + offset)
         owner.append(np.full(len(triangles), number))
         offset += len(points)
+    check_materials(len(materials))
     corners = np.concatenate([*faces, np.zeros((0, 3), dtype=np.int64)]).ravel()
     mesh = usable_mesh(
         np.concatenate([*vertices, np.zeros((0, 3))]),

@@ -4,14 +4,28 @@ from __future__ import annotations
 
 import codecs
 import os
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from functools import partial
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from ..errors import ModelError
+from ..untrusted import read_bytes, shown
+from .bounds import MOST_LINE_BYTES, MOST_LOOKUPS, MOST_MATERIALS, error_reason
 from .obj import decode
+from .pictures import MOST_IN_MODEL, Picture, examine_picture
 
-__all__ = ["GREY", "LOST_TEXTURE", "METALLIC", "Material", "find_inside", "map_file", "read_materials"]
+__all__ = [
+    "GREY",
+    "LOST_TEXTURE",
+    "METALLIC",
+    "Material",
+    "Pictures",
+    "find_inside",
+    "library_lines",
+    "map_file",
+    "read_library",
+    "read_materials",
+]
 
 
 @dataclass(frozen=True)
@@ -50,6 +64,8 @@ METALLIC = ("3", "4", "5", "6", "7", "8", "9")
 MATT = ("0", "1")
 """Values of `illum` without highlights."""
 
+_MOST_BYTES = 2**26  # of an MTL; ShapeNet's largest have a hundredth of it
+
 # options of a map line that take one word; -o, -s, -t and -mm take numbers
 _WORD_OPTIONS = ("-blendu", "-blendv", "-boost", "-cc", "-clamp", "-imfchan", "-texres", "-bm", "-type")
 
@@ -82,37 +98,100 @@ def read_materials(
     """
     materials: dict[str, Material] = {}
     notes: list[str] = []
-    for name in libraries:
+    pictures = Pictures(folder, base, forgive_paths)
+    done: set[Path] = set()
+    for name in libraries[:MOST_LOOKUPS]:
         path, note = find_inside(folder, name, base, forgive=forgive_paths)
         if path is None:
             notes.append(f"material library {note}")
-            continue
-        find = partial(find_inside, folder, base=base, forgive=forgive_paths)
-        _read_library(path.read_bytes(), find, materials, notes)
+        elif path not in done:
+            done.add(path)
+            try:
+                _take_library(read_library(path), pictures, materials, notes)
+            except ModelError as error:
+                notes.append(f"material library {shown(name)!r} {error}")
     for name, material in materials.items():
         visible = 1.0 if opaque_zero and material.alpha <= 0 else material.alpha
         materials[name] = replace(material, alpha=visible, metal=material.metal and metal)
     return materials, list(dict.fromkeys(notes))
 
 
-def _read_library(
-    data: bytes,
-    find: Callable[[str], tuple[Path | None, str]],
-    materials: dict[str, Material],
-    notes: list[str],
-) -> None:
+def read_library(path: Path) -> bytes:
+    """Read an MTL file of a bounded size.
+
+    Raises
+    ------
+    ModelError : it cannot be read, or is larger than any; the message goes on after the file's name
+    """
+    try:
+        return read_bytes(path, _MOST_BYTES).removeprefix(codecs.BOM_UTF8)
+    except OSError as error:
+        raise ModelError(f"cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise ModelError(f"cannot be read: {error}") from None
+
+
+def library_lines(data: bytes) -> Iterator[tuple[str, str]]:
+    """Give keyword, in small letters, and rest of each line of an MTL; lines longer than any are left out."""
+    for line in data.splitlines():
+        if len(line) <= MOST_LINE_BYTES:
+            key, rest = [*decode(line).split(maxsplit=1), "", ""][:2]
+            yield key.lower(), rest.strip()
+
+
+@dataclass
+class Pictures:
+    """The pictures that a model's materials name, each looked for and looked at once.
+
+    Attributes
+    ----------
+    folder, base, forgive : see `find_inside`
+    """
+
+    folder: Path
+    base: str = "models"
+    forgive: bool = True
+    _found: dict[str, tuple[Path | None, str]] = field(default_factory=dict)
+    _seen: dict[Path, Picture] = field(default_factory=dict)
+    _folders: dict[Path, dict[str, str]] = field(default_factory=dict)
+    _pixels: int = 0
+
+    def find(self, reference: str) -> tuple[Path | None, str]:
+        """Give a picture that may be shown, or None and why there is none."""
+        if reference not in self._found:
+            if len(self._found) >= MOST_LOOKUPS:
+                return None, f"of which more than {MOST_LOOKUPS:,} are named: the rest is not looked for"
+            self._found[reference] = self._look(reference)
+        return self._found[reference]
+
+    def _look(self, reference: str) -> tuple[Path | None, str]:
+        path, note = find_inside(self.folder, reference, self.base, forgive=self.forgive, folders=self._folders)
+        if path is None:
+            return None, note
+        if path not in self._seen:
+            self._seen[path] = picture = examine_picture(path)
+            self._pixels += picture.pixels
+            if self._pixels > MOST_IN_MODEL:
+                self._pixels -= picture.pixels
+                fault = f"the model's pictures have more than {MOST_IN_MODEL:,} pixels together"
+                self._seen[path] = Picture(fault=fault)
+        fault = self._seen[path].fault
+        return (None, f"{shown(reference)!r} cannot be read: {fault}") if fault else (path, "")
+
+
+def _take_library(data: bytes, pictures: Pictures, materials: dict[str, Material], notes: list[str]) -> None:
     name = ""
     matt: set[str] = set()
-    for line in data.removeprefix(codecs.BOM_UTF8).splitlines():
-        key, rest = [*decode(line).split(maxsplit=1), "", ""][:2]
-        key, rest = key.lower(), rest.strip()
+    for key, rest in library_lines(data):
         if key == "newmtl":
+            if len(materials) >= MOST_MATERIALS:
+                raise ModelError(f"defines more than {MOST_MATERIALS:,} materials: the rest is not read")
             name = rest
             materials[name] = GREY
         elif name not in materials or not rest:
             continue
         elif key in ("map_kd", "map_d"):
-            path, note = find(map_file(rest))
+            path, note = pictures.find(map_file(rest))
             if path is None:
                 notes.append(f"{LOST_TEXTURE} {note}")
             elif key == "map_kd":
@@ -180,7 +259,14 @@ def map_file(rest: str) -> str:
     return " ".join(words).strip()
 
 
-def find_inside(folder: Path, reference: str, base: str = "models", *, forgive: bool = True) -> tuple[Path | None, str]:
+def find_inside(
+    folder: Path,
+    reference: str,
+    base: str = "models",
+    *,
+    forgive: bool = True,
+    folders: dict[Path, dict[str, str]] | None = None,
+) -> tuple[Path | None, str]:
     """Find the file that a model refers to, inside the model's folder.
 
     Where paths are forgiven, backslashes count as slashes, letter case does not matter, and a file that is not where
@@ -191,45 +277,51 @@ def find_inside(folder: Path, reference: str, base: str = "models", *, forgive: 
     folder : the model's folder
     reference : path as written, relative to the folder's `base`
     base : where the file that refers lies, relative to `folder`; "" is the folder itself
+    folders : keeps what the folders hold from one look to the next
 
     Returns
     -------
-    path : an existing file inside `folder` (links resolved), or None
+    path : an existing plain file inside `folder` (links resolved), or None
     note : why there is none, else ""
     """
+    told = repr(shown(reference))
+    if len(reference.encode(errors="surrogateescape")) > MOST_LINE_BYTES or "\0" in reference:
+        return None, f"{told} is no file's name"
     try:
-        return (_find if forgive else _find_exactly)(folder.resolve(), reference, base)
-    except (OSError, ValueError, RuntimeError) as error:  # a null character, a name too long, links in a ring
-        return None, f"{reference[:200]!r} cannot be looked up: {error}"
+        top = folder.resolve()
+        if forgive:
+            return _find(top, reference.replace("\\", "/"), base, told, {} if folders is None else folders)
+        return _find_exactly(top, reference, base, told)
+    except (OSError, ValueError, RuntimeError) as error:  # a name too long, links in a ring
+        return None, f"{told} cannot be looked up: {error_reason(error)}"
 
 
-def _find(top: Path, reference: str, base: str) -> tuple[Path | None, str]:
-    wanted = reference.replace("\\", "/")
+def _find(top: Path, wanted: str, base: str, told: str, folders: dict[Path, dict[str, str]]) -> tuple[Path | None, str]:
     if wanted.startswith("/") or wanted[1:2] == ":":
-        return None, f"{reference!r} refused: an absolute path"
+        return None, f"{told} refused: an absolute path"
     for place in dict.fromkeys((base, f"{base}/images", "images", "")):
-        path = _forgiving(top, f"{place}/{wanted}")
+        path = _forgiving(top, f"{place}/{wanted}", folders)
         if path is not None:
             return path, ""
     name = wanted.rsplit("/", 1)[-1]
-    path = _forgiving(top, f"images/{name}") if name else None
+    path = _forgiving(top, f"images/{name}", folders) if name else None
     if path is not None:
         return path, ""
     if not (top / base / wanted).resolve().is_relative_to(top):
-        return None, f"{reference!r} refused: it leads outside the model's folder"
-    return None, f"{reference!r} is missing"
+        return None, f"{told} refused: it leads outside the model's folder"
+    return None, f"{told} is missing"
 
 
-def _find_exactly(top: Path, reference: str, base: str) -> tuple[Path | None, str]:
+def _find_exactly(top: Path, reference: str, base: str, told: str) -> tuple[Path | None, str]:
     if reference.startswith("/"):
-        return None, f"{reference!r} refused: an absolute path"
+        return None, f"{told} refused: an absolute path"
     path = (top / base / reference).resolve()
     if not path.is_relative_to(top):
-        return None, f"{reference!r} refused: it leads outside the model's folder"
-    return (path, "") if path.is_file() else (None, f"{reference!r} is missing")
+        return None, f"{told} refused: it leads outside the model's folder"
+    return (path, "") if path.is_file() else (None, f"{told} is missing")
 
 
-def _forgiving(top: Path, reference: str) -> Path | None:
+def _forgiving(top: Path, reference: str, folders: dict[Path, dict[str, str]]) -> Path | None:
     """Follow a path below `top` part by part, exact names first, then names alike but for case; never out of `top`.
 
     `..` is taken back beforehand: `../<model_id>/texture.jpg` beside the OBJ names a file of the model's own.
@@ -240,9 +332,18 @@ def _forgiving(top: Path, reference: str) -> Path | None:
         if part == "..":
             return None
         if not (path / part).exists() and path.is_dir():
-            alike = sorted(child.name for child in path.iterdir() if child.name.casefold() == part.casefold())
-            part = alike[0] if alike else part  # noqa: PLW2901
+            part = _alike(path, folders).get(part.casefold(), part)  # noqa: PLW2901
         path = path / part
         if not path.resolve().is_relative_to(top):
             return None
     return path.resolve() if path.is_file() else None
+
+
+def _alike(folder: Path, folders: dict[Path, dict[str, str]]) -> dict[str, str]:
+    """Give what a folder holds, by names without regard to case: the first of those that are alike."""
+    if folder not in folders:
+        names: dict[str, str] = {}
+        for name in sorted(child.name for child in folder.iterdir()):
+            names.setdefault(name.casefold(), name)
+        folders[folder] = names
+    return folders[folder]

@@ -12,9 +12,27 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Mesh", "decode", "parse_obj", "read_obj", "usable_mesh"]
+from ..errors import ModelError
+from ..untrusted import shown
+from .bounds import MOST_COORDINATE, MOST_LINE_BYTES, MOST_LINES, MOST_MATERIALS, MOST_RUNS, read_mesh_bytes
+
+__all__ = [
+    "Mesh",
+    "check_materials",
+    "check_obj",
+    "check_runs",
+    "decode",
+    "in_reach",
+    "is_table",
+    "name_in",
+    "parse_obj",
+    "read_obj",
+    "unusable_vertex",
+    "usable_mesh",
+]
 
 _NEWLINE = ord("\n")
+_PIECE = 2**25  # bytes, and words, that are parsed at a time: Python's objects for them take twenty times as much
 
 
 @dataclass(frozen=True)
@@ -51,14 +69,42 @@ class Mesh:
 def read_obj(path: Path) -> Mesh:
     """Read an OBJ file.
 
-    Faces that use a vertex that is not finite or does not exist are left out and counted in `faults`,
+    Faces that use a vertex that is not finite, too far off or does not exist are left out and counted in `faults`,
     as are lines and points. Stored normals, groups and smoothing are not read.
 
     Raises
     ------
-    OSError : the file cannot be read
+    ModelError : the file cannot be read, is no text, or holds more than any model
     """
-    return parse_obj(path.read_bytes())
+    data = read_mesh_bytes(path)
+    check_obj(data)
+    return parse_obj(data)
+
+
+def check_obj(data: bytes) -> None:
+    """Refuse what is no OBJ's text, or has more lines than any.
+
+    Raises
+    ------
+    ModelError : so it is; the message says why
+    """
+    place = data.find(b"\0")
+    if place >= 0:
+        line = data.count(b"\n", 0, place) + 1
+        raise ModelError(f"its OBJ is no text: there is a null character in line {line}")
+    if data.count(b"\n") + data.count(b"\r") > MOST_LINES:
+        raise ModelError(f"its OBJ has more than {MOST_LINES:,} lines")
+
+
+def check_runs(number: int) -> None:
+    """Refuse an OBJ that changes from one kind of line to another more often than any.
+
+    Raises
+    ------
+    ModelError : so it is
+    """
+    if number > MOST_RUNS:
+        raise ModelError(f"its OBJ changes between kinds of lines more than {MOST_RUNS:,} times")
 
 
 def parse_obj(data: bytes) -> Mesh:
@@ -66,6 +112,10 @@ def parse_obj(data: bytes) -> Mesh:
 
     Exporters write lines of a kind one after the other: such a run is parsed at once, in a third of the
     time of its lines.
+
+    Raises
+    ------
+    ModelError : they hold more than any model
     """
     vertices, uvs, faces = _Lines(b"v"), _Lines(b"vt"), _Lines(b"f")
     known: list[tuple[int, int]] = []  # vertices and uvs, when a run of faces begins: negative indices count from there
@@ -87,9 +137,10 @@ def parse_obj(data: bytes) -> Mesh:
         elif kind == b"us":
             for line in text.splitlines():
                 if line.startswith(b"usemtl"):
-                    material = names.setdefault(decode(line[6:]), len(names))
+                    material = names.setdefault(name_in(line), len(names))
+            check_materials(len(names))
         elif kind == b"mt":
-            libraries += [decode(line[6:]) for line in text.splitlines() if line.startswith(b"mtllib")]
+            libraries += [name_in(line) for line in text.splitlines() if line.startswith(b"mtllib")]
     if -1 in face_materials:
         unnamed = names.setdefault("", len(names))
         face_materials = [unnamed if index == -1 else index for index in face_materials]
@@ -101,9 +152,32 @@ def parse_obj(data: bytes) -> Mesh:
         sizes,
         np.repeat(np.array(face_materials, dtype=np.int64), faces.counts),
         tuple(names),
-        tuple(libraries),
+        tuple(dict.fromkeys(libraries)),
         lines_and_points,
     )
+
+
+def name_in(line: bytes) -> str:
+    """Give what follows `usemtl` or `mtllib`.
+
+    Raises
+    ------
+    ModelError : it is longer than any name
+    """
+    if len(line) > MOST_LINE_BYTES:
+        raise ModelError(f"its OBJ has a name of more than {MOST_LINE_BYTES:,} bytes")
+    return decode(line[6:])
+
+
+def check_materials(number: int) -> None:
+    """Refuse an OBJ with more materials than any.
+
+    Raises
+    ------
+    ModelError : so it is
+    """
+    if number > MOST_MATERIALS:
+        raise ModelError(f"its OBJ uses more than {MOST_MATERIALS:,} materials")
 
 
 def _runs(data: bytes) -> Iterator[tuple[bytes, bytes, int]]:
@@ -122,8 +196,9 @@ def _runs(data: bytes) -> Iterator[tuple[bytes, bytes, int]]:
         if not (_blank(letters) & (letters != _NEWLINE)).any():
             break
         data = re.sub(rb"(^|\n)[ \t\v\f]+", rb"\1", data)
-    starts = letters.astype(np.int64) << 8 | text[begins + 1]
-    first = np.flatnonzero(np.diff(starts, prepend=-1))
+    starts = letters.astype(np.uint16) << 8 | text[begins + 1]
+    first = np.concatenate([[0], np.flatnonzero(starts[1:] != starts[:-1]) + 1])
+    check_runs(len(first))
     bounds = [*begins[first].tolist(), len(data) - 1]
     counts = np.diff(first, append=len(begins)).tolist()
     for begin, end, count in zip(bounds, bounds[1:], counts, strict=False):
@@ -164,22 +239,63 @@ def decode(raw: bytes) -> str:
 
 
 def _numbers(lines: _Lines, width: int) -> NDArray[np.float64]:
-    """Parse the first `width` numbers of each line; what is no number becomes NaN."""
-    text = lines.join()
-    try:
-        table = np.array(text.split(), dtype=np.float64)
-        if len(table) == width * lines.total:
-            return table.reshape(-1, width)
-    except ValueError:
-        pass
+    """Parse the first `width` numbers of each line; what is no number, and what is missing, becomes NaN."""
     table = np.full((lines.total, width), np.nan)
-    for row, line in enumerate(text.splitlines()[1:]):  # unequal length, a fourth coordinate, colours, garbage
-        for column, word in enumerate(line.split()[:width]):
+    row = 0
+    for piece in _pieces(lines.join()):
+        part = _table(piece, width)
+        table[row : row + len(part)] = part
+        row += len(part)
+    return table
+
+
+def _pieces(text: bytes) -> Iterator[bytes]:
+    """Cut what `_Lines.join` gives into pieces of whole lines."""
+    begin = 1
+    while begin < len(text):
+        end = text.find(b"\n", begin + _PIECE) + 1 or len(text)
+        yield text[begin:end]
+        begin = end
+
+
+def _table(text: bytes, width: int) -> NDArray[np.float64]:
+    """Parse lines, each of which ends in a newline, to (lines, width)."""
+    rows = text.count(b"\n")
+    if is_table(text, rows, width):
+        try:
+            return np.array(text.split(), dtype=np.float64).reshape(rows, width)
+        except ValueError:
+            pass
+    table = np.full((rows, width), np.nan)
+    for row, line in enumerate(text.split(b"\n")[:rows]):  # unequal length, a fourth coordinate, colours, garbage
+        for column, word in enumerate(line.split(None, width)[:width]):
             try:
                 table[row, column] = float(word)
             except ValueError:
                 break
     return table
+
+
+def is_table(text: bytes, rows: int, width: int) -> bool:
+    """Tell whether each line has so many words: one of two and one of four numbers are no two points.
+
+    Parameters
+    ----------
+    text : lines, each of which ends in a newline
+    """
+    letters = np.frombuffer(text, dtype=np.uint8)
+    blank = letters <= ord(" ")
+    first = blank.copy()  # whether a word begins behind each letter
+    first[:-1] &= ~blank[1:]
+    first[-1:] = False
+    words = np.flatnonzero(first)
+    if len(text) and not blank[0]:
+        words = np.concatenate([[-1], words])
+    if len(words) != rows * width:
+        return False
+    ends = np.flatnonzero(letters == _NEWLINE)
+    in_line = words.reshape(rows, width)
+    return bool((in_line[:, -1] < ends).all() and (in_line[1:, 0] >= ends[:-1]).all())
 
 
 def _corners(lines: _Lines, known: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -212,7 +328,7 @@ def _corners(lines: _Lines, known: NDArray[np.int64]) -> tuple[NDArray[np.int64]
             table = _integers(text.replace(*replaced), len(words), width)
             break
     if table is None:
-        table = np.array([_corner(word) for word in text.split()], dtype=np.int64).reshape(-1, 2)
+        table = _mixed_corners(text, words)
     corners = np.zeros((len(words), 2), dtype=np.int64)
     corners[:, : min(2, table.shape[1])] = table[:, :2]
     before = np.repeat(np.repeat(known, lines.counts, axis=0), sizes, axis=0)
@@ -230,6 +346,17 @@ def _integers(text: bytes, rows: int, width: int) -> NDArray[np.int64] | None:
     except (DeprecationWarning, ValueError):
         return None
     return table.reshape(rows, width) if len(table) == rows * width else None
+
+
+def _mixed_corners(text: bytes, words: NDArray[np.int64]) -> NDArray[np.int64]:
+    """(C, 2) Parse corners of several forms. `words` are the places right before each."""
+    table = np.zeros((len(words), 2), dtype=np.int64)
+    step = _PIECE // 16
+    for first in range(0, len(words), step):
+        end = words[first + step] if first + step < len(words) else len(text)
+        some = text[words[first] : end].split()
+        table[first : first + len(some)] = [_corner(word) for word in some]
+    return table
 
 
 def _corner(word: bytes) -> tuple[int, int]:
@@ -256,7 +383,7 @@ def usable_mesh(
     libraries: tuple[str, ...] = (),
     lines_and_points: int = 0,
 ) -> Mesh:
-    """Leave out faces with a vertex that does not exist or is not finite, or with less than three corners.
+    """Leave out faces with a vertex that does not exist or is out of reach, or with less than three corners.
 
     Parameters
     ----------
@@ -270,7 +397,7 @@ def usable_mesh(
     face = np.repeat(np.arange(len(sizes)), sizes)
     vertex, uv = corners[:, 0], corners[:, 1]
     exists = (vertex >= 0) & (vertex < len(vertices))
-    finite = np.isfinite(vertices).all(axis=1)
+    finite = in_reach(vertices)
     usable = exists.copy()
     usable[exists] = finite[vertex[exists]]
     out_of_range = np.bincount(face[~exists], minlength=len(sizes)) > 0
@@ -297,3 +424,31 @@ def usable_mesh(
         libraries=libraries,
         faults={name: count for name, count in faults.items() if count},
     )
+
+
+def in_reach(vertices: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """(V,) whether each of (V, 3) vertices is finite, and not farther off than a render can show."""
+    result: NDArray[np.bool_] = (np.abs(vertices) <= MOST_COORDINATE).all(axis=1)
+    return result
+
+
+def unusable_vertex(data: bytes) -> str:
+    """Say of an OBJ's bytes what is wrong with its first vertex that no face can use; "" where all are sound."""
+    for found in re.finditer(rb"^[ \t]*v[ \t]([^\r\n#]{0,200})", data, re.MULTILINE):
+        why = _why_unusable([word.decode("latin-1") for word in found[1].split()[:3]])
+        if why:
+            line = data.count(b"\n", 0, found.start()) + 1
+            return f"{why} in line {line}"
+    return ""
+
+
+def _why_unusable(words: list[str]) -> str:
+    for word in words:
+        try:
+            value = float(word)
+        except ValueError:
+            return f"{shown(word, 40)!r} is no number"
+        if not abs(value) <= MOST_COORDINATE:
+            what = "that are not finite" if word[-1:].isalpha() else "too large for a render"
+            return f"coordinates {what}: {shown(word, 40)}"
+    return f"a vertex of {len(words)} numbers" if len(words) < 3 else ""

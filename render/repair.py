@@ -21,6 +21,7 @@ __all__ = ["WELD_DISTANCE", "Surface", "repair", "row_keys"]
 WELD_DISTANCE = 1e-6
 """Width of the grid on which vertices are welded, over the diagonal of the box (ShapeNet: object units). The text of
 an OBJ holds six decimals, so what should be one vertex is one."""
+_SHORT = 8  # corners up to which to compare each with each is faster than to sort them
 
 
 @dataclass(frozen=True)
@@ -130,7 +131,7 @@ def _weld(vertices: NDArray[np.float64], distance: float) -> tuple[NDArray[np.fl
     if not len(vertices):
         return vertices, np.zeros(0, dtype=np.int64), 1.0
     scale = float(np.linalg.norm(np.ptp(vertices, axis=0))) or 1.0
-    if distance == 0:
+    if distance * scale < np.finfo(np.float64).tiny:  # no welding, or of a model too small to divide by
         return vertices, np.arange(len(vertices)), scale
     grid = np.round((vertices - vertices.min(axis=0)) / (distance * scale))
     _, first, index = np.unique(row_keys(grid), return_index=True, return_inverse=True)
@@ -157,9 +158,12 @@ def row_keys(rows: NDArray[Any]) -> NDArray[Any]:
     """
     base = int(rows.max(initial=0)) + 1
     width = rows.shape[1]
-    if base**width < 2**63:
+    if width < 63 and base**width < 2**63:
         return rows.astype(np.int64) @ np.array([base**place for place in reversed(range(width))])
-    return np.ascontiguousarray(rows).view([("", rows.dtype)] * width).ravel()
+    if width <= _SHORT:
+        return np.ascontiguousarray(rows).view([("", rows.dtype)] * width).ravel()
+    # a field for each of 100,000 corners takes seconds to make; as bytes, whole numbers sort the same
+    return np.ascontiguousarray(rows.astype(">i8")).view(np.dtype((np.void, 8 * width))).ravel()
 
 
 def _not_repeated(corners: NDArray[np.int64], starts: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -231,12 +235,13 @@ class _Faces:
     back: NDArray[np.int64]
     row: NDArray[np.int64]
 
-    def take(self, faces: NDArray[np.bool_], corners: list[int]) -> _Faces:
-        """Give some faces, cut down to some of their corners."""
+    def take(self, faces: NDArray[np.int64], corners: NDArray[np.int64]) -> _Faces:
+        """Give faces (M,), each cut down to some of its corners (M, m)."""
+        rows = faces[:, None]
         return _Faces(
-            self.corners[faces][:, corners],
-            self.front_uvs[faces][:, corners],
-            self.back_uvs[faces][:, corners],
+            self.corners[rows, corners],
+            self.front_uvs[rows, corners],
+            self.back_uvs[rows, corners],
             self.front[faces],
             self.back[faces],
             self.row[faces],
@@ -256,8 +261,7 @@ def _split(
     """Give the faces that stay both sides' uvs and materials, and split them into triangles where a fan does it."""
     behind = np.where(back >= 0, back, front)
     ours, theirs = corners[places[front]], corners[places[behind]]
-    # the back's corners stand in another order: find each of ours among them
-    match = (ours[:, :, None] == theirs[:, None, :]).argmax(axis=2)
+    match = _places(ours, theirs)
     faces = _Faces(
         corners=ours,
         front_uvs=uvs[places[front]],
@@ -276,11 +280,24 @@ def _split(
     tiny = 1e-12 * np.abs(turns).max(axis=1, keepdims=True, initial=0)
     covered = (turns >= -tiny).all(axis=1)
     # corners on a straight line give triangles without area: they are left out
-    fan = [
-        faces.take(covered & (turns[:, corner - 1] > tiny[:, 0]), [0, corner, corner + 1])
-        for corner in range(1, size - 1)
-    ]
-    return [*fan, faces.take(~covered, list(range(size)))]
+    rows, first = np.nonzero(covered[:, None] & (turns > tiny))
+    fan = faces.take(rows, np.stack([np.zeros_like(first), first + 1, first + 2], axis=1))
+    concave = np.flatnonzero(~covered)
+    return [fan, faces.take(concave, np.broadcast_to(np.arange(size), (len(concave), size)))]
+
+
+def _places(ours: NDArray[np.int64], theirs: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Give for each of (F, n) vertices its first place in the same face of another table, of the same vertices."""
+    if ours.shape[1] <= _SHORT:
+        result: NDArray[np.int64] = (ours[:, :, None] == theirs[:, None, :]).argmax(axis=2)
+        return result
+    order, other = np.argsort(ours, axis=1, kind="stable"), np.argsort(theirs, axis=1, kind="stable")
+    ranked = np.take_along_axis(ours, order, axis=1)
+    begins = np.where(np.diff(ranked, axis=1, prepend=-1) != 0, np.arange(ours.shape[1]), 0)
+    place = np.empty_like(ours)
+    first = np.maximum.accumulate(begins, axis=1)  # of the vertices that are the same
+    np.put_along_axis(place, order, np.take_along_axis(other, first, axis=1), axis=1)
+    return place
 
 
 def _assemble(

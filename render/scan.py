@@ -14,7 +14,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from .obj import Mesh, decode, parse_obj
+from .obj import Mesh, check_materials, check_runs, in_reach, is_table, name_in, parse_obj
 from .repair import WELD_DISTANCE, repair
 
 __all__ = ["Scan", "scan_obj"]
@@ -53,7 +53,12 @@ class Scan:
 
 
 def scan_obj(data: bytes) -> Scan:
-    """Look over the bytes of an OBJ file."""
+    """Look over the bytes of an OBJ file.
+
+    Raises
+    ------
+    ModelError : they hold more than any model
+    """
     data = data.removeprefix(codecs.BOM_UTF8)
     scan = _scan_fast(data.replace(b"\r\n", b"\n") if b"\r" in data else data)
     return _scan_slowly(data) if scan is None else scan
@@ -83,7 +88,10 @@ def _scan_fast(data: bytes) -> Scan | None:
         return None
     space = second == 32
     is_vertex, is_face = (first == ord("v")) & space, (first == ord("f")) & space
-    vertices = _parse(_lines(data, begins, is_vertex).translate(_BLANK_V), np.float64)
+    lines = _lines(data, begins, is_vertex)
+    if not is_table(lines, int(is_vertex.sum()), 4):  # the keyword is a word, too
+        return None
+    vertices = _parse(lines.translate(_BLANK_V), np.float64)
     found = _parse_faces(_lines(data, begins, is_face))
     if found is None or len(vertices) != 3 * is_vertex.sum() or not np.array_equal(is_face, first == ord("f")):
         return None
@@ -91,6 +99,7 @@ def _scan_fast(data: bytes) -> Scan | None:
     corners, sizes = found
     scan = Scan(len(vertices), len(sizes))
     scan.materials = _names(data, begins[first == ord("u")], b"usemtl")
+    check_materials(len(scan.materials))
     scan.libraries = _names(data, begins[first == ord("m")], b"mtllib")
     counts = _count_faults(vertices, corners[:, 0], sizes)
     if counts is None:
@@ -108,6 +117,7 @@ def _scan_fast(data: bytes) -> Scan | None:
 def _lines(data: bytes, begins: NDArray[np.int64], chosen: NDArray[np.bool_]) -> bytes:
     """Give the chosen lines, as they stand in runs."""
     edges = np.flatnonzero(np.diff(np.concatenate([[0], chosen.astype(np.int8), [0]])))
+    check_runs(len(edges))
     ends = np.append(begins, len(data) + 1)
     runs = zip(begins[edges[::2]].tolist(), ends[edges[1::2]].tolist(), strict=True)
     block = b"".join([data[begin:end] for begin, end in runs])
@@ -154,7 +164,7 @@ def _names(data: bytes, begins: NDArray[np.int64], keyword: bytes) -> list[str]:
         end = data.find(b"\n", begin)
         line = data[begin : end if end >= 0 else len(data)]
         if line.startswith(keyword):
-            names[decode(line[len(keyword) :])] = None
+            names[name_in(line)] = None
     return [name for name in names if name]
 
 
@@ -167,7 +177,7 @@ def _count_faults(
     """
     starts = np.cumsum(sizes) - sizes
     exists = (corners >= 0) & (corners < len(vertices))
-    finite = np.isfinite(vertices).all(axis=1)
+    finite = in_reach(vertices)
     usable = exists & finite[np.where(exists, corners, 0)] if len(vertices) else exists
     faces = np.repeat(np.arange(len(sizes)), sizes)
     outside = np.bincount(faces[~exists], minlength=len(sizes)) > 0
@@ -177,7 +187,8 @@ def _count_faults(
     used = np.unique(corners[good[faces]])
     low = vertices[used].min(axis=0) if len(used) else np.zeros(3)
     scale = (float(np.linalg.norm(np.ptp(vertices[used], axis=0))) if len(used) else 0.0) or 1.0
-    hashes = _hash_positions((vertices - low) / (WELD_DISTANCE * scale))
+    with np.errstate(all="ignore"):  # of vertices out of reach
+        hashes = _hash_positions((vertices - low) / (WELD_DISTANCE * scale))
     solid = merged = copies = 0
     for size in np.unique(sizes[good]):
         rows = np.flatnonzero(good & (sizes == size))
@@ -242,7 +253,7 @@ def _face_keys(hashes: NDArray[np.uint64], polygons: NDArray[np.float64], scale:
 
 
 def _measure_box(scan: Scan, vertices: NDArray[np.float64]) -> None:
-    finite = vertices[np.isfinite(vertices).all(axis=1)]
+    finite = vertices[in_reach(vertices)]
     if len(finite):
         scan.low, scan.high = finite.min(axis=0), finite.max(axis=0)
 
@@ -267,9 +278,9 @@ def _stray_normals(
     if not lines or len(stored) != 3 * len(lines):
         return 0.0
     points = vertices[triangles[..., 0]]
-    true = np.cross(points[:, 1] - points[:, 0], points[:, 2] - points[:, 0])[:, None]
     stored = stored.reshape(-1, 3, 3)
     with np.errstate(all="ignore"):
+        true = np.cross(points[:, 1] - points[:, 0], points[:, 2] - points[:, 0])[:, None]
         cosine = (stored * true).sum(-1) / np.linalg.norm(stored, axis=-1) / np.linalg.norm(true, axis=-1)
     cosine = cosine[np.isfinite(cosine)]
     return float((np.abs(cosine) < _STRAY).mean()) if len(cosine) else 0.0

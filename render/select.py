@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from ..errors import InputError
+from ..untrusted import read_bytes, shown
 
 if TYPE_CHECKING:
     from .shapenet import Model
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 __all__ = ["Layout", "Selection", "read_ids", "read_split", "select"]
 
 Layout = Literal["auto", "v2", "v1", "zip", "flat"]
+
+
+_MOST_BYTES = 2**28  # of a list of models; the one of all of ShapeNet has a fiftieth
 
 
 @dataclass(frozen=True)
@@ -112,8 +116,8 @@ def _among(models: list[Model], wanted: set[str], selection: Selection, file: Pa
     found = {model.key for model in chosen} | {model.model_id for model in chosen}
     missing = sorted(wanted - found)
     if missing and not selection.synsets:  # with --synset, those of other synsets are meant to be left out
-        shown = ", ".join(missing[:3]) + (", …" if len(missing) > 3 else "")
-        notes.append(f"{len(missing)} of the {len(wanted)} models that {file} names are not there: {shown}")
+        some = ", ".join(shown(name, 80) for name in missing[:3]) + (", …" if len(missing) > 3 else "")
+        notes.append(f"{len(missing)} of the {len(wanted)} models that {file} names are not there: {some}")
     return chosen
 
 
@@ -138,24 +142,27 @@ def read_split(path: Path, split: str | None) -> set[str]:
     ------
     InputError : it cannot be read, is no such table, or has no such part
     """
-    table = csv.DictReader(_text(path).splitlines(), skipinitialspace=True)
-    needed = {"synsetId", "modelId", "split"}
-    if not needed <= set(table.fieldnames or ()):
-        raise InputError(f"{path} is not ShapeNet's split table: expected id,synsetId,subSynsetId,modelId,split")
     parts: dict[str, set[str]] = {}
-    for row in table:
-        if row["modelId"] and row["synsetId"]:
-            # programs that take offsets for numbers lose their leading zero
-            key = f"{row['synsetId'].strip().zfill(8)}/{row['modelId'].strip()}"
-            parts.setdefault((row["split"] or "").strip(), set()).add(key)
+    try:
+        table = csv.DictReader(_text(path).splitlines(), skipinitialspace=True)
+        if not {"synsetId", "modelId", "split"} <= set(table.fieldnames or ()):
+            raise InputError(f"{path} is not ShapeNet's split table: expected id,synsetId,subSynsetId,modelId,split")
+        for row in table:
+            if row["modelId"] and row["synsetId"]:
+                # programs that take offsets for numbers lose their leading zero
+                key = f"{row['synsetId'].strip().zfill(8)}/{row['modelId'].strip()}"
+                parts.setdefault((row["split"] or "").strip(), set()).add(key)
+    except csv.Error as error:
+        raise InputError(f"{path} cannot be read as a table: {error}; give ShapeNet's own") from None
     if split is not None and split not in parts:
-        raise InputError(f"{path} has no split {split!r}; it has {', '.join(sorted(parts)) or 'no row'}")
+        raise InputError(f"{path} has no split {split!r}; it has {shown(', '.join(sorted(parts))) or 'no row'}")
     return parts[split] if split is not None else set().union(*parts.values())
 
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        return read_bytes(path, _MOST_BYTES).decode("utf-8-sig")
+    except (OSError, ValueError) as error:
+        reason = "it is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else str(error)
+        reason = error.strerror or reason if isinstance(error, OSError) else reason
         raise InputError(f"{path} cannot be read: {reason}; give a text file") from None

@@ -6,17 +6,17 @@ Listing opens no model. A `Model` knows where its files lie; `fetch` makes them 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from ..errors import InputError, needs
+from ..errors import InputError, ModelError, needs
+from ..untrusted import read_json, shown
 from .archive import SYNSET, list_archive, unpack
 from .select import Layout, Selection, select
 from .synsets import V2_NAMES
@@ -31,6 +31,7 @@ __all__ = [
     "fetch",
     "find_models",
     "list_models",
+    "safe_id",
     "source_model",
 ]
 
@@ -49,6 +50,9 @@ _SPEECH = {
     "flat": "model files in folders",
 }
 _LONGEST = 100  # bytes of an id made from a path, so that file names made from it fit any file system
+_LONGEST_NAME = 200  # bytes of a name that stays as it is: an ending, and a beginning of 30 bytes, still fit
+_ACTIVE = frozenset('<>[]|\\"`*?')  # what pages, shells and patterns take for their own
+_LISTED = 3  # names that a note gives as examples
 
 
 @dataclass(frozen=True, order=True, slots=True)
@@ -57,6 +61,7 @@ class Model:
 
     Attributes
     ----------
+    synset, model_id : plain text that files, pages and terminals can carry; see `safe_id`
     folder : what its references may not leave: `<root>/<synset>/<model_id>`; the root where the layout is flat;
         within `archive` where there is one
     file : the mesh, relative to `folder`
@@ -140,15 +145,21 @@ def fetch(model: Model, scratch: Path) -> tuple[Path, list[str]]:
     if not model.archive:
         return model.folder, []
     folder = scratch / model.folder.name  # its own name: an MTL may refer to ../<model_id>/texture.jpg
-    folder.mkdir()
-    return folder, unpack(Path(model.archive), model.folder.as_posix(), folder)
+    try:
+        folder.mkdir()
+    except (OSError, ValueError):
+        raise ModelError(f"no folder can have its name, {shown(folder.name, 60)!r}") from None
+    notes = unpack(Path(model.archive), model.folder.as_posix(), folder)
+    if notes and not (folder / model.file).is_file():
+        raise ModelError(f"it has no {model.file}: {notes[0]}")
+    return folder, notes
 
 
 def category_names(root: Path) -> dict[str, str]:
     """Give the first name of each synset in `taxonomy.json`; empty where that file is missing or unreadable."""
     try:
-        entries = json.loads((root / "taxonomy.json").read_text(encoding="utf-8"))
-        return {entry["synsetId"]: entry["name"].split(",")[0] for entry in entries}
+        entries = read_json(root / "taxonomy.json", most_bytes=2**24)
+        return {str(entry["synsetId"]): shown(entry["name"].split(",")[0], 40) for entry in entries}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}
 
@@ -166,20 +177,69 @@ def list_models(root: Path, selection: Selection | None = None) -> Listing:
     InputError : nothing there, not the layout that was asked for, or nothing that was selected
     """
     selection = selection or Selection()
-    layout = _recognise(root) if selection.layout == "auto" else selection.layout
-    if not root.exists():
+    if not os.path.lexists(root):
         raise InputError(f"{root} does not exist: {_REMEDY}")
+    layout = _recognise(root) if selection.layout == "auto" else selection.layout
+    notes: list[str] = []
     if layout == "flat":
-        models = _flat(root)
+        models = _flat(root, notes)
         models = _of_synsets(models, selection.synsets, root)
     elif layout == "zip":
-        models = _zipped(root, selection.synsets)
+        models = _zipped(root, selection.synsets, notes)
     else:
-        models = _in_folders(root, selection.synsets, V1_FILE if layout == "v1" else V2_FILE)
+        models = _in_folders(root, selection.synsets, V1_FILE if layout == "v1" else V2_FILE, notes)
     if not models:
         raise InputError(f"{root} has synset folders but no model in them: {_REMEDY}")
-    chosen, notes = select(models, selection)
-    return Listing(root, layout, chosen, notes, whole=len(chosen) == len(models))
+    models = _apart(sorted(models))
+    if layout != "flat":
+        _tell_renamed(models, notes)
+    chosen, missing = select(models, selection)
+    return Listing(root, layout, chosen, notes + missing, whole=len(chosen) == len(models))
+
+
+def safe_id(name: str) -> str:
+    """Give the id of a model whose folder has a name: that name, where files, pages and terminals can carry it.
+
+    Else one of letters, digits, `_`, `-` and dots that ends in a hash of the name: it is no UTF-8, is not printable,
+    begins with a dot, has blanks around it or brackets in it, or is longer than 200 bytes.
+    """
+    plain = name.isprintable() and not name.startswith(".") and name == name.strip() and not _ACTIVE & set(name)
+    if plain and len(name.encode()) <= _LONGEST_NAME:
+        return name
+    return f"{_safe(name)}-{_hash(name)}"
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:16]
+
+
+def _apart(models: list[Model]) -> list[Model]:
+    """Give models that share synset and id, of two archives or folders, ids of their own: else one's file is all's."""
+    taken: set[str] = set()
+    apart = []
+    for model in models:
+        while model.key in taken:
+            own = _hash(f"{model.archive}\0{model.folder}\0{model.file}\0{model.model_id}")
+            model = replace(model, model_id=f"{model.model_id[:_LONGEST]}-{own}")  # noqa: PLW2901
+        taken.add(model.key)
+        apart.append(model)
+    return sorted(apart)
+
+
+def _tell_renamed(models: list[Model], notes: list[str]) -> None:
+    """Note which models are called otherwise than their folders."""
+    renamed = [model for model in models if model.model_id != model.folder.name]
+    if renamed:
+        told = [f"{shown(model.folder.name, 40)!r} is {model.model_id}" for model in renamed]
+        notes.append(
+            f"{len(renamed)} models are called otherwise, as no file or page can carry their names, or two share "
+            f"one: {_some(told)}"
+        )
+
+
+def _some(names: list[str]) -> str:
+    shortened = [shown(name, 120) for name in names[:_LISTED]]
+    return ", ".join(shortened) + (", …" if len(names) > _LISTED else "")
 
 
 def _recognise(root: Path) -> Layout:
@@ -192,15 +252,15 @@ def _recognise(root: Path) -> Layout:
     if root.is_file() and root.suffix.lower() == ".zip":
         return "zip"
     if not root.is_dir():
-        what = "is a file, not a folder" if root.exists() else "does not exist"
+        what = "is a file, not a folder" if root.is_file() else "is neither a folder nor a plain file"
         raise InputError(f"{root} {what}: {_REMEDY}")
     synsets = _synset_folders(root)
     if synsets:
         for folder in list(synsets.values())[:5]:
             for name in _subfolders(folder)[:20]:
-                if (folder / name / V2_FILE).exists():
+                if os.path.exists(folder / name / V2_FILE):  # noqa: PTH110 - of a name too long it says no
                     return "v2"
-                if (folder / name / V1_FILE).exists():
+                if os.path.exists(folder / name / V1_FILE):  # noqa: PTH110
                     return "v1"
         return "v2"
     if _archives(root):
@@ -224,52 +284,88 @@ def _synset_folders(root: Path) -> dict[str, Path]:
 
 
 def _subfolders(folder: Path) -> list[str]:
+    """Give the names of the folders in a folder, and of links that lead to none: what was a model does not vanish."""
     try:
         with os.scandir(folder) as entries:
-            return sorted(entry.name for entry in entries if entry.is_dir())
+            return sorted(entry.name for entry in entries if _is_folder(entry))
     except OSError as error:
         raise InputError(f"{folder} cannot be read: {error.strerror}; check its permissions") from None
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir() or (entry.is_symlink() and not entry.is_file())
+    except OSError:  # links in a ring
+        return True
 
 
 def _archives(root: Path) -> list[Path]:
     """Give the zips that ShapeNet is handed out in: one a synset."""
     if root.is_file():
         return [root]
-    return [path for path in sorted(root.glob("*.[zZ][iI][pP]")) if SYNSET.fullmatch(path.stem)]
+    return [path for path in _zips(root) if SYNSET.fullmatch(path.stem)]
 
 
-def _in_folders(root: Path, synsets: tuple[str, ...], file: str) -> list[Model]:
+def _zips(root: Path) -> list[Path]:
+    try:
+        return sorted(path for path in root.iterdir() if path.suffix.lower() == ".zip")
+    except OSError as error:
+        raise InputError(f"{root} cannot be read: {error.strerror}; give a folder, or a zip archive") from None
+
+
+def _in_folders(root: Path, synsets: tuple[str, ...], file: str, notes: list[str]) -> list[Model]:
     folders = _synset_folders(root)
     if not folders:
         raise InputError(f"{root} is no ShapeNet, it has no synset folder such as 03001627: {_REMEDY}")
     models = []
     for synset in _wanted(synsets, folders, root):
         folder = folders[synset]
-        models += [Model(synset, model_id, folder / model_id, file) for model_id in _subfolders(folder)]
+        models += [Model(synset, safe_id(name), folder / name, file) for name in _subfolders(folder)]
+    if not synsets:
+        other = [name for name in _subfolders(root) if name not in folders]
+        _tell_left_out(other, "folders", "their names are no synsets", notes)
+        _tell_left_out([path.name for path in _zips(root)], "zip archives", "there are folders beside them", notes)
     return models
 
 
-def _zipped(root: Path, synsets: tuple[str, ...]) -> list[Model]:
+def _tell_left_out(names: list[str], what: str, why: str, notes: list[str]) -> None:
+    if names:
+        notes.append(f"{what} left out, as {why}: {len(names):,}, {_some(names)}")
+
+
+def _zipped(root: Path, synsets: tuple[str, ...], notes: list[str]) -> list[Model]:
     archives = _archives(root)
     if not archives:
         raise InputError(f"{root} holds no zip of a synset such as 03001627.zip: give the folder that they lie in")
     if root.is_dir():
         wanted = set(_wanted(synsets, [path.stem for path in archives], root))
         archives = [path for path in archives if path.stem in wanted]
-    models = []
+    if root.is_dir() and not synsets:
+        other = [path.name for path in _zips(root) if path not in archives]
+        _tell_left_out(other, "zip archives", "their names are no synsets", notes)
+    models, strays = [], list[str]()
     for archive in archives:
-        contents = list_archive(archive)
+        contents = list_archive(archive, strays)
         v1 = not any(V2_FILE in files for files in contents.values()) and any(
             V1_FILE in files for files in contents.values()
         )
         file, path = V1_FILE if v1 else V2_FILE, str(archive)
-        models += [Model(synset, folder.rsplit("/", 1)[-1], Path(folder), file, path) for synset, folder in contents]
+        models += [
+            Model(synset, safe_id(folder.rsplit("/", 1)[-1]), Path(folder), file, path) for synset, folder in contents
+        ]
+    _tell_left_out(strays, "meshes in archives", "they lie in no folder of a synset", notes)
     return sorted(models if root.is_dir() else _of_synsets(models, synsets, root))
 
 
-def _flat(root: Path) -> list[Model]:
+def _flat(root: Path, notes: list[str]) -> list[Model]:
     """List model files: the synset is the first folder on the way, the id the rest of the path."""
-    files = list(_model_files(root))
+    if not root.is_dir():
+        raise InputError(f"{root} is no folder: --layout flat takes a folder of model files")
+    hidden: list[str] = []
+    unread: list[str] = []
+    files = list(_model_files(root, hidden, unread))
+    _tell_left_out(hidden, "model files and folders", "their names begin with a dot", notes)
+    _tell_left_out(unread, "folders", "they are links, or cannot be read", notes)
     if not files:
         raise InputError(f"{root} holds no model file: --layout flat takes {', '.join(FORMATS)}, also in folders")
     if any(not name.lower().endswith(".obj") for name in files):
@@ -282,19 +378,32 @@ def _flat(root: Path) -> list[Model]:
     models = []
     for name, (synset, model_id) in names.items():
         if shared[synset, model_id] > 1:  # chair.obj and chair.glb: told apart by a name that others don't change
-            model_id += "-" + hashlib.sha256(os.fsencode(name)).hexdigest()[:8]  # noqa: PLW2901
+            model_id += "-" + hashlib.sha256(name.encode(errors="surrogateescape")).hexdigest()[:8]  # noqa: PLW2901
         models.append(Model(synset, model_id, root, name))
     return sorted(models)
 
 
-def _model_files(root: Path) -> Iterator[str]:
-    """Walk to the model files of a folder, hidden ones left out; links to folders are not followed."""
-    for folder, inner, files in os.walk(root):
-        inner[:] = sorted(name for name in inner if not name.startswith("."))
+def _model_files(root: Path, hidden: list[str] | None = None, unread: list[str] | None = None) -> Iterator[str]:
+    """Walk to the model files of a folder; links to folders are not followed.
+
+    Parameters
+    ----------
+    hidden : takes files and folders left out, as their names begin with a dot
+    unread : takes folders left out, as they are links or cannot be read
+    """
+    hidden, unread = [] if hidden is None else hidden, [] if unread is None else unread
+    told: list[str] = unread
+    for folder, inner, files in os.walk(root, onerror=lambda error: told.append(os.path.basename(error.filename))):  # noqa: PTH119
         relative = Path(folder).relative_to(root)
+        hidden += [name for name in sorted(inner) if name.startswith(".")]
+        unread += [name for name in sorted(inner) if os.path.islink(f"{folder}/{name}")]  # noqa: PTH114
+        inner[:] = sorted(name for name in inner if not name.startswith("."))
         for name in sorted(files):
-            if not name.startswith(".") and name.lower().endswith(FORMATS):
-                yield (relative / name).as_posix()
+            if name.lower().endswith(FORMATS):
+                if name.startswith("."):
+                    hidden.append(name)
+                else:
+                    yield (relative / name).as_posix()
 
 
 def _flat_names(file: str) -> tuple[str, str]:
@@ -334,7 +443,7 @@ def _wanted(synsets: tuple[str, ...], there: Iterable[str], root: Path) -> list[
     missing = sorted(wanted - set(there))
     if missing:
         listed = ", ".join(sorted(known.get(synset, synset) for synset in there))
-        raise InputError(f"{root} has no synset {missing[0]!r}; it has {listed}")
+        raise InputError(f"{root} has no synset {missing[0]!r}; it has {shown(listed, 1000)}")
     return sorted(wanted)
 
 

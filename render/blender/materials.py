@@ -8,9 +8,10 @@ from typing import Any
 import bpy
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
+from ...untrusted import shown
 from ..mtl import LOST_TEXTURE, Material
+from ..pictures import examine_picture
 
 __all__ = ["FACE", "make_face_material", "make_material", "to_linear"]
 
@@ -91,7 +92,7 @@ def _side(tree: Any, side: Material, uv: str, notes: list[str]) -> Any:
     if side.mask is not None and mask is not None:
         share = tree.nodes.new("ShaderNodeMath")
         share.operation, share.inputs[1].default_value = "MULTIPLY", side.alpha
-        tree.links.new(mask.outputs["Alpha" if _has_alpha(side.mask) else "Color"], share.inputs[0])
+        tree.links.new(mask.outputs["Alpha" if examine_picture(side.mask).has_alpha else "Color"], share.inputs[0])
         opacity = share.outputs[0]
     if opacity == 1.0:
         return shader
@@ -115,15 +116,6 @@ def _mix(tree: Any, share: Any, one: Any, other: Any) -> Any:
     return mix.outputs[0]
 
 
-def _has_alpha(path: Path) -> bool:
-    """Tell whether an image has an alpha channel; Blender itself gives one to every image."""
-    try:
-        with Image.open(path) as image:
-            return image.has_transparency_data
-    except (OSError, ValueError):
-        return False
-
-
 def _texture(tree: Any, path: Path | None, uv: str, space: str, notes: list[str]) -> Any:
     """Add an image node fed by a UV map; None where there is no image or Blender cannot read it."""
     if path is None:
@@ -133,7 +125,7 @@ def _texture(tree: Any, path: Path | None, uv: str, space: str, notes: list[str]
     except RuntimeError:
         image = None
     if image is None or not image.size[0]:  # an unreadable image would render purple
-        notes.append(f"{LOST_TEXTURE} {path.name!r} cannot be read")
+        notes.append(f"{LOST_TEXTURE} {shown(path.name)!r} cannot be read")
         return None
     image.colorspace_settings.name = space
     node, coordinates = tree.nodes.new("ShaderNodeTexImage"), tree.nodes.new("ShaderNodeUVMap")

@@ -25,6 +25,8 @@ from ...errors import InputError, ModelError
 from ...files import is_full
 from ...outputs import Output
 from ...reconstruct.choose import choose_views, count_points
+from ...untrusted import shown
+from ..bounds import check_faces
 from ..config import RenderConfig
 from ..file import is_render, write_render
 from ..formats import read_model
@@ -65,6 +67,7 @@ def render_model(job: dict[str, Any], config: RenderConfig, scene: Any, scratch:
     mesh, materials, notes = read_model(folder, model.file, scratch, **reading)
     repairs = {name: getattr(config, name) for name in ("weld", "merge_doubled", "drop_duplicates", "drop_degenerate")}
     surface = repair(mesh, **repairs)
+    check_faces(len(surface.front))
     if not len(surface.front):
         kind = Path(model.file).suffix[1:].upper()
         raise ModelError(f"its {kind} has no usable face" if len(mesh.vertices) else f"its {kind} is empty")
@@ -83,7 +86,11 @@ def render_model(job: dict[str, Any], config: RenderConfig, scene: Any, scratch:
     colour = {view: render_colour(scene, cameras[view]) for view in shaded}
     clock.append(time.perf_counter())
     attributes = {name: job[name] for name in ("synset", "model_id", "config", "config_hash")}
-    attributes |= {"repairs": surface.repairs, "notes": sorted(notes), "materials": list(mesh.material_names)}
+    attributes |= {
+        "repairs": surface.repairs,
+        "notes": [shown(note, 1000) for note in sorted(notes)],
+        "materials": list(mesh.material_names),
+    }
     _write(job, cameras, geometry, colour, attributes)
     clock.append(time.perf_counter())
     phases = ("load", "geometry", "colour", "write")
@@ -123,13 +130,20 @@ def main() -> None:
             with tempfile.TemporaryDirectory(dir=scratch) as own:
                 reply = {"status": "done", "seconds": render_model(job, config, scene, Path(own))}
         except (ModelError, InputError) as error:
-            reply = {"status": "failed", "kind": "model", "reason": str(error)}
+            reply = {"status": "failed", "kind": "model", "reason": shown(str(error), 1000)}
         except Exception as error:
             traceback.print_exc()
             full = _full_disk(error, _standing(Path(job["out"])), scratch)
-            kind, reason = ("disk", full) if full else ("error", f"{type(error).__name__}: {error}")
+            kind, reason = ("disk", full) if full else ("error", _unexpected(error))
             reply = {"status": "failed", "kind": kind, "reason": reason}
         print(json.dumps(reply), file=replies)
+
+
+def _unexpected(error: Exception) -> str:
+    """Say what nobody foresaw without the words of a library: those stand in the log that goes with the failure."""
+    if isinstance(error, MemoryError):
+        return "it needs more memory than there is"
+    return f"an unexpected {type(error).__name__} in reading or rendering it, a fault of the program: see its log"
 
 
 @contextmanager

@@ -129,13 +129,14 @@ def test_a_damaged_archive_costs_the_model(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "data", "fatal"),
     [
-        ("a.glb", b"glTF\2", None),
+        ("a.glb", b"glTF\2", "unreadable"),
         ("a.glb", b"nonsense", "unreadable"),
         ("a.ply", b"", "empty OBJ"),
-        ("a.stl", b"x", None),
+        ("a.stl", b"x", "unreadable"),
+        ("a.stl", bytes(80) + b"\1\0\0\0" + bytes(50), None),
     ],
 )
-def test_other_formats_are_told_by_their_first_bytes(tmp_path: Path, name: str, data: bytes, fatal: str | None) -> None:
+def test_other_formats_are_told_by_their_headers(tmp_path: Path, name: str, data: bytes, fatal: str | None) -> None:
     (tmp_path / name).write_bytes(data)
     (model,) = diagnose(list_models(tmp_path, Selection(layout="flat")), jobs=1).models
     assert list(model.found) == ([fatal] if fatal else [])

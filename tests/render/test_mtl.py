@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from shapenet3d_cma.render.mtl import LOST_TEXTURE, Material, find_inside, read_materials
 
@@ -13,7 +14,7 @@ def folder(tmp_path: Path) -> Path:
     model = tmp_path / "03001627" / "abc"
     (model / "models").mkdir(parents=True)
     (model / "images").mkdir()
-    (model / "images" / "Wood Grain.PNG").write_bytes(b"image")
+    Image.new("RGB", (2, 2)).save(model / "images" / "Wood Grain.PNG")
     (tmp_path / "secret.png").write_bytes(b"secret")
     (model / "images" / "way-out.png").symlink_to(tmp_path / "secret.png")
     return model

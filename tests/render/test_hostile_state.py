@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from shapenet3d_cma.errors import InputError
+from shapenet3d_cma.outputs import claim
 from shapenet3d_cma.pack.run import pack_renders
-from shapenet3d_cma.render.run import _present, _what_is_left, read_render_settings
+from shapenet3d_cma.render.run import _is_earlier, _present, _what_is_left, read_render_settings
 from shapenet3d_cma.render.shapenet import Model
 from shapenet3d_cma.render.state import check_places, forget_failures, read_failures, read_status, status_table
 from shapenet3d_cma.tests.fuzz.bounds import bounded
@@ -97,7 +98,7 @@ def test_a_line_of_another_shape_is_no_failure(renders: Path, content: bytes) ->
     with bounded("state", inside=renders):
         assert read_failures(renders) == [GOOD]
         status_table(read_status(renders))
-        forget_failures(renders, [("03001627", "x")])
+        forget(renders, [("03001627", "x")])
     assert read_failures(renders) == []
 
 
@@ -111,6 +112,17 @@ def test_failures_of_names_that_no_disk_takes_are_listed(renders: Path) -> None:
         table = status_table(read_status(renders))
         table.encode()
         assert "\x1b" not in table
+
+
+def forget(renders: Path, keys: list[tuple[str, str]]) -> None:
+    with claim(renders, "renders", shared=True, earlier=_is_earlier) as output:
+        output.adopt("failures.jsonl", live=True)
+        forget_failures(output, keys)
+
+
+def left(models: list[Model], renders: Path) -> object:
+    with claim(renders, "renders", shared=True, earlier=_is_earlier) as output:
+        return _what_is_left(models, output, "h", retry_failed=False)
 
 
 def make_folder(path: Path) -> None:
@@ -164,7 +176,7 @@ def test_a_folder_where_a_render_belongs_is_named(renders: Path) -> None:
     path.unlink()
     path.mkdir()
     models = [Model("03001627", "c", renders)]
-    assert "c.h5 is a folder" in refusal(lambda: _what_is_left(models, renders, "h", retry_failed=False), renders)
+    assert "c.h5 is a folder" in refusal(lambda: left(models, renders), renders)
     with bounded("state", inside=renders.parent):
         assert read_status(renders)["done"] == 2
         packed = pack_renders(renders, renders.parent / "s", PACK, jobs=1)
