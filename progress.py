@@ -9,6 +9,8 @@ from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any, TypeVar
 
+from .wording import visible
+
 __all__ = ["Progress", "duration", "say", "track"]
 
 T = TypeVar("T")
@@ -17,7 +19,7 @@ _PLAIN_EVERY = 10.0  # seconds between plain lines
 
 def say(line: str) -> None:
     """Print a line for the reader on standard error, where progress belongs; standard output is for results."""
-    print(line, file=sys.stderr, flush=True)
+    print(visible(line), file=sys.stderr, flush=True)
 
 
 class Progress(AbstractContextManager["Progress"]):
