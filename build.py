@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from .config import read_settings, read_toml
 from .errors import InputError
-from .files import make_folder
 from .pack.config import PackConfig
 from .pack.selection import Choice
 from .render.config import RenderConfig
@@ -43,7 +42,8 @@ def read_build_settings(config_file: Path | None, given: Mapping[str, Any]) -> t
     unknown = sorted(name for name in tables if name not in ("render", "pack") or not isinstance(tables[name], dict))
     if unknown:
         raise InputError(
-            f"{config_file}: {shorten(repr(unknown[0]))} is out of place; the settings of a build stand in [render] and [pack]"
+            f"{config_file}: {shorten(repr(unknown[0]))} is out of place; the settings of a build stand in [render] "
+            "and [pack]"
         )
     shared, own = pack_names()
     asked = {name: given.get(name) for name in own} | {name: given.get(f"pack_{name}") for name in shared}
@@ -85,7 +85,6 @@ def build_dataset(
     from .render.run import render_models
 
     choice, redo = choice or Choice(), bool(run.get("redo", False))
-    make_folder(out)
     if not redo:  # said before days are spent on rendering
         check_settings(out / "shards", {"config": dataclasses.asdict(pack_config), "selection": choice.told()})
     rendered = render_models(models, out / "renders", render_config, jobs=jobs, **run)

@@ -79,9 +79,7 @@ def selection(command: Callable[..., Any]) -> Callable[..., Any]:
 def running(command: Callable[..., None]) -> Callable[..., None]:
     """Add the options that say how models are rendered, not what comes out; they arrive as the dictionary `run`."""
     given = (
-        click.option(
-            "--timeout", type=FiniteRange(1, 1e7), default=600.0, show_default=True, help="Seconds a model."
-        ),
+        click.option("--timeout", type=FiniteRange(1, 1e7), default=600.0, show_default=True, help="Seconds a model."),
         click.option(
             "--memory-gib",
             type=FiniteRange(0.5, 1e6),
@@ -370,9 +368,7 @@ def build(
     tell(_rendered(rendered))
     tell(_packed(packed, out / "shards"))
     if rendered.failures or rendered.quarantined or packed.failures:
-        tell(
-            f"failures and their reasons: {out / 'renders' / 'failures.jsonl'}, {out / 'shards' / 'manifest.json'}"
-        )
+        tell(f"failures and their reasons: {out / 'renders' / 'failures.jsonl'}, {out / 'shards' / 'manifest.json'}")
         sys.exit(1)
 
 
@@ -687,9 +683,7 @@ def pretrain(shards: Path, run: Path, config: PretrainConfig) -> None:
 @cli.command("model-info")
 @network_settings
 @click.option("--classes", type=WholeRange(1), default=40, show_default=True, help="Of the classifier.")
-@click.option(
-    "--shard-size", type=WholeRange(1), default=224, help="Side of the shards' images.", show_default=True
-)
+@click.option("--shard-size", type=WholeRange(1), default=224, help="Side of the shards' images.", show_default=True)
 @click.option("--rows", type=WholeRange(1), default=41_928, help="Rows of the shards.", show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def model_info(config: PretrainConfig, classes: int, shard_size: int, rows: int, as_json: bool) -> None:

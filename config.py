@@ -44,9 +44,7 @@ T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def setting(
-    default: Any, text: str, *, low: float | None = None, high: float | None = None, given: bool = True
-) -> Any:
+def setting(default: Any, text: str, *, low: float | None = None, high: float | None = None, given: bool = True) -> Any:
     """Declare a dataclass field with its default, one line of help and an inclusive range.
 
     Parameters
@@ -98,7 +96,7 @@ class GivenPath(click.Path):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
         """Convert a value, or fail."""
-        path = Path(super().convert(value, param, ctx))
+        path = Path(os.fsdecode(super().convert(value, param, ctx)))
         if not str(value):
             self.fail("it is empty: give a name.", param, ctx)
         try:
@@ -255,7 +253,9 @@ def _levels(values: Any) -> int:
     """Count how deep tables and lists are nested, without going deep itself."""
     depth, level = 0, [values]
     while level and depth <= _LEVELS_TOML:
-        inner = [value.values() if isinstance(value, dict) else value for value in level if isinstance(value, dict | list)]
+        inner = [
+            value.values() if isinstance(value, dict) else value for value in level if isinstance(value, dict | list)
+        ]
         level, depth = [value for values in inner for value in values], depth + bool(inner)
     return depth
 

@@ -7,7 +7,7 @@ import io
 import os
 import select
 import sys
-from typing import TextIO
+from typing import TextIO, cast
 
 from .wording import visible
 
@@ -81,7 +81,9 @@ def _kept_stream(descriptor: int, before: TextIO | None, closed: bool) -> TextIO
         raw.failure = OSError(errno.EBADF, "it is closed")
     encoding = getattr(before, "encoding", None) or "utf-8"
     lines = descriptor == 2 or raw.isatty()
-    return io.TextIOWrapper(io.BufferedWriter(raw), encoding, "backslashreplace", line_buffering=lines)
+    return io.TextIOWrapper(
+        io.BufferedWriter(cast(io.RawIOBase, raw)), encoding, "backslashreplace", line_buffering=lines
+    )
 
 
 def tell(text: object = "") -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 __all__ = ["markdown", "one_line", "shorten", "visible"]
 
 LONGEST = 1500
@@ -16,10 +18,8 @@ def visible(text: str) -> str:
     """
     if text.isprintable():
         return text
-    try:
+    with suppress(UnicodeEncodeError):  # half a surrogate pair, which stands for no byte
         text = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    except UnicodeEncodeError:  # half a surrogate pair, which stands for no byte
-        pass
     return "".join(sign if sign.isprintable() or sign in "\n\t" else _escaped(sign) for sign in text)
 
 
@@ -41,4 +41,4 @@ def one_line(text: str, most: int = LONGEST) -> str:
 
 def markdown(text: str) -> str:
     """Give a text so that Markdown, with HTML in it, shows it as it is: no link, no tag, no end of a table's cell."""
-    return one_line(text).translate(_MARKUP)
+    return one_line(text).translate(_MARKUP).replace("://", "&#58;//").replace("www.", "www&#46;")

@@ -109,11 +109,26 @@ def export_shards(
                 raise done
             summary.add(done)
             progress.advance(failed=len(done.failures))
-    if format == "bop":
-        formats.write_bop_set(out, shards, [(model.number, model.synset, model.model_id) for model in models])
-    write_text(out / "README.txt", _about(format, shards))
+    about = _about(format, shards)
+    if not summary.models and not summary.failures and _is_finished(out, about):
+        return summary  # nothing to write, which a full disk would refuse
+    try:
+        if format == "bop":
+            formats.write_bop_set(out, shards, [(model.number, model.synset, model.model_id) for model in models])
+        write_text(out / "README.txt", about)
+    except OSError as error:
+        raise InputError(cannot_write(out, error)) from None
     record(out / EXPORT, "export", made, since, dataclasses.asdict(summary))
     return summary
+
+
+def _is_finished(out: Path, about: str) -> bool:
+    """Tell whether the last run came to its end: it wrote what the folder says of itself."""
+    try:
+        last = json.loads((out / EXPORT).read_text(encoding="utf-8"))["last_run"]
+        return not last["failures"] and (out / "README.txt").read_text(encoding="utf-8") == about
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def _models(shards: Shards) -> list[_Model]:

@@ -8,7 +8,8 @@ import json
 import os
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,8 +62,28 @@ def pack_renders(
     InputError : no renders, `shards` cannot be written or was made with other settings, a package is missing, no
         row comes out, or fewer than were asked for
     """
+    with _as_found(shards):
+        return _pack_renders(renders, shards, config, choice or Choice(), jobs=jobs, redo=redo)
+
+
+@contextmanager
+def _as_found(folder: Path) -> Iterator[None]:
+    """Where the block fails, take away what it made of a folder and its parents, as long as nothing is in there."""
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        yield
+    except BaseException:
+        for path in missing:
+            with suppress(OSError):
+                path.rmdir()
+        raise
+
+
+def _pack_renders(
+    renders: Path, shards: Path, config: PackConfig, choice: Choice, *, jobs: int | None, redo: bool
+) -> PackSummary:
     _check_packages()
-    choice, fresh = choice or Choice(), not shards.exists()
+    fresh = not shards.exists()
     paths = choose_renders(find_renders(renders), choice, config.seed)
     render_hash, render_config = _render_settings(renders, paths)
     make_folder(shards)

@@ -31,6 +31,8 @@ def list_archive(path: Path) -> dict[tuple[str, str], list[str]]:
     ------
     InputError : it is no zip archive, or a damaged one
     """
+    if path.exists() and not path.is_file():  # a pipe would be read without end
+        raise InputError(f"{path} cannot be read as a zip archive (it is no plain file): download it again")
     try:
         with zipfile.ZipFile(path) as archive:
             index = _index(archive, path)

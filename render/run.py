@@ -82,6 +82,10 @@ def render_models(
     config = load_view_file(config)
     if scheduler is None:
         check_blender()
+    else:
+        from .cluster import check_scheduler
+
+        check_scheduler(scheduler)
     begin = time.monotonic()
     make_folder(renders)
     try:

@@ -11,11 +11,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from ..errors import InputError
+from ..plainfile import read_plain_text
+from ..wording import shorten
 
 if TYPE_CHECKING:
     from .shapenet import Model
 
 __all__ = ["Layout", "Selection", "read_ids", "read_split", "select"]
+
+MOST_BYTES = 256 << 20  # of a list; ShapeNet's own table of 51,209 models has 5 MB
+LONGEST = 1024  # characters of a field: an id has 32
+csv.field_size_limit(LONGEST)
 
 Layout = Literal["auto", "v2", "v1", "zip", "flat"]
 
@@ -45,7 +51,7 @@ class Selection:
 
     def __post_init__(self) -> None:
         if self.split and not self.split_csv:
-            raise InputError(f"--split {self.split} needs --split-csv FILE: ShapeNet's official table all.csv")
+            raise InputError(f"--split {shorten(self.split)} needs --split-csv FILE: ShapeNet's official table all.csv")
         self.share()
 
     def share(self) -> tuple[int, int]:
@@ -57,9 +63,11 @@ class Selection:
         """
         if self.shard is None:
             return 0, 1
-        found = re.fullmatch(r"(\d{1,9})/(\d{1,9})", self.shard)
+        found = re.fullmatch(r"([0-9]{1,9})/([0-9]{1,9})", self.shard)
         if not found or int(found[1]) >= int(found[2]):
-            raise InputError(f"--shard {self.shard}: expected i/n with 0 <= i < n, such as 0/8 to 7/8 for eight jobs")
+            raise InputError(
+                f"--shard {shorten(self.shard)}: expected i/n with 0 <= i < n, such as 0/8 to 7/8 for eight jobs"
+            )
         return int(found[1]), int(found[2])
 
 
@@ -112,7 +120,7 @@ def _among(models: list[Model], wanted: set[str], selection: Selection, file: Pa
     found = {model.key for model in chosen} | {model.model_id for model in chosen}
     missing = sorted(wanted - found)
     if missing and not selection.synsets:  # with --synset, those of other synsets are meant to be left out
-        shown = ", ".join(missing[:3]) + (", …" if len(missing) > 3 else "")
+        shown = ", ".join(map(shorten, missing[:3])) + (", …" if len(missing) > 3 else "")
         notes.append(f"{len(missing)} of the {len(wanted)} models that {file} names are not there: {shown}")
     return chosen
 
@@ -140,22 +148,26 @@ def read_split(path: Path, split: str | None) -> set[str]:
     """
     table = csv.DictReader(_text(path).splitlines(), skipinitialspace=True)
     needed = {"synsetId", "modelId", "split"}
-    if not needed <= set(table.fieldnames or ()):
-        raise InputError(f"{path} is not ShapeNet's split table: expected id,synsetId,subSynsetId,modelId,split")
     parts: dict[str, set[str]] = {}
-    for row in table:
-        if row["modelId"] and row["synsetId"]:
-            # programs that take offsets for numbers lose their leading zero
-            key = f"{row['synsetId'].strip().zfill(8)}/{row['modelId'].strip()}"
-            parts.setdefault((row["split"] or "").strip(), set()).add(key)
+    try:
+        if not needed <= set(table.fieldnames or ()):
+            raise InputError(f"{path} is not ShapeNet's split table: expected id,synsetId,subSynsetId,modelId,split")
+        for row in table:
+            if row["modelId"] and row["synsetId"]:
+                # programs that take offsets for numbers lose their leading zero
+                key = f"{row['synsetId'].strip().zfill(8)}/{row['modelId'].strip()}"
+                parts.setdefault((row["split"] or "").strip(), set()).add(key)
+    except csv.Error as error:
+        where = f"line {table.line_num + 1}: {error}"
+        raise InputError(f"{path} is not ShapeNet's split table, {where}: mend the line, or get it anew") from None
     if split is not None and split not in parts:
-        raise InputError(f"{path} has no split {split!r}; it has {', '.join(sorted(parts)) or 'no row'}")
+        known = ", ".join(map(shorten, sorted(parts)[:10])) + (", …" if len(parts) > 10 else "")
+        raise InputError(f"{path} has no split {shorten(repr(split))}; it has {known or 'no row'}")
     return parts[split] if split is not None else set().union(*parts.values())
 
 
 def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise InputError(f"{path} cannot be read: {reason}; give a text file") from None
+    text = read_plain_text(path, MOST_BYTES, "give a text file")
+    if "\0" in text:
+        raise InputError(f"{path} cannot be read: it holds zero bytes; give a text file")
+    return text

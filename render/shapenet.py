@@ -6,7 +6,6 @@ Listing opens no model. A `Model` knows where its files lie; `fetch` makes them 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 from collections import Counter
@@ -17,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError, needs
+from ..plainfile import read_plain
+from ..untrusted import parse_json
 from .archive import SYNSET, list_archive, unpack
 from .select import Layout, Selection, select
 from .synsets import V2_NAMES
@@ -48,6 +49,7 @@ _SPEECH = {
     "zip": "ShapeNetCore in zip archives",
     "flat": "model files in folders",
 }
+_TAXONOMY = 64 << 20  # bytes; ShapeNet's own has 200 kB
 _LONGEST = 100  # bytes of an id made from a path, so that file names made from it fit any file system
 
 
@@ -147,9 +149,9 @@ def fetch(model: Model, scratch: Path) -> tuple[Path, list[str]]:
 def category_names(root: Path) -> dict[str, str]:
     """Give the first name of each synset in `taxonomy.json`; empty where that file is missing or unreadable."""
     try:
-        entries = json.loads((root / "taxonomy.json").read_text(encoding="utf-8"))
-        return {entry["synsetId"]: entry["name"].split(",")[0] for entry in entries}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        entries = parse_json(read_plain(root / "taxonomy.json", _TAXONOMY, "get it anew"))
+        return {str(entry["synsetId"]): entry["name"].split(",")[0] for entry in entries}
+    except (InputError, ValueError, KeyError, TypeError, AttributeError):
         return {}
 
 
@@ -169,6 +171,8 @@ def list_models(root: Path, selection: Selection | None = None) -> Listing:
     layout = _recognise(root) if selection.layout == "auto" else selection.layout
     if not root.exists():
         raise InputError(f"{root} does not exist: {_REMEDY}")
+    if selection.layout not in ("auto", "flat"):
+        _check_layout(root, selection.layout)
     if layout == "flat":
         models = _flat(root)
         models = _of_synsets(models, selection.synsets, root)
@@ -210,6 +214,26 @@ def _recognise(root: Path) -> Layout:
     if not nested and next(_model_files(root), None):
         hint = "; it holds model files, which --layout flat takes"
     raise InputError(f"{root} is no ShapeNet, it has no synset folder such as 03001627: {_REMEDY}{hint}")
+
+
+def _check_layout(root: Path, asked: Layout) -> None:
+    """Refuse a layout that was asked for where the folder has another one, before each model fails by itself."""
+    try:
+        found = _recognise(root)
+    except InputError:  # none of them: reading the one that was asked for says what is missing
+        return
+    if found == asked or (asked == "zip" and _archives(root)):
+        return
+    if {found, asked} == {"v1", "v2"}:
+        file = V1_FILE if asked == "v1" else V2_FILE
+        other = V1_FILE if found == "v1" else V2_FILE
+        folders = [folder / name for folder in _synset_folders(root).values() for name in _subfolders(folder)]
+        if any((folder / file).exists() for folder in folders) or not any((f / other).exists() for f in folders):
+            return  # a few may be laid out otherwise, and a folder without any model is neither
+    raise InputError(
+        f"{root} is {_SPEECH[found]} (--layout {found}), not {_SPEECH[asked]}: leave --layout {asked} out, "
+        f"or give --layout {found}"
+    )
 
 
 def _holds_models(path: Path) -> bool:

@@ -15,6 +15,7 @@ from PIL import Image
 
 from ... import __version__
 from ...render.synsets import V2_NAMES
+from ...wording import visible
 from ..reader import Shards
 from .charts import bars, histogram, sphere
 from .survey import Survey
@@ -60,8 +61,8 @@ def report_html(
         "policy": policy(script),
         "style": style("base.css", "report.css"),
         "script": script,
-        "title": html.escape(shards.folder.resolve().name),
-        "source": html.escape(str(shards.folder)),
+        "title": html.escape(visible(shards.folder.resolve().name)),
+        "source": html.escape(visible(str(shards.folder))),
         "generator": html.escape(f"shapenet3d-cma {__version__}"),
         "made_by": html.escape(str(manifest.get("generator", "–"))),
         "tiles": "".join(f"<div><dt>{name}</dt><dd>{html.escape(value)}</dd></div>" for name, value in tiles.items()),

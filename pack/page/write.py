@@ -20,6 +20,7 @@ from ... import __version__
 from ...errors import InputError
 from ...files import atomic_path
 from ...render.synsets import V2_NAMES
+from ...wording import visible
 from .coded import code
 from .view import AlignedMasks, Reconstruction, View
 
@@ -131,7 +132,7 @@ def page_html(
             for index, name in enumerate(strategies)
         ),
     }
-    return fill(web_file("page.html"), {name: html.escape(value) for name, value in text.items()} | markup)
+    return fill(web_file("page.html"), {name: html.escape(visible(value)) for name, value in text.items()} | markup)
 
 
 def write_html(out: Path, text: str) -> Path:
