@@ -155,7 +155,19 @@ def refuse_inside(out: Path, source: Path) -> None:
         raise InputError(f"{out} lies in {source}, which holds the models: choose a folder outside")
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+class _UnexpectedEnd(Exception):
+    """Stands in for an EOFError, which click would take for a user who has gone."""
+
+
+class _Commands(click.Group):
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except EOFError as error:
+            raise _UnexpectedEnd(*error.args) from error
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="cma3d")
 def cli() -> None:
     """Regenerate ShapeNet3D-CMA from ShapeNet V2, check it, look at it, and pretrain CrossAlignNet on it.

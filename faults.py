@@ -66,7 +66,7 @@ def _is_memory(error: BaseException) -> bool:
 def _of_system(error: OSError) -> str:
     """Say what the operating system refused."""
     name = error.filename if error.filename2 is None else error.filename2
-    where = "" if name is None or isinstance(name, int) else f"{os.fsdecode(name)}: "
+    where = "" if name is None or isinstance(name, int) else f"{one_line(os.fsdecode(name), 500)}: "
     if is_full(error):
         return f"{where}the disk, or your share of it, is full: make room, {_AGAIN}"
     if error.errno == errno.ENOMEM:

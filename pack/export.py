@@ -125,8 +125,10 @@ def export_shards(
 def _is_finished(out: Path, about: str) -> bool:
     """Tell whether the last run came to its end: it wrote what the folder says of itself."""
     try:
-        last = json.loads((out / EXPORT).read_text(encoding="utf-8"))["last_run"]
-        return not last["failures"] and (out / "README.txt").read_text(encoding="utf-8") == about
+        told = json.loads((out / EXPORT).read_text(encoding="utf-8"))
+        of_set = formats.BOP_SET if told["config"]["format"] == "bop" else ()
+        whole = not told["last_run"]["failures"] and all((out / name).is_file() for name in of_set)
+        return whole and (out / "README.txt").read_text(encoding="utf-8") == about
     except (OSError, ValueError, KeyError, TypeError):
         return False
 

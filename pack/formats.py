@@ -19,8 +19,10 @@ from .ply import cloud_vertices, view_comments, write_ply
 from .reader import Shards
 from .schema import Row
 
-__all__ = ["write_bop_scene", "write_bop_set", "write_nerf_model", "write_ply_model", "write_png_model"]
+__all__ = ["BOP_SET", "write_bop_scene", "write_bop_set", "write_nerf_model", "write_ply_model", "write_png_model"]
 
+BOP_SET = ("camera.json", "scenes.csv")
+"""Files of a BOP dataset as a whole."""
 _MM = 1000.0  # an object unit is taken for a metre where a format wants millimetres
 _FULL = 65535
 _GL_FROM_CV = np.diag([1.0, -1.0, -1.0, 1.0])
@@ -207,8 +209,8 @@ def write_bop_set(out: Path, shards: Shards, models: Sequence[tuple[int, str, st
     lens = {"fx": k[0, 0], "fy": k[1, 1], "cx": k[0, 2] - 0.5, "cy": k[1, 2] - 0.5}
     scale = _depth16(row["depth"])[1] * _MM  # of the first image: each tells its own
     sizes = {"depth_scale": scale, "width": width, "height": height}
-    _json(out / "camera.json", {**{name: float(value) for name, value in lens.items()}, **sizes})
-    with (out / "scenes.csv").open("w", newline="", encoding="utf-8") as file:
+    _json(out / BOP_SET[0], {**{name: float(value) for name, value in lens.items()}, **sizes})
+    with (out / BOP_SET[1]).open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["scene_id", "obj_id", "synset", "model_id"])
         writer.writerows([number, number + 1, synset, model_id] for number, synset, model_id in models)

@@ -45,8 +45,8 @@ class Choice:
             raise InputError("--split-csv and --split-shares: a split is either official or drawn, give one of the two")
         if self.split and not (self.split_csv or self.shares):
             raise InputError(
-                f"--split {shorten(self.split)} needs --split-csv FILE, ShapeNet's official table all.csv, or --split-shares "
-                "TRAIN VAL TEST, by which it is drawn"
+                f"--split {shorten(self.split)} needs --split-csv FILE, ShapeNet's official table all.csv, or "
+                "--split-shares TRAIN VAL TEST, by which it is drawn"
             )
         if self.shares and self.split not in SPLITS:
             raise InputError(f"--split-shares needs --split train, val or test, got {shorten(str(self.split))}")
