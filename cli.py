@@ -155,7 +155,7 @@ def refuse_inside(out: Path, source: Path) -> None:
         raise InputError(f"{out} lies in {source}, which holds the models: choose a folder outside")
 
 
-class _UnexpectedEnd(Exception):
+class _UnexpectedEndError(Exception):
     """Stands in for an EOFError, which click would take for a user who has gone."""
 
 
@@ -164,7 +164,7 @@ class _Commands(click.Group):
         try:
             return super().invoke(ctx)
         except EOFError as error:
-            raise _UnexpectedEnd(*error.args) from error
+            raise _UnexpectedEndError(*error.args) from error
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})

@@ -96,18 +96,18 @@ class GivenPath(click.Path):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
         """Convert a value, or fail."""
+        name = os.fsdecode(value)
+        if not name or "\0" in name:
+            self.fail(f"{name!r} is no name of a file or a folder.", param, ctx)
         path = Path(os.fsdecode(super().convert(value, param, ctx)))
-        if not str(value):
-            self.fail("it is empty: give a name.", param, ctx)
         try:
             mode = path.stat().st_mode
         except (FileNotFoundError, NotADirectoryError):
             return path
-        except (OSError, ValueError) as error:
-            reason = error.strerror if isinstance(error, OSError) else str(error)
-            self.fail(f"{str(value)!r}: {reason}.", param, ctx)
+        except OSError as error:
+            self.fail(f"{name!r}: {error.strerror}.", param, ctx)
         if kind_of(mode) and not stat.S_ISDIR(mode):
-            self.fail(f"{os.fsdecode(value)!r} is {kind_of(mode)}: give a file or a folder.", param, ctx)
+            self.fail(f"{name!r} is {kind_of(mode)}: give a file or a folder.", param, ctx)
         return path
 
 

@@ -23,7 +23,7 @@ from shapenet3d_cma.tests.test_commands import Answer, answer
 __all__ = ["answer"]  # a fixture
 
 
-class Mute(Exception):
+class MuteError(Exception):
     def __str__(self) -> str:
         raise ValueError("not even words")
 
@@ -62,7 +62,7 @@ OURS = [
     UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid"),
     ModelError("that got away"),
     OSError("Unable to synchronously open file"),  # as h5py says it
-    Mute(),
+    MuteError(),
     Odd("o"),
 ]
 
@@ -72,7 +72,10 @@ def told(answer: Callable[..., Answer], tmp_path: Path, monkeypatch: pytest.Monk
     """Run a command that does what it is given."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     acts: list[Callable[[], Any]] = []
-    cli.command("act")(lambda: acts[-1]())
+
+    @cli.command("act")
+    def _() -> None:
+        acts[-1]()
 
     def run(act: Callable[[], Any]) -> tuple[int, str]:
         acts.append(act)
