@@ -38,6 +38,7 @@ __all__ = [
 ]
 
 _MOST_TOML = 256 << 10  # bytes: settings are a page of text
+_LONGEST_TOML = 4096  # characters of a line: tomllib takes the square of the dots in a name
 _LEVELS_TOML = 16
 
 T = TypeVar("T")
@@ -238,6 +239,8 @@ def read_toml(path: Path) -> dict[str, Any]:
     InputError : it cannot be read, is no TOML, or is larger or nested more deeply than settings are
     """
     text = read_plain_text(path, _MOST_TOML, "give a TOML file of settings")
+    if max(map(len, text.split("\n"))) > _LONGEST_TOML:
+        raise InputError(f"{path} cannot be read as TOML: it has a line of more than {_LONGEST_TOML:,} characters")
     try:
         values = tomllib.loads(text)
     # besides its own error tomllib raises ValueError for what it takes for a number or a date, and is none
