@@ -97,7 +97,7 @@ def test_a_readme_of_ones_own_is_left_alone(shards: Path, tmp_path: Path, capsys
     assert "is not of cma3d and is left as it is" in capsys.readouterr().err
 
 
-HOSTILE = "<img src=x onerror=alert(1)>|](http://x.org)`**b**\udcff\x1b[31m.csv"
+HOSTILE = "<img src=x onerror=alert(1)>|](javascript:x)`**b**\udcff\x1b[31m.csv"
 
 
 def test_names_of_files_and_splits_are_shown_not_obeyed(renders: Path, tmp_path: Path) -> None:
@@ -107,7 +107,7 @@ def test_names_of_files_and_splits_are_shown_not_obeyed(renders: Path, tmp_path:
     out = tmp_path / "shards"
     pack_renders(renders, out, PackConfig(points=16), Choice(split_csv=table, split=split), jobs=1)
     card = (out / "README.md").read_text(encoding="utf-8")
-    for words in ("<img", "<b>", "](http", "http://x", "**b**", "\x1b"):
+    for words in ("<img", "<b>", "](http", "](java", "http://x", "**b**", "\x1b"):
         assert words not in card.replace("](https://", ""), words
     assert r"\[x\]\(http&#58;//x.org\)\|&lt;/b&gt;" in card
     cells = [line for line in card.splitlines() if "split" in line and line.startswith("| choice")]

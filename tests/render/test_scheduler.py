@@ -59,7 +59,7 @@ def test_a_scheduler_that_does_not_answer_leaves_nothing_behind(
 ) -> None:
     monkeypatch.setattr(cluster, "WAIT", 2.0)
     begin = time.monotonic()
-    with pytest.raises(InputError, match="no Dask scheduler answers at tcp://127.0.0.1") as caught:
+    with pytest.raises(InputError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1") as caught:
         render_models([], tmp_path / "out", RenderConfig(), scheduler=address)
     assert "start one with `dask scheduler`" in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1
