@@ -7,35 +7,55 @@ import io
 import os
 import select
 import sys
-from typing import TextIO, cast
+from typing import Any, TextIO
 
 from .wording import visible
 
 __all__ = ["keep_streams", "lost_output", "speak_utf8", "tell"]
 
 
-class _Raw(io.FileIO):
-    """A descriptor that takes all that is written; `failure` is why, from some point on, nothing arrives."""
+class _Kept(io.BufferedWriter):
+    """A buffer that takes all that is written; `failure` is why, from some point on, nothing arrives.
+
+    What writes at last is Python's own FileIO: a signal between its return and ours would have bytes written twice.
+    """
 
     failure: OSError | None = None
 
-    def __init__(self, descriptor: int) -> None:
-        super().__init__(descriptor, "w", closefd=False)
-
-    def write(self, data: memoryview | bytes, /) -> int:  # type: ignore[override]
-        """Write, or lose, some bytes."""
-        while self.failure is None:
+    def write(self, data: Any, /) -> int:
+        """Take some bytes."""
+        rest = memoryview(data).cast("B")
+        while rest:
             try:
-                written: int | None = super().write(data)
-                if written is not None:
-                    return written
-                select.select([], [self], [])  # a pipe that does not block, and is full
+                rest = rest[super().write(rest) :]
+            except BlockingIOError as error:
+                rest = rest[error.characters_written :]
+                select.select([], [self.fileno()], [])
             except OSError as error:
-                self.failure = error
-        return len(memoryview(data).cast("B"))
+                self._lose(error)
+        return memoryview(data).nbytes
+
+    def flush(self) -> None:
+        """Write, or lose, what was taken."""
+        while True:
+            try:
+                return super().flush()
+            except BlockingIOError:  # a pipe that does not block, and is full
+                select.select([], [self.fileno()], [])
+            except OSError as error:
+                if self.failure is not None:
+                    return None
+                self._lose(error)
+
+    def _lose(self, error: OSError) -> None:
+        """Note the first failure, and let all that follows go nowhere."""
+        self.failure = self.failure or error
+        null = os.open(os.devnull, os.O_RDWR)
+        os.dup2(null, self.fileno())
+        os.close(null)
 
 
-_kept: dict[int, _Raw] = {}
+_kept: dict[int, _Kept] = {}
 
 
 def speak_utf8() -> None:
@@ -76,14 +96,13 @@ def _is_closed(descriptor: int) -> bool:
 
 
 def _kept_stream(descriptor: int, before: TextIO | None, closed: bool) -> TextIO:
-    raw = _kept[descriptor] = _Raw(descriptor)
+    raw = io.FileIO(descriptor, "w", closefd=False)
+    buffer = _kept[descriptor] = _Kept(raw)
     if closed:
-        raw.failure = OSError(errno.EBADF, "it is closed")
+        buffer.failure = OSError(errno.EBADF, "it is closed")
     encoding = getattr(before, "encoding", None) or "utf-8"
     lines = descriptor == 2 or raw.isatty()
-    return io.TextIOWrapper(
-        io.BufferedWriter(cast(io.RawIOBase, raw)), encoding, "backslashreplace", line_buffering=lines
-    )
+    return io.TextIOWrapper(buffer, encoding, "backslashreplace", line_buffering=lines)
 
 
 def tell(text: object = "") -> None:
