@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .config import read_settings
+from .config import read_settings, read_toml
 from .errors import InputError
 from .outputs import claim
 from .pack.config import PackConfig
 from .pack.selection import Choice
 from .render.config import RenderConfig
+from .wording import shorten
 
 if TYPE_CHECKING:
     from .pack.run import PackSummary
@@ -39,16 +39,12 @@ def read_build_settings(config_file: Path | None, given: Mapping[str, Any]) -> t
     ------
     InputError : as `read_settings`; a table that is neither; views to pack that would have no colour
     """
-    tables: dict[str, Any] = {}
-    if config_file is not None:
-        try:
-            tables = tomllib.loads(config_file.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise InputError(f"{config_file} cannot be read as TOML: {error}") from None
+    tables = {} if config_file is None else read_toml(config_file)
     unknown = sorted(name for name in tables if name not in ("render", "pack") or not isinstance(tables[name], dict))
     if unknown:
         raise InputError(
-            f"{config_file}: {unknown[0]!r} is out of place; the settings of a build stand in [render] and [pack]"
+            f"{config_file}: {shorten(repr(unknown[0]))} is out of place; the settings of a build stand in [render] "
+            "and [pack]"
         )
     shared, own = pack_names()
     asked = {name: given.get(name) for name in own} | {name: given.get(f"pack_{name}") for name in shared}

@@ -17,8 +17,9 @@ import click
 
 from . import __version__
 from .build import pack_names
-from .config import assignments, options, read_settings
+from .config import FiniteRange, GivenPath, WholeRange, assignments, options, read_settings
 from .errors import InputError
+from .faults import answer
 from .model.config import PretrainConfig
 from .model.tasks.config import FewShotConfig, FinetuneConfig, ProbeConfig, SegmentConfig, Task
 from .outputs import refuse_overlap
@@ -29,7 +30,9 @@ from .reconstruct.config import CloudConfig
 from .render.config import Device, RenderConfig
 from .render.samples.config import SamplesConfig
 from .render.select import Layout, Selection
+from .streams import keep_streams, lost_output, speak_utf8, tell
 from .untrusted import shown
+from .wording import one_line
 
 if TYPE_CHECKING:
     from .pack.run import PackSummary
@@ -37,12 +40,12 @@ if TYPE_CHECKING:
 
 __all__ = ["cli", "main"]
 
-FOLDER = click.Path(path_type=Path)
+FOLDER = GivenPath()
 SHIPPED = {path.stem: path for path in (Path(__file__).parent / "model").glob("*.toml")}
 RECIPES = {path.stem: path for path in (Path(__file__).parent / "model" / "tasks").glob("*.toml")}
 SHARED_NAMES, OWN_NAMES = pack_names()
 _AGAIN = 2.0  # seconds after which a stop that went unnoticed comes again
-JOBS = click.option("--jobs", type=click.IntRange(1), help="Side by side; the number of cores where left out.")
+JOBS = click.option("--jobs", type=WholeRange(1, 4096), help="Side by side; the number of cores where left out.")
 LAYOUT = click.option(
     "--layout",
     type=click.Choice(get_args(Layout)),
@@ -57,7 +60,7 @@ SELECTION = (
     click.option("--ids", type=FOLDER, help="Only the models of this file: an id or synset/id a line, # comments."),
     click.option("--split-csv", type=FOLDER, help="Only the models of ShapeNet's official split table, all.csv."),
     click.option("--split", help="Only this part of the split table: train, val or test."),
-    click.option("--limit", type=click.IntRange(1), help="Only the first so many models of each category."),
+    click.option("--limit", type=WholeRange(1), help="Only the first so many models of each category."),
     click.option("--shard", metavar="I/N", help="Only the I-th of N shares, 0 <= I < N: for job arrays."),
 )
 
@@ -78,19 +81,17 @@ def selection(command: Callable[..., Any]) -> Callable[..., Any]:
 def running(command: Callable[..., None]) -> Callable[..., None]:
     """Add the options that say how models are rendered, not what comes out; they arrive as the dictionary `run`."""
     given = (
-        click.option(
-            "--timeout", type=click.FloatRange(1, 1e7), default=600.0, show_default=True, help="Seconds a model."
-        ),
+        click.option("--timeout", type=FiniteRange(1, 1e7), default=600.0, show_default=True, help="Seconds a model."),
         click.option(
             "--memory-gib",
-            type=click.FloatRange(0.5),
+            type=FiniteRange(0.5, 1e6),
             default=8.0,
             show_default=True,
             help="Memory of one Blender, GiB; a model that takes more is stopped.",
         ),
         click.option(
             "--renew-after",
-            type=click.IntRange(1),
+            type=WholeRange(1),
             default=500,
             show_default=True,
             help="Models after which a Blender makes way for a fresh one.",
@@ -125,7 +126,7 @@ def choosing(*, drawn: bool) -> Callable[[Callable[..., None]], Callable[..., No
     """
     given = [*SELECTION[1:4], click.option("--split", help="Only this part of the split: train, val or test.")]
     if drawn:
-        shares: Any = (float, float, float)
+        shares: Any = (FiniteRange(0), FiniteRange(0), FiniteRange(0))
         text = "Draw the split, by model and from --seed, in these shares, such as 80 10 10."
         given.append(click.option("--split-shares", "shares", type=shares, metavar="TRAIN VAL TEST", help=text))
 
@@ -150,7 +151,19 @@ def row_range(text: str) -> tuple[int, int]:
     return int(first or 0), int(end) if end else sys.maxsize
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+class _UnexpectedEndError(Exception):
+    """Stands in for an EOFError, which click would take for a user who has gone."""
+
+
+class _Commands(click.Group):
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except EOFError as error:
+            raise _UnexpectedEndError(*error.args) from error
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="cma3d")
 def cli() -> None:
     """Regenerate ShapeNet3D-CMA from ShapeNet V2, check it, look at it, and pretrain CrossAlignNet on it.
@@ -172,7 +185,7 @@ def cli() -> None:
                                          the paper's evaluation of what was pretrained
 
     Exit status: 0 done; 1 finished, with failures that are listed; 2 wrong use or bad input;
-    130 stopped, as by Ctrl-C.
+    70 a fault of the program, whose report the last line names; 130 stopped, as by Ctrl-C.
     """
 
 
@@ -185,9 +198,9 @@ def cli() -> None:
     help="A benchmark instead.",
 )
 @click.option("--layout", help="Of the benchmark, as `cma3d doctor --task` names it.  [default: its first]")
-@click.option("--train", type=click.IntRange(1), default=24, show_default=True, help="With --task: of each class.")
-@click.option("--test", type=click.IntRange(1), default=20, show_default=True, help="With --task: of each class.")
-@click.option("--val", type=click.IntRange(1), default=4, show_default=True, help="With --task: of each class.")
+@click.option("--train", type=WholeRange(1), default=24, show_default=True, help="With --task: of each class.")
+@click.option("--test", type=WholeRange(1), default=20, show_default=True, help="With --task: of each class.")
+@click.option("--val", type=WholeRange(1), default=4, show_default=True, help="With --task: of each class.")
 def samples(
     out: Path,
     config_file: Path | None,
@@ -220,11 +233,11 @@ def samples(
                 f"--{(wrong or ['config'])[0].replace('_', '-')} is for the procedural ShapeNet, not for --task"
             )
         written = write_miniature(out, task, layout=layout, train=train, test=test, val=val, seed=given["seed"] or 0)
-        click.echo(f"{written['layout']} in {written['folder']}")
+        tell(f"{written['layout']} in {written['folder']}")
         return
     made = write_samples(out, read_settings(SamplesConfig, config_file, given))
     models, categories = sum(made["models"].values()), len(made["models"])
-    click.echo(f"{_count(models, 'model')} of {_count(categories, 'category')} in {out}")
+    tell(f"{_count(models, 'model')} of {_count(categories, 'category')} in {out}")
 
 
 @cli.command()
@@ -251,7 +264,7 @@ def doctor(shapenet: Path, selection: Selection, as_json: bool, task: Task | Non
         from .model.tasks.doctor import diagnosis_text as task_text
 
         found = diagnose_task(shapenet, task)
-        click.echo(json.dumps(found.as_json(), indent=1) if as_json else task_text(found))
+        tell(json.dumps(found.as_json(), indent=1) if as_json else task_text(found))
         sys.exit(1 if found.faults else 0)
     from .render.doctor import diagnose, diagnosis_text
     from .render.shapenet import list_models
@@ -260,7 +273,7 @@ def doctor(shapenet: Path, selection: Selection, as_json: bool, task: Task | Non
     for line in (listing.title, *listing.notes):
         say(line)
     diagnosis = diagnose(listing, jobs=jobs)
-    click.echo(json.dumps(diagnosis.as_json(), indent=1) if as_json else diagnosis_text(diagnosis))
+    tell(json.dumps(diagnosis.as_json(), indent=1) if as_json else diagnosis_text(diagnosis))
     if diagnosis.fatal:
         sys.exit(1)
 
@@ -270,7 +283,7 @@ def doctor(shapenet: Path, selection: Selection, as_json: bool, task: Task | Non
 @click.argument("renders", type=FOLDER)
 @selection
 @running
-@options(RenderConfig, leave_out=("view_list",))
+@options(RenderConfig)
 def render(
     shapenet: Path,
     renders: Path,
@@ -306,9 +319,9 @@ def render(
     refuse_overlap(renders, [shapenet])
     said = (listing.title, *listing.notes)
     done = render_models(listing.models, renders, config, jobs=jobs, said=said, source=shapenet, **run)
-    click.echo(_rendered(done))
+    tell(_rendered(done))
     if done.failures or done.quarantined:
-        click.echo(f"the failures and their reasons are in {renders / 'failures.jsonl'}; --retry-failed tries again")
+        tell(f"the failures and their reasons are in {renders / 'failures.jsonl'}; --retry-failed tries again")
         sys.exit(1)
 
 
@@ -325,7 +338,7 @@ def _rendered(done: RenderSummary) -> str:
 @click.argument("out", type=FOLDER)
 @selection
 @running
-@options(RenderConfig, leave_out=("view_list",), defaults={"colour": "best"})
+@options(RenderConfig, defaults={"colour": "best"})
 @options(PackConfig, prefix="pack_", leave_out=tuple(sorted(OWN_NAMES)), config=False)
 @options(PackConfig, leave_out=tuple(sorted(SHARED_NAMES)), config=False)
 def build(
@@ -360,12 +373,10 @@ def build(
     rendered, packed = build_dataset(
         listing.models, out, render_config, pack_config, choice, jobs=jobs, said=said, source=shapenet, **run
     )
-    click.echo(_rendered(rendered))
-    click.echo(_packed(packed, out / "shards"))
+    tell(_rendered(rendered))
+    tell(_packed(packed, out / "shards"))
     if rendered.failures or rendered.quarantined or packed.failures:
-        click.echo(
-            f"failures and their reasons: {out / 'renders' / 'failures.jsonl'}, {out / 'shards' / 'manifest.json'}"
-        )
+        tell(f"failures and their reasons: {out / 'renders' / 'failures.jsonl'}, {out / 'shards' / 'manifest.json'}")
         sys.exit(1)
 
 
@@ -387,7 +398,7 @@ def status(out: Path, as_json: bool) -> None:
     from .render.state import read_status, status_table
 
     found = read_status(out)
-    click.echo(json.dumps(found, indent=1) if as_json else status_table(found))
+    tell(json.dumps(found, indent=1) if as_json else status_table(found))
 
 
 @cli.command()
@@ -417,7 +428,7 @@ def pack(
 
     config = read_settings(PackConfig, config_file, given)
     packed = pack_renders(renders, shards, config, choice, jobs=jobs, redo=redo)
-    click.echo(_packed(packed, shards))
+    tell(_packed(packed, shards))
     if packed.failures:
         sys.exit(1)
 
@@ -471,11 +482,11 @@ def reconstruct(
         renders, out, read_settings(CloudConfig, config_file, given), choice, jobs=jobs, redo=redo
     )
     before = f", {done.present} models there before" if done.present else ""
-    click.echo(f"{done.clouds} clouds of {done.models} models, {done.points:,} points{before}: {out}")
+    tell(f"{done.clouds} clouds of {done.models} models, {done.points:,} points{before}: {out}")
     if done.uncoloured:
-        click.echo(f"{done.uncoloured} clouds have no colour: their views were not shaded (cma3d render --colour all)")
+        tell(f"{done.uncoloured} clouds have no colour: their views were not shaded (cma3d render --colour all)")
     if done.left_out:
-        click.echo(_left_out(done.left_out))
+        tell(_left_out(done.left_out))
     _fail(done.failures)
 
 
@@ -502,9 +513,9 @@ def verify(shards: tuple[Path, ...], source: Path | None, layout: Layout, as_jso
     verdicts = verify_shards(shards, source=source, layout=layout, jobs=jobs)
     broken = [verdict for verdict in verdicts if verdict.broken]
     if as_json:
-        click.echo(json.dumps({"holds": not broken, "laws": [verdict.as_json() for verdict in verdicts]}, indent=1))
+        tell(json.dumps({"holds": not broken, "laws": [verdict.as_json() for verdict in verdicts]}, indent=1))
     else:
-        click.echo(verdict_table(verdicts))
+        tell(verdict_table(verdicts))
     if broken:
         sys.exit(1)
 
@@ -538,16 +549,16 @@ def export(shards: Path, out: Path, name: ExportFormat, full: bool, jobs: int | 
         raise InputError(f"--full is for --format ply, not for {name}, which has the depth of all pixels anyway")
     done = export_shards(shards, out, name, full=full, jobs=jobs, redo=redo)
     before = f", {done.present} models there before" if done.present else ""
-    click.echo(f"{done.rows} views of {done.models} models{before}: {out}")
+    tell(f"{done.rows} views of {done.models} models{before}: {out}")
     _fail(done.failures)
 
 
 @cli.command()
 @click.argument("data", type=FOLDER)
-@click.option("--row", type=click.IntRange(0), help="Index of the row; of renders, of the model.")
+@click.option("--row", type=WholeRange(0), help="Index of the row; of renders, of the model.")
 @click.option("--rows", type=row_range, metavar="A:B", help="The rows from A to B - 1, in place of --row.")
 @click.option("--model", help="Id of the model (or synset/id), in place of --row.")
-@click.option("--view", type=click.IntRange(0), help="A view of the model, in place of the row's.")
+@click.option("--view", type=WholeRange(0), help="A view of the model, in place of the row's.")
 @click.option(
     "--views", type=click.Choice(["one", "all"]), default="one", show_default=True, help="all: every view of the model."
 )
@@ -601,7 +612,7 @@ def inspect(
             raise InputError("--show chooses what --sheet draws: give it with --sheet PNG")
         asked = Asked(row=row, rows=rows, model=model, view=view, every=views == "all", run=run)
         written = inspect_data(data, out or Path("page.html"), asked)
-    click.echo(written)
+    tell(written)
     if opens and not open_in_browser(written):
         say("no browser was found here: copy the file to a machine that has one")
 
@@ -609,7 +620,7 @@ def inspect(
 @cli.command()
 @click.argument("shards", type=FOLDER)
 @click.option("-o", "--out", type=FOLDER, default=Path("report.html"), show_default=True, help="The page to write.")
-@click.option("--most", type=click.IntRange(0), default=64, show_default=True, help="Thumbnails, and pages.")
+@click.option("--most", type=WholeRange(0), default=64, show_default=True, help="Thumbnails, and pages.")
 @click.option("--open", "opens", is_flag=True, help="Open the report in the browser.")
 def report(shards: Path, out: Path, most: int, opens: bool) -> None:
     """Write one page on the dataset SHARDS: counts, points, depth, view directions, failures, repairs, thumbnails.
@@ -624,7 +635,7 @@ def report(shards: Path, out: Path, most: int, opens: bool) -> None:
     from .inspection import open_in_browser, report_dataset
 
     written = report_dataset(shards, out, most=most)
-    click.echo(written)
+    tell(written)
     if opens and not open_in_browser(written):
         say("no browser was found here: copy the report and its folder to a machine that has one")
 
@@ -632,7 +643,7 @@ def report(shards: Path, out: Path, most: int, opens: bool) -> None:
 def _fail(failures: list[dict[str, Any]]) -> None:
     """List failures, if there are any, and end with the status that says so."""
     for failure in failures:
-        click.echo(_failed(failure))
+        tell(_failed(failure))
     if failures:
         sys.exit(1)
 
@@ -678,16 +689,14 @@ def pretrain(shards: Path, run: Path, config: PretrainConfig) -> None:
 
     done = train(shards, run, config, report=say)
     if done["rank"] == 0:
-        click.echo(f"loss {done['first_loss']:.4f} at first, {done['last_loss']:.4f} at last; the run is in {run}")
+        tell(f"loss {done['first_loss']:.4f} at first, {done['last_loss']:.4f} at last; the run is in {run}")
 
 
 @cli.command("model-info")
 @network_settings
-@click.option("--classes", type=click.IntRange(1), default=40, show_default=True, help="Of the classifier.")
-@click.option(
-    "--shard-size", type=click.IntRange(1), default=224, help="Side of the shards' images.", show_default=True
-)
-@click.option("--rows", type=click.IntRange(1), default=41_928, help="Rows of the shards.", show_default=True)
+@click.option("--classes", type=WholeRange(1), default=40, show_default=True, help="Of the classifier.")
+@click.option("--shard-size", type=WholeRange(1), default=224, help="Side of the shards' images.", show_default=True)
+@click.option("--rows", type=WholeRange(1), default=41_928, help="Rows of the shards.", show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def model_info(config: PretrainConfig, classes: int, shard_size: int, rows: int, as_json: bool) -> None:
     """Tell the size of the network: parameters and operations of each part, memory, operations of a whole run.
@@ -703,7 +712,7 @@ def model_info(config: PretrainConfig, classes: int, shard_size: int, rows: int,
     from .model.info import info_table, model_info
 
     info = model_info(config, classes=classes, shard_size=shard_size, rows=rows)
-    click.echo(json.dumps(info.as_json(), indent=1) if as_json else info_table(info))
+    tell(json.dumps(info.as_json(), indent=1) if as_json else info_table(info))
 
 
 @cli.command("export-encoder")
@@ -721,7 +730,7 @@ def export_encoder(source: Path, out: Path) -> None:
     """
     from .model.pretrain import export_encoder as export
 
-    click.echo(export(source, out))
+    tell(export(source, out))
 
 
 def tasks(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -741,7 +750,7 @@ def recipe(config_file: Path | None, name: str) -> Path:
 @click.argument("run", type=FOLDER)
 @click.option("--task", type=click.Choice(get_args(Task)[:4]), required=True, help="The benchmark.")
 @click.option("--data", type=FOLDER, required=True, help="At or above the benchmark's folder; its layout is found.")
-@click.option("--seeds", type=click.IntRange(1), default=3, show_default=True, help="Runs, over which means are taken.")
+@click.option("--seeds", type=WholeRange(1), default=3, show_default=True, help="Runs, over which means are taken.")
 @tasks
 @options(FinetuneConfig)
 def finetune(
@@ -773,17 +782,17 @@ def finetune(
 
     config = read_settings(FinetuneConfig, recipe(config_file, task.partition("-")[0]), given)
     done = train(run, task, data, config, init=init, scratch=scratch, seeds=seeds, jobs=jobs, report=say)
-    click.echo(done["table"])
+    tell(done["table"])
 
 
 @cli.command()
 @click.argument("run", type=FOLDER)
 @click.option("--data", type=FOLDER, required=True, help="Pickled folds, or ModelNet40, of which folds are drawn.")
 @click.option(
-    "--way", type=click.IntRange(2), multiple=True, help="Classes of a fold; may be given twice.  [default: 5, 10]"
+    "--way", type=WholeRange(2), multiple=True, help="Classes of a fold; may be given twice.  [default: 5, 10]"
 )
-@click.option("--shot", type=click.IntRange(1), multiple=True, help="Shapes of a class.  [default: 10, 20]")
-@click.option("--folds", type=click.IntRange(1, 10), default=10, show_default=True, help="Folds of each setting.")
+@click.option("--shot", type=WholeRange(1), multiple=True, help="Shapes of a class.  [default: 10, 20]")
+@click.option("--folds", type=WholeRange(1, 10), default=10, show_default=True, help="Folds of each setting.")
 @tasks
 @options(FewShotConfig)
 def fewshot(
@@ -814,13 +823,13 @@ def fewshot(
     config = read_settings(FewShotConfig, recipe(config_file, "fewshot"), given)
     settings = [(w, s) for w in way or (5, 10) for s in shot or (10, 20)]
     done = train(run, data, config, init=init, scratch=scratch, settings=settings, folds=folds, jobs=jobs, report=say)
-    click.echo(done["table"])
+    tell(done["table"])
 
 
 @cli.command()
 @click.argument("run", type=FOLDER)
 @click.option("--data", type=FOLDER, required=True, help="At or above ShapeNetPart's folder; its layout is found.")
-@click.option("--seeds", type=click.IntRange(1), default=1, show_default=True, help="Runs, over which means are taken.")
+@click.option("--seeds", type=WholeRange(1), default=1, show_default=True, help="Runs, over which means are taken.")
 @tasks
 @options(SegmentConfig, leave_out=("held_out",))
 def segment(
@@ -845,7 +854,7 @@ def segment(
 
     config = read_settings(SegmentConfig, recipe(config_file, "shapenetpart"), given)
     done = train(run, data, config, init=init, scratch=scratch, seeds=seeds, jobs=jobs, report=say)
-    click.echo(f"{done['table']}\n\nlook at {run / 'page.html'}")
+    tell(f"{done['table']}\n\nlook at {run / 'page.html'}")
 
 
 @cli.command()
@@ -880,7 +889,7 @@ def probe(
     where = data or shards
     assert where is not None
     done = test(where, config, shards=shards is not None, init=init, scratch=scratch, out=out, jobs=jobs, report=say)
-    click.echo(
+    tell(
         f"{100 * done['accuracy']:.1f} % of {done['test']:,} shapes right, {done['classes']} classes "
         f"(always the most frequent: {100 * done['chance']:.1f} %); C = {done['c']:g}"
     )
@@ -891,9 +900,9 @@ def probe(
 @click.option("-o", "--out", type=FOLDER, required=True, help="Folder for tables and picture.")
 @click.option("--data", type=FOLDER, help="The benchmark; where the run found it, if left out.")
 @click.option("--which", default="final", show_default=True, help="Weights: final, best_on_test or chosen_on_held_out.")
-@click.option("--votes", type=click.IntRange(0), default=0, show_default=True, help="Draws to average; 0: one pass.")
+@click.option("--votes", type=WholeRange(0), default=0, show_default=True, help="Draws to average; 0: one pass.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
-@click.option("--threads", type=click.IntRange(0), default=0, help="CPU threads that compute; 0: torch's choice.")
+@click.option("--threads", type=WholeRange(0), default=0, help="CPU threads that compute; 0: torch's choice.")
 def evaluate(run: Path, out: Path, data: Path | None, which: str, votes: int, device: str, threads: int) -> None:
     """Classify the test shapes with the weights of RUN, a folder of `cma3d finetune`: logits and confusion matrix.
 
@@ -905,7 +914,7 @@ def evaluate(run: Path, out: Path, data: Path | None, which: str, votes: int, de
     from .model.tasks.evaluate import evaluate as test
 
     done = test(run, out, data=data, which=which, votes=votes, device=device, cpu_threads=threads, report=say)
-    click.echo(f"{done['text']}\nlook at {done['picture']}")
+    tell(f"{done['text']}\nlook at {done['picture']}")
 
 
 @cli.command()
@@ -915,7 +924,7 @@ def evaluate(run: Path, out: Path, data: Path | None, which: str, votes: int, de
 @click.option("--task", type=click.Choice(get_args(Task)[:4]), default="scanobjectnn-pb", show_default=True)
 @click.option("--data", type=FOLDER, required=True, help="At or above the benchmark's folder.")
 @click.option("--pretrain-config", type=FOLDER, help="Settings of all pretrainings: a file, or paper, small.")
-@click.option("--seeds", type=click.IntRange(1), default=1, show_default=True, help="Fine-tunings of each row.")
+@click.option("--seeds", type=WholeRange(1), default=1, show_default=True, help="Fine-tunings of each row.")
 @JOBS
 @options(FinetuneConfig)
 def ablate(
@@ -945,7 +954,7 @@ def ablate(
     pretraining = read_settings(PretrainConfig, chosen)
     config = read_settings(FinetuneConfig, recipe(config_file, task.partition("-")[0]), given)
     done = run(shards, out, int(table), task, data, pretraining, config, seeds=seeds, jobs=jobs, report=say)
-    click.echo(done["text"])
+    tell(done["text"])
 
 
 @cli.command()
@@ -961,39 +970,62 @@ def demo(out: Path, jobs: int | None) -> None:
     from .demo import run_demo
 
     summary, failed = run_demo(out, jobs=jobs)
-    click.echo(summary)
+    tell(summary)
     if failed:
         sys.exit(1)
 
 
 def main() -> None:
-    """Run the command line: whatever the user can mend is one line on standard error and exit status 2."""
+    """Run the command line: whatever goes wrong is one line on standard error, and says so in the exit status."""
+    speak_utf8()
+    keep_streams()
     for name in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM):
         signal.signal(name, _stop)
     sys.unraisablehook = _unraisable
+    status = _run()
+    if lost := lost_output():
+        say(
+            f"cma3d: standard output cannot be written ({lost}): what was done is kept, what was to be said here is "
+            "lost; give the command again with another place for its output"
+        )
+        status = status or 2
+    sys.exit(status)
+
+
+def _run() -> int:
+    """Run the command, and give its exit status."""
     try:
         cli.main(standalone_mode=False)
         if _stopped():
             raise KeyboardInterrupt
+        return 0
+    except SystemExit as error:
+        return error.code if isinstance(error.code, int) else int(error.code is not None)
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
-        sys.exit(2)
+        return 2
     except (InputError, click.ClickException) as error:
         if _stopped():  # to some libraries a stop is a failed import
             _say_stopped()
         message = error.format_message() if isinstance(error, click.ClickException) else str(error)
         context = getattr(error, "ctx", None)
         hint = f" (see {context.command_path} --help)" if context else ""
-        click.echo(f"cma3d: {shown(' '.join(message.split()), 4000)}{hint}", err=True)
-        sys.exit(2)
+        say(f"cma3d: {one_line(message)}{hint}")
+        return 2
     except (click.Abort, KeyboardInterrupt):
         _say_stopped()
+    except BaseException as error:
+        if _stopped():
+            _say_stopped()
+        line, status = answer(error)
+        say(f"cma3d: {line}")
+        return status
 
 
 def _say_stopped() -> NoReturn:
     for name in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM):
         signal.signal(name, signal.SIG_IGN)
-    click.echo("cma3d: stopped; what was finished is kept, the same command goes on from there", err=True)
+    say("cma3d: stopped; what was finished is kept, the same command goes on from there")
     atexit._run_exitfuncs()  # ends workers
     sys.stdout.flush()
     os._exit(130)  # what C++ libraries, stopped half-way in their import, do at an exit may change the status

@@ -10,6 +10,8 @@ import dataclasses
 import hashlib
 import json
 import math
+import os
+import stat
 import tomllib
 import types
 import typing
@@ -20,26 +22,94 @@ from typing import Any, TypeVar
 import click
 
 from .errors import InputError
+from .plainfile import kind_of, read_plain_text
+from .wording import one_line, shorten
 
-__all__ = ["assignments", "config_hash", "options", "read_settings", "setting"]
+__all__ = [
+    "FiniteRange",
+    "GivenPath",
+    "WholeRange",
+    "assignments",
+    "config_hash",
+    "options",
+    "read_settings",
+    "read_toml",
+    "setting",
+]
+
+_MOST_TOML = 256 << 10  # bytes: settings are a page of text
+_LONGEST_TOML = 4096  # characters of a line: tomllib takes the square of the dots in a name
+_LEVELS_TOML = 16
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def setting(default: Any, text: str, *, low: float | None = None, high: float | None = None) -> Any:
-    """Declare a dataclass field with its default, one line of help and an inclusive range."""
-    return dataclasses.field(default=default, metadata={"help": text, "low": low, "high": high})
+def setting(default: Any, text: str, *, low: float | None = None, high: float | None = None, given: bool = True) -> Any:
+    """Declare a dataclass field with its default, one line of help and an inclusive range.
+
+    Parameters
+    ----------
+    given : False of what the program itself sets: no option, and refused in a file of settings
+    """
+    return dataclasses.field(default=default, metadata={"help": text, "low": low, "high": high, "given": given})
 
 
-class _FiniteRange(click.FloatRange):
+class FiniteRange(click.FloatRange):
     """A range of floats that holds neither NaN, which passes any comparison, nor infinity."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        number = float(super().convert(value, param, ctx))
+        """Convert a value, or fail."""
+        try:
+            number = float(super().convert(value, param, ctx))
+        except OverflowError:  # a whole number with hundreds of digits
+            number = math.inf
         if not math.isfinite(number):
-            self.fail(f"{value} is not a finite number.", param, ctx)
+            self.fail(f"{shorten(_repr(value))} is not a finite number.", param, ctx)
         return number
+
+
+class WholeRange(click.IntRange):
+    """A range of whole numbers that fit in 64 bits, whatever its own bounds."""
+
+    def __init__(self, least: int | None = None, most: int | None = None) -> None:
+        super().__init__(-(2**63) if least is None else least, 2**63 - 1 if most is None else most)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Convert a value, or fail."""
+        if isinstance(value, int) and value.bit_length() > 64:  # may have more digits than Python writes
+            self.fail(f"{shorten(_repr(value))} has more than 64 bits.", param, ctx)
+        return int(super().convert(value, param, ctx))
+
+    def _describe_range(self) -> str:
+        """Leave out of the help the bounds that are those of 64 bits."""
+        low, high = self.min != -(2**63), self.max != 2**63 - 1
+        if low and high:
+            return f"{self.min}<=x<={self.max}"
+        return f"x>={self.min}" if low else f"x<={self.max}" if high else "64 bits"
+
+
+class GivenPath(click.Path):
+    """A file or folder, there or not yet; never a pipe, a device or a socket, from which reading might not end."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """Convert a value, or fail."""
+        name = os.fsdecode(value)
+        if not name or "\0" in name:
+            self.fail(f"{name!r} is no name of a file or a folder.", param, ctx)
+        path = Path(os.fsdecode(super().convert(value, param, ctx)))
+        try:
+            mode = path.stat().st_mode
+        except (FileNotFoundError, NotADirectoryError):
+            return path
+        except OSError as error:
+            self.fail(f"{name!r}: {error.strerror}.", param, ctx)
+        if kind_of(mode) and not stat.S_ISDIR(mode):
+            self.fail(f"{name!r} is {kind_of(mode)}: give a file or a folder.", param, ctx)
+        return path
 
 
 def click_type(field: dataclasses.Field[Any], hint: Any) -> click.ParamType[Any]:
@@ -54,9 +124,9 @@ def click_type(field: dataclasses.Field[Any], hint: Any) -> click.ParamType[Any]
     if hint is bool:
         return click.BOOL
     if hint is int:
-        return click.IntRange(None if low is None else int(low), None if high is None else int(high))
+        return WholeRange(None if low is None else int(low), None if high is None else int(high))
     if hint is float:
-        return _FiniteRange(low, high)
+        return FiniteRange(low, high)
     if hint is str:
         return click.STRING
     raise TypeError(f"{field.name}: no click type for {hint}")
@@ -85,7 +155,7 @@ def options(
     def decorate(command: F) -> F:
         hints = typing.get_type_hints(settings)
         for field in reversed(dataclasses.fields(settings)):
-            if field.name in leave_out:
+            if field.name in leave_out or not field.metadata["given"]:
                 continue
             flag = "--" + f"{prefix}{field.name}".replace("_", "-")
             default = (defaults or {}).get(field.name, field.default)
@@ -102,7 +172,7 @@ def options(
         return click.option(
             "--config",
             "config_file",
-            type=click.Path(path_type=Path),
+            type=GivenPath(),
             help="TOML file with any of these settings; options on the command line win.",
         )(command)
 
@@ -129,20 +199,22 @@ def read_settings(
     values: dict[str, Any] = {}
     where = f"{config_file}: " if config_file else ""
     if config_file is not None:
-        try:
-            values.update(tomllib.loads(config_file.read_text(encoding="utf-8")))
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise InputError(f"{config_file} cannot be read as TOML: {error}") from None
+        values.update(read_toml(config_file))
     if table is not None:
         values = values.get(table, {})
         where = f"{where}[{table}] " if config_file else ""
+        if not isinstance(values, dict):
+            raise InputError(f"{where}is no table of settings")
     fields = {field.name: field for field in dataclasses.fields(settings)}  # type: ignore[arg-type]
     unknown = sorted(set(values) - set(fields))
     if unknown:
-        raise InputError(f"{where}unknown setting {unknown[0]!r}; the settings are {', '.join(fields)}")
+        raise InputError(f"{where}unknown setting {shorten(repr(unknown[0]))}; the settings are {', '.join(fields)}")
+    own = sorted(name for name in values if not fields[name].metadata["given"])
+    if own:
+        raise InputError(f"{where}{own[0]} is set by the program alone: leave it out")
     strange = sorted(set(given or {}) - set(fields))
     if strange:
-        raise InputError(f"unknown setting {strange[0]!r}; the settings are {', '.join(fields)}")
+        raise InputError(f"unknown setting {shorten(repr(strange[0]))}; the settings are {', '.join(fields)}")
     values.update({name: value for name, value in (given or {}).items() if value is not None})
     hints = typing.get_type_hints(settings)
     for name, value in values.items():
@@ -152,11 +224,51 @@ def read_settings(
             values[name] = click_type(fields[name], hints[name]).convert(value, None, None)
         except (click.BadParameter, TypeError) as error:
             message = error.message if isinstance(error, click.BadParameter) else str(error)
-            raise InputError(f"{where}{name} = {value!r}: {message}") from None
+            raise InputError(f"{where}{name} = {shorten(_repr(value))}: {one_line(message, 300)}") from None
     try:
         return settings(**values)
     except ValueError as error:
-        raise InputError(f"{where}{error}") from None
+        raise InputError(f"{where}{one_line(str(error), 500)}") from None
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read a TOML file.
+
+    Raises
+    ------
+    InputError : it cannot be read, is no TOML, or is larger or nested more deeply than settings are
+    """
+    text = read_plain_text(path, _MOST_TOML, "give a TOML file of settings")
+    if max(map(len, text.split("\n"))) > _LONGEST_TOML:
+        raise InputError(f"{path} cannot be read as TOML: it has a line of more than {_LONGEST_TOML:,} characters")
+    try:
+        values = tomllib.loads(text)
+    # besides its own error tomllib raises ValueError for what it takes for a number or a date, and is none
+    except (ValueError, RecursionError) as error:
+        reason = "it is nested too deeply" if isinstance(error, RecursionError) else one_line(str(error), 300)
+        raise InputError(f"{path} cannot be read as TOML: {reason}") from None
+    if _levels(values) > _LEVELS_TOML:
+        raise InputError(f"{path} cannot be read as TOML: it is nested too deeply")
+    return values
+
+
+def _levels(values: Any) -> int:
+    """Count how deep tables and lists are nested, without going deep itself."""
+    depth, level = 0, [values]
+    while level and depth <= _LEVELS_TOML:
+        inner = [
+            value.values() if isinstance(value, dict) else value for value in level if isinstance(value, dict | list)
+        ]
+        level, depth = [value for values in inner for value in values], depth + bool(inner)
+    return depth
+
+
+def _repr(value: Any) -> str:
+    """Write a value as Python does, also one that Python refuses to write."""
+    try:
+        return repr(value)
+    except (ValueError, RecursionError):
+        return f"a number of {value.bit_length():,} bits" if isinstance(value, int) else "a value that is too long"
 
 
 def assignments(words: Sequence[str]) -> dict[str, Any]:
@@ -170,10 +282,10 @@ def assignments(words: Sequence[str]) -> dict[str, Any]:
     for word in words:
         name, separator, value = word.partition("=")
         if not separator or not name.strip():
-            raise InputError(f"--set {word}: give name=value, such as --set epochs=30")
+            raise InputError(f"--set {shorten(word)}: give name=value, such as --set epochs=30")
         try:
             given[name.strip().replace("-", "_")] = tomllib.loads(f"value = {value}")["value"]
-        except tomllib.TOMLDecodeError:  # text needs no quotes here
+        except (ValueError, RecursionError):  # text needs no quotes here
             given[name.strip().replace("-", "_")] = value.strip()
     return given
 

@@ -133,7 +133,7 @@ def claim(
             stamp = _read_stamp(path) or _write_stamp(path, kind, earlier=any(_content(path)))
             if not shared:
                 _name_holder(lock)
-            output = Output(path, kind, secrets.token_hex(8), known if stamp.get("earlier") else None)
+            output = Output(path, kind, secrets.token_hex(8), known, earlier=bool(stamp.get("earlier")))
             output.tidy()
         except OSError as error:
             raise InputError(_cannot_write(path, error)) from None
@@ -325,8 +325,9 @@ def _lock(descriptor: int, how: int, patience: float = _PATIENCE) -> bool:
 
 
 def _name_holder(lock: int) -> None:
-    os.ftruncate(lock, 0)
-    os.pwrite(lock, f"{os.getpid()} on {socket.gethostname()}".encode(), 0)
+    with suppress(OSError):  # of use to people alone: no reason to fail on a full disk
+        os.ftruncate(lock, 0)
+        os.pwrite(lock, f"{os.getpid()} on {socket.gethostname()}".encode(), 0)
 
 
 def _holder(lock: int) -> str:
@@ -352,10 +353,14 @@ class Output:
     path : the folder
     kind : of output
     claim : stands for this claim among all of the folder
+    earlier : whether version 0.1, which kept no record, began the folder
     """
 
-    def __init__(self, path: Path, kind: str, claim: str, known: Callable[[Path], bool] | None = None) -> None:
-        self.path, self.kind, self.claim, self._known = path, kind, claim, known
+    def __init__(
+        self, path: Path, kind: str, claim: str, known: Callable[[Path], bool] | None = None, *, earlier: bool = False
+    ) -> None:
+        self.path, self.kind, self.claim, self.earlier = path, kind, claim, earlier
+        self._known = known if earlier else None
         self._record: dict[str, dict[str, Any]] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -389,7 +394,8 @@ class Output:
             replace = self.check_free(name)
             if before is not None:
                 before()
-            self._note({"name": name, "digest": _LIVE if live else _file_digest(partial)})
+            if not live or self.record.get(name, {}).get("digest") != _LIVE:
+                self._note({"name": name, "digest": _LIVE if live else _file_digest(partial)})
             _name_file(partial, path, replace=replace)
         return path
 
@@ -401,8 +407,18 @@ class Output:
         before: Callable[[], object] | None = None,
         live: bool = False,
     ) -> Path:
-        """Write a file of these bytes; see `write`."""
+        """Write a file of these bytes, unless it stands already, as a full disk would refuse it; see `write`."""
+        if self._stands(name, content):
+            return self.path / name
         return self.write(name, lambda path: path.write_bytes(content), before=before, live=live)
+
+    def _stands(self, name: str, content: bytes | memoryview) -> bool:
+        path = self.path / name
+        try:
+            same = name in self.record and path.stat().st_size == len(content) and self.owns(name)
+            return same and path.read_bytes() == content
+        except OSError:
+            return False
 
     def write_text(self, name: str, text: str, *, live: bool = False) -> Path:
         """Write a file of UTF-8 text, line ends as they are; see `write`."""
@@ -586,7 +602,7 @@ class Output:
         """Make a copy, in another process, of an output that is claimed."""
         path = Path(told["path"])
         stamp = _read_stamp(path) or {}
-        return cls(path, told["kind"], told["claim"], known if stamp.get("earlier") else None)
+        return cls(path, told["kind"], told["claim"], known, earlier=bool(stamp.get("earlier")))
 
     def _note(self, entry: dict[str, Any]) -> None:
         """Add an entry to the journal, and to the record."""
@@ -649,9 +665,10 @@ class Output:
                 if left.name.partition("-")[0] in tokens:
                     _discard(Path(left.path))
             if len(dead) > 8:
-                self._journal.add(*_read_journals(dead).values())
-                for path in dead:
-                    path.unlink(missing_ok=True)
+                with suppress(OSError):  # the disk may be full: then another time
+                    self._journal.add(*_read_journals(dead).values())
+                    for path in dead:
+                        path.unlink(missing_ok=True)
 
     def _let_go(self) -> None:
         journal = _journals.pop(str(self.path.absolute()), None)

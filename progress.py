@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any, TypeVar
 
-from .untrusted import shown
+from .wording import visible
 
 __all__ = ["Progress", "duration", "say", "track"]
 
@@ -19,11 +19,8 @@ _LONGEST = 4000  # characters of a line
 
 
 def say(line: str) -> None:
-    """Print a line for the reader on standard error, where progress belongs; standard output is for results.
-
-    What names may hold that a terminal would obey is escaped.
-    """
-    print(shown(line, _LONGEST), file=sys.stderr, flush=True)
+    """Print a line for the reader on standard error, where progress belongs; standard output is for results."""
+    print(visible(line), file=sys.stderr, flush=True)
 
 
 class Progress(AbstractContextManager["Progress"]):

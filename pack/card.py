@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import csv
+import html
 import io
 import os
 from collections.abc import Iterator
 from typing import Any
 
 from .. import __version__
+from ..camera import CONVENTIONS
 from ..errors import InputError
 from ..files import sha256
 from ..outputs import Output
 from ..progress import say
 from ..render.synsets import V2_NAMES
+from ..wording import markdown, one_line
 from .croissant import INDEX_FIELDS, croissant
 from .reader import Shards
 from .schema import SHARD_FIELDS
@@ -63,13 +66,16 @@ def write_card(output: Output) -> None:
         return
     shards = Shards(folder, ["synset", "model_id", "view", "num_points"], most_open=1)
     try:
-        output.write_text("LICENSE.txt", _LICENCE.format(source=shards.manifest.get("source", "not told")))
+        source = one_line(str(shards.manifest.get("source", "not told")))
+        output.write_text("LICENSE.txt", _LICENCE.format(source=source))
         index = io.StringIO(newline="")
         writer = csv.writer(index, lineterminator="\n")
         writer.writerow(INDEX_FIELDS)
         writer.writerows(_index(shards))
         output.write_text("index.csv", index.getvalue())
-        described = croissant(shards.manifest, _summary(shards.manifest), TERMS, "1.0.0", sha256(folder / "index.csv"))
+        split = html.escape(one_line(str(shards.manifest["split"])))  # what shows descriptions may take them for HTML
+        said = _summary(shards.manifest, split)
+        described = croissant(shards.manifest, said, split, TERMS, "1.0.0", sha256(folder / "index.csv"))
         output.write_json("croissant.json", described)
         output.write_bytes("overview.png", overview_png(folder))
         output.write_text("README.md", _readme(shards))
@@ -91,13 +97,13 @@ def _index(shards: Shards) -> Iterator[list[Any]]:
             yield [first + local, path.name, local, *names, *numbers, split]
 
 
-def _summary(manifest: dict[str, Any]) -> str:
-    """Say in a few sentences what there is."""
+def _summary(manifest: dict[str, Any], split: str) -> str:
+    """Say in a few sentences what there is; `split` is its name, escaped for where they go."""
     render, points = manifest["render_config"], manifest["config"]["points"]
     height = render.get("size", "?")
-    split = "" if manifest["split"] == "all" else f", the split {manifest['split']}"
+    part = "" if manifest["split"] == "all" else f", the split {split}"
     return (
-        f"{manifest['rows']:,} views of CAD models of {len(manifest['synsets'])} categories{split}: image, depth and "
+        f"{manifest['rows']:,} views of CAD models of {len(manifest['synsets'])} categories{part}: image, depth and "
         f"calibrated camera of {height} pixels height, and {points:,} points in farthest point order, each with the "
         "pixel that it came from. Made by shapenet3d-cma after the dataset ShapeNet3D-CMA of the CrossAlignNet paper."
     )
@@ -108,8 +114,8 @@ def _readme(shards: Shards) -> str:
     parts = [
         _front_matter(manifest),
         _MARK,
-        f"# ShapeNet3D-CMA{'' if manifest['split'] == 'all' else ': ' + manifest['split']}",
-        _summary(manifest) + f" [{_PAPER.removeprefix('https://')}]({_PAPER})",
+        f"# ShapeNet3D-CMA{'' if manifest['split'] == 'all' else ': ' + _cell(manifest['split'])}",
+        _summary(manifest, _cell(manifest["split"])) + f" [{_PAPER.removeprefix('https://')}]({_PAPER})",
         "![images of some rows](overview.png)",
         _contents(manifest),
         _fields(),
@@ -140,7 +146,7 @@ def _contents(manifest: dict[str, Any]) -> str:
     size = sum(entry["bytes"] for entry in manifest["shards"]) / 2**20
     return (
         f"| | |\n|---|---|\n| rows | {manifest['rows']:,} |\n| categories | {len(manifest['synsets'])} |\n"
-        f"| split | {manifest['split']} |\n| shards | {len(manifest['shards'])}, {size:,.1f} MiB |\n\n"
+        f"| split | {_cell(manifest['split'])} |\n| shards | {len(manifest['shards'])}, {size:,.1f} MiB |\n\n"
         "`manifest.json` lists the shards with their sha256, all settings, what was left out and why. `index.csv` has "
         "a line for each row. `cma3d verify` checks every row against the conventions below."
     )
@@ -167,9 +173,9 @@ def _fields() -> str:
 
 def _made_with(manifest: dict[str, Any]) -> str:
     """Lay out conventions and settings."""
-    conventions = "\n".join(f"- **{name.replace('_', ' ')}**: {text}" for name, text in manifest["conventions"].items())
+    conventions = "\n".join(f"- **{name.replace('_', ' ')}**: {text}" for name, text in CONVENTIONS.items())
     settings = [
-        f"| {part} | `{name}` | {_cell(value)} |"
+        f"| {part} | {f'`{name}`' if name.isidentifier() else _cell(name)} | {_cell(value)} |"
         for part, values in (
             ("pack", manifest["config"]),
             ("choice", manifest.get("selection", {})),
@@ -183,16 +189,17 @@ def _made_with(manifest: dict[str, Any]) -> str:
 
 
 def _cell(value: Any) -> str:
+    """Write a value as plain text into Markdown: the names of files and models are anybody's words."""
     if isinstance(value, dict) and "sha256" in value:
         value = f"{value['file']}, sha256 {value['sha256'][:16]}…"
     text = " ".join(map(str, value)) if isinstance(value, list) else str(value)
-    text = text if len(text) <= 100 else text[:99] + "…"
-    return text.replace("|", "\\|").replace("\n", " ")
+    return markdown(text if len(text) <= 100 else text[:99] + "…")
 
 
 def _categories(manifest: dict[str, Any]) -> str:
     lines = [
-        f"| {synset} | {V2_NAMES.get(synset, synset)} | {rows:,} |" for synset, rows in manifest["synsets"].items()
+        f"| {_cell(synset)} | {_cell(V2_NAMES.get(synset, synset))} | {rows:,} |"
+        for synset, rows in manifest["synsets"].items()
     ]
     return "## Rows by category\n\n| synset | | rows |\n|---|---|---|\n" + "\n".join(lines)
 

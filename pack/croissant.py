@@ -43,7 +43,7 @@ _CONTEXT: dict[str, Any] = {
 
 
 def croissant(
-    manifest: dict[str, Any], description: str, licence: str, version: str, index_sha256: str
+    manifest: dict[str, Any], description: str, split: str, licence: str, version: str, index_sha256: str
 ) -> dict[str, Any]:
     """Describe a set of shards.
 
@@ -52,6 +52,7 @@ def croissant(
 
     Parameters
     ----------
+    description, split : texts, escaped for HTML, which some show them as
     licence : address of the terms
     index_sha256 : of index.csv
     """
@@ -74,7 +75,7 @@ def croissant(
     return {
         "@context": _CONTEXT,
         "@type": "sc:Dataset",
-        "name": "ShapeNet3D-CMA" if manifest["split"] == "all" else f"ShapeNet3D-CMA {manifest['split']}",
+        "name": "ShapeNet3D-CMA" if manifest["split"] == "all" else f"ShapeNet3D-CMA {split}",
         "description": description,
         "conformsTo": "http://mlcommons.org/croissant/1.0",
         "license": licence,

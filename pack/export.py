@@ -17,6 +17,7 @@ from joblib import Parallel, delayed
 from ..errors import InputError
 from ..outputs import Output, claim, reading
 from ..progress import Progress
+from ..untrusted import read_json
 from . import formats
 from .config import ExportFormat
 from .parallel import each
@@ -131,8 +132,17 @@ def _export_all(
             progress.advance(failed=len(done.failures))
     if redo:
         remove_others(output, identity)
-    record(output, EXPORT, made, dataclasses.asdict(summary))
+    if summary.models or summary.failures or not _is_finished(output):  # else a full disk would refuse it
+        record(output, EXPORT, made, dataclasses.asdict(summary))
     return summary
+
+
+def _is_finished(output: Output) -> bool:
+    """Tell whether the last run came to its end without a failure."""
+    try:
+        return bool(read_json(output.path / EXPORT)["last_run"]["failures"] == [])
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def _models(shards: Shards) -> list[_Model]:

@@ -45,7 +45,8 @@ def begin(output: Output, name: str, config: dict[str, Any], *, redo: bool) -> s
             f"{output.path} was made with {other[0]} = {shown(made[other[0]])}, not {config[other[0]]}: "
             "give the same settings, choose another folder, or replace all with --redo"
         )
-    record(output, name, config)
+    if made != json.loads(json.dumps(config)):
+        record(output, name, config)
     return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:16]
 
 

@@ -98,7 +98,7 @@ def _pack_all(
     }
     if not redo:
         check_settings(shards, attributes)
-    for name in (MANIFEST, UNFINISHED) if _is_earlier(shards) else ():
+    for name in (MANIFEST, UNFINISHED) if output.earlier else ():
         output.adopt(name, live=True)
     packing = _Packing(output, config, render_hash, attributes)
     summary, entries = PackSummary(), list[dict[str, Any]]()

@@ -14,6 +14,7 @@ from ..progress import say
 from ..render.select import Selection, select
 from ..render.shapenet import Model
 from ..render.synsets import V2_NAMES
+from ..wording import one_line, shorten, visible
 
 __all__ = ["SPLITS", "Choice", "choose_renders", "drawn_split", "lot"]
 
@@ -44,11 +45,11 @@ class Choice:
             raise InputError("--split-csv and --split-shares: a split is either official or drawn, give one of the two")
         if self.split and not (self.split_csv or self.shares):
             raise InputError(
-                f"--split {self.split} needs --split-csv FILE, ShapeNet's official table all.csv, or --split-shares "
-                "TRAIN VAL TEST, by which it is drawn"
+                f"--split {shorten(self.split)} needs --split-csv FILE, ShapeNet's official table all.csv, or "
+                "--split-shares TRAIN VAL TEST, by which it is drawn"
             )
         if self.shares and self.split not in SPLITS:
-            raise InputError(f"--split-shares needs --split train, val or test, got {self.split}")
+            raise InputError(f"--split-shares needs --split train, val or test, got {shorten(str(self.split))}")
         if self.shares and not (min(self.shares) >= 0 and 0 < sum(self.shares) < float("inf")):
             raise InputError(
                 f"--split-shares {' '.join(map(str, self.shares))}: three shares, none negative, not all 0"
@@ -62,11 +63,12 @@ class Choice:
         InputError : a list cannot be read
         """
         lists = {
-            name: None if path is None else {"file": path.name, "sha256": sha256(path)}
+            name: None if path is None else {"file": one_line(path.name), "sha256": sha256(path)}
             for name, path in (("ids", self.ids), ("split_csv", self.split_csv))
         }
         shares = None if self.shares is None else list(self.shares)
-        return {"synsets": sorted(self.synsets), **lists, "split": self.split or "all", "split_shares": shares}
+        synsets = sorted(map(visible, self.synsets))
+        return {"synsets": synsets, **lists, "split": visible(self.split or "all"), "split_shares": shares}
 
 
 def choose_renders(paths: Sequence[Path], choice: Choice, seed: int = 0) -> list[Path]:
@@ -121,5 +123,5 @@ def _offsets(synsets: tuple[str, ...], there: set[str], renders: Path) -> set[st
     missing = sorted(wanted - there)
     if missing:
         listed = ", ".join(sorted(V2_NAMES.get(synset, synset) for synset in there))
-        raise InputError(f"{renders} has no synset {missing[0]!r}; it has {listed}")
+        raise InputError(f"{renders} has no synset {shorten(repr(missing[0]))}; it has {listed}")
     return wanted

@@ -9,9 +9,10 @@ Storage is shared: every worker reads the models and writes the renders under th
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import os
 import queue
-import socket
 import threading
 import time
 import uuid
@@ -22,10 +23,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ..errors import InputError, needs
+from ..wording import shorten
 from .config import RenderConfig
 from .supervise import Limits, Pool, check_blender, count_cores
 
-__all__ = ["Setup", "render_on_cluster"]
+__all__ = ["Setup", "check_scheduler", "render_on_cluster"]
 
 WAIT = 30.0  # seconds for the scheduler to answer, and for its first worker
 REFRESH = 10.0  # seconds between two looks at how many workers there are
@@ -80,6 +82,66 @@ def render_on_cluster(
         _leave(client, run)
 
 
+def check_scheduler(scheduler: str) -> None:
+    """Ask a scheduler who it is and whether it has a worker, before anything is written for it.
+
+    A Dask client is not made for that: one that finds nobody, or somebody else, holds the program for a minute.
+
+    Raises
+    ------
+    InputError : as `render_on_cluster`
+    """
+    try:
+        import distributed  # noqa: F401
+    except ImportError as error:
+        raise needs("dask", "distributed", error) from None
+    remedy = "start one with `dask scheduler`, and give the address that it prints, such as tcp://host:8786"
+    _check_address(scheduler, remedy)
+    quiet = logging.getLogger("distributed")
+    level, quiet.disabled = quiet.level, True
+    quiet.setLevel(logging.CRITICAL + 1)  # it tells of each try, with tracebacks
+    try:
+        workers = asyncio.run(asyncio.wait_for(_count_workers(scheduler), 2 * WAIT))
+    except Exception as error:  # whatever answered there, or did not
+        reason = " ".join(str(error).split()) or "it does not answer"
+        raise InputError(f"no Dask scheduler answers at {scheduler} ({shorten(reason)}): {remedy}") from None
+    finally:
+        quiet.disabled = False
+        quiet.setLevel(level)
+    if not workers:
+        raise InputError(f"the Dask scheduler {scheduler} has no worker: `dask worker {scheduler}` starts one")
+
+
+async def _count_workers(scheduler: str) -> int:
+    """Give the number of a scheduler's workers, once it has one or `WAIT` seconds have passed."""
+    from distributed.core import connect, send_recv
+    from distributed.security import Security
+
+    comm = await asyncio.wait_for(connect(scheduler, timeout=WAIT, **Security().get_connection_args("scheduler")), WAIT)
+    try:
+        begin, workers = time.monotonic(), 0
+        while not workers and time.monotonic() - begin < WAIT:
+            told = await asyncio.wait_for(send_recv(comm, op="identity"), WAIT)
+            if not isinstance(told, dict) or told.get("type") != "Scheduler":
+                raise OSError("it is something else")
+            workers = len(told.get("workers") or ())
+            if not workers:
+                await asyncio.sleep(0.2)
+        return workers
+    finally:
+        comm.abort()
+
+
+def _check_address(scheduler: str, remedy: str) -> None:
+    try:
+        address = urlsplit(scheduler)
+        right = address.scheme in ("tcp", "tls") and address.hostname is not None and address.port is not None
+    except ValueError:
+        right = False
+    if not right or not scheduler.isprintable():
+        raise InputError(f"--scheduler {shorten(scheduler)} is no address of a Dask scheduler: {remedy}")
+
+
 def _replies(
     client: Any, submit: Callable[[dict[str, Any]], Any], jobs: Sequence[dict[str, Any]]
 ) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -126,17 +188,13 @@ def _result(future: Any) -> dict[str, Any]:
 
 
 def _connect(make: Any, scheduler: str) -> Any:
-    """Make a Dask client. The address is tried first: a client that finds nobody holds the program for a minute."""
-    remedy = "start one with `dask scheduler`, and give the address that it prints, such as tcp://host:8786"
+    """Make a Dask client, once a scheduler is known to be there."""
+    check_scheduler(scheduler)
     try:
-        address = urlsplit(scheduler)
-        if address.scheme not in ("tcp", "tls") or address.hostname is None or address.port is None:
-            raise InputError(f"--scheduler {scheduler} is no address of a Dask scheduler: {remedy}")
-        socket.create_connection((address.hostname, address.port), timeout=WAIT).close()
         client = make(scheduler, timeout=WAIT, set_as_default=False)
     except (OSError, ValueError, TimeoutError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise InputError(f"no Dask scheduler answers at {scheduler} ({reason}): {remedy}") from None
+        raise InputError(f"the Dask scheduler {scheduler} went away ({reason}): start it again") from None
     try:
         client.wait_for_workers(1, timeout=WAIT)
     except TimeoutError:

@@ -73,7 +73,7 @@ class RenderConfig:
     normals: bool = setting(False, "Add the field normal: shading normals, object frame.")
     positions: bool = setting(False, "Add the field position: where Cycles says the surface is, object frame.")
     materials: bool = setting(False, "Add the field material: index of the material that a pixel shows.")
-    view_list: str = setting("", "The views of a .json file, as JSON; set by reading it.")
+    view_list: str = setting("", "The views of a .json file, as JSON; set by reading it.", given=False)
 
     def __post_init__(self) -> None:
         low, high = self.elevation

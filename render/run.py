@@ -86,6 +86,10 @@ def render_models(
     config = load_view_file(config)
     if scheduler is None:
         check_blender()
+    else:
+        from .cluster import check_scheduler
+
+        check_scheduler(scheduler)
     begin = time.monotonic()
     inputs = [source, *{Path(model.archive) if model.archive else model.folder.parent for model in models}]
     limits = Limits(timeout, memory_gib, renew_after, device)
@@ -247,7 +251,7 @@ def _check_settings(output: Output, config: RenderConfig, identity: str, *, redo
         )
     if before is None and not redo:
         _check_one_file(renders, identity)
-    if before is not None:  # of version 0.1, which kept no record
+    if before is not None and output.earlier:  # of version 0.1, which kept no record
         output.adopt(SETTINGS, live=True)
         output.adopt(FAILURES, live=True)
     output.write_json(SETTINGS, {"config_hash": identity, "config": dataclasses.asdict(config)}, live=True)

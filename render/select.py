@@ -11,12 +11,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from ..errors import InputError
-from ..untrusted import read_bytes, shown
+from ..plainfile import read_plain_text
+from ..wording import shorten
 
 if TYPE_CHECKING:
     from .shapenet import Model
 
 __all__ = ["Layout", "Selection", "read_ids", "read_split", "select"]
+
+MOST_BYTES = 256 << 20  # of a list; ShapeNet's own table of 51,209 models has 5 MB
+LONGEST = 1024  # characters of a field: an id has 32
+csv.field_size_limit(LONGEST)
 
 Layout = Literal["auto", "v2", "v1", "zip", "flat"]
 
@@ -49,7 +54,7 @@ class Selection:
 
     def __post_init__(self) -> None:
         if self.split and not self.split_csv:
-            raise InputError(f"--split {self.split} needs --split-csv FILE: ShapeNet's official table all.csv")
+            raise InputError(f"--split {shorten(self.split)} needs --split-csv FILE: ShapeNet's official table all.csv")
         self.share()
 
     def share(self) -> tuple[int, int]:
@@ -61,9 +66,11 @@ class Selection:
         """
         if self.shard is None:
             return 0, 1
-        found = re.fullmatch(r"(\d{1,9})/(\d{1,9})", self.shard)
+        found = re.fullmatch(r"([0-9]{1,9})/([0-9]{1,9})", self.shard)
         if not found or int(found[1]) >= int(found[2]):
-            raise InputError(f"--shard {self.shard}: expected i/n with 0 <= i < n, such as 0/8 to 7/8 for eight jobs")
+            raise InputError(
+                f"--shard {shorten(self.shard)}: expected i/n with 0 <= i < n, such as 0/8 to 7/8 for eight jobs"
+            )
         return int(found[1]), int(found[2])
 
 
@@ -116,8 +123,8 @@ def _among(models: list[Model], wanted: set[str], selection: Selection, file: Pa
     found = {model.key for model in chosen} | {model.model_id for model in chosen}
     missing = sorted(wanted - found)
     if missing and not selection.synsets:  # with --synset, those of other synsets are meant to be left out
-        some = ", ".join(shown(name, 80) for name in missing[:3]) + (", …" if len(missing) > 3 else "")
-        notes.append(f"{len(missing)} of the {len(wanted)} models that {file} names are not there: {some}")
+        shown = ", ".join(map(shorten, missing[:3])) + (", …" if len(missing) > 3 else "")
+        notes.append(f"{len(missing)} of the {len(wanted)} models that {file} names are not there: {shown}")
     return chosen
 
 
@@ -142,10 +149,11 @@ def read_split(path: Path, split: str | None) -> set[str]:
     ------
     InputError : it cannot be read, is no such table, or has no such part
     """
+    table = csv.DictReader(_text(path).splitlines(), skipinitialspace=True)
+    needed = {"synsetId", "modelId", "split"}
     parts: dict[str, set[str]] = {}
     try:
-        table = csv.DictReader(_text(path).splitlines(), skipinitialspace=True)
-        if not {"synsetId", "modelId", "split"} <= set(table.fieldnames or ()):
+        if not needed <= set(table.fieldnames or ()):
             raise InputError(f"{path} is not ShapeNet's split table: expected id,synsetId,subSynsetId,modelId,split")
         for row in table:
             if row["modelId"] and row["synsetId"]:
@@ -153,16 +161,16 @@ def read_split(path: Path, split: str | None) -> set[str]:
                 key = f"{row['synsetId'].strip().zfill(8)}/{row['modelId'].strip()}"
                 parts.setdefault((row["split"] or "").strip(), set()).add(key)
     except csv.Error as error:
-        raise InputError(f"{path} cannot be read as a table: {error}; give ShapeNet's own") from None
+        where = f"line {table.line_num + 1}: {error}"
+        raise InputError(f"{path} is not ShapeNet's split table, {where}: mend the line, or get it anew") from None
     if split is not None and split not in parts:
-        raise InputError(f"{path} has no split {split!r}; it has {shown(', '.join(sorted(parts))) or 'no row'}")
+        known = ", ".join(map(shorten, sorted(parts)[:10])) + (", …" if len(parts) > 10 else "")
+        raise InputError(f"{path} has no split {shorten(repr(split))}; it has {known or 'no row'}")
     return parts[split] if split is not None else set().union(*parts.values())
 
 
 def _text(path: Path) -> str:
-    try:
-        return read_bytes(path, _MOST_BYTES).decode("utf-8-sig")
-    except (OSError, ValueError) as error:
-        reason = "it is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else str(error)
-        reason = error.strerror or reason if isinstance(error, OSError) else reason
-        raise InputError(f"{path} cannot be read: {reason}; give a text file") from None
+    text = read_plain_text(path, MOST_BYTES, "give a text file")
+    if "\0" in text:
+        raise InputError(f"{path} cannot be read: it holds zero bytes; give a text file")
+    return text

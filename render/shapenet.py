@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError, ModelError, needs
-from ..untrusted import read_json, shown
+from ..plainfile import read_plain
+from ..untrusted import parse_json, shown
 from .archive import SYNSET, list_archive, unpack
 from .select import Layout, Selection, select
 from .synsets import V2_NAMES
@@ -49,6 +50,7 @@ _SPEECH = {
     "zip": "ShapeNetCore in zip archives",
     "flat": "model files in folders",
 }
+_TAXONOMY = 64 << 20  # bytes; ShapeNet's own has 200 kB
 _LONGEST = 100  # bytes of an id made from a path, so that file names made from it fit any file system
 _LONGEST_NAME = 200  # bytes of a name that stays as it is: an ending, and a beginning of 30 bytes, still fit
 _ACTIVE = frozenset('<>[]|\\"`*?')  # what pages, shells and patterns take for their own
@@ -158,9 +160,9 @@ def fetch(model: Model, scratch: Path) -> tuple[Path, list[str]]:
 def category_names(root: Path) -> dict[str, str]:
     """Give the first name of each synset in `taxonomy.json`; empty where that file is missing or unreadable."""
     try:
-        entries = read_json(root / "taxonomy.json", most_bytes=2**24)
+        entries = parse_json(read_plain(root / "taxonomy.json", _TAXONOMY, "get it anew"))
         return {str(entry["synsetId"]): shown(entry["name"].split(",")[0], 40) for entry in entries}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (InputError, ValueError, KeyError, TypeError, AttributeError):
         return {}
 
 
@@ -179,6 +181,8 @@ def list_models(root: Path, selection: Selection | None = None) -> Listing:
     selection = selection or Selection()
     if not os.path.lexists(root):
         raise InputError(f"{root} does not exist: {_REMEDY}")
+    if selection.layout not in ("auto", "flat"):
+        _check_layout(root, selection.layout)
     layout = _recognise(root) if selection.layout == "auto" else selection.layout
     notes: list[str] = []
     if layout == "flat":
@@ -270,6 +274,26 @@ def _recognise(root: Path) -> Layout:
     if not nested and next(_model_files(root), None):
         hint = "; it holds model files, which --layout flat takes"
     raise InputError(f"{root} is no ShapeNet, it has no synset folder such as 03001627: {_REMEDY}{hint}")
+
+
+def _check_layout(root: Path, asked: Layout) -> None:
+    """Refuse a layout that was asked for where the folder has another one, before each model fails by itself."""
+    try:
+        found = _recognise(root)
+    except InputError:  # none of them: reading the one that was asked for says what is missing
+        return
+    if found == asked or (asked == "zip" and _archives(root)):
+        return
+    if {found, asked} == {"v1", "v2"}:
+        file = V1_FILE if asked == "v1" else V2_FILE
+        other = V1_FILE if found == "v1" else V2_FILE
+        folders = [folder / name for folder in _synset_folders(root).values() for name in _subfolders(folder)]
+        if any((folder / file).exists() for folder in folders) or not any((f / other).exists() for f in folders):
+            return  # a few may be laid out otherwise, and a folder without any model is neither
+    raise InputError(
+        f"{root} is {_SPEECH[found]} (--layout {found}), not {_SPEECH[asked]}: leave --layout {asked} out, "
+        f"or give --layout {found}"
+    )
 
 
 def _holds_models(path: Path) -> bool:

@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,20 @@ from numpy.typing import NDArray
 
 from ..camera import Camera, Window
 from ..errors import InputError
+from ..plainfile import read_plain_text
+from ..untrusted import parse_json
+from ..wording import shorten
 from .config import RenderConfig
 
 __all__ = ["DIRECTIONS", "find_window", "load_view_file", "place_cameras"]
 
 BLUR = 2  # pixels around the object that stay in its window; the widest pixel filter reaches 0.75
 GOLDEN_ANGLE = math.pi * (3 - math.sqrt(5))
+MOST_BYTES = 64 << 20  # of a view file
+MOST_VIEWS = 65535
+RANGES = {"azimuth": (-36000, 36000), "elevation": (-36000, 36000), "roll": (-36000, 36000), "distance": (0.01, 1000)}
+"""What the numbers of a view may be: degrees, and a factor on the fitted distance."""
+FARTHEST = 1e9  # object units of a pose; beyond, no float32 of a point tells two pixels apart
 FloatArray = NDArray[np.float64]
 
 
@@ -196,21 +205,59 @@ def load_view_file(config: RenderConfig) -> RenderConfig:
     if not config.cameras.endswith(".json"):
         return config
     path = Path(config.cameras)
+    text = read_plain_text(path, MOST_BYTES, "give a JSON file of views")
     try:
-        entries = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        entries = parse_json(text, most_depth=4, most_bytes=MOST_BYTES)
+    except ValueError as error:
         raise InputError(f"{path} cannot be read as JSON: {error}") from None
-    if not isinstance(entries, list) or not entries:
-        raise InputError(f"{path} must hold a JSON list of views, for example [{{'azimuth': 30, 'elevation': 20}}]")
-    loaded = dataclasses.replace(config, cameras="file", views=len(entries), view_list=json.dumps(entries))
+    if not isinstance(entries, list) or not 1 <= len(entries) <= MOST_VIEWS:
+        raise InputError(
+            f"{path} must hold a JSON list of views, 1 to {MOST_VIEWS:,} of them, for example "
+            "[{'azimuth': 30, 'elevation': 20}]"
+        )
     for number, entry in enumerate(entries):
         try:
-            view = _view(entry)
-            if view.pose is not None:
-                Camera(np.eye(3), view.pose, 1, 1)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise InputError(f"{path}: view {number} is {json.dumps(entry)[:80]}: {error!r}") from None
-    return loaded
+            _check_view(entry)
+        except ValueError as error:
+            raise InputError(f"{path}: view {number} is {shorten(json.dumps(entry))}: {error}") from None
+    return dataclasses.replace(config, cameras="file", views=len(entries), view_list=json.dumps(entries))
+
+
+def _check_view(entry: Any) -> None:
+    """Check an entry of a view file.
+
+    Raises
+    ------
+    ValueError : what is wrong with it
+    """
+    if not isinstance(entry, Mapping):
+        raise ValueError("expected an object with azimuth and elevation, or with cam_from_obj")
+    posed = "cam_from_obj" in entry
+    unknown = sorted(set(entry) - ({"cam_from_obj"} if posed else set(RANGES)))
+    if unknown:
+        raise ValueError(f"unknown entry {shorten(unknown[0])}")
+    if posed:
+        _check_pose(entry["cam_from_obj"])
+        return
+    missing = [name for name in ("azimuth", "elevation") if name not in entry]
+    if missing:
+        raise ValueError(f"{missing[0]} is missing")
+    for name, value in entry.items():
+        low, high = RANGES[name]
+        if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+            raise ValueError(f"{name} must be a number from {low:g} to {high:g}")
+
+
+def _check_pose(rows: Any) -> None:
+    """Check a 4x4 matrix of JSON: numbers alone, a rotation, and a place that is not out of the world."""
+    if not isinstance(rows, list) or not all(isinstance(row, list) for row in rows) or [*map(len, rows)] != [4] * 4:
+        raise ValueError("cam_from_obj must be 4 lists of 4 finite numbers")
+    numbers = [number for row in rows for number in row]
+    if any(isinstance(number, bool) or not isinstance(number, int | float) for number in numbers):
+        raise ValueError("cam_from_obj must be 4 lists of 4 finite numbers")
+    if not all(abs(number) <= FARTHEST for number in numbers):
+        raise ValueError(f"the numbers of cam_from_obj must be finite, and none beyond {FARTHEST:g}")
+    Camera(np.eye(3), np.array(rows, dtype=np.float64), 1, 1)
 
 
 def _from_file(config: RenderConfig) -> list[_View]:
@@ -221,8 +268,5 @@ def _view(entry: dict[str, Any]) -> _View:
     if "cam_from_obj" in entry:
         return _View(np.zeros(3), pose=np.array(entry["cam_from_obj"], dtype=np.float64))
     elevation, azimuth = (math.radians(float(entry[name])) for name in ("elevation", "azimuth"))
-    unknown = set(entry) - {"azimuth", "elevation", "distance", "roll"}
-    if unknown:
-        raise ValueError(f"unknown entry {min(unknown)}")
     direction = _on_band(np.array([math.sin(elevation)]), np.array([azimuth]))[0]
     return _View(direction, float(entry.get("distance", 1)), float(entry.get("roll", 0)))

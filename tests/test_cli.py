@@ -68,7 +68,10 @@ def test_no_word_at_all_shows_the_help(cma3d: Run) -> None:
         (["pretrain", "a", "b", "--set", "colour=red"], "unknown setting 'colour'"),
         pytest.param(["export-encoder", "none", "out"], "none is no point encoder", marks=pytest.mark.needs("torch")),
         (["samples", "x", "--categories", "zebra"], "'zebra' is unknown"),
-        (["render", "a", "b", "--config", "none.toml"], "none.toml cannot be read as TOML"),
+        (
+            ["render", "a", "b", "--config", "none.toml"],
+            "none.toml cannot be read: No such file or directory; give a TOML file of settings",
+        ),
     ],
 )
 def test_wrong_words_get_one_line(cma3d: Run, tmp_path: Path, words: list[str], says: str) -> None:

@@ -16,6 +16,7 @@ from PIL import Image
 from ... import __version__
 from ...outputs import stamp_text
 from ...render.synsets import V2_NAMES
+from ...wording import visible
 from ..reader import Shards
 from .charts import bars, histogram, sphere
 from .survey import Survey
@@ -64,8 +65,8 @@ def report_html(
         "policy": policy(script),
         "style": style("base.css", "report.css"),
         "script": script,
-        "title": html.escape(shards.folder.resolve().name),
-        "source": html.escape(str(shards.folder)),
+        "title": html.escape(visible(shards.folder.resolve().name)),
+        "source": html.escape(visible(str(shards.folder))),
         "generator": html.escape(f"shapenet3d-cma {__version__}"),
         "stamp": stamp_text(REPORT),
         "made_by": html.escape(str(manifest.get("generator", "–"))),

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from ... import __version__
 from ...outputs import stamp_text
 from ...render.synsets import V2_NAMES
+from ...wording import visible
 from .coded import code
 from .view import AlignedMasks, Reconstruction, View
 
@@ -134,7 +135,7 @@ def page_html(
             for index, name in enumerate(strategies)
         ),
     }
-    return fill(web_file("page.html"), {name: html.escape(value) for name, value in text.items()} | markup)
+    return fill(web_file("page.html"), {name: html.escape(visible(value)) for name, value in text.items()} | markup)
 
 
 def _name(synset: str) -> str:

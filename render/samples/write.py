@@ -96,7 +96,7 @@ def write_samples(
     try:
         check_target(out, set(folders))
         with claim(out, "samples", earlier=_is_earlier) as output:
-            for name in _ROOT if _is_earlier(out) else ():
+            for name in _ROOT if output.earlier else ():
                 output.adopt(name)
             write_root(output, config, folders)
             for job in progress(jobs) if progress else jobs:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -11,7 +12,10 @@ import pytest
 
 from shapenet3d_cma.files import sha256
 from shapenet3d_cma.pack.card import CARD, write_card
+from shapenet3d_cma.pack.config import PackConfig
 from shapenet3d_cma.pack.reader import Shards
+from shapenet3d_cma.pack.run import pack_renders
+from shapenet3d_cma.pack.selection import Choice
 
 
 def test_packing_writes_the_card(shards: Path) -> None:
@@ -91,3 +95,26 @@ def test_a_readme_of_ones_own_is_left_alone(shards: Path, tmp_path: Path, capsys
     assert (copy / "README.md").read_text() == "# My own words\n"
     assert (copy / "croissant.json").read_text() == "{}"
     assert "is not of cma3d and is left as it is" in capsys.readouterr().err
+
+
+HOSTILE = "<img src=x onerror=alert(1)>|](javascript:x)`**b**\udcff\x1b[31m.csv"
+
+
+def test_names_of_files_and_splits_are_shown_not_obeyed(renders: Path, tmp_path: Path) -> None:
+    table, split = tmp_path / HOSTILE, "<b>[x](http://x.org)|</b>"
+    rows = [f"{n},{path.parent.name},0,{path.stem},{split}" for n, path in enumerate(sorted(renders.glob("*/*.h5")))]
+    table.write_text("\n".join(["id,synsetId,subSynsetId,modelId,split", *rows]) + "\n")
+    out = tmp_path / "shards"
+    pack_renders(renders, out, PackConfig(points=16), Choice(split_csv=table, split=split), jobs=1)
+    card = (out / "README.md").read_text(encoding="utf-8")
+    for words in ("<img", "<b>", "](http", "](java", "http://x", "**b**", "\x1b"):
+        assert words not in card.replace("](https://", ""), words
+    assert r"\[x\]\(http&#58;//x.org\)\|&lt;/b&gt;" in card
+    cells = [line for line in card.splitlines() if "split" in line and line.startswith("| choice")]
+    assert len(cells) == 2
+    assert all(len(re.findall(r"(?<!\\)\|", line)) == 4 for line in cells)
+    described = (out / "croissant.json").read_text(encoding="utf-8")
+    assert "<b>" not in described
+    assert "&lt;b&gt;" in described
+    told = json.loads((out / "manifest.json").read_text(encoding="utf-8"))["selection"]["split_csv"]["file"]
+    assert told.isprintable()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 import shutil
 import subprocess
@@ -18,7 +19,7 @@ from PIL import Image
 
 from shapenet3d_cma.camera import Camera
 from shapenet3d_cma.errors import InputError
-from shapenet3d_cma.pack.config import PackConfig
+from shapenet3d_cma.pack.config import ExportFormat, PackConfig
 from shapenet3d_cma.pack.export import export_shards
 from shapenet3d_cma.pack.formats import write_nerf_model
 from shapenet3d_cma.pack.reader import Shards
@@ -237,3 +238,33 @@ def test_full_is_for_ply_alone(cma3d: Run, shards: Path, tmp_path: Path) -> None
     done = cma3d("export", shards, tmp_path / "a", "--format", "bop", "--full")
     assert done.returncode == 2
     assert "--full is for --format ply" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["png", "bop"])
+def test_what_is_all_there_needs_no_room(
+    shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: ExportFormat
+) -> None:
+    out = tmp_path / "out"
+    first = export_shards(shards, out, name, jobs=1)
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    for write in (Path.write_text, Path.write_bytes, Path.open):
+        monkeypatch.setattr(Path, write.__name__, full if write is not Path.open else _reads_only(full))
+    again = export_shards(shards, out, name, jobs=1)
+    assert (again.models, again.present) == (0, first.models)
+    (out / "README.txt").unlink()
+    with pytest.raises(InputError, match="cannot be written: No space left on device; free some space"):
+        export_shards(shards, out, name, jobs=1)
+
+
+def _reads_only(full: Callable[..., None]) -> Callable[..., Any]:
+    open_file = Path.open
+
+    def act(path: Path, mode: str = "r", *words: Any, **named: Any) -> Any:
+        if set(mode) & set("wax+"):
+            full()
+        return open_file(path, mode, *words, **named)
+
+    return act

@@ -226,3 +226,13 @@ def test_a_build_packs_the_split_that_it_renders(cma3d: Run, shapenet: Path, ren
     assert other.returncode == 2
     assert "was packed with split = val, not test" in other.stderr
     assert len(list((tmp_path / "out" / "renders").glob("*/*.h5"))) == 3, "it is said before anything is rendered"
+
+
+def test_samples_that_are_not_there_leave_no_folder(renders: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="give fewer --num-samples"):
+        pack_renders(renders, tmp_path / "a" / "b", PackConfig(points=16, num_samples=10**6), jobs=1)
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "mine").mkdir()
+    with pytest.raises(InputError, match="give fewer --num-samples"):
+        pack_renders(renders, tmp_path / "mine", PackConfig(points=16, num_samples=10**6), jobs=1)
+    assert list(tmp_path.iterdir()) == [tmp_path / "mine"], "what was there before stays"

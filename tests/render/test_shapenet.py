@@ -107,7 +107,12 @@ def test_version_1_is_told_apart(shapenet: Path, tmp_path: Path) -> None:
     assert all(model.obj.is_file() for model in listing.models)
     zips = zipped(old, tmp_path / "zips")
     assert {model.file for model in find_models(zips)} == {"model.obj"}
-    assert not any(model.obj.is_file() for model in list_models(old, Selection(layout="v2")).models)
+    with pytest.raises(InputError, match=r"is ShapeNetCore.v1 in folders \(--layout v1\), not ShapeNetCore.v2"):
+        list_models(old, Selection(layout="v2"))
+    with pytest.raises(InputError, match=r"is ShapeNetCore.v2 in folders \(--layout v2\), not ShapeNetCore.v1"):
+        list_models(shapenet, Selection(layout="v1"))
+    with pytest.raises(InputError, match=r"is ShapeNetCore in zip archives \(--layout zip\), not ShapeNetCore.v1"):
+        list_models(zips, Selection(layout="v1"))
 
 
 def test_a_flat_folder_of_models(tmp_path: Path) -> None:

@@ -1,0 +1,44 @@
+"""Words of others as people may see them: no character that a terminal obeys, nothing that breaks a line."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+__all__ = ["markdown", "one_line", "shorten", "visible"]
+
+LONGEST = 1500
+"""Characters of a line on standard error."""
+_MARKUP = str.maketrans({sign: f"\\{sign}" for sign in "\\`*_{}[]()#+!|~"} | {"&": "&amp;", "<": "&lt;", ">": "&gt;"})
+
+
+def visible(text: str) -> str:
+    """Write out what a terminal would obey: control characters, marks that turn the reading direction, stray bytes.
+
+    Line ends and tabs stay. Bytes of a file's name that Python could not decode are read as UTF-8, where they are that.
+    """
+    if text.isprintable():
+        return text
+    with suppress(UnicodeEncodeError):  # half a surrogate pair, which stands for no byte
+        text = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return "".join(sign if sign.isprintable() or sign in "\n\t" else _escaped(sign) for sign in text)
+
+
+def _escaped(sign: str) -> str:
+    return sign.encode("unicode_escape").decode("ascii")
+
+
+def shorten(text: str, most: int = 80) -> str:
+    """Cut the middle out of a text that is longer than `most` characters."""
+    if len(text) <= most:
+        return text
+    return f"{text[: most * 2 // 3]} … {text[len(text) - most // 4 :]}"
+
+
+def one_line(text: str, most: int = LONGEST) -> str:
+    """Give a text as one line of bounded length that shows what it is made of."""
+    return shorten(visible(" ".join(shorten(text, 4 * most).split())), most)
+
+
+def markdown(text: str) -> str:
+    """Give a text so that Markdown, with HTML in it, shows it as it is: no link, no tag, no end of a table's cell."""
+    return one_line(text).translate(_MARKUP).replace("://", "&#58;//").replace("www.", "www&#46;")
