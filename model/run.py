@@ -11,6 +11,7 @@ run.html             both pictures and the settings as one page
 tensorboard/         the log once more, where that is asked for
 checkpoint.pt        network and optimiser after a step
 encoder.safetensors  the point encoder, at the end
+.cma3d/              which of these are ours, see `outputs`
 """
 
 from __future__ import annotations

@@ -80,6 +80,7 @@ def probe(
     c = config.c or choose_c(features[0], train.labels, config.seed)
     accuracy = svm_accuracy(features[0], train.labels, features[1], test.labels, c)
     result = {
+        "generator": stamp_text(_KIND),  # first, so that the file is known as ours
         "task": "probe",
         "data": source,
         "initial": initial.source,
@@ -97,8 +98,7 @@ def probe(
         "config": dataclasses.asdict(config),
     }
     if out is not None:
-        text = json.dumps({"generator": stamp_text(_KIND), **result}, indent=1) + "\n"
-        write_file(out, _KIND, text.encode(), inputs=[data, init])
+        write_file(out, _KIND, (json.dumps(result, indent=1) + "\n").encode(), inputs=[data, init])
     return result
 
 
