@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -25,10 +24,10 @@ from shapenet3d_cma.model.pretrain import make_plan, pretrain
 from shapenet3d_cma.model.ranks import Ranks, ranks
 from shapenet3d_cma.model.run import RunFolder
 from shapenet3d_cma.model.training import Training
+from shapenet3d_cma.tests.waiting import PATIENCE, count_lines, wait_for
 
 ROOT = Path(shapenet3d_cma.__file__).parent
 CPU = torch.device("cpu")
-PATIENCE = 600  # seconds; a loaded machine is slow, a hang is a hang
 
 
 def together(shards: Path, run: Path, config: PretrainConfig, settings: Path) -> subprocess.Popen[str]:
@@ -145,11 +144,7 @@ def test_two_processes_make_the_run_of_one(toy_shards: Path, tiny: PretrainConfi
     pretrain(toy_shards, one, config, lambda _: None)
 
     process = together(toy_shards, two, config, tmp_path / "settings")
-    limit = time.monotonic() + PATIENCE
-    while not (two / "log.jsonl").exists() or len((two / "log.jsonl").read_text().splitlines()) < 5:
-        assert process.poll() is None, process.stdout and process.stdout.read()
-        assert time.monotonic() < limit
-        time.sleep(0.02)
+    wait_for(lambda: process.poll() is not None or count_lines(two / "log.jsonl") >= 5)
     process.send_signal(signal.SIGTERM)  # torchrun hands it on
     said = process.communicate(timeout=PATIENCE)[0]
     made = log_of(two)
