@@ -8,8 +8,9 @@ from pathlib import Path
 
 import psutil
 
-PATIENCE = 600.0
-"""Seconds after which what has not come hangs. Nothing takes a tenth of it on a quiet machine."""
+PATIENCE = 3600.0
+"""Seconds after which what has not come hangs. Under `nice -n 19` beside busy cores, a process has one seventieth of a
+core: what takes 10 s on a quiet machine takes 700 s there."""
 
 
 def wait_for(condition: Callable[[], object], seconds: float = PATIENCE) -> None:

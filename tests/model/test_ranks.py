@@ -36,6 +36,7 @@ def together(shards: Path, run: Path, config: PretrainConfig, settings: Path) ->
         pass
     line = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0"]
     line += ["--rdzv-backend", "c10d", "--rdzv-endpoint", "localhost:0"]
+    line += ["--rdzv-conf", f"join_timeout={PATIENCE:.0f},read_timeout={PATIENCE:.0f}"]
     line += ["-m", "shapenet3d_cma.cli", "pretrain", str(shards), str(run), "--config", str(settings / "config.toml")]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
     return subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)

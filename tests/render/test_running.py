@@ -114,7 +114,7 @@ def test_blender_dies_with_its_supervisor_in_the_middle_of_a_long_render(world: 
     wait_for(lambda: worker.cpu_times().user > 3)  # it has loaded, and renders for minutes
     process.kill()
     process.communicate()
-    wait_for(lambda: ended([worker]), PATIENCE / 2)  # long before the render ends
+    wait_for(lambda: ended([worker]), 300)  # long before the render ends
 
 
 def test_killed_blenders_cost_nothing(world: Path, unbroken: Path, tmp_path: Path) -> None:
@@ -229,13 +229,13 @@ def test_a_model_that_eats_memory_is_quarantined_and_the_rest_is_rendered(
     glutton = Model("03001627", "glutton", tmp_path / "shapenet" / "03001627" / "glutton")
     write_large_model(glutton.obj, 400)
     models = [*find_models(world)[:2], glutton, *find_models(world)[2:4]]
-    done = render_models(models, tmp_path / "renders", CONFIG, jobs=2, memory_gib=0.45)
+    done = render_models(models, tmp_path / "renders", CONFIG, jobs=2, memory_gib=0.45, timeout=PATIENCE)
     (failure,) = done.failures
     assert (failure["model_id"], failure["kind"]) == ("glutton", "memory")
     assert failure["reason"] == "it took more than 0.45 GiB"
     assert done.rendered == 4
     assert_same_renders(unbroken, tmp_path / "renders", some=True)
-    later = render_models(models, tmp_path / "renders", CONFIG, jobs=1, retry_failed=True)
+    later = render_models(models, tmp_path / "renders", CONFIG, jobs=1, retry_failed=True, timeout=PATIENCE)
     assert (later.rendered, later.present, later.failures) == (1, 4, [])
 
 
