@@ -71,8 +71,9 @@ def info_nce(z_points: Tensor, z_images: Tensor, temperature: float) -> tuple[Te
     retrieved : (B,) float32, half for the image that is the nearest to its cloud, half for the cloud to its image
     """
     with torch.autocast(z_points.device.type, enabled=False):  # the product, too, in float32
-        z_points = F.normalize(full(z_points), dim=1)
-        z_images = F.normalize(full(z_images), dim=1)
+        dtype = torch.promote_types(full(z_points).dtype, full(z_images).dtype)
+        z_points = F.normalize(z_points.to(dtype), dim=1)
+        z_images = F.normalize(z_images.to(dtype), dim=1)
         to_images = z_points @ all_gather(z_images).T / temperature  # (B, all)
         to_points = z_images @ all_gather(z_points).T / temperature  # (B, all)
     own = torch.arange(len(z_points), device=z_points.device) + rank() * len(z_points)
