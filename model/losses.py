@@ -1,6 +1,6 @@
 """The two losses of the pretraining: Chamfer distance and symmetric InfoNCE.
 
-Computed in float32. Call them outside of `torch.autocast`, which would round products.
+Computed in float32, or in float64 what comes so. Call them outside of `torch.autocast`, which would round products.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the name that everyone knows it by
 from torch import Tensor
 
+from .precision import full
 from .ranks import all_gather, rank
 
 __all__ = ["chamfer_distance", "info_nce", "masked_mean"]
@@ -29,7 +30,7 @@ def chamfer_distance(predicted: Tensor, target: Tensor, *, squared: bool = True)
     -------
     distance : (...) float32, squared units of the input, or units
     """
-    predicted, target = predicted.float(), target.float()
+    predicted, target = full(predicted), full(target)
     with torch.no_grad():  # only the choice of the nearest needs all pairs; the gradient needs the chosen ones
         x, y, z = ((predicted[..., :, None, i] - target[..., None, :, i]).square() for i in range(3))
         distances = x + y + z  # (..., K, L)
@@ -70,8 +71,9 @@ def info_nce(z_points: Tensor, z_images: Tensor, temperature: float) -> tuple[Te
     retrieved : (B,) float32, half for the image that is the nearest to its cloud, half for the cloud to its image
     """
     with torch.autocast(z_points.device.type, enabled=False):  # the product, too, in float32
-        z_points = F.normalize(z_points.float(), dim=1)
-        z_images = F.normalize(z_images.float(), dim=1)
+        dtype = torch.promote_types(full(z_points).dtype, full(z_images).dtype)
+        z_points = F.normalize(z_points.to(dtype), dim=1)
+        z_images = F.normalize(z_images.to(dtype), dim=1)
         to_images = z_points @ all_gather(z_images).T / temperature  # (B, all)
         to_points = z_images @ all_gather(z_points).T / temperature  # (B, all)
     own = torch.arange(len(z_points), device=z_points.device) + rank() * len(z_points)

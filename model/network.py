@@ -14,7 +14,6 @@ In its default size the network has 57,694,432 parameters, consistent with the 5
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +27,7 @@ from .masking import Masks, align_masks, image_cells, num_visible, visible_first
 from .noise import uniform
 from .norm import BatchNorm
 from .patches import make_patches, normalise_cloud
+from .precision import exactly, full
 
 __all__ = ["CrossAlignNet", "DropPath", "ImageEncoder", "PointEncoder", "initialise", "pool"]
 
@@ -420,7 +420,7 @@ class MaskedReconstruction(nn.Module):
         else:
             tokens = self.decoder(tokens, positions, drop=drop)
         with exactly(tokens):
-            patches: Tensor = self.head(tokens[:, slots.first :].float()).unflatten(-1, (-1, 3))
+            patches: Tensor = self.head(full(tokens[:, slots.first :])).unflatten(-1, (-1, 3))
         return patches
 
 
@@ -468,11 +468,6 @@ class PositionMLP(nn.Sequential):
         with exactly(centres):
             embedded: Tensor = super().forward(centres)  # type: ignore[no-untyped-call]
         return embedded
-
-
-def exactly(like: Tensor) -> AbstractContextManager[object]:
-    """Compute in float32 what stands in this context, whatever the rest of the network does: geometry and losses."""
-    return torch.autocast(like.device.type, enabled=False)
 
 
 # ---- transformers ----

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the name that everyone knows it by
 from torch import Tensor, nn
 
+from .precision import full
 from .ranks import all_sum, size
 
 __all__ = ["BatchNorm", "forget", "is_fresh", "settle"]
@@ -41,7 +42,7 @@ class BatchNorm(nn.BatchNorm1d):
             self._remember(mean, variance)
             return normed
         with torch.autocast(input.device.type, enabled=False):
-            x = input.float()
+            x = full(input)
             rows = len(x) * size()
             mean = all_sum(x.sum(0)) / rows
             variance = all_sum((x - mean).square().sum(0)) / rows

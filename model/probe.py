@@ -17,9 +17,10 @@ from torch import Tensor
 from ..pack.reader import Shards
 from .config import PretrainConfig
 from .data import Feed
-from .network import PointEncoder, exactly, pool
+from .network import PointEncoder, pool
 from .norm import is_fresh, settle
 from .patches import make_patches, normalise_cloud
+from .precision import exactly
 
 __all__ = ["Patches", "cut", "encode", "is_held_out", "linear_probe", "probe", "settled"]
 

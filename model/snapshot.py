@@ -16,8 +16,9 @@ from ..arrays import read_arrays
 from ..errors import InputError
 from .data import Batch
 from .masking import num_visible
-from .network import CrossAlignNet, DropPath, PatchSlots, exactly
+from .network import CrossAlignNet, DropPath, PatchSlots
 from .noise import sample_seeds
+from .precision import exactly
 
 __all__ = ["Snapshot", "fixed_rows", "reconstruct"]
 

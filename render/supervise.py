@@ -28,7 +28,7 @@ from .config import Device, RenderConfig
 __all__ = ["Limits", "Pool", "Worker", "WorkerError", "check_blender", "count_cores", "sweep_scratch"]
 
 GIB = 2**30
-START_LIMIT = 120.0  # seconds for Blender to load; some 2 s on a warm disk
+START_LIMIT = 600.0  # seconds for Blender to load; some 2 s on a warm disk and a quiet machine
 STARTS = 3  # tries to start Blender before the machine is to blame
 TRIES = 2  # for one model: the second in a fresh process
 FINAL = {"model", "start", "disk", "stopped"}  # kinds of failure that a fresh process does not mend

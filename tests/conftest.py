@@ -27,6 +27,7 @@ from shapenet3d_cma.render.samples.config import SamplesConfig
 from shapenet3d_cma.render.samples.write import write_samples
 from shapenet3d_cma.render.shapenet import find_models
 from shapenet3d_cma.render.views import place_cameras
+from shapenet3d_cma.tests.waiting import PATIENCE
 
 # machines differ in speed: no time limit on a drawn example; the same draws each time, so that red stays red
 hypothesis.settings.register_profile("laws", deadline=None, derandomize=True, max_examples=60)
@@ -123,7 +124,7 @@ def cma3d() -> Callable[..., subprocess.CompletedProcess[str]]:
     def run(*words: object, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
         line: Sequence[str] = [sys.executable, "-m", "shapenet3d_cma.cli", *map(str, words)]
         return subprocess.run(
-            line, capture_output=True, text=True, check=False, env=os.environ | (env or {}), timeout=300
+            line, capture_output=True, text=True, check=False, env=os.environ | (env or {}), timeout=PATIENCE
         )
 
     return run

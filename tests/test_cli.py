@@ -17,6 +17,7 @@ from click.testing import CliRunner
 
 from shapenet3d_cma import __version__
 from shapenet3d_cma.cli import cli
+from shapenet3d_cma.tests.waiting import PATIENCE
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -229,7 +230,7 @@ def test_a_stop_is_never_lost_and_lets_tidying_end(word: str, number: signal.Sig
         assert process.stdout is not None
         assert process.stdout.readline() == "begun\n"
         process.send_signal(number)
-        out, says = process.communicate(timeout=30)
+        out, says = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130
     assert out == ("tidied\n" if word == "tidy" else "")
     assert says.split() == STOPPED.split()

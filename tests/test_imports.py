@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import shapenet3d_cma
+from shapenet3d_cma.tests.waiting import PATIENCE
 
 ROOT = Path(shapenet3d_cma.__file__).parent
 FLOORS = ["", "reconstruct", "render", "pack", "model"]
@@ -68,7 +69,7 @@ def run_without(missing: set[str], code: str) -> subprocess.CompletedProcess[str
     """Run code in a Python that lacks some packages."""
     block = f"import sys\nfor name in {sorted(missing)}: sys.modules[name] = None\n"
     return subprocess.run(
-        [sys.executable, "-c", block + code], capture_output=True, text=True, check=False, timeout=120
+        [sys.executable, "-c", block + code], capture_output=True, text=True, check=False, timeout=PATIENCE
     )
 
 

@@ -84,6 +84,12 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
+@pytest.fixture(autouse=True)
+def same_draws() -> None:
+    """Every test draws the same numbers, whatever ran before it."""
+    torch.manual_seed(0)
+
+
 @pytest.fixture(scope="session")
 def toy_shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Twelve rows of 128 points and 64 x 64 pixels, in two shards."""

@@ -24,6 +24,7 @@ from shapenet3d_cma.model.noise import sample_seeds
 from shapenet3d_cma.model.patches import make_patches, normalise_cloud
 from shapenet3d_cma.model.pretrain import pretrain
 from shapenet3d_cma.pack.reader import Shards
+from shapenet3d_cma.tests.waiting import PATIENCE
 
 SMALL = PretrainConfig(
     patches=16, patch_points=8, image_size=64, width=24, heads=2, point_depth=1, image_depth=1, global_depth=1,
@@ -157,7 +158,7 @@ def test_without_torch_the_page_comes_without_masks_and_says_so(shards: Path, tm
         f"try: inspect_data(Path({str(shards)!r}), Path({str(out)!r}), Asked(row=0, run=Path('x')))\n"
         "except InputError as error: print(error)\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=PATIENCE)
     assert done.stdout.startswith("torch is not installed: pip install 'shapenet3d-cma[train]'")
     text = out.read_text(encoding="utf-8")
     assert re.search(r'"mask": "No patches and masks: torch is not installed here', text)

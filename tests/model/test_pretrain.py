@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -24,6 +23,7 @@ from shapenet3d_cma.model.pretrain import pretrain
 from shapenet3d_cma.model.ranks import Ranks
 from shapenet3d_cma.model.run import RunFolder
 from shapenet3d_cma.model.training import Training, choose_device, learning_rate
+from shapenet3d_cma.tests.waiting import count_lines, wait_for
 
 
 class Killed(BaseException):
@@ -212,11 +212,8 @@ def test_a_killed_process_is_resumed_exactly(toy_shards: Path, tiny: PretrainCon
     run = tmp_path / "killed"
     arguments = [toy_shards, run, settings]
     with subprocess.Popen([sys.executable, "-c", program, *map(str, arguments)], stdout=subprocess.DEVNULL) as process:
-        limit = time.monotonic() + 60
-        while not (run / "log.jsonl").exists() or len((run / "log.jsonl").read_text().splitlines()) < 6:
-            assert process.poll() is None
-            assert time.monotonic() < limit
-            time.sleep(0.01)
+        wait_for(lambda: process.poll() is not None or count_lines(run / "log.jsonl") >= 6)
+        process.send_signal(signal.SIGSTOP)  # so that it does not come to its end meanwhile
         with pytest.raises(InputError, match="is being written by another process"):
             pretrain(toy_shards, run, config, quiet)
         process.send_signal(signal.SIGKILL)

@@ -28,6 +28,7 @@ from shapenet3d_cma.pack.writer import ShardWriter
 from shapenet3d_cma.reconstruct.backproject import back_project
 from shapenet3d_cma.render.file import find_renders, open_render
 from shapenet3d_cma.tests.same import content, leftovers
+from shapenet3d_cma.tests.waiting import PATIENCE
 
 PACK = PackConfig(points=256, shard_rows=3)
 
@@ -127,7 +128,7 @@ def test_a_reader_in_use_may_be_handed_to_another_process(shards: Path, method: 
     answers = context.Queue()
     process = context.Process(target=first_depth, args=(reader, answers))
     process.start()
-    assert answers.get(timeout=60) == mine
+    assert answers.get(timeout=PATIENCE) == mine
     process.join()
     assert pickle.loads(pickle.dumps(reader))[0]["depth"].tobytes() == mine
 

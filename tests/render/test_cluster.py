@@ -19,8 +19,9 @@ from shapenet3d_cma.render import cluster as cluster_module
 from shapenet3d_cma.render.run import read_failures, render_models
 from shapenet3d_cma.render.shapenet import Model, find_models
 from shapenet3d_cma.render.supervise import Limits
-from shapenet3d_cma.tests.render.test_running import CONFIG, WORDS, blenders, rendered, start, unbroken, wait_for, world
+from shapenet3d_cma.tests.render.test_running import CONFIG, WORDS, blenders, rendered, start, unbroken, world
 from shapenet3d_cma.tests.same import assert_same_renders
+from shapenet3d_cma.tests.waiting import PATIENCE, ended, wait_for
 
 pytest.importorskip("distributed")
 __all__ = ["unbroken", "world"]  # fixtures
@@ -65,10 +66,6 @@ def below(workers: list[subprocess.Popen[bytes]]) -> list[psutil.Process]:
     return [blender for worker in workers if worker.poll() is None for blender in blenders(psutil.Process(worker.pid))]
 
 
-def ended(processes: list[psutil.Process]) -> bool:
-    return not any(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in processes)
-
-
 def test_a_killed_dask_worker_costs_nothing(world: Path, unbroken: Path, tmp_path: Path, cluster: Cluster) -> None:
     """Nothing is lost, nothing is done twice, and the content is that of a run on one machine."""
     writes: dict[Path, int] = {}
@@ -85,7 +82,7 @@ def test_a_killed_dask_worker_costs_nothing(world: Path, unbroken: Path, tmp_pat
         orphans = below([victim])
         victim.send_signal(signal.SIGKILL)
         victim.wait()
-        wait_for(lambda: ended(orphans), 5)
+        wait_for(lambda: ended(orphans))
         cluster.workers.append(cluster.add_worker())
 
     threads = [threading.Thread(target=act, daemon=True) for act in (watch, kill_in_the_middle)]
@@ -98,24 +95,25 @@ def test_a_killed_dask_worker_costs_nothing(world: Path, unbroken: Path, tmp_pat
     assert (done.rendered, done.failures) == (16, [])
     assert set(writes) == set(rendered(tmp_path))
     assert_same_renders(unbroken, tmp_path)
-    wait_for(lambda: not below(cluster.workers), 5)
+    wait_for(lambda: not below(cluster.workers))
 
 
 def test_ctrl_c_stops_the_blenders_of_the_cluster_and_the_run_goes_on(
     world: Path, unbroken: Path, tmp_path: Path, cluster: Cluster, cma3d: Run
 ) -> None:
     words = ("render", world, tmp_path, *WORDS, "--scheduler", cluster.address)
+    begun = time.monotonic()
     process = start(*words)
     wait_for(lambda: len(rendered(tmp_path)) >= 3)
     assert below(cluster.workers)
-    begin = time.monotonic()
+    asked = time.monotonic()
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
-    assert time.monotonic() - begin < 10
+    _, err = process.communicate(timeout=PATIENCE)
+    assert time.monotonic() - asked < 10 + 2 * (asked - begun), "a stop takes seconds, of the machine's own"
     assert process.returncode == 130, err
     assert err.splitlines()[-1].startswith("cma3d: stopped; what was finished is kept"), err
     assert "Traceback" not in err
-    wait_for(lambda: not below(cluster.workers), 5)
+    wait_for(lambda: not below(cluster.workers))
     assert read_failures(tmp_path) == []
     again = cma3d(*words)
     assert again.returncode == 0, again.stderr
@@ -133,7 +131,7 @@ def test_a_killed_supervisor_is_followed_by_another(
     assert done.present >= 3
     assert done.failures == []
     assert_same_renders(unbroken, tmp_path)
-    wait_for(lambda: not below(cluster.workers), 5)
+    wait_for(lambda: not below(cluster.workers))
 
 
 def test_a_faulty_model_is_recorded_from_the_cluster_too(world: Path, tmp_path: Path, cluster: Cluster) -> None:

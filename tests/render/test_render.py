@@ -31,6 +31,7 @@ from shapenet3d_cma.render.samples.write import write_samples
 from shapenet3d_cma.render.shapenet import Model, find_models
 from shapenet3d_cma.render.supervise import Limits, Worker, WorkerError
 from shapenet3d_cma.tests.same import leftovers
+from shapenet3d_cma.tests.waiting import PATIENCE, wait_for
 
 SMALL = RenderConfig(views=3, size=48, samples=2, colour="best")
 
@@ -431,6 +432,7 @@ def test_a_crash_of_blender_costs_at_most_one_model(
             self.stop()
             self._start()
             assert self._process is not None
+            os.kill(self._process.pid, signal.SIGSTOP)  # so that it is not done before it is killed
             threading.Timer(0.02, os.kill, (self._process.pid, signal.SIGKILL)).start()
         return ask(self, job)
 
@@ -458,7 +460,7 @@ def test_a_model_that_takes_for_ever_is_stopped(shapenet: Path, tmp_path: Path) 
     with pytest.raises(WorkerError, match=r"longer than 0\.001 s") as caught:
         worker.render(job)
     assert caught.value.kind == "timeout"
-    worker.limits = Limits(timeout=120)
+    worker.limits = Limits(timeout=PATIENCE)
     assert worker.render(job)["status"] == "done"  # the next call has a new Blender
     worker.close()
 
@@ -478,17 +480,12 @@ def test_nothing_is_left_in_the_folder_for_temporary_files(
 def test_a_killed_run_leaves_no_blender_and_no_half_files(shapenet: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "shapenet3d_cma.cli", "render", str(shapenet), str(tmp_path), "--size", "400"]
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-    deadline = time.monotonic() + 60
-    while not children(process.pid) and time.monotonic() < deadline:
-        time.sleep(0.05)
+    wait_for(lambda: children(process.pid))
     workers = children(process.pid)
-    assert workers
     time.sleep(1)
     process.kill()
     process.wait()
-    while any(alive(worker) for worker in workers) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not any(alive(worker) for worker in workers)
+    wait_for(lambda: not any(alive(worker) for worker in workers))
     for path in tmp_path.glob("*/[!.]*.h5"):
         contents(path)
 

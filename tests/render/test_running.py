@@ -29,6 +29,7 @@ from shapenet3d_cma.render.samples.write import write_samples
 from shapenet3d_cma.render.shapenet import Model, find_models
 from shapenet3d_cma.render.state import read_status
 from shapenet3d_cma.tests.same import assert_same_renders, leftovers
+from shapenet3d_cma.tests.waiting import PATIENCE, ended, wait_for
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 CONFIG = RenderConfig(views=4, size=40, samples=2, colour="best")
@@ -67,13 +68,6 @@ def blenders(process: psutil.Process) -> list[psutil.Process]:
     return found
 
 
-def wait_for(condition: Callable[[], object], seconds: float = 40) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it never came"
-        time.sleep(0.02)
-
-
 def rendered(folder: Path) -> list[Path]:
     return [path for path in folder.glob("*/*.h5") if not path.name.startswith(".")]
 
@@ -83,15 +77,16 @@ def test_a_stopped_run_leaves_whole_files_and_no_blender_and_goes_on(
     world: Path, unbroken: Path, tmp_path: Path, cma3d: Run, how: signal.Signals
 ) -> None:
     words = ("render", world, tmp_path, *WORDS, "--jobs", 2)
-    moment = random.Random(int(how)).randrange(1, 9)
+    moment = random.Random(int(how)).randrange(1, 5)
+    begun = time.monotonic()
     process = start(*words)
     wait_for(lambda: len(rendered(tmp_path)) >= moment)
     workers = blenders(psutil.Process(process.pid))
     assert workers
-    begin = time.monotonic()
+    asked = time.monotonic()
     process.send_signal(how)
-    out, err = process.communicate(timeout=60)
-    assert time.monotonic() - begin < 5
+    out, err = process.communicate(timeout=PATIENCE)
+    assert time.monotonic() - asked < 5 + 2 * (asked - begun), "a stop takes seconds, of the machine's own"
     if how == signal.SIGKILL:
         assert process.returncode == -9
     else:
@@ -99,8 +94,7 @@ def test_a_stopped_run_leaves_whole_files_and_no_blender_and_goes_on(
         assert err.splitlines()[-1] == "cma3d: stopped; what was finished is kept, the same command goes on from there"
         assert "Traceback" not in err
         assert not leftovers(tmp_path)
-    psutil.wait_procs(workers, timeout=5)
-    assert not any(worker.is_running() and worker.status() != psutil.STATUS_ZOMBIE for worker in workers)
+    wait_for(lambda: ended(workers))
     assert not read_status(tmp_path)["running"]
     there = {path: path.stat().st_mtime_ns for path in rendered(tmp_path)}
     assert 0 < len(there) < 16
@@ -119,19 +113,24 @@ def test_blender_dies_with_its_supervisor_in_the_middle_of_a_long_render(world: 
     wait_for(lambda: worker.cpu_times().user > 3)  # it has loaded, and renders for minutes
     process.kill()
     process.communicate()
-    psutil.wait_procs([worker], timeout=3)
-    assert not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE
+    wait_for(lambda: ended([worker]), 300)  # long before the render ends
 
 
 def test_killed_blenders_cost_nothing(world: Path, unbroken: Path, tmp_path: Path) -> None:
-    """SIGKILL to a worker at drawn moments: each victim has a second try in a fresh process."""
-    draw, stop, kills = random.Random(3), threading.Event(), []
+    """SIGKILL to a worker at drawn moments: each victim has a second try in a fresh process.
+
+    Between two kills a model is rendered, as fast as the machine may be: else only Blenders that start would be hit.
+    """
+    draw, stop, kills, seen = random.Random(3), threading.Event(), [], 0
 
     def kill_now_and_then() -> None:
-        while len(kills) < 4 and not stop.wait(draw.uniform(0.5, 2.5)):
-            for worker in blenders(psutil.Process())[:1]:
+        nonlocal seen
+        while len(kills) < 4 and not stop.wait(draw.uniform(0, 0.3)):
+            there = len(rendered(tmp_path))
+            for worker in blenders(psutil.Process())[: there > seen]:
                 worker.kill()
                 kills.append(worker.pid)
+                seen = there
 
     killer = threading.Thread(target=kill_now_and_then)
     killer.start()
@@ -213,7 +212,7 @@ def test_a_model_that_takes_for_ever_is_quarantined_and_the_rest_is_rendered(wor
     huge = RenderConfig(views=1, size=512, samples=65536, colour="best")
     begin = time.monotonic()
     done = render_models(models[:1], tmp_path / "slow", huge, jobs=1, timeout=1)
-    assert time.monotonic() - begin < 60
+    assert time.monotonic() - begin < PATIENCE, "it would render for hours"
     (failure,) = done.failures
     assert (failure["kind"], failure["reason"], failure["tries"]) == ("timeout", "it took longer than 1 s", 2)
     assert failure["log"], "the tail of the log tells what it was at"
@@ -229,13 +228,13 @@ def test_a_model_that_eats_memory_is_quarantined_and_the_rest_is_rendered(
     glutton = Model("03001627", "glutton", tmp_path / "shapenet" / "03001627" / "glutton")
     write_large_model(glutton.obj, 400)
     models = [*find_models(world)[:2], glutton, *find_models(world)[2:4]]
-    done = render_models(models, tmp_path / "renders", CONFIG, jobs=2, memory_gib=0.45)
+    done = render_models(models, tmp_path / "renders", CONFIG, jobs=2, memory_gib=0.45, timeout=PATIENCE)
     (failure,) = done.failures
     assert (failure["model_id"], failure["kind"]) == ("glutton", "memory")
     assert failure["reason"] == "it took more than 0.45 GiB"
     assert done.rendered == 4
     assert_same_renders(unbroken, tmp_path / "renders", some=True)
-    later = render_models(models, tmp_path / "renders", CONFIG, jobs=1, retry_failed=True)
+    later = render_models(models, tmp_path / "renders", CONFIG, jobs=1, retry_failed=True, timeout=PATIENCE)
     assert (later.rendered, later.present, later.failures) == (1, 4, [])
 
 
@@ -304,7 +303,7 @@ def test_status_of_a_running_run_tells_rate_and_time_left(world: Path, tmp_path:
         assert status["seconds_left"] == pytest.approx(status["left"] / status["models_per_second"])
     finally:
         process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=30)
+        process.communicate(timeout=PATIENCE)
 
 
 def test_build_renders_and_packs_and_goes_on(world: Path, tmp_path: Path, cma3d: Run) -> None:
@@ -331,7 +330,7 @@ def test_two_runs_may_share_a_folder(world: Path, unbroken: Path, tmp_path: Path
     """As the tasks of a job array do: neither sweeps away what the other is writing."""
     models = find_models(world)
     processes = [start("render", world, tmp_path, *WORDS, "--jobs", 1, "--synset", name) for name in ("mug", "bed")]
-    outs = [process.communicate(timeout=120) for process in processes]
+    outs = [process.communicate(timeout=PATIENCE) for process in processes]
     assert [process.returncode for process in processes] == [0, 0], outs
     status = read_status(tmp_path)
     assert (status["planned"], status["done"]) == (8, 8)
