@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import io
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from joblib import Parallel, delayed
+from joblib import delayed
 from numpy.typing import NDArray
 
 from ..camera import Camera
 from ..errors import InputError, needs
 from ..files import atomic_folder, make_folder, sweep
+from ..processes import workers
 from ..progress import Progress
 from ..reconstruct.backproject import Cloud, back_project
 from ..reconstruct.choose import choose_views, count_points
@@ -93,9 +93,8 @@ def reconstruct_renders(
     since = begin(out / CLOUDS, "clouds", made, redo=redo)
     sweep(out)
     summary = CloudSummary()
-    parallel = Parallel(n_jobs=jobs or os.cpu_count(), return_as="generator")
     tasks = (delayed(_reconstruct)(path, out, config, since) for path in paths)
-    with each(parallel, tasks) as results, Progress(len(paths), "models") as progress:
+    with each(workers(jobs), tasks) as results, Progress(len(paths), "models") as progress:
         for done in results:
             if isinstance(done, InputError):
                 raise done

@@ -5,17 +5,17 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, get_args
 
-from joblib import Parallel, delayed
+from joblib import delayed
 
 from ..errors import InputError
 from ..files import atomic_folder, make_folder, sweep, write_text
+from ..processes import workers
 from ..progress import Progress
 from . import formats
 from .config import ExportFormat
@@ -101,9 +101,8 @@ def export_shards(
     since = begin(out / EXPORT, "export", made, redo=redo)
     sweep(out)
     summary = ExportSummary()
-    parallel = Parallel(n_jobs=jobs or os.cpu_count(), return_as="generator")
     tasks = (delayed(_export)(folder, out, made, model, since) for model in models)
-    with each(parallel, tasks) as results, Progress(len(models), "models") as progress:
+    with each(workers(jobs), tasks) as results, Progress(len(models), "models") as progress:
         for done in results:
             if isinstance(done, InputError):
                 raise done

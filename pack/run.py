@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -20,6 +19,7 @@ from .. import __version__
 from ..camera import CONVENTIONS
 from ..errors import InputError, needs
 from ..files import make_folder, sha256, sweep, write_text
+from ..processes import workers
 from ..progress import Progress, say
 from ..render.file import SOURCE, find_renders, open_render
 from ..render.run import read_failures, read_render_settings
@@ -79,7 +79,7 @@ def pack_renders(
     sweep(shards)
     packing = _Packing(shards, config, render_hash, attributes, read_record(shards)[1], redo)
     summary, entries = PackSummary(), list[dict[str, Any]]()
-    with Parallel(n_jobs=jobs or os.cpu_count(), return_as="generator") as parallel:
+    with workers(jobs) as parallel:
         sources = [Source(path) for path in paths]
         if config.num_samples:
             sources = _draw(renders, paths, packing, parallel, summary)

@@ -11,6 +11,7 @@ import joblib
 import numpy as np
 
 from ...errors import InputError
+from ...processes import workers
 from ...progress import Progress
 from ...reconstruct.sample import farthest_point_order
 from .config import Normalise
@@ -97,7 +98,7 @@ def prepare(dataset: Dataset, split: str, points: int, *, normalise: bool, jobs:
     with Progress(len(shapes), f"{split} shapes") as progress:
         if several:
             work = (joblib.delayed(_prepare_chunk)(shapes.read, chunk, points, normalise) for chunk in chunks)
-            results = joblib.Parallel(n_jobs=jobs or -1, return_as="generator")(work)
+            results = workers(jobs)(work)
         else:
             results = (_prepare_chunk(shapes.read, chunk, points, normalise) for chunk in chunks)
         for result in results:
