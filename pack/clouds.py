@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ..camera import Camera
 from ..errors import InputError, needs
 from ..files import atomic_folder, make_folder, sweep
-from ..processes import workers
+from ..processes import each, workers
 from ..progress import Progress
 from ..reconstruct.backproject import Cloud, back_project
 from ..reconstruct.choose import choose_views, count_points
@@ -23,7 +23,6 @@ from ..reconstruct.config import CloudConfig
 from ..reconstruct.filters import drop_outliers, one_a_voxel
 from ..reconstruct.normals import depth_normals
 from ..render.file import Render, find_renders, open_render
-from .parallel import each
 from .ply import cloud_vertices, view_comments, write_ply
 from .resume import begin, is_made, record
 from .selection import Choice, choose_renders

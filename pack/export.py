@@ -15,11 +15,10 @@ from joblib import delayed
 
 from ..errors import InputError
 from ..files import atomic_folder, make_folder, sweep, write_text
-from ..processes import workers
+from ..processes import each, workers
 from ..progress import Progress
 from . import formats
 from .config import ExportFormat
-from .parallel import each
 from .reader import Shards
 from .resume import begin, is_made, record
 from .schema import FORMAT

@@ -19,14 +19,13 @@ from .. import __version__
 from ..camera import CONVENTIONS
 from ..errors import InputError, needs
 from ..files import make_folder, sha256, sweep, write_text
-from ..processes import workers
+from ..processes import each, workers
 from ..progress import Progress, say
 from ..render.file import SOURCE, find_renders, open_render
 from ..render.run import read_failures, read_render_settings
 from .card import write_card
 from .config import PackConfig
 from .manifest import MANIFEST, UNFINISHED, read_record
-from .parallel import each
 from .rows import Packed, PackSummary, Source, digest, look, pack_model
 from .schema import FORMAT, SCHEMA_VERSION, SHARD_FIELDS
 from .selection import Choice, choose_renders, lot
@@ -121,7 +120,9 @@ def _draw(
         while missing and begin < len(order):
             some = order[begin : begin + max(64, missing)]
             begin += len(some)
-            looks = list(parallel(delayed(look)(path, config, packing.render_hash) for path in some))
+            tasks = (delayed(look)(path, config, packing.render_hash) for path in some)
+            with each(parallel, tasks) as results:
+                looks = list(results)
             for path, (views, met) in zip(some, looks, strict=True):
                 if not missing:
                     break
@@ -155,7 +156,8 @@ class _Packing:
         """Pack a slice of the models into a shard, or keep the one that stands where it is the same."""
         files = _parts(path)
         if files:
-            digests = list(parallel(delayed(digest)(source.path) for source in part))
+            with each(parallel, (delayed(digest)(source.path) for source in part)) as results:
+                digests = list(results)
             packed = _read_packed(files, self._plan(part, digests))
             if packed is not None:
                 progress.advance(len(part))

@@ -19,13 +19,12 @@ from numpy.typing import NDArray
 from ..camera import CONVENTIONS, Camera
 from ..errors import InputError, needs
 from ..files import sha256
-from ..processes import workers
+from ..processes import each, workers
 from ..progress import track
 from ..reconstruct.backproject import back_project
 from ..reconstruct.sample import farthest_point_order, greedy_excess
 from ..render.select import Layout, Selection
 from ..render.shapenet import list_models
-from .parallel import each
 from .reader import Shards
 from .schema import Row, WrongFileError
 from .selection import drawn_split

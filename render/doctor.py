@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ..errors import ModelError
-from ..processes import workers
+from ..processes import each, workers
 from ..progress import track
 from .mtl import METALLIC, find_inside, map_file
 from .obj import decode
@@ -314,8 +314,8 @@ def diagnose(listing: Listing, *, jobs: int | None = None) -> Diagnosis:
     models = listing.models
     batches = [models[begin : begin + _BATCH] for begin in range(0, len(models), _BATCH)]
     jobs = max(1, min(jobs or os.cpu_count() or 1, len(batches)))
-    results = workers(jobs)(delayed(_examine_batch)(batch) for batch in batches)
-    examined = list(track(chain.from_iterable(results), len(models), "models"))
+    with each(workers(jobs), (delayed(_examine_batch)(batch) for batch in batches)) as results:
+        examined = list(track(chain.from_iterable(results), len(models), "models"))
     times = Counter(model.digest for model in examined if model.size)
     for model in examined:
         if times[model.digest] > 1:

@@ -76,7 +76,7 @@ def test_no_worker_outlives_its_command(command: Callable[[str], list[object]], 
         wait_until(lambda: len(family.below(LOKY)) >= 2 or family.head.poll() is not None, 60, "workers")
         assert family.head.poll() is None, "it ended too soon to be killed"
         family.kill_head()
-        wait_until(lambda: not family.members(), 30, f"workers of {name} that end")
+        wait_until(lambda: not family.members(), 60, f"workers of {name} that end")
     finally:
         family.end()
 
@@ -92,7 +92,7 @@ def test_no_worker_outlives_a_build(shapenet: Path, many_renders: Path, tmp_path
         wait_until(lambda: len(family.below(LOKY)) >= 2 or family.head.poll() is not None, 120, "workers that pack")
         assert family.head.poll() is None, "it ended too soon to be killed"
         family.kill_head()
-        wait_until(lambda: not family.members(), 30, "workers that end")
+        wait_until(lambda: not family.members(), 60, "workers that end")
     finally:
         family.end()
 
@@ -133,3 +133,17 @@ def test_workers_outlive_the_thread_that_first_asked_for_them() -> None:
 
 def test_one_job_needs_no_other_process() -> None:
     assert set(workers(1)(delayed(_who)(i) for i in range(2))) == {os.getpid()}
+
+
+def test_a_worker_of_doctor_that_is_killed_is_said_in_one_line(many_models: Path, tmp_path: Path) -> None:
+    family = Family([*CLI, "doctor", many_models, "--jobs", 2], log=tmp_path / "output")
+    try:
+        wait_until(lambda: family.below(LOKY) or family.head.poll() is not None, 60, "a worker")
+        for worker in family.below(LOKY):
+            worker.kill()
+        assert family.head.wait(60) == 2
+        said = (tmp_path / "output").read_text()
+        assert "Traceback" not in said
+        assert said.splitlines()[-1].startswith("cma3d: a worker process died: killed"), said
+    finally:
+        family.end()

@@ -34,6 +34,6 @@ def test_no_process_outlives_a_killed_training(
         wait_until(lambda: log.exists() and log.read_bytes().count(b"\n") > 4, 120, "steps")
         assert len(family.below()) >= (2 if name == "loaders" else 6)  # each rank has two of its own
         family.kill_head()
-        wait_until(lambda: not family.members(), 30, "processes that end")
+        wait_until(lambda: not family.members(), 60, "processes that end")
     finally:
         family.end()
