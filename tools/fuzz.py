@@ -8,6 +8,7 @@ tests/fuzz/corpus/<topic>/, which `make test` replays. Exit status 1 where a bou
 from __future__ import annotations
 
 import json
+import math
 import os
 import secrets
 import signal
@@ -77,8 +78,8 @@ class Tally:
         return sum(breach["topic"] == topic and breach["kind"] == kind for breach in self.breaches.values())
 
 
-def fuzz(files: list[Path], seconds: float, found: Path, scratch: Path, jobs: int) -> Tally:
-    """Run files of tests in rounds until the time is over.
+def fuzz(files: list[Path], seconds: float, found: Path, scratch: Path, jobs: int, rounds: float = math.inf) -> Tally:
+    """Run files of tests in rounds until the time, or the number of rounds, is over.
 
     Parameters
     ----------
@@ -93,6 +94,8 @@ def fuzz(files: list[Path], seconds: float, found: Path, scratch: Path, jobs: in
             with tally.lock:
                 turn, work.next = work.next, work.next + 1  # type: ignore[attr-defined]
             round_, place = divmod(turn, len(files))
+            if round_ >= rounds:
+                return
             examples = min(MOST, FIRST * 2**round_)
             _run(files[place], examples, end, found, scratch / f"{turn}", tally)
 
@@ -107,7 +110,7 @@ def _run(file: Path, examples: int, end: float, found: Path, folder: Path, tally
     folder.mkdir()
     report, output, seed = folder / "report.json", folder / "output", secrets.randbelow(2**31)
     line = [sys.executable, "-m", "pytest", str(file), "-q", "-p", "no:cacheprovider", "--tb=short"]
-    line += [f"--hypothesis-seed={seed}", f"--basetemp={folder / 'files'}"]
+    line += ["-c", str(ROOT / "pyproject.toml"), f"--hypothesis-seed={seed}", f"--basetemp={folder / 'files'}"]
     given = {"FUZZ_EXAMPLES": str(examples), "FUZZ_REPORT": str(report), "FUZZ_FOUND": str(found)}
     with output.open("wb") as log:
         process = subprocess.Popen(line, stdout=log, stderr=log, env=os.environ | given, cwd=ROOT)

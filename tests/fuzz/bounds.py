@@ -178,6 +178,8 @@ def _note(topic: str, content: bytes, what: str, error: BaseException) -> None:
         one["bytes"] = len(content)
         FOUND.mkdir(parents=True, exist_ok=True)
         (FOUND / name).write_bytes(content)
+    if REPORT and one["times"] == 1:  # the process may die of the next
+        tell()
 
 
 def _address_space() -> int:
