@@ -7,6 +7,7 @@ tests/fuzz/corpus/<topic>/, which `make test` replays. Exit status 1 where a bou
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import os
@@ -87,19 +88,17 @@ def fuzz(files: list[Path], seconds: float, found: Path, scratch: Path, jobs: in
     scratch : for the reports of processes, and all that tests write
     jobs : processes side by side
     """
-    tally, end = Tally(), time.monotonic() + seconds
+    tally, end, turns = Tally(), time.monotonic() + seconds, itertools.count()
 
     def work(number: int) -> None:
         while time.monotonic() < end - LEAST:
-            with tally.lock:
-                turn, work.next = work.next, work.next + 1  # type: ignore[attr-defined]
+            turn = next(turns)
             round_, place = divmod(turn, len(files))
             if round_ >= rounds:
                 return
             examples = min(MOST, FIRST * 2**round_)
             _run(files[place], examples, end, found, scratch / f"{turn}", tally)
 
-    work.next = 0  # type: ignore[attr-defined]
     with ThreadPoolExecutor(jobs) as pool:
         list(pool.map(work, range(jobs)))
     return tally
