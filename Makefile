@@ -1,12 +1,20 @@
 # Every path here is relative to the checkout, so the checkout's own path may hold spaces.
 #   PYTHON=…  the Python 3.11 that .venv is made with, where `python3.11` or `python3` is not the one
-#   OUT=…     where `make demo` writes
+#   OUT=…     where `make demo` and `make soak` write
+#   MINUTES=… how long `make fuzz` goes on
+#   FOUND=…   where it keeps the cases that break a bound
+#   MODELS=…, SEED=…  of `make soak`
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup libraries browser demo test lint types format bench clean
+.PHONY: help setup libraries browser demo test lint types format bench fuzz soak clean
 
 OUT := demo
+soak: OUT := soak
+MINUTES := 60
+FOUND := fuzz-found
+MODELS := 2000
+SEED := 0
 python := .venv/bin/python
 ready := .venv/ready
 
@@ -55,6 +63,12 @@ bench: $(ready)  ## every script in benchmarks/
 	    [ -e "$$script" ] || continue; \
 	    echo "$(python) $$script"; $(python) "$$script" || exit; \
 	done
+
+fuzz: $(ready)  ## hostile input for MINUTES=60, on all cores; what breaks a bound is kept in FOUND=fuzz-found
+	$(python) tools/fuzz.py "$(MINUTES)" "$(FOUND)"
+
+soak: $(ready)  ## MODELS=2000 through all stages under kills, a full disk, a jumping clock; writes OUT=soak
+	$(python) tools/soak.py "$(OUT)" --models "$(MODELS)" --seed "$(SEED)"
 
 clean:  ## remove what tests, builds and `make demo` left; .venv stays (rm -rf .venv)
 	rm -rf build dist demo screenshots *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage

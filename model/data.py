@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from ..errors import InputError
 from ..pack.reader import Shards
+from ..processes import end_with_parent
 from .config import PretrainConfig
 from .passing import passed
 from .ranks import Ranks
@@ -190,7 +191,12 @@ class ShardRows(Dataset[Batch]):
         chunks = self.chunks()
         reading = workers if len(self) >= _MANY else 0
         loader = DataLoader(
-            self, batch_sampler=_Listed(chunks), num_workers=reading, collate_fn=passed, generator=torch.Generator()
+            self,
+            batch_sampler=_Listed(chunks),
+            num_workers=reading,
+            collate_fn=passed,
+            worker_init_fn=functools.partial(_begin_worker, os.getpid()),
+            generator=torch.Generator(),
         )
         for rows, chunk in zip(chunks, loader, strict=True):
             for name, values in chunk.items():
@@ -198,6 +204,11 @@ class ShardRows(Dataset[Batch]):
                     held[name] = torch.empty(len(self), *values.shape[1:], dtype=values.dtype, device=device)
                 held[name][rows.start : rows.stop] = values.to(device)
         return held
+
+
+def _begin_worker(parent: int, _: int) -> None:
+    """Have a loader's worker end with the process that trains, also where it waits to hand over a batch."""
+    end_with_parent(parent)
 
 
 @dataclass(frozen=True)
@@ -274,6 +285,7 @@ class Feed:
                 num_workers=self.workers,
                 collate_fn=passed,  # `__getitems__` has made the batch already
                 pin_memory=self.device.type == "cuda",
+                worker_init_fn=functools.partial(_begin_worker, os.getpid()),
                 generator=torch.Generator(),  # else it draws from the caller's
             )
         else:

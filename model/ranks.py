@@ -18,6 +18,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from ..errors import InputError
+from ..processes import end_with_parent
 
 __all__ = ["Ranks", "all_gather", "all_sum", "rank", "ranks", "size"]
 
@@ -166,6 +167,8 @@ def ranks(device: torch.device) -> Iterator[Ranks]:
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield Ranks(0, 1, device)
         return
+    if "TORCHELASTIC_RUN_ID" in os.environ:  # else the parent may be a shell, which a process may well outlive
+        end_with_parent(os.getppid())
     if device.type == "cuda":
         local = int(os.environ.get("LOCAL_RANK", "0"))
         if local >= torch.cuda.device_count():

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import io
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from joblib import Parallel, delayed
+from joblib import delayed
 from numpy.typing import NDArray
 
 from ..camera import Camera
 from ..errors import InputError, needs
 from ..hdf5 import FAULTS, told
 from ..outputs import Output, claim, reading
+from ..processes import each, workers
 from ..progress import Progress
 from ..reconstruct.backproject import Cloud, back_project
 from ..reconstruct.choose import choose_views, count_points
@@ -24,7 +24,6 @@ from ..reconstruct.config import CloudConfig
 from ..reconstruct.filters import drop_outliers, one_a_voxel
 from ..reconstruct.normals import depth_normals
 from ..render.file import Render, find_renders, open_render
-from .parallel import each
 from .ply import cloud_vertices, view_comments, write_ply
 from .resume import begin, record, remove_others
 from .selection import Choice, choose_renders
@@ -103,9 +102,8 @@ def _reconstruct_all(
     wanted = {path: f"{identity}-{_identity(path)}" for path in paths}
     missing = {path: made for path, made in wanted.items() if not output.is_made(_name(path), made)}
     summary = CloudSummary(present=len(wanted) - len(missing))
-    parallel = Parallel(n_jobs=jobs or os.cpu_count(), return_as="generator")
     tasks = (delayed(_reconstruct)(path, output, config, made) for path, made in missing.items())
-    with each(parallel, tasks) as results, Progress(len(missing), "models") as progress:
+    with each(workers(jobs), tasks) as results, Progress(len(missing), "models") as progress:
         for done in results:
             if isinstance(done, InputError):
                 raise done

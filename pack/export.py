@@ -5,22 +5,21 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, get_args
 
-from joblib import Parallel, delayed
+from joblib import delayed
 
 from ..errors import InputError
 from ..outputs import Output, claim, reading
+from ..processes import each, workers
 from ..progress import Progress
 from ..untrusted import read_json
 from . import formats
 from .config import ExportFormat
-from .parallel import each
 from .reader import Shards
 from .resume import begin, record, remove_others
 from .schema import FORMAT
@@ -122,9 +121,8 @@ def _export_all(
             output.write_text(name, content)
     missing = [model for model in models if not output.is_made(_place(made, model), identity)]
     summary = ExportSummary(present=len(models) - len(missing))
-    parallel = Parallel(n_jobs=jobs or os.cpu_count(), return_as="generator")
     tasks = (delayed(_export)(folder, output, made, model, identity) for model in missing)
-    with each(parallel, tasks) as results, Progress(len(missing), "models") as progress:
+    with each(workers(jobs), tasks) as results, Progress(len(missing), "models") as progress:
         for done in results:
             if isinstance(done, InputError):
                 raise done

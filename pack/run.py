@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -21,6 +20,7 @@ from ..errors import InputError, needs
 from ..files import sha256
 from ..hdf5 import is_of_kind
 from ..outputs import Output, claim, reading
+from ..processes import each, workers
 from ..progress import Progress, say
 from ..render.file import SOURCE, find_renders, open_render
 from ..render.run import read_failures, read_render_settings
@@ -29,7 +29,6 @@ from ..untrusted import shown
 from .card import write_card
 from .config import PackConfig
 from .manifest import MANIFEST, UNFINISHED, read_record
-from .parallel import each
 from .rows import Packed, PackSummary, Source, digest, look, pack_model
 from .schema import FORMAT, SCHEMA_VERSION, SHARD_FIELDS, open_checked
 from .selection import Choice, choose_renders, lot
@@ -102,7 +101,7 @@ def _pack_all(
         output.adopt(name, live=True)
     packing = _Packing(output, config, render_hash, attributes)
     summary, entries = PackSummary(), list[dict[str, Any]]()
-    with Parallel(n_jobs=jobs or os.cpu_count(), return_as="generator") as parallel:
+    with workers(jobs) as parallel:
         sources = [Source(path) for path in paths]
         if config.num_samples:
             sources = _draw(renders, paths, packing, parallel, summary)
@@ -154,7 +153,9 @@ def _draw(
         while missing and begin < len(order):
             some = order[begin : begin + max(64, missing)]
             begin += len(some)
-            looks = list(parallel(delayed(look)(path, config, packing.render_hash) for path in some))
+            tasks = (delayed(look)(path, config, packing.render_hash) for path in some)
+            with each(parallel, tasks) as results:
+                looks = list(results)
             for path, (views, met) in zip(some, looks, strict=True):
                 if not missing:
                     break
@@ -190,7 +191,8 @@ class _Packing:
         """Pack a slice of the models into a shard, or keep the one that stands where it is the same."""
         files = _parts(path)
         if files:
-            digests = list(parallel(delayed(digest)(source.path) for source in part))
+            with each(parallel, (delayed(digest)(source.path) for source in part)) as results:
+                digests = list(results)
             packed = _read_packed(files, self._plan(part, digests))
             if packed is not None:
                 progress.advance(len(part))

@@ -7,6 +7,7 @@ only where trimesh gives up (at a face index out of range) does that reader stan
 from __future__ import annotations
 
 import io
+import os
 import tempfile
 from dataclasses import dataclass
 from functools import lru_cache
@@ -47,7 +48,7 @@ def source_mesh(source: Path, synset: str, model_id: str, layout: Layout = "auto
     InputError : there is no such model, or its mesh cannot be read or holds no triangle
     """
     model = source_model(source, synset, model_id, layout)
-    with tempfile.TemporaryDirectory(prefix="cma3d-") as scratch:
+    with tempfile.TemporaryDirectory(prefix=f"cma3d-{os.getpid()}-") as scratch:
         try:
             folder, _ = fetch(model, Path(scratch))
             if model.file.lower().endswith(".obj"):

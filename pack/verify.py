@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-import os
 import secrets
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -21,13 +20,13 @@ from numpy.typing import NDArray
 from ..camera import CONVENTIONS, Camera
 from ..errors import InputError, needs
 from ..files import sha256
+from ..processes import each, workers
 from ..progress import track
 from ..reconstruct.backproject import back_project
 from ..reconstruct.sample import farthest_point_order, greedy_excess
 from ..render.select import Layout, Selection
 from ..render.shapenet import list_models
 from .manifest import MANIFEST
-from .parallel import each
 from .reader import Shards
 from .schema import Opened, Row, WrongFileError
 from .selection import drawn_split
@@ -139,7 +138,7 @@ def verify_shards(
     _check_packages(source, layout)
     verdicts = {law.name: Verdict(law) for law in LAWS}
     remembered = [_Rows(shards, f"{shards.folder}/" if len(sets) > 1 else "") for shards in sets]
-    with Parallel(n_jobs=jobs or os.cpu_count(), return_as="generator", batch_size=8) as parallel:
+    with workers(jobs, batch_size=8) as parallel:
         for rows in remembered:
             _verify_set(rows, verdicts, parallel, source, layout)
     for one, two in itertools.combinations(remembered, 2):

@@ -31,6 +31,7 @@ __all__ = ["Setup", "check_scheduler", "render_on_cluster"]
 
 WAIT = 30.0  # seconds for the scheduler to answer, and for its first worker
 REFRESH = 10.0  # seconds between two looks at how many workers there are
+IDLE = 15.0  # seconds without a model after which a run's Blenders end: whoever asked for models may be gone
 
 
 @dataclass(frozen=True)
@@ -265,8 +266,22 @@ def _pool(setup: Setup) -> Pool | None:
             worker = get_worker()
             shared = setup.threads.get(_host(worker.address), worker.state.nthreads)
             threads = max(1, count_cores() // max(1, shared))
-            _POOLS[setup.run] = Pool(setup.config, threads, setup.limits)
+            pool = _POOLS[setup.run] = Pool(setup.config, threads, setup.limits)
+            threading.Thread(target=_end_idle, args=(setup.run, pool), daemon=True).start()
         return _POOLS[setup.run]
+
+
+def _end_idle(run: str, pool: Pool) -> None:
+    """End a run's Blenders where no model comes any more; the next model, if one does come, starts others."""
+    last = time.monotonic()
+    while time.monotonic() - last < IDLE:
+        time.sleep(1)
+        if pool.busy:
+            last = time.monotonic()
+    with _LOCK:
+        if _POOLS.get(run) is pool:
+            del _POOLS[run]
+    pool.close()
 
 
 def _close(run: str) -> None:

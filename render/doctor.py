@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from joblib import Parallel, delayed
+from joblib import delayed
 from rich.console import Console
 from rich.table import Table
 
 from ..errors import ModelError
+from ..processes import each, workers
 from ..progress import track
 from .bounds import MOST_LOOKUPS, mesh_path, read_mesh_bytes
 from .formats import check_mesh
@@ -298,8 +299,8 @@ def diagnose(listing: Listing, *, jobs: int | None = None) -> Diagnosis:
     models = listing.models
     batches = [models[begin : begin + _BATCH] for begin in range(0, len(models), _BATCH)]
     jobs = max(1, min(jobs or os.cpu_count() or 1, len(batches)))
-    results = Parallel(n_jobs=jobs, return_as="generator")(delayed(_examine_batch)(batch) for batch in batches)
-    examined = list(track(chain.from_iterable(results), len(models), "models"))
+    with each(workers(jobs), (delayed(_examine_batch)(batch) for batch in batches)) as results:
+        examined = list(track(chain.from_iterable(results), len(models), "models"))
     times = Counter(model.digest for model in examined if model.size)
     for model in examined:
         if times[model.digest] > 1:
@@ -310,7 +311,7 @@ def diagnose(listing: Listing, *, jobs: int | None = None) -> Diagnosis:
 def _examine_batch(models: list[Model]) -> list[Examined]:
     examined = []
     for model in models:
-        with tempfile.TemporaryDirectory(prefix="cma3d-") as scratch:
+        with tempfile.TemporaryDirectory(prefix=f"cma3d-{os.getpid()}-") as scratch:
             examined.append(examine(model, Path(scratch)))
     return examined
 

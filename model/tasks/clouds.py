@@ -11,6 +11,7 @@ import joblib
 import numpy as np
 
 from ...errors import InputError
+from ...processes import each, workers
 from ...progress import Progress
 from ...reconstruct.sample import farthest_point_order
 from .config import Normalise
@@ -93,19 +94,17 @@ def prepare(dataset: Dataset, split: str, points: int, *, normalise: bool, jobs:
         raise InputError(f"{dataset.folder}: the {split} split of {dataset.task} has no shapes")
     chunks = [range(i, min(i + _CHUNK, len(shapes))) for i in range(0, len(shapes), _CHUNK)]
     several = shapes.read.files and len(chunks) > 1 and jobs != 1
-    made: list[list[Shape]] = []
-    with Progress(len(shapes), f"{split} shapes") as progress:
-        if several:
-            work = (joblib.delayed(_prepare_chunk)(shapes.read, chunk, points, normalise) for chunk in chunks)
-            results = joblib.Parallel(n_jobs=jobs or -1, return_as="generator")(work)
-        else:
-            results = (_prepare_chunk(shapes.read, chunk, points, normalise) for chunk in chunks)
+    work = (joblib.delayed(_prepare_chunk)(shapes.read, chunk, points, normalise) for chunk in chunks)
+    made: list[Shape] = []
+    with (
+        each(workers(jobs if several else 1), work) as results,
+        Progress(len(shapes), f"{split} shapes") as progress,
+    ):
         for result in results:
-            made.append(result)
+            made += result
             progress.advance(len(result))
-    each = [shape for chunk in made for shape in chunk]
-    parts = None if each[0][1] is None else np.stack([cast(IntArray, part) for _, part in each])
-    return Clouds(np.stack([cloud for cloud, _ in each]), shapes.labels, dataset.classes, parts, tuple(shapes.names))
+    parts = None if made[0][1] is None else np.stack([cast(IntArray, part) for _, part in made])
+    return Clouds(np.stack([cloud for cloud, _ in made]), shapes.labels, dataset.classes, parts, tuple(shapes.names))
 
 
 def _prepare_chunk(read: Read, numbers: Sequence[int], points: int, normalise: bool) -> list[Shape]:

@@ -7,11 +7,9 @@ bpy: a crash of Blender ends the worker and nothing else.
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import shutil
-import signal
 import sys
 import tempfile
 import time
@@ -24,6 +22,7 @@ from typing import Any
 from ...errors import InputError, ModelError
 from ...files import is_full
 from ...outputs import Output
+from ...processes import end_with_parent
 from ...reconstruct.choose import choose_views, count_points
 from ...untrusted import shown
 from ..bounds import check_faces
@@ -110,7 +109,7 @@ def _write(job: dict[str, Any], *content: Any) -> None:
 def main() -> None:
     """Answer jobs until standard input ends."""
     settings = json.loads(sys.argv[1])
-    _die_with_parent(settings.pop("parent"))
+    end_with_parent(settings.pop("parent"), by_kernel=True)
     # replies keep the real standard output; whatever Blender prints, also from C, joins the log
     replies = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
     os.dup2(2, 1)
@@ -180,15 +179,6 @@ def _full_disk(error: Exception, *folders: Path) -> str:
         if shutil.disk_usage(folder).free < ROOM:
             return f"the disk of {folder} is full"
     return f"the disk of {folders[0]} is full" if is_full(error) else ""
-
-
-def _die_with_parent(parent: int) -> None:
-    """Have Linux kill this process when its parent dies, so that a killed run leaves no Blender behind."""
-    if sys.platform == "linux":
-        pr_set_pdeathsig = 1
-        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
-        if os.getppid() != parent:  # it died before Linux was told
-            sys.exit(1)
 
 
 if __name__ == "__main__":

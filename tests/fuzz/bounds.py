@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import hashlib
+import json
 import os
 import resource
 import signal
 import sys
 import tempfile
-from collections import Counter
+import time
+import traceback
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,6 +28,12 @@ LONG = "FUZZ_EXAMPLES" in os.environ
 CORPUS = Path(__file__).parent / "corpus"
 FOUND = Path(os.environ.get("FUZZ_FOUND", Path(tempfile.gettempdir()) / "cma3d-fuzz"))
 """Where the bytes of a case that breaks a bound are kept; such a file belongs into the corpus."""
+REPORT = os.environ.get("FUZZ_REPORT")
+"""JSON file that tells `make fuzz` what came out; now and then, and at the end."""
+RUNNING = ".running"
+"""Ending of the file beside REPORT that holds the case at work: what a process that dies died of."""
+SELF = "self"
+"""Topic of the harness's own tests, whose breaches are no findings."""
 
 fuzz = hypothesis.settings(
     max_examples=EXAMPLES,
@@ -33,8 +43,13 @@ fuzz = hypothesis.settings(
     suppress_health_check=list(hypothesis.HealthCheck),
 )
 counts: Counter[str] = Counter()
-"""What `make fuzz` reports: cases, refused, accepted, crashes, hangs."""
+"""Cases, refused, accepted, crashes, hangs; hypothesis comes back to a case that breaks a bound many times."""
+topics: defaultdict[str, Counter[str]] = defaultdict(Counter)
+"""The same of each topic."""
+breaches: dict[str, dict[str, Any]] = {}
+"""Different ways in which bounds broke, by a short name: topic, what happened, how often, bytes of the least case."""
 
+_told = time.monotonic()  # when REPORT was written last
 _roots: list[Path] | None = None
 _strays: list[str] = []
 
@@ -61,7 +76,31 @@ def bounded(
     seconds, mib : time and additional address space that the block may take
     allowed : further exceptions that are answers
     """
-    counts["cases"] += 1
+    _begin(topic, content)
+    strays: list[str] = []
+    try:
+        with _limits(seconds, mib, inside, strays):
+            yield
+        outcome = "accepted"
+    except (InputError, ModelError, *allowed) as error:
+        outcome = "refused"
+        with _breach(topic, content):
+            _check_words(str(error))
+    except Hang as error:
+        _note(topic, content, "hangs", error)
+        raise AssertionError(f"{topic}: still at work after {seconds} seconds") from error
+    except BaseException as error:
+        if not isinstance(error, KeyboardInterrupt):
+            _note(topic, content, "crashes", error)
+        raise
+    with _breach(topic, content):
+        assert not strays, f"{topic}: opened files outside its folder: {strays}"
+    _count(topic, outcome)
+
+
+@contextlib.contextmanager
+def _limits(seconds: float, mib: int, inside: Path, strays: list[str]) -> Iterator[None]:
+    """Bound time and memory of a block, and note which files it opens outside; all as before at its end."""
     before = signal.signal(signal.SIGALRM, _hang)
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
     _watch([inside.resolve(), Path(tempfile.gettempdir()).resolve() / "cma3d-"])
@@ -69,35 +108,78 @@ def bounded(
     try:
         resource.setrlimit(resource.RLIMIT_AS, (_address_space() + mib * 2**20, hard))
         yield
-        counts["accepted"] += 1
-    except (InputError, ModelError, *allowed) as error:
-        counts["refused"] += 1
-        message = str(error)
-        assert message, "an error without words"
-        assert "\n" not in message, f"not one line: {message!r}"
-        assert len(message) < 2000, f"too long a line: {len(message)} characters"
-    except BaseException as error:
-        counts["hangs" if isinstance(error, Hang) else "crashes"] += 1
-        _keep(topic, content)
-        if isinstance(error, Hang):
-            raise AssertionError(f"{topic}: still at work after {seconds} seconds") from error
-        raise
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
         resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
-        strays = _watch(None)
-    assert not strays, f"{topic}: opened files outside its folder: {strays}"
+        strays += _watch(None)
+
+
+def _check_words(message: str) -> None:
+    assert message, "an error without words"
+    assert "\n" not in message, f"not one line: {message!r}"
+    assert len(message) < 2000, f"too long a line: {len(message)} characters"
+
+
+@contextlib.contextmanager
+def _breach(topic: str, content: bytes) -> Iterator[None]:
+    try:
+        yield
+    except AssertionError as error:
+        _note(topic, content, "crashes", error)
+        raise
+
+
+def _count(topic: str, what: str) -> None:
+    counts[what] += 1
+    topics[topic][what] += 1
+
+
+def _begin(topic: str, content: bytes) -> None:
+    """Count a case, and in a long run put it down: the process may not live to tell of it."""
+    global _told  # noqa: PLW0603
+    _count(topic, "cases")
+    if REPORT:
+        Path(REPORT + RUNNING).write_bytes(topic.encode() + b"\n" + content)
+        if time.monotonic() - _told > 5:
+            _told = time.monotonic()
+            tell()
+
+
+def tell() -> None:
+    """Write REPORT."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    found = {name: breach for name, breach in breaches.items() if breach["topic"] != SELF}
+    report = {"topics": {name: dict(one) for name, one in topics.items() if name != SELF}, "breaches": found}
+    partial = Path(f"{REPORT}.new")
+    partial.write_text(json.dumps(report | {"peak_mib": peak}), encoding="utf-8")
+    partial.replace(str(REPORT))
+
+
+def _end() -> None:
+    tell()
+    Path(f"{REPORT}{RUNNING}").unlink(missing_ok=True)
 
 
 def _hang(*_: object) -> None:
     raise Hang
 
 
-def _keep(topic: str, content: bytes) -> None:
-    if content:
+def _note(topic: str, content: bytes, what: str, error: BaseException) -> None:
+    """Count a breach, and keep its case where none as small of this kind is kept."""
+    _count(topic, what)
+    where = [frame for frame in traceback.extract_tb(error.__traceback__) if "/tests/" not in frame.filename]
+    place = f"{Path(where[-1].filename).name}:{where[-1].lineno}" if where else ""
+    name = f"{topic}-{hashlib.sha256(f'{topic} {what} {type(error).__name__} {place}'.encode()).hexdigest()[:12]}"
+    words = f"{type(error).__name__} at {place}: {' '.join(str(error).split())[:200]}"
+    one = breaches.setdefault(name, {"topic": topic, "kind": what, "words": words, "times": 0, "bytes": None})
+    one["times"] += 1
+    if content and topic != SELF and (one["bytes"] is None or len(content) < one["bytes"]):
+        one["bytes"] = len(content)
         FOUND.mkdir(parents=True, exist_ok=True)
-        (FOUND / f"{topic}-{hashlib.sha256(content).hexdigest()[:12]}").write_bytes(content)
+        (FOUND / name).write_bytes(content)
+    if REPORT and one["times"] == 1:  # the process may die of the next
+        tell()
 
 
 def _address_space() -> int:
@@ -125,3 +207,5 @@ def _audit(event: str, args: tuple[Any, ...]) -> None:
 
 
 sys.addaudithook(_audit)
+if REPORT:
+    atexit.register(_end)

@@ -146,7 +146,7 @@ import os, sys, time
 from pathlib import Path
 from joblib import Parallel, delayed
 from shapenet3d_cma.errors import InputError
-from shapenet3d_cma.pack.parallel import each
+from shapenet3d_cma.processes import each
 
 seen = Path(sys.argv[1])
 

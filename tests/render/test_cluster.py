@@ -98,6 +98,17 @@ def test_a_killed_dask_worker_costs_nothing(world: Path, unbroken: Path, tmp_pat
     wait_for(lambda: not below(cluster.workers))
 
 
+def test_blenders_end_where_the_run_that_asked_for_them_was_killed(
+    world: Path, tmp_path: Path, cluster: Cluster
+) -> None:
+    process = start("render", world, tmp_path, *WORDS, "--scheduler", cluster.address)
+    wait_for(lambda: len(rendered(tmp_path)) >= 2)
+    assert below(cluster.workers)
+    process.kill()
+    process.communicate()
+    wait_for(lambda: not below(cluster.workers), cluster_module.IDLE + 15)
+
+
 def test_ctrl_c_stops_the_blenders_of_the_cluster_and_the_run_goes_on(
     world: Path, unbroken: Path, tmp_path: Path, cluster: Cluster, cma3d: Run
 ) -> None:

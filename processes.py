@@ -1,0 +1,110 @@
+"""Worker processes: they end with the process that started them, whatever ends it, and quietly where it ends early."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from joblib import Parallel
+
+from .errors import InputError
+
+__all__ = ["each", "end_with_parent", "workers"]
+
+_LOOK = 0.5  # seconds between two looks at whether the parent lives
+
+
+def workers(jobs: int | None = None, **given: Any) -> Parallel:
+    """Make a pool whose processes end when this one does, be it by SIGKILL.
+
+    Left to themselves they would wait five more minutes for tasks, and hold their memory.
+
+    Parameters
+    ----------
+    jobs : processes; the number of cores where None
+    given : further arguments of `joblib.Parallel`; results come as a generator
+    """
+    return Parallel(
+        n_jobs=jobs or os.cpu_count(),
+        return_as="generator",
+        initializer=end_with_parent,
+        initargs=(os.getpid(),),
+        **given,
+    )
+
+
+@contextmanager
+def each(parallel: Parallel, tasks: Iterable[Callable[..., Any]]) -> Iterator[Iterator[Any]]:
+    """Give the results of tasks in their order, as they come.
+
+    Where the block is left early, by an error such as a full disk, no further task is begun, and those under way end:
+    joblib would report each of them on the terminal, after the one line that matters.
+
+    Parameters
+    ----------
+    parallel : with `return_as="generator"`
+    tasks : of `joblib.delayed`
+
+    Raises
+    ------
+    InputError : a worker died
+    """
+    left = False
+
+    def until_left() -> Iterator[Callable[..., Any]]:
+        for task in tasks:
+            if left:
+                return
+            yield task
+
+    results = parallel(until_left())
+    try:
+        yield results
+    except BrokenProcessPool:
+        raise InputError(
+            "a worker process died: killed, as where memory runs out, or by a damaged file; "
+            "the same command goes on from there, best with fewer --jobs"
+        ) from None
+    finally:
+        left = True
+        with suppress(BrokenProcessPool):
+            for _ in results:
+                pass
+
+
+def end_with_parent(parent: int, *, by_kernel: bool = False) -> None:
+    """Have this process end as soon as its parent has ended.
+
+    Parameters
+    ----------
+    parent : id of the process that started this one, as that process knows it: it may have ended since
+    by_kernel : have Linux kill this process, at once and in the midst of any call. It does so already where the
+        *thread* ends that started the process: only for one that shall not outlive that thread either. Otherwise, and
+        on other systems, a thread looks
+    """
+    if by_kernel and sys.platform == "linux":
+        pr_set_pdeathsig = 1
+        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
+    else:
+        threading.Thread(target=_look_after, args=(parent,), name="parent", daemon=True).start()
+    _end_without(parent)  # which may have ended before anybody looked
+
+
+def _look_after(parent: int) -> None:
+    while True:
+        _end_without(parent)
+        time.sleep(_LOOK)
+
+
+def _end_without(parent: int) -> None:
+    """End this process where its parent is another by now; nobody is left to tell."""
+    if os.getppid() != parent:
+        os._exit(1)
