@@ -131,8 +131,7 @@ def claim(
             stack.callback(os.close, lock)
             _check_claim(path, kind, earlier or _never)  # again: another may have been here first
             stamp = _read_stamp(path) or _write_stamp(path, kind, earlier=any(_content(path)))
-            if not shared:
-                _name_holder(lock)
+            _name_holder(lock, shared=shared)
             output = Output(path, kind, secrets.token_hex(8), known if stamp.get("earlier") else None)
             output.tidy()
         except OSError as error:
@@ -173,7 +172,7 @@ def _never(_: Path) -> bool:
 
 def _content(path: Path) -> list[str]:
     """List the names in a folder but for the record's; hidden ones last."""
-    names = [entry.name for entry in os.scandir(path) if entry.name != HIDDEN]
+    names = [name for name in os.listdir(path) if name != HIDDEN]
     return sorted(names, key=lambda name: (name.startswith("."), name))
 
 
@@ -207,7 +206,7 @@ def _is_bare(hidden: Path) -> bool:
     if hidden.is_symlink() or not hidden.is_dir():
         return False
     locks = ("lock", "readers")
-    return all(entry.name.startswith("stamp-") or entry.name in locks for entry in os.scandir(hidden))
+    return all(path.name.startswith("stamp-") or path.name in locks for path in hidden.iterdir())
 
 
 def _read_stamp(path: Path) -> dict[str, Any] | None:
@@ -246,17 +245,17 @@ def _remove_unused(path: Path, made: list[Path]) -> None:
     with suppress(OSError):
         if not made or _content(path):
             return
-        lock = os.open(path / HIDDEN / "lock", os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            for entry in os.scandir(path / HIDDEN):  # the stamp and the lock last: a kill leaves what is understood
-                if entry.name not in ("stamp.json", "lock"):
-                    _discard(Path(entry.path))
-            shutil.rmtree(path / HIDDEN)
+        with ExitStack() as stack:
+            if os.path.lexists(path / HIDDEN):
+                lock = os.open(path / HIDDEN / "lock", os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+                stack.callback(os.close, lock)
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                for left in (path / HIDDEN).iterdir():  # stamp and lock last: a kill leaves what is understood
+                    if left.name not in ("stamp.json", "lock"):
+                        _discard(left)
+                shutil.rmtree(path / HIDDEN)
             for folder in made:
                 folder.rmdir()
-        finally:
-            os.close(lock)
 
 
 # ---- locks ----
@@ -324,9 +323,11 @@ def _lock(descriptor: int, how: int, patience: float = _PATIENCE) -> bool:
         return True
 
 
-def _name_holder(lock: int) -> None:
+def _name_holder(lock: int, *, shared: bool) -> None:
+    """Write down who holds a lock, for those who are refused; where it is shared, nobody."""
     os.ftruncate(lock, 0)
-    os.pwrite(lock, f"{os.getpid()} on {socket.gethostname()}".encode(), 0)
+    if not shared:
+        os.pwrite(lock, f"{os.getpid()} on {socket.gethostname()}".encode(), 0)
 
 
 def _holder(lock: int) -> str:
@@ -435,18 +436,20 @@ class Output:
             entry = {"name": name, "digest": _folder_digest(partial), "made": made}
             if self._is_equal(name, entry["digest"]):
                 return
-            self.check_free(name, folder=True)
+            stands = self.check_free(name, folder=True)
+            self._note(entry | {"made": ""} if stands else entry)  # what stands must not pass for what is to come
             with self._out_of_the_way(path):
-                self._note(entry)  # not before: until then what stands is another's
                 partial.rename(path)  # over an empty folder at most
             _sync(path.parent)
+            if stands:
+                self._note(entry)
 
     def _is_equal(self, name: str, digest: str) -> bool:
         """Tell whether a folder that is not ours holds just what would be written: it stays, and stays not ours."""
         path = self.path / name
         if name in self.record or path.is_symlink() or not path.is_dir():
             return False
-        return any(os.scandir(path)) and _folder_digest(path) == digest
+        return any(path.iterdir()) and _folder_digest(path) == digest
 
     def is_made(self, name: str, made: str) -> bool:
         """Tell whether a folder stands that was written with this `made`."""
@@ -526,7 +529,7 @@ class Output:
         if path.is_symlink() or path.is_dir() != folder:
             what = "a link" if path.is_symlink() else "a folder" if path.is_dir() else "no folder"
             raise InputError(f"{path} is {what}: move it away, or choose another output folder")
-        if folder and not any(os.scandir(path)):
+        if folder and not any(path.iterdir()):
             return True
         if self.owns(name):
             return True
@@ -618,7 +621,7 @@ class Output:
 
     @contextmanager
     def _out_of_the_way(self, path: Path) -> Iterator[None]:
-        """Remove a folder that was checked to be ours, whole and at once, as a kill may come; back if the block fails."""
+        """Move a folder that was checked to be ours away, whole and at once; back if the block fails, else gone."""
         if not os.path.lexists(path):
             yield
             return
@@ -643,9 +646,9 @@ class Output:
         self._record = None
         with _dead_journals(hidden) as dead:
             tokens = {path.name.rpartition("-")[2] for path in dead}
-            for left in os.scandir(tmp):
+            for left in tmp.iterdir():
                 if left.name.partition("-")[0] in tokens:
-                    _discard(Path(left.path))
+                    _discard(left)
             if len(dead) > 8:
                 self._journal.add(*_read_journals(dead).values())
                 for path in dead:
@@ -706,8 +709,7 @@ def _dead_journals(hidden: Path) -> Iterator[list[Path]]:
 
 def _journal_files(hidden: Path) -> list[Path]:
     """List the journals of a folder's record, of processes that live and of those that ended."""
-    entries = [entry for entry in os.scandir(hidden) if entry.is_file(follow_symlinks=False)]
-    return [Path(entry.path) for entry in entries if entry.name.startswith("journal-")]
+    return [path for path in hidden.glob("journal-*") if path.is_file() and not path.is_symlink()]
 
 
 def _number(journal: Path) -> int:
@@ -784,10 +786,14 @@ def write_file(path: Path, kind: str, content: bytes, *, inputs: Sequence[Path |
     assert stamp_text(kind).encode() in content[:_HEAD], f"no stamp in what is written as {kind}"
     path = _plain_file(path)
     replace = check_file(path, kind, inputs)
+    made: list[Path] = []
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        made = _make(_missing(path.parent))
         _write_beside(path, content, replace=replace)
     except OSError as error:
+        for folder in made:
+            with suppress(OSError):
+                folder.rmdir()
         raise InputError(_cannot_write(path, error)) from None
     return path
 
