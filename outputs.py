@@ -172,7 +172,7 @@ def _never(_: Path) -> bool:
 
 def _content(path: Path) -> list[str]:
     """List the names in a folder but for the record's; hidden ones last."""
-    names = [name for name in os.listdir(path) if name != HIDDEN]
+    names = [inner.name for inner in path.iterdir() if inner.name != HIDDEN]
     return sorted(names, key=lambda name: (name.startswith("."), name))
 
 
@@ -415,7 +415,9 @@ class Output:
 
     @contextmanager
     def write_folder(self, name: str, made: str = "") -> Iterator[Path]:
-        """Give a new folder, of the name that it is to have; at the end of the block it takes its name, whole. An older one makes way if it is ours.
+        """Give a new folder of the same name; at the end of the block it takes its place, whole.
+
+        An older folder makes way if it is ours.
 
         Parameters
         ----------
@@ -449,7 +451,7 @@ class Output:
         path = self.path / name
         if name in self.record or path.is_symlink() or not path.is_dir():
             return False
-        return any(path.iterdir()) and _folder_digest(path) == digest
+        return _is_filled(path) and _folder_digest(path) == digest
 
     def is_made(self, name: str, made: str) -> bool:
         """Tell whether a folder stands that was written with this `made`."""
@@ -529,7 +531,7 @@ class Output:
         if path.is_symlink() or path.is_dir() != folder:
             what = "a link" if path.is_symlink() else "a folder" if path.is_dir() else "no folder"
             raise InputError(f"{path} is {what}: move it away, or choose another output folder")
-        if folder and not any(path.iterdir()):
+        if folder and not _is_filled(path):
             return True
         if self.owns(name):
             return True
@@ -621,7 +623,7 @@ class Output:
 
     @contextmanager
     def _out_of_the_way(self, path: Path) -> Iterator[None]:
-        """Move a folder that was checked to be ours away, whole and at once; back if the block fails, else gone."""
+        """Remove a folder that was checked to be ours, at once, as a kill may come; back if the block fails."""
         if not os.path.lexists(path):
             yield
             return
@@ -861,7 +863,7 @@ def _discard(path: Path) -> None:
 
 def _file_digest(path: Path) -> str:
     with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()  # type: ignore[arg-type]
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
 
 def _folder_digest(folder: Path) -> str:
@@ -872,6 +874,11 @@ def _folder_digest(folder: Path) -> str:
         kind = "link" if link else "folder" if path.is_dir() else _file_digest(path) if path.is_file() else "other"
         lines.append(json.dumps([path.relative_to(folder).as_posix(), kind]))
     return hashlib.blake2b("\n".join(lines).encode(), digest_size=16).hexdigest()
+
+
+def _is_filled(folder: Path) -> bool:
+    with os.scandir(folder) as entries:
+        return any(entries)
 
 
 def _is_damaged(path: Path) -> bool:

@@ -199,7 +199,7 @@ class _Packing:
                 return packed, files if packed.rows else []
             self.output.check_free(path.name)
         tasks = (delayed(pack_model)(source, self.config, self.render_hash) for source in part)
-        bounds = {"max_rows": self.config.shard_rows, "max_bytes": self.config.shard_mib * 2**20}
+        bounds: Any = {"max_rows": self.config.shard_rows, "max_bytes": self.config.shard_mib * 2**20}
         with (
             each(parallel, tasks) as results,
             ShardWriter(path, dict(self.attributes), write=self._write, **bounds) as shard,

@@ -50,7 +50,7 @@ def snapshot(folder: Path) -> Snapshot:
             path = Path(place, name)
             key = path.relative_to(folder).as_posix()
             if path.is_symlink():
-                found[key] = ("link", os.readlink(path))
+                found[key] = ("link", str(path.readlink()))
             elif path.is_dir():
                 found[f"{key}/"] = ("folder",)
             elif path.is_file():

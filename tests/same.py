@@ -8,6 +8,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from shapenet3d_cma.outputs import HIDDEN
 from shapenet3d_cma.render.file import find_renders
 
 
@@ -36,4 +37,16 @@ def assert_same_shards(one: Path, two: Path) -> None:
         _assert_same_file(one / name, two / name)
     manifests = [json.loads((folder / "manifest.json").read_text()) for folder in (one, two)]
     assert manifests[0] == manifests[1]
-    assert not [path for path in two.iterdir() if path.name.startswith((".", "unfinished"))]
+    assert not [name for name in content(two) if name.startswith((".", "unfinished"))]
+    assert not leftovers(two)
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    """Read all files of an output folder, but for its record."""
+    names = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
+    return {name.as_posix(): (folder / name).read_bytes() for name in names if name.parts[0] != HIDDEN}
+
+
+def leftovers(folder: Path) -> list[Path]:
+    """List what is half written in an output folder."""
+    return list((folder / HIDDEN / "tmp").iterdir())

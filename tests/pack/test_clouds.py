@@ -15,13 +15,13 @@ import pytest
 
 from shapenet3d_cma.camera import Camera
 from shapenet3d_cma.errors import InputError
-from shapenet3d_cma.files import PARTIAL
 from shapenet3d_cma.pack.clouds import reconstruct_renders
 from shapenet3d_cma.pack.selection import Choice
 from shapenet3d_cma.reconstruct.backproject import back_project
 from shapenet3d_cma.reconstruct.config import CloudConfig
 from shapenet3d_cma.reconstruct.normals import depth_normals
 from shapenet3d_cma.render.file import find_renders, open_render
+from shapenet3d_cma.tests.same import leftovers
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -93,11 +93,10 @@ def test_a_second_call_makes_only_what_is_missing_or_old(renders: Path, tmp_path
     before = stamps(out)
     first, second, *_ = find_renders(world)
     shutil.rmtree(out / first.parent.name / first.stem)
-    (out / first.parent.name / f"{PARTIAL}9-x").mkdir()  # what a killed run left
     os.utime(second)
     done = reconstruct_renders(world, out, CloudConfig(), jobs=1)
     assert (done.models, done.present) == (2, 6)
-    assert not list(out.rglob(f"{PARTIAL}*"))
+    assert not leftovers(out)
     changed = {path for path, stamp in stamps(out).items() if before.get(path) != stamp}
     assert {path.parent.name for path in changed} == {first.stem, second.stem}
     assert reconstruct_renders(world, out, CloudConfig(), jobs=1).present == 8

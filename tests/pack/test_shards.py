@@ -17,7 +17,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shapenet3d_cma.errors import InputError
-from shapenet3d_cma.files import PARTIAL
 from shapenet3d_cma.pack import rows as pack_rows
 from shapenet3d_cma.pack import run as pack_run
 from shapenet3d_cma.pack.card import CARD
@@ -28,6 +27,7 @@ from shapenet3d_cma.pack.schema import SCHEMA_VERSION, SHARD_FIELDS, Row
 from shapenet3d_cma.pack.writer import ShardWriter
 from shapenet3d_cma.reconstruct.backproject import back_project
 from shapenet3d_cma.render.file import find_renders, open_render
+from shapenet3d_cma.tests.same import content, leftovers
 
 PACK = PackConfig(points=256, shard_rows=3)
 
@@ -156,15 +156,10 @@ def test_a_killed_packing_goes_on(renders: Path, shards: Path, tmp_path: Path, m
         Shards(tmp_path)
     finished = {path: path.stat().st_mtime_ns for path in tmp_path.glob("shard-*.h5")}
     assert len(finished) == 2
-    (tmp_path / f"{PARTIAL}9-shard-00002.h5").write_bytes(b"half")
     pack_renders(renders, tmp_path, PACK, jobs=1)
     assert all(path.stat().st_mtime_ns == stamp for path, stamp in finished.items())
-    assert not list(tmp_path.glob(f"{PARTIAL}*"))
+    assert not leftovers(tmp_path)
     assert_same(everything(shards), everything(tmp_path))
-
-
-def content(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
 def test_other_settings_are_refused_and_replace_what_was_there_when_asked(renders: Path, copy: Path) -> None:
@@ -196,7 +191,7 @@ def test_renders_of_other_settings_are_refused(renders: Path, copy: Path, tmp_pa
 
 def test_a_shard_that_no_manifest_lists_is_not_overwritten(renders: Path, tmp_path: Path) -> None:
     (tmp_path / "shard-00001.h5").write_bytes(b"mine")
-    with pytest.raises(InputError, match=r"shard-00001\.h5 is there, but no manifest lists it"):
+    with pytest.raises(InputError, match=r"is not empty \(it holds 'shard-00001\.h5'\) and no shards that cma3d made"):
         pack_renders(renders, tmp_path, PACK, jobs=1)
     assert (tmp_path / "shard-00001.h5").read_bytes() == b"mine"
 

@@ -125,9 +125,14 @@ def test_a_shard_of_several_files_is_one_to_the_reader_and_is_resumed_as_one(
     assert pack_renders(renders, tmp_path, config, jobs=1).rows == 8
     assert {name: (tmp_path / name).stat().st_mtime_ns for name in names} == stamps
     before = sha256(tmp_path / names[0])
-    (tmp_path / names[0]).write_bytes(b"of another packing")  # then the shard is made anew
+    (tmp_path / names[0]).write_bytes((tmp_path / names[0]).read_bytes()[:5000])  # then the shard is made anew
     pack_renders(renders, tmp_path, config, jobs=1)
     assert sha256(tmp_path / names[0]) == before
+    (tmp_path / names[0]).write_bytes(b"of somebody else")
+    with pytest.raises(InputError, match=r"shard-00000\.h5 is there, changed since cma3d wrote it: move it away"):
+        pack_renders(renders, tmp_path, config, jobs=1)
+    assert (tmp_path / names[0]).read_bytes() == b"of somebody else"
+    (tmp_path / names[0]).unlink()
     monkeypatch.undo()
     assert pack_renders(renders, tmp_path, PackConfig(points=256, shard_rows=8), jobs=1, redo=True).rows == 8
     assert [path.name for path in sorted(tmp_path.glob("*.h5"))] == ["shard-00000.h5"], "no part is left behind"

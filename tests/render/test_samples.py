@@ -21,6 +21,7 @@ from PIL import Image
 
 from shapenet3d_cma.config import read_settings
 from shapenet3d_cma.errors import InputError
+from shapenet3d_cma.outputs import HIDDEN
 from shapenet3d_cma.render.samples.categories import BUILDERS, CATEGORIES
 from shapenet3d_cma.render.samples.config import SamplesConfig
 from shapenet3d_cma.render.samples.obj import Style, model_files, normalised, triangulated
@@ -33,7 +34,7 @@ OBJ, MTL = "models/model_normalized.obj", "models/model_normalized.mtl"
 
 
 def tree_hashes(root: Path, *parts: str) -> dict[str, str]:
-    files = sorted(path for path in root.joinpath(*parts).rglob("*") if path.is_file())
+    files = sorted(path for path in root.joinpath(*parts).rglob("*") if path.is_file() and HIDDEN not in path.parts)
     return {path.relative_to(root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
@@ -159,7 +160,7 @@ def test_layout_is_that_of_shapenet(samples: Path, regular: dict[Path, Read]) ->
 
 def test_taxonomy_counts_the_folders_and_names_parents(samples: Path) -> None:
     taxonomy = json.loads((samples / "taxonomy.json").read_text(encoding="utf-8"))
-    folders = {path.name: len(list(path.iterdir())) for path in samples.iterdir() if path.is_dir()}
+    folders = {path.name: len(list(path.iterdir())) for path in samples.glob("[0-9]*")}
     entries = {entry["synsetId"]: entry for entry in taxonomy}
     assert {s: entries[s]["numInstances"] for s in folders} == folders
     assert all(set(entry) == {"synsetId", "name", "children", "numInstances"} for entry in taxonomy)
@@ -485,7 +486,7 @@ def test_summary_counts_what_is_there(tmp_path: Path) -> None:
             yield job
 
     summary = write_samples(tmp_path / "new" / "out", SamplesConfig(2, categories="mug, bottle"), watch)
-    files = [path for path in (tmp_path / "new" / "out").rglob("*") if path.is_file()]
+    files = [path for path in (tmp_path / "new" / "out").rglob("*") if path.is_file() and HIDDEN not in path.parts]
     assert summary["models"] == {CATEGORIES["bottle"]: 2, CATEGORIES["mug"]: 2}
     assert (summary["files"], summary["bytes"]) == (len(files), sum(path.stat().st_size for path in files))
     assert len(seen) == 4
@@ -500,7 +501,7 @@ def test_again_into_the_same_folder_changes_nothing_and_more_adds(tmp_path: Path
     write_samples(out, SamplesConfig(1, categories="mug"))
     assert tree_hashes(out) == before
     write_samples(out, SamplesConfig(2, categories="mug"))
-    assert len(list(out.glob("*/*"))) == 2
+    assert len(list(out.glob("[0-9]*/*"))) == 2
     assert (out / "notes.txt").read_text() == "mine"
     with pytest.raises(InputError, match=r"holds 2 models that these settings do not make .* another folder"):
         write_samples(out, SamplesConfig(2, seed=1, categories="mug"))
@@ -514,9 +515,9 @@ def test_wrong_targets_are_refused_and_left_alone(tmp_path: Path) -> None:
     file.write_text("x")
     link.symlink_to(tmp_path / "nothing")
     for target, words in (
-        (full, "is not empty and holds no samples; give an empty folder"),
-        (file, "is a file; give a folder"),
-        (file / "below", "cannot be written: .*; choose another folder"),
+        (full, "is not empty .* and no samples that cma3d made: choose an empty folder"),
+        (file, "is a file: choose another"),
+        (file / "below", "cannot be written: .* choose another folder"),
         (link, "is a link to nothing"),
     ):
         with pytest.raises(InputError, match=words) as caught:
@@ -527,14 +528,16 @@ def test_wrong_targets_are_refused_and_left_alone(tmp_path: Path) -> None:
     assert [path.name for path in full.iterdir()] == ["thesis.tex"]
 
 
-def test_a_broken_run_leaves_nothing(tmp_path: Path) -> None:
+def test_a_broken_run_goes_on(tmp_path: Path) -> None:
     def stop(jobs):  # type: ignore[no-untyped-def]
         yield from list(jobs)[:1]
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         write_samples(tmp_path / "out", SamplesConfig(2, categories="mug"), stop)
-    assert not list(tmp_path.iterdir())
+    write_samples(tmp_path / "out", SamplesConfig(2, categories="mug"))
+    write_samples(tmp_path / "unbroken", SamplesConfig(2, categories="mug"))
+    assert tree_hashes(tmp_path / "out") == tree_hashes(tmp_path / "unbroken")
 
 
 def test_an_empty_folder_is_filled(tmp_path: Path) -> None:
