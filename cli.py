@@ -894,7 +894,7 @@ def evaluate(run: Path, out: Path, data: Path | None, which: str, votes: int, de
 
     \b
     Examples:
-      cma3d evaluate ft -o ft/look
+      cma3d evaluate ft -o look
       cma3d evaluate ft/seed-2 -o look --which chosen_on_held_out --votes 10
     """
     from .model.tasks.evaluate import evaluate as test

@@ -17,13 +17,19 @@ from .network import PointEncoder
 from .point_mae import read_point_mae
 from .run import first_line
 
-__all__ = ["load_encoder", "save_encoder"]
+__all__ = ["encoder_bytes", "load_encoder", "start_from"]
 
 
-def save_encoder(encoder: PointEncoder, config: PretrainConfig, path: Path) -> None:
-    """Write the encoder's weights as safetensors; its metadata holds the settings as JSON under `config`."""
+def encoder_bytes(encoder: PointEncoder, config: PretrainConfig, stamp: str = "") -> bytes:
+    """Make a safetensors file of the encoder's weights; its metadata holds the settings as JSON under `config`.
+
+    Parameters
+    ----------
+    stamp : stands beside the settings as `generator`: a second entry of the metadata would have a place by chance
+    """
+    settings = ({"generator": stamp} if stamp else {}) | dataclasses.asdict(config)
     weights = {name: value.cpu().contiguous() for name, value in encoder.state_dict().items()}
-    path.write_bytes(save(weights, metadata={"config": json.dumps(dataclasses.asdict(config))}))
+    return save(weights, metadata={"config": json.dumps(settings)})
 
 
 def load_encoder(path: Path) -> tuple[PointEncoder, PretrainConfig]:

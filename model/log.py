@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import math
 import sys
 import time
 from collections.abc import Callable
-from typing import Any, TextIO
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -37,28 +36,28 @@ class Log:
 
     Parameters
     ----------
-    file : log.jsonl, open for writing; None: only check
+    write : adds lines to log.jsonl; None: only check
     start : steps that were done before this call
     report : gets lines of progress where there is no terminal to draw a bar on
     """
 
     def __init__(
         self,
-        file: TextIO | None,
+        write: Callable[..., None] | None,
         training: Training,
         data: ShardRows,
         start: int,
         report: Callable[[str], None],
         more: Callable[[dict[str, Any]], None] | None = None,
     ) -> None:
-        self.file, self.training, self.data, self.report, self.more = file, training, data, report, more
+        self.write, self.training, self.data, self.report, self.more = write, training, data, report, more
         self.waiting: list[tuple[int, dict[str, Tensor]]] = []
         self.epoch: list[dict[str, Any]] = []  # this epoch's lines
         self.start, self.begun = start, time.monotonic()
         self.flushed, self.line = self.begun, Pace(_LINE_SECONDS)
         plan = training.plan
         self.bar = Progress(plan.steps - start, "steps", parts=(plan.batch, "samples"))
-        self.draws = file is not None and sys.stderr.isatty()
+        self.draws = write is not None and sys.stderr.isatty()
 
     def __enter__(self) -> Log:
         if self.draws:
@@ -86,7 +85,7 @@ class Log:
 
         Raises
         ------
-        InputError : a loss or the gradient is not finite
+        InputError : a loss or the gradient is not finite; the log cannot be written
         """
         if not self.waiting:
             return
@@ -95,20 +94,23 @@ class Log:
         now = time.monotonic()
         rate = len(steps) * self.training.plan.batch / max(now - self.flushed, 1e-9)
         waiting, self.waiting, self.flushed = self.waiting, [], now
-        for (step, result), means in zip(waiting, values, strict=True):
-            self._write({**self._line(step, result, means), "samples_per_s": round(rate, 2)})
-        if self.file is not None:
-            self.file.flush()
+        lines: list[dict[str, Any]] = []
+        try:
+            for (step, result), means in zip(waiting, values, strict=True):
+                lines.append({**self._line(step, result, means), "samples_per_s": round(rate, 2)})
+        finally:  # what is sound before a loss that is not
+            self._write(lines)
         if self.draws:
             self.bar.note = f"loss {self.epoch[-1]['loss']:.5f}"
             self.bar.advance(len(values))
 
-    def _write(self, line: dict[str, Any]) -> None:
-        self.epoch.append(line)
-        if self.file is not None:
-            self.file.write(json.dumps(line) + "\n")
+    def _write(self, lines: list[dict[str, Any]]) -> None:
+        self.epoch += lines
+        if self.write is not None:
+            self.write(*lines)
         if self.more is not None:
-            self.more(line)
+            for line in lines:
+                self.more(line)
 
     def _line(self, step: int, result: dict[str, Tensor], values: list[float]) -> dict[str, Any]:
         means = dict(zip(_LOGGED, values, strict=True))

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-__all__ = ["write_page"]
+__all__ = ["page_text"]
 
 _STYLE = """
 :root { color-scheme: light dark; font: 15px/1.5 system-ui, sans-serif; }
@@ -19,16 +19,15 @@ dl { display: flex; flex-wrap: wrap; gap: .4rem 2.2rem; } dt { opacity: .7; } dd
 """
 
 
-def write_page(
-    path: Path,
+def page_text(
     facts: dict[str, Any],
     log: Sequence[dict[str, Any]],
     probes: Sequence[dict[str, Any]],
     pictures: Sequence[Path],
     *,
     finished: bool,
-) -> None:
-    """Write the page.
+) -> str:
+    """Make the page: HTML.
 
     Parameters
     ----------
@@ -54,12 +53,11 @@ def write_page(
     settings = "".join(f"<tr><th>{_text(name)}</th><td>{_text(value)}</td></tr>" for name, value in config.items())
     again = "" if finished else '<meta http-equiv="refresh" content="60">'
     title = f"pretraining on {_text(facts.get('shards', ''))}"
-    path.write_text(
+    return (
         f'<!doctype html><html lang="en"><meta charset="utf-8">{again}'
         f'<meta name="viewport" content="width=device-width"><title>{title}</title><style>{_STYLE}</style>'
         f"<h1>{title}</h1><dl>{numbers}</dl>{images}"
-        f"<details><summary>settings</summary><table>{settings}</table></details></html>\n",
-        encoding="utf-8",
+        f"<details><summary>settings</summary><table>{settings}</table></details></html>\n"
     )
 
 

@@ -8,6 +8,7 @@ that was stopped anywhere goes on as if it had not been.
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 import signal
 import threading
@@ -18,6 +19,7 @@ from typing import Any
 
 from .. import __version__
 from ..errors import InputError, needs
+from ..outputs import check_file, stamp_text, write_file
 
 try:
     import safetensors  # noqa: F401 - asked for here, so that its absence is told like torch's
@@ -28,17 +30,18 @@ except (ImportError, OSError) as error:  # OSError: a library that torch loads b
 
 from .config import PretrainConfig
 from .data import Feed, Plan, ShardRows
-from .encoder import load_encoder, save_encoder, start_from
+from .encoder import encoder_bytes, load_encoder, start_from
 from .log import Log, Pace, look_every
 from .picture import epoch_means
 from .ranks import Ranks, ranks
-from .run import RunFolder, write_whole
+from .run import RunFolder, refuse_foreign
 from .training import Training, choose_device
 from .watch import Board, Watch, draw_run
 
 __all__ = ["export_encoder", "pretrain"]
 
 _PICTURE_SECONDS = 60.0
+_EXPORTED = "encoder"  # what `export_encoder` writes; a run's own bears no such stamp, so none is exported over it
 
 
 def pretrain(shards: Path, run: Path, config: PretrainConfig, report: Callable[[str], None] = print) -> dict[str, Any]:
@@ -82,11 +85,13 @@ def _pretrain(
         "shards": str(shards),
         "versions": {"shapenet3d-cma": __version__, "torch": torch.__version__},
     }
-    folder = RunFolder(run, config, data.fingerprint, facts)
+    inputs = [shards, Path(config.init) if config.init else None]
+    folder = RunFolder(run, config, data.fingerprint, facts, inputs=inputs)
     with contextlib.ExitStack() as stack:
 
         def enter() -> None:
             stack.enter_context(folder)
+            refuse_foreign(folder.output, [folder.encoder.name])
 
         mine.share(enter)  # the first rank's alone; all learn whether it may
         if plan.batch < config.batch_size:
@@ -104,7 +109,7 @@ def _pretrain(
             )
             report(feed.said)
         begun = time.monotonic()
-        board = Board(folder.board if config.tensorboard and mine.leads else None, start)
+        board = Board(folder if config.tensorboard and mine.leads else None, start)
         stack.callback(board.close)
         watch = Watch(training, feed, folder, board, report) if mine.leads else None
         train(training, feed, folder, start, watch, board, report)
@@ -197,9 +202,9 @@ def train(
         return
     save, draw = Pace(training.config.checkpoint_seconds), Pace(_PICTURE_SECONDS)
     with contextlib.ExitStack() as stack:
-        file = stack.enter_context(folder.log.open("a", encoding="utf-8")) if mine.leads else None
+        write = functools.partial(folder.append, folder.log) if mine.leads else None
         asked = stack.enter_context(stop_between_steps())
-        log = stack.enter_context(Log(file, training, feed.data, start, report, more=board.line))
+        log = stack.enter_context(Log(write, training, feed.data, start, report, more=board.line))
         for step, batch in enumerate(feed.steps(start), start):
             if step == start:
                 training.prepare(batch, report)
@@ -224,8 +229,7 @@ def train(
 def finish(folder: RunFolder, training: Training, feed: Feed) -> None:
     """Draw the run and export the point encoder."""
     draw_run(folder, training, feed, finished=True)
-    encoder = training.network.point_encoder
-    write_whole(folder.encoder, lambda path: save_encoder(encoder, training.config, path))
+    folder.write(folder.encoder.name, encoder_bytes(training.network.point_encoder, training.config))
 
 
 def export_encoder(source: Path, out: Path) -> str:
@@ -233,10 +237,11 @@ def export_encoder(source: Path, out: Path) -> str:
 
     Raises
     ------
-    InputError : see `load_encoder`; the file cannot be written
+    InputError : see `load_encoder`; the file cannot be written, or is there and no encoder that was exported before
     """
+    check_file(out, _EXPORTED, [source])
     encoder, config = load_encoder(source)
-    write_whole(out, lambda path: save_encoder(encoder, config, path))
+    write_file(out, _EXPORTED, encoder_bytes(encoder, config, stamp_text(_EXPORTED)), inputs=[source])
     parameters = sum(parameter.numel() for parameter in encoder.parameters())
     return f"{out}: {parameters:,} parameters, {config.point_depth} blocks of width {config.width}"
 

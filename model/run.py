@@ -15,15 +15,16 @@ encoder.safetensors  the point encoder, at the end
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-import fcntl
 import functools
 import json
+import os
 import pickle
 import re
 import textwrap
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -31,36 +32,70 @@ import numpy as np
 import torch
 
 from ..errors import InputError
-from ..files import atomic_path, make_folder, sweep
+from ..outputs import Output, claim
 
-__all__ = ["RunFolder", "first_line", "load_weights", "write_whole"]
+__all__ = ["RunFolder", "first_line", "load_weights", "refuse_foreign", "told", "write_to"]
 
 # settings that do not make another run
 _RUNNING = ("device", "compile", "threads", "data", "memory_gib", "workers", "checkpoint_seconds")
 _WATCHING = ("probe_epochs", "picture_epochs", "tensorboard")
 _UNREADABLE = (OSError, RuntimeError, ValueError, KeyError, TypeError, EOFError, pickle.UnpicklingError)
+# written again and again, so known as the run's by their names
+_GROWING = ("log.jsonl", "probe.jsonl", "checkpoint.pt", "curves.png", "reconstructions.png", "run.html")
+# the other files of version 0.1, which kept no record, and how they begin
+_OTHERS = re.compile(
+    r"result\.json|predicted\.npy|epoch-\d+\.npz|(encoder|final|best_on_test|chosen_on_(held_out|val))\.safetensors"
+)
+_BEGIN = {".json": b"{", ".jsonl": b"{", ".pt": b"PK", ".npz": b"PK", ".npy": b"\x93NUMPY", ".png": b"\x89PNG"}
+_BEGIN |= {".html": b"<!doctype html>"}
 
 
-def write_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Write a file under a temporary name, bring it to the disk, and only then give it its name.
+def write_to(output: Output, name: str, content: str | bytes | Callable[[Path], object], *, live: bool = False) -> Path:
+    """Write a file of a claimed folder, whole or not at all.
 
     Parameters
     ----------
-    write : writes the path that it is given
+    content : text, bytes, or what writes the path that it is given
+    live : written again and again: known as ours by its name alone
 
     Raises
     ------
-    InputError : the file cannot be written (a full disk, missing rights)
+    InputError : the name is taken by what is not ours; the file cannot be written (a full disk, missing rights)
+    """
+    made = content.encode() if isinstance(content, str) else content
+    with told(output.path / name):
+        return output.write(name, made if callable(made) else functools.partial(Path.write_bytes, data=made), live=live)
+
+
+@contextlib.contextmanager
+def told(path: Path) -> Iterator[None]:
+    """Say in one line why a file cannot be written.
+
+    Raises
+    ------
+    InputError : a full disk, missing rights; torch and HDF5 raise RuntimeError on a full disk
     """
     try:
-        with atomic_path(path) as partial:
-            write(partial)
-    except (OSError, RuntimeError) as error:  # torch.save raises RuntimeError on a full disk
-        raise InputError(_unwritable(path, error)) from error
+        yield
+    except (OSError, RuntimeError) as error:
+        raise InputError(
+            f"{path} cannot be written: {first_line(error)}; free some space, or see to the folder's rights"
+        ) from error
 
 
-def _unwritable(path: Path, error: Exception) -> str:
-    return f"{path} cannot be written: {error}; free some space or give another RUN"
+def refuse_foreign(output: Output, names: Iterable[str]) -> None:
+    """Refuse names that are taken by what is not ours, before the work whose end would write there.
+
+    Raises
+    ------
+    InputError : names the first
+    """
+    for name in names:
+        path = output.path / name
+        if os.path.lexists(path) and not output.owns(name):
+            raise InputError(
+                f"{path} is not as cma3d wrote it, or not of cma3d: move it away, or choose another folder"
+            )
 
 
 def first_line(error: BaseException) -> str:
@@ -99,6 +134,27 @@ def load_weights(path: Path) -> dict[str, Any]:
     return state
 
 
+def _is_earlier(path: Path, settings: Any) -> bool:
+    """Tell a run of version 0.1 with settings of the same sort."""
+    try:
+        about = json.loads((path / "run.json").read_text(encoding="utf-8"))
+        given, names = set(about["config"]), {field.name for field in dataclasses.fields(settings)}
+        return isinstance(about["fingerprint"], str) and bool(given) and given <= names
+    except (*_UNREADABLE, RecursionError):
+        return False
+
+
+def _is_known(path: Path) -> bool:
+    """Tell a file that version 0.1 wrote in a run's folder, by its name and its first bytes."""
+    if path.name not in _GROWING and not _OTHERS.fullmatch(path.name):
+        return False
+    with path.open("rb") as file:
+        head = file.read(16)
+    if path.suffix == ".safetensors":  # the length of the header, and the header
+        return head[8:9] == b"{"
+    return head == b"" or head.startswith(_BEGIN[path.suffix])
+
+
 class RunFolder:
     """A run's folder, held by one process; use it in a `with` statement.
 
@@ -108,15 +164,27 @@ class RunFolder:
     settings : of the run, a dataclass
     fingerprint : stands for the data
     facts : further entries for run.json, not compared
+    kind : of run
+    inputs : folders and files that the run reads
 
     Raises
     ------
-    InputError : the folder holds something else, a run with other settings or shards, or a run that is
-        being trained by another process
+    InputError : the folder holds something else, a run with other settings or shards, or a run that another
+        process trains; it is an input, lies in one or holds one
     """
 
-    def __init__(self, folder: Path, settings: Any, fingerprint: str, facts: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        settings: Any,
+        fingerprint: str,
+        facts: dict[str, Any] | None = None,
+        *,
+        kind: str = "pretraining",
+        inputs: Sequence[Path | None] = (),
+    ) -> None:
         self.folder, self.settings, self.fingerprint, self.facts = folder, settings, fingerprint, facts or {}
+        self.kind, self.inputs = kind, inputs
         self.about = folder / "run.json"
         self.log, self.probes, self.snapshots = folder / "log.jsonl", folder / "probe.jsonl", folder / "reconstructions"
         self.picture, self.reconstructions = folder / "curves.png", folder / "reconstructions.png"
@@ -124,36 +192,40 @@ class RunFolder:
         self.checkpoint, self.encoder = folder / "checkpoint.pt", folder / "encoder.safetensors"
 
     def __enter__(self) -> Self:
-        if not self.about.exists() and self.folder.exists():
-            others = [] if self.folder.is_dir() else [self.folder]
-            others = others or [path for path in self.folder.iterdir() if not path.name.startswith(".")]
-            if others:
-                raise InputError(f"{self.folder} holds {others[0].name} but no run: give a new or empty folder as RUN")
-        make_folder(self.folder)
-        self._lock = (self.folder / ".lock").open("w")
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the system lets go when the process ends
-            sweep(self.folder)
+        earlier = functools.partial(_is_earlier, settings=self.settings)
+        with contextlib.ExitStack() as stack:
+            claimed = claim(self.folder, self.kind, inputs=self.inputs, earlier=earlier, known=_is_known)
+            self.output = stack.enter_context(claimed)
             self._describe(self.about)
-        except BlockingIOError:
-            self._lock.close()
-            raise InputError(f"{self.folder} is being trained by another process: wait for it, or stop it") from None
-        except InputError:
-            self._lock.close()
-            raise
+            refuse_foreign(self.output, _GROWING)
+            self._held = stack.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._lock.close()
+        self._held.close()
+
+    def write(self, name: str, content: str | bytes | Callable[[Path], object], *, live: bool = False) -> Path:
+        """Write a file, see `write_to`."""
+        return write_to(self.output, name, content, live=live)
+
+    def remove(self, name: str) -> None:
+        """Remove a file of the run, if it is there.
+
+        Raises
+        ------
+        InputError : it is not the run's, or cannot be removed
+        """
+        with told(self.folder / name):
+            self.output.remove(name)
 
     def _describe(self, about: Path) -> None:
         """Write run.json and config.toml, or compare with what they say."""
         settings = dataclasses.asdict(self.settings)
         if not about.exists():
             toml = "".join(f"{name} = {json.dumps(value)}\n" for name, value in settings.items())
-            write_whole(self.folder / "config.toml", lambda path: path.write_text(toml, encoding="utf-8"))
+            self.write("config.toml", toml)
             text = json.dumps({"config": settings, "fingerprint": self.fingerprint, **self.facts}, indent=2) + "\n"
-            write_whole(about, lambda path: path.write_text(text, encoding="utf-8"))
+            self.write(about.name, text)
             return
         try:
             old = json.loads(about.read_text(encoding="utf-8"))
@@ -190,7 +262,7 @@ class RunFolder:
             "config": dataclasses.asdict(self.settings),
             **state,
         }
-        write_whole(self.checkpoint, lambda path: torch.save(content, path))
+        self.write(self.checkpoint.name, lambda path: torch.save(content, path), live=True)
 
     def load(self) -> dict[str, Any] | None:
         """Read the checkpoint; None if there is none yet.
@@ -235,23 +307,20 @@ class RunFolder:
         for file in (self.log, self.probes):
             kept = "".join(json.dumps(line) + "\n" for line in self.read_lines(file) if line["step"] <= steps)
             if file.exists() or file == self.log:
-                write_whole(file, functools.partial(Path.write_text, data=kept, encoding="utf-8"))
+                self.write(file.name, kept, live=True)
         for path in self.snapshots.glob("epoch-*.npz"):
-            if not path.stem[6:].isdigit() or int(path.stem[6:]) * steps_per_epoch > steps:
-                path.unlink()
+            if path.stem[6:].isdecimal() and int(path.stem[6:]) * steps_per_epoch > steps:
+                self.remove(f"{self.snapshots.name}/{path.name}")
 
-    def append(self, file: Path, line: dict[str, Any]) -> None:
-        """Add a line to a file of lines.
+    def append(self, file: Path, *lines: dict[str, Any]) -> None:
+        """Add lines to a file of lines.
 
         Raises
         ------
         InputError : it cannot be written
         """
-        try:
-            with file.open("a", encoding="utf-8") as lines:
-                lines.write(json.dumps(line) + "\n")
-        except OSError as error:
-            raise InputError(_unwritable(file, error)) from error
+        with told(file), self.output.append(file.name) as opened:
+            opened.write("".join(json.dumps(line) + "\n" for line in lines))
 
     def read_lines(self, file: Path) -> list[dict[str, Any]]:
         """Read a file's lines up to the first that is torn."""

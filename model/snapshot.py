@@ -43,15 +43,15 @@ class Snapshot:
     masked: NDArray[np.bool_]
     masked_cells: NDArray[np.bool_]
 
-    def save(self, path: Path) -> None:
-        """Write an .npz file of these arrays."""
+    def as_npz(self) -> bytes:
+        """Make an .npz file of these arrays."""
         content = io.BytesIO()
         np.savez(content, **{field.name: getattr(self, field.name) for field in fields(self)})
-        path.write_bytes(content.getvalue())
+        return content.getvalue()
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """Read what `save` wrote.
+        """Read what `as_npz` made.
 
         Raises
         ------

@@ -5,16 +5,15 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from ..errors import needs
 from .data import Feed
 from .log import losses
-from .page import write_page
+from .page import page_text
 from .picture import draw_curves, draw_reconstructions
 from .probe import probe
-from .run import RunFolder, write_whole
+from .run import RunFolder, told
 from .snapshot import Snapshot, epochs_shown, fixed_rows, reconstruct
 from .training import Training
 
@@ -60,8 +59,7 @@ class Watch:
             return
         network, rows = self.training.network, fixed_rows(self.training.plan.rows)
         snapshot = reconstruct(network, self.feed.take(rows), seed=self.training.config.seed)
-        path.parent.mkdir(exist_ok=True)
-        write_whole(path, snapshot.save)
+        self.folder.write(f"{path.parent.name}/{path.name}", snapshot.as_npz())
 
     def _probe(self, done: int, epoch: int) -> None:
         outcome = probe(self.training.network.point_encoder, self.feed, self.training.config)
@@ -83,7 +81,7 @@ class Board:
 
     Parameters
     ----------
-    folder : where they go, or None
+    folder : of the run, or None
     start : what earlier calls wrote of later steps is dropped
 
     Raises
@@ -91,7 +89,7 @@ class Board:
     InputError : TensorBoard is not installed
     """
 
-    def __init__(self, folder: Path | None, start: int) -> None:
+    def __init__(self, folder: RunFolder | None, start: int) -> None:
         self.writer: Any = None
         if folder is None:
             return
@@ -99,7 +97,13 @@ class Board:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError as error:
             raise needs("tensorboard", "tensorboard", error) from error
-        self.writer = SummaryWriter(str(folder), purge_step=start + 1)
+        # This one library opens its file by itself, always a new one: its name has the time, host and process in it.
+        with told(folder.board):
+            place = folder.output.folder(folder.board.name)
+            before = set(place.iterdir())
+            self.writer = SummaryWriter(str(place), purge_step=start + 1)
+            for path in set(place.iterdir()) - before:
+                folder.output.adopt(f"{place.name}/{path.name}", live=True)
 
     def line(self, line: dict[str, Any]) -> None:
         """Write a line of the log."""
@@ -125,18 +129,21 @@ def draw_run(folder: RunFolder, training: Training, feed: Feed, *, finished: boo
     config = training.config
     curves = [*losses(config), *["retrieval"] * config.contrasts, *["probe"] * bool(probes), "mask_ratio", "lr"]
     batch = training.plan.batch
-    write_whole(folder.picture, lambda path: draw_curves(log, probes, path, curves=curves, batch=batch))
+    folder.write(
+        folder.picture.name, lambda path: draw_curves(log, probes, path, curves=curves, batch=batch), live=True
+    )
     snapshots = read_snapshots(folder)
     if snapshots:
         rows = next(iter(snapshots.values())).rows.tolist()
         data = feed.data.shards.read(rows, ["rgb", "cam_from_obj"])
-        write_whole(
-            folder.reconstructions,
+        folder.write(
+            folder.reconstructions.name,
             lambda path: draw_reconstructions(snapshots, data["rgb"], data["cam_from_obj"], path),
+            live=True,
         )
     facts = json.loads(folder.about.read_text(encoding="utf-8"))
     pictures = [path for path in (folder.picture, folder.reconstructions) if path.exists()]
-    write_whole(folder.page, lambda path: write_page(path, facts, log, probes, pictures, finished=finished))
+    folder.write(folder.page.name, page_text(facts, log, probes, pictures, finished=finished), live=True)
 
 
 def read_snapshots(folder: RunFolder) -> dict[int, Snapshot]:

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import InputError
-from ...files import make_folder
+from ...outputs import Output
 from ..config import PretrainConfig
 from ..data import ShardRows
 from ..pretrain import pretrain
 from .config import FinetuneConfig, Task
 from .finetune import finetune
 from .metrics import in_words
-from .results import COLUMNS, claim_folder, code_version, markdown, write_results
+from .results import COLUMNS, claim_results, code_version, describe, markdown, write_results
 
 __all__ = ["TABLES", "ablate"]
 
@@ -74,26 +74,26 @@ def ablate(
     """
     if table not in TABLES:
         raise InputError(f"table {table}: the ablations are tables {', '.join(map(str, TABLES))}")
-    fingerprint = ShardRows(shards, pretraining).fingerprint
-    claim_folder(out, {"verb": "ablate", "table": table, "task": task, "shards": fingerprint})
+    inputs = [shards, data, Path(pretraining.init) if pretraining.init else None]
     rows: dict[str, dict[str, Any]] = {}
     content: dict[str, Any] = {}
-    for name, changes in TABLES[table].items():
-        folder = make_folder(out / name.replace("%", "").replace(",", "").replace(" ", "-"))
-        say = lambda line, name=name: report(f"{name}: {line}")  # noqa: E731
-        config = dataclasses.replace(pretraining, **changes)
-        pretrain(shards, folder / "pretraining", config, say)  # says so where it is finished
-        found = finetune(
-            folder / "finetuning", task, data, finetuning,
-            init=folder / "pretraining", seeds=seeds, jobs=jobs, report=say,
-        )  # fmt: skip
-        rows[name] = {"changes": changes, "accuracy": found["accuracy"], "initial_hash": found["initial_hash"]}
-        content = summarise(out, table, task, rows, fingerprint, pretraining, finetuning, found)
+    with claim_results(out, "ablate", inputs, [f"table-{table}.md", f"table-{table}.json"]) as output:
+        fingerprint = ShardRows(shards, pretraining).fingerprint
+        describe(output, {"verb": "ablate", "table": table, "task": task, "shards": fingerprint})
+        for name, changes in TABLES[table].items():
+            row = name.replace("%", "").replace(",", "").replace(" ", "-")
+            first, second = output.folder(f"{row}/pretraining"), output.folder(f"{row}/finetuning")
+            say = lambda line, name=name: report(f"{name}: {line}")  # noqa: E731
+            config = dataclasses.replace(pretraining, **changes)
+            pretrain(shards, first, config, say)  # says so where it is finished
+            found = finetune(second, task, data, finetuning, init=first, seeds=seeds, jobs=jobs, report=say)
+            rows[name] = {"changes": changes, "accuracy": found["accuracy"], "initial_hash": found["initial_hash"]}
+            content = summarise(output, table, task, rows, fingerprint, pretraining, finetuning, found)
     return content
 
 
 def summarise(
-    out: Path,
+    output: Output,
     table: int,
     task: Task,
     rows: dict[str, dict[str, Any]],
@@ -122,5 +122,5 @@ def summarise(
         "finetuning": dataclasses.asdict(finetuning),
         "text": text,
     }
-    write_results(out, f"table-{table}", text, content)
+    write_results(output, f"table-{table}", text, content)
     return content

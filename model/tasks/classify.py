@@ -26,7 +26,7 @@ from .config import TrainConfig
 from .engine import State, autocast
 from .initial import Initial
 
-__all__ = ["ClassifierWork", "load_classifier", "make_classifier", "predict", "save_classifier", "vote"]
+__all__ = ["ClassifierWork", "classifier_bytes", "load_classifier", "make_classifier", "predict", "vote"]
 
 _BATCH = 128  # shapes that are classified at a time
 _VOTE_SEED = 0x707E
@@ -140,10 +140,10 @@ def _pick(points: Tensor, index: Tensor) -> Tensor:
 # ---- the classifier as a file ----
 
 
-def save_classifier(weights: State, about: dict[str, Any], path: Path) -> None:
-    """Write a classifier's weights as safetensors; `about` stands in its metadata as JSON."""
+def classifier_bytes(weights: State, about: dict[str, Any]) -> bytes:
+    """Make a safetensors file of a classifier's weights; `about` stands in its metadata as JSON."""
     tensors = {name: value.detach().cpu().contiguous() for name, value in weights.items()}
-    path.write_bytes(save(tensors, metadata={"classifier": json.dumps(about)}))
+    return save(tensors, metadata={"classifier": json.dumps(about)})
 
 
 def load_classifier(path: Path) -> tuple[Classifier, PretrainConfig, dict[str, Any]]:

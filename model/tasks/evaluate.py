@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,20 +12,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import InputError, needs
-from ...files import make_folder
+from ...outputs import Output
 from ..pretrain import threads
-from ..run import write_whole
+from ..run import write_to
 from ..training import choose_device
 from .classify import load_classifier, predict, vote
 from .clouds import Clouds
 from .config import FinetuneConfig
 from .finetune import read_splits
-from .results import read_json, voted, write_results
+from .results import claim_results, read_json, voted, write_results
 from .shapes import IntArray
 
 __all__ = ["confusion_matrix", "evaluate"]
 
 _MOST_CONFUSED = 10
+_RESULTS = ("logits.csv", "confusion.csv", "confusion.png", "evaluation.md", "evaluation.json")
 
 
 def evaluate(
@@ -61,9 +63,19 @@ def evaluate(
     except ImportError as error:
         raise needs("scikit-learn", "train", error) from None
     file = weights_file(run, which)
+    data = data or known_data(file)
+    with claim_results(out, "evaluate", [run, file, data], _RESULTS) as output:
+        test, logits = classify(file, data, votes, device, cpu_threads, report)
+        return write_evaluation(output, file, test, logits, votes)
+
+
+def classify(
+    file: Path, data: Path, votes: int, device: str, cpu_threads: int, report: Callable[[str], None]
+) -> tuple[Clouds, NDArray[np.float32]]:
+    """Give the test shapes and a classifier's logits of them, (N, classes)."""
     network, encoder, about = load_classifier(file)
     config = FinetuneConfig(**about["config"])
-    clouds, dataset = read_splits(data or known_data(file), about["task"], config, report=report)
+    clouds, dataset = read_splits(data, about["task"], config, report=report)
     if dataset.classes != tuple(about["classes"]):
         raise InputError(
             f"{file} tells {len(about['classes'])} classes apart, {dataset.folder} has {len(dataset.classes)} "
@@ -73,10 +85,10 @@ def evaluate(
     network.to(where)
     with threads(cpu_threads):
         if votes:
-            logits = vote(network, test, config, encoder.patch_points, where, votes).numpy()
+            logits = vote(network, test, config, encoder.patch_points, where, votes)
         else:
-            logits = predict(network, test, config, encoder.patch_points, where).numpy()
-    return write_evaluation(make_folder(out), file, test, logits, votes)
+            logits = predict(network, test, config, encoder.patch_points, where)
+    return test, logits.numpy()
 
 
 def weights_file(run: Path, which: str) -> Path:
@@ -103,7 +115,9 @@ def confusion_matrix(true: IntArray, predicted: IntArray, classes: int) -> IntAr
     return counts
 
 
-def write_evaluation(out: Path, file: Path, test: Clouds, logits: NDArray[np.float32], votes: int) -> dict[str, Any]:
+def write_evaluation(
+    output: Output, file: Path, test: Clouds, logits: NDArray[np.float32], votes: int
+) -> dict[str, Any]:
     """Write tables and picture."""
     predicted = logits.argmax(axis=1)
     matrix = confusion_matrix(test.labels, predicted, len(test.classes))
@@ -114,13 +128,14 @@ def write_evaluation(out: Path, file: Path, test: Clouds, logits: NDArray[np.flo
         [name, names[label], names[guess], *(f"{value:.5f}" for value in each)]
         for name, label, guess, each in zip(test.names, test.labels, predicted, logits, strict=True)
     ]
-    write_csv(out / "logits.csv", ["shape", "true", "predicted", *names], rows)
+    write_csv(output, "logits.csv", ["shape", "true", "predicted", *names], rows)
     write_csv(
-        out / "confusion.csv",
+        output,
+        "confusion.csv",
         ["true \\ predicted", *names],
         [[n, *r] for n, r in zip(names, matrix.tolist(), strict=True)],
     )
-    write_whole(out / "confusion.png", lambda path: draw_confusion(path, matrix, names))
+    picture = write_to(output, "confusion.png", lambda path: draw_confusion(path, matrix, names))
     off = matrix - np.diag(matrix.diagonal())
     worst = [(int(off.flat[i]), *divmod(int(i), len(names))) for i in np.argsort(-off, axis=None, kind="stable")]
     confused = [[names[t], names[p], n] for n, t, p in worst[:_MOST_CONFUSED] if n]
@@ -133,23 +148,20 @@ def write_evaluation(out: Path, file: Path, test: Clouds, logits: NDArray[np.flo
         "class_accuracy": float(recall.mean()),
         "recall": {names[i]: float(value) for i, value in zip(np.flatnonzero(present), recall, strict=True)},
         "confused": confused,
-        "picture": str(out / "confusion.png"),
+        "picture": str(picture),
     }
     words = f"{file}, {voted(votes) if votes else 'one pass'} over {len(test):,} shapes: "
     words += f"{100 * accuracy:.1f} % right, {100 * recall.mean():.1f} % mean over classes"
     lines = [words, *(f"{true} taken for {guess}: {count}" for true, guess, count in confused)]
-    write_results(out, "evaluation", "\n".join(lines), result)
+    write_results(output, "evaluation", "\n".join(lines), result)
     return {**result, "text": "\n".join(lines)}
 
 
-def write_csv(path: Path, head: list[str], rows: list[list[Any]]) -> None:
+def write_csv(output: Output, name: str, head: list[str], rows: list[list[Any]]) -> None:
     """Write a table whole or not at all."""
-
-    def write(partial: Path) -> None:
-        with partial.open("w", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerows([head, *rows])
-
-    write_whole(path, write)
+    content = io.StringIO(newline="")
+    csv.writer(content).writerows([head, *rows])
+    write_to(output, name, content.getvalue())
 
 
 def draw_confusion(path: Path, matrix: IntArray, names: tuple[str, ...]) -> None:

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from ...errors import InputError
-from ...files import write_text
+from ...outputs import Output
 from ..pretrain import threads
+from ..run import write_to
 from .clouds import Clouds, normalises, prepare, spare_points
 from .config import FewShotConfig
 from .finetune import Run, check_fits, finetune_once, hold_out, read_splits
@@ -20,9 +21,11 @@ from .folds import FOLDS, SETTINGS, draw_fold, fold_file, fold_shapes, open_fold
 from .initial import Initial, load_initial
 from .layouts import find_layout
 from .metrics import in_words
-from .results import COLUMNS, averaged_over, claim_folder, markdown, provenance, voted, write_results
+from .results import COLUMNS, averaged_over, claim_results, describe, markdown, provenance, voted, write_results
 
 __all__ = ["fewshot"]
+
+_RESULTS = ("folds.json", "results.md", "results.json")
 
 Setting = tuple[int, int]
 ReadFold = Callable[[int, int, int], dict[str, Clouds]]
@@ -59,25 +62,27 @@ def fewshot(
     ------
     InputError : as for `finetune`; fewer shapes than way x shot
     """
-    initial = load_initial(init, scratch=scratch)
-    source, read, drawn = folds_of(data, config, settings, folds, jobs, report)
-    about = {"verb": "fewshot", "initial": initial.fingerprint, "folds": source}
-    claim_folder(run, about if drawn is None else {**about, "data": drawn["data"]})
-    if drawn is not None:
-        write_text(run / "folds.json", json.dumps(drawn) + "\n")
-    report(f"start: {initial.source}")
-    results: dict[Setting, list[dict[str, Any]]] = {}
-    with threads(config.threads):
-        for way, shot in settings:
-            for fold in range(folds):
-                clouds = hold_out(read(way, shot, fold), config)
-                check_fits(clouds, config, initial)
-                name = f"{way}way_{shot}shot"
-                once = Run(run / name / f"fold-{fold}", "fewshot", initial, clouds, config, keep=False)
-                result = finetune_once(once, lambda line, at=f"{name}, fold {fold}": report(f"{at}: {line}"))  # type: ignore[misc]
-                results.setdefault((way, shot), []).append(result)
-            summarise(run, results, source, initial, config)
-    return summarise(run, results, source, initial, config)
+    with claim_results(run, "fewshot", [data, init], _RESULTS) as output:
+        initial = load_initial(init, scratch=scratch)
+        source, read, drawn = folds_of(data, config, settings, folds, jobs, report)
+        about = {"verb": "fewshot", "initial": initial.fingerprint, "folds": source}
+        describe(output, about if drawn is None else {**about, "data": drawn["data"]})
+        if drawn is not None:
+            write_to(output, "folds.json", json.dumps(drawn) + "\n")
+        report(f"start: {initial.source}")
+        results: dict[Setting, list[dict[str, Any]]] = {}
+        with threads(config.threads):
+            for way, shot in settings:
+                for fold in range(folds):
+                    clouds = hold_out(read(way, shot, fold), config)
+                    check_fits(clouds, config, initial)
+                    name = f"{way}way_{shot}shot"
+                    folder = output.folder(f"{name}/fold-{fold}")
+                    once = Run(folder, "fewshot", initial, clouds, config, keep=False, inputs=(data, init))
+                    result = finetune_once(once, lambda line, at=f"{name}, fold {fold}": report(f"{at}: {line}"))  # type: ignore[misc]
+                    results.setdefault((way, shot), []).append(result)
+                summarise(output, results, source, initial, config)
+        return summarise(output, results, source, initial, config)
 
 
 def folds_of(
@@ -141,7 +146,7 @@ def drawn_folds(
 
 
 def summarise(
-    run: Path, results: dict[Setting, list[dict[str, Any]]], source: str, initial: Initial, config: FewShotConfig
+    output: Output, results: dict[Setting, list[dict[str, Any]]], source: str, initial: Initial, config: FewShotConfig
 ) -> dict[str, Any]:
     """Write results.md and results.json of the settings that are done."""
     every = next(iter(results.values()))[0]
@@ -164,5 +169,5 @@ def summarise(
                  for (way, shot), folds in results.items()},
         "table": text + markdown(head, rows),
     }  # fmt: skip
-    write_results(run, "results", str(content["table"]), content)
+    write_results(output, "results", str(content["table"]), content)
     return content

@@ -6,28 +6,39 @@ import dataclasses
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from ...errors import InputError
-from ...files import write_text
+from ...outputs import Output
 from ..pretrain import threads
-from ..run import RunFolder, write_whole
+from ..run import RunFolder
 from ..training import choose_device
-from .classify import ClassifierWork, accuracy, make_classifier, predict, save_classifier, vote
+from .classify import ClassifierWork, accuracy, classifier_bytes, make_classifier, predict, vote
 from .clouds import Clouds, normalises, prepare, spare_points, split_held_out
 from .config import FinetuneConfig, Task
 from .engine import train
 from .initial import Initial, load_initial
 from .layouts import open_dataset
 from .metrics import in_words
-from .results import COLUMNS, averaged_over, claim_folder, markdown, provenance, read_result, voted, write_results
+from .results import (
+    COLUMNS,
+    averaged_over,
+    claim_results,
+    describe,
+    markdown,
+    provenance,
+    read_result,
+    voted,
+    write_results,
+)
 from .shapes import Dataset
 
 __all__ = ["Run", "finetune", "finetune_once", "read_splits"]
+
+_RESULTS = ("results.md", "results.json")
 
 
 def finetune(
@@ -63,19 +74,21 @@ def finetune(
     ------
     InputError : bad data, settings, initial weights or folder
     """
-    initial = load_initial(init, scratch=scratch)
-    clouds, dataset = read_splits(data, task, config, jobs=jobs, report=report)
-    check_fits(clouds, config, initial)
-    about = {"verb": "finetune", "task": task, "initial": initial.fingerprint, "data": dataset.fingerprint()}
-    claim_folder(run, about)
-    report(f"start: {initial.source}")
-    with threads(config.threads):
+    with claim_results(run, "finetune", [data, init], _RESULTS) as output:
+        initial = load_initial(init, scratch=scratch)
+        clouds, dataset = read_splits(data, task, config, jobs=jobs, report=report)
+        check_fits(clouds, config, initial)
+        about = {"verb": "finetune", "task": task, "initial": initial.fingerprint, "data": dataset.fingerprint()}
+        describe(output, about)
+        report(f"start: {initial.source}")
         results = []
-        for seed in range(config.seed, config.seed + seeds):
-            chosen = dataclasses.replace(config, seed=seed)
-            each = Run(run / f"seed-{seed}", task, initial, hold_out(clouds, chosen), chosen)
-            results.append(finetune_once(each, lambda line, seed=seed: report(f"seed {seed}: {line}")))  # type: ignore[misc]
-    return summarise(run, results, dataset, initial, config)
+        with threads(config.threads):
+            for seed in range(config.seed, config.seed + seeds):
+                chosen = dataclasses.replace(config, seed=seed)
+                folder = output.folder(f"seed-{seed}")
+                each = Run(folder, task, initial, hold_out(clouds, chosen), chosen, inputs=(data, init))
+                results.append(finetune_once(each, lambda line, seed=seed: report(f"seed {seed}: {line}")))  # type: ignore[misc]
+        return summarise(output, results, dataset, initial, config)
 
 
 def read_splits(
@@ -121,6 +134,7 @@ class Run:
     folder : its own
     clouds : train, test, held_out
     keep : whether the weights are written at the end
+    inputs : what is read, where nothing is written
     """
 
     folder: Path
@@ -129,6 +143,7 @@ class Run:
     clouds: dict[str, Clouds]
     config: FinetuneConfig
     keep: bool = True
+    inputs: tuple[Path | None, ...] = ()
 
 
 def finetune_once(run: Run, report: Callable[[str], None]) -> dict[str, Any]:
@@ -143,7 +158,8 @@ def finetune_once(run: Run, report: Callable[[str], None]) -> dict[str, Any]:
     device = choose_device(config.device)
     data = "-".join(each.fingerprint() for each in run.clouds.values())
     facts = {"task": run.task, "initial": run.initial.source, "classes": list(classes)}
-    with RunFolder(run.folder, config, f"{data}-{run.initial.fingerprint}", facts) as folder:
+    fingerprint = f"{data}-{run.initial.fingerprint}"
+    with RunFolder(run.folder, config, fingerprint, facts, kind="finetuning", inputs=run.inputs) as folder:
         done = read_result(run.folder)
         if done is not None:
             report("finished before")
@@ -160,10 +176,10 @@ def finetune_once(run: Run, report: Callable[[str], None]) -> dict[str, Any]:
             if run.keep:
                 about = {**facts, "epoch": outcome.epochs[name], "which": name}
                 about |= {"encoder": dataclasses.asdict(run.initial.config), "config": dataclasses.asdict(config)}
-                write_whole(run.folder / f"{name}.safetensors", partial(save_classifier, network.state_dict(), about))
+                folder.write(f"{name}.safetensors", classifier_bytes(network.state_dict(), about))
             measure(result, name, run, work, device)
-        write_text(run.folder / "result.json", json.dumps(result, indent=1) + "\n")
-        folder.checkpoint.unlink(missing_ok=True)  # three copies of the weights, of no use any more
+        folder.write("result.json", json.dumps(result, indent=1) + "\n")
+        folder.remove(folder.checkpoint.name)  # three copies of the weights, of no use any more
     return result
 
 
@@ -175,7 +191,7 @@ def measure(result: dict[str, Any], name: str, run: Run, work: ClassifierWork, d
 
 
 def summarise(
-    run: Path, results: Sequence[dict[str, Any]], dataset: Dataset, initial: Initial, config: FinetuneConfig
+    output: Output, results: Sequence[dict[str, Any]], dataset: Dataset, initial: Initial, config: FinetuneConfig
 ) -> dict[str, Any]:
     """Write results.md and results.json."""
     names = [name for name in COLUMNS if name in results[0]["single"]]
@@ -194,5 +210,5 @@ def summarise(
         "runs": list(results),
     }
     content["table"] = text + markdown(head, rows)
-    write_results(run, "results", content["table"], content)
+    write_results(output, "results", content["table"], content)
     return content

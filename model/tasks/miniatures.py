@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import json
 import pickle
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -21,9 +19,11 @@ import h5py
 import numpy as np
 
 from ...errors import InputError
+from ...outputs import claim
 from ...reconstruct.sample import farthest_point_order
 from ...render.samples.primitives import Mesh
 from ...render.samples.write import build_parts, random_stream
+from ..run import told
 from .folds import FOLDS, SETTINGS, draw_fold, fold_shapes
 from .layouts import LAYOUTS
 from .modelnet import sample_surface
@@ -361,17 +361,16 @@ def write_miniature(
     if folder.exists():
         raise InputError(f"{folder} is there already: remove it, or give another OUT")
     counts = Counts(train, test, val, seed)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix=".partial-", dir=out))
-        try:
-            tree = scratch / "tree"
-            tree.mkdir()
-            writers[layout](tree, counts)
-            (tree / MARK).write_text(ABOUT.format(task=task, layout=layout), encoding="utf-8")
-            tree.rename(folder)
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
-    except OSError as error:
-        raise InputError(f"{out} cannot be written: {error.strerror or error}; choose another folder") from None
+    with (
+        claim(out, "benchmarks", earlier=_is_earlier) as output,
+        told(folder),
+        output.write_folder(folder.name) as tree,
+    ):
+        writers[layout](tree, counts)
+        (tree / MARK).write_text(ABOUT.format(task=task, layout=layout), encoding="utf-8")
     return {"folder": str(folder), "layout": layout, "train": train, "test": test, "val": val, "seed": seed}
+
+
+def _is_earlier(out: Path) -> bool:
+    """Tell a folder of miniatures that version 0.1 wrote."""
+    return all((path / MARK).is_file() for path in out.iterdir() if not path.name.startswith("."))

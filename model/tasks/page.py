@@ -7,19 +7,16 @@ import colorsys
 import html
 import io
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageOps
 
-from ...files import make_folder, write_text
-from ..run import write_whole
 from .metrics import shape_iou
 from .shapenetpart import PARTS
 from .shapes import FloatArray, IntArray
 
-__all__ = ["draw_cloud", "part_colours", "write_page", "write_ply"]
+__all__ = ["draw_cloud", "page_text", "part_colours", "ply_bytes"]
 
 Segmented = tuple[str, str, FloatArray, IntArray, IntArray]
 """Category, name, points (P, 3), true and predicted parts (P,)."""
@@ -43,9 +40,8 @@ def part_colours(parts: IntArray) -> NDArray[np.uint8]:
     return colours
 
 
-def write_ply(path: Path, points: FloatArray, parts: IntArray) -> None:
-    """Write points with the colours and labels of their parts, as binary PLY."""
-    make_folder(path.parent)
+def ply_bytes(points: FloatArray, parts: IntArray) -> bytes:
+    """Make a binary PLY file of points with the colours and labels of their parts."""
     kinds = [("x", "<f4"), ("y", "<f4"), ("z", "<f4"), ("red", "u1"), ("green", "u1"), ("blue", "u1"), ("part", "u1")]
     table = np.zeros(len(points), dtype=kinds)
     for name, column in zip("xyz", points.T, strict=True):
@@ -56,7 +52,7 @@ def write_ply(path: Path, points: FloatArray, parts: IntArray) -> None:
     words = {"<f4": "float", "u1": "uchar"}
     head = ["ply", "format binary_little_endian 1.0", f"element vertex {len(points)}"]
     head += [f"property {words[kind]} {name}" for name, kind in kinds] + ["end_header", ""]
-    write_whole(path, lambda partial: partial.write_bytes("\n".join(head).encode() + table.tobytes()))
+    return "\n".join(head).encode() + table.tobytes()
 
 
 def draw_cloud(points: FloatArray, colours: NDArray[np.uint8], size: int = _SIZE) -> Image.Image:
@@ -95,8 +91,8 @@ def draw_row(points: FloatArray, true: IntArray, predicted: IntArray) -> Image.I
     return row.crop((0, max(box[1] - _MARGIN, 0), 3 * _SIZE, min(box[3] + _MARGIN, _SIZE)))
 
 
-def write_page(path: Path, shapes: Sequence[Segmented]) -> None:
-    """Write a self-contained page: truth, prediction and differences of each shape."""
+def page_text(shapes: Sequence[Segmented]) -> str:
+    """Make a self-contained page, HTML: truth, prediction and differences of each shape."""
     blocks, category = [], None
     for name, model, points, true, predicted in shapes:
         if name != category:
@@ -119,8 +115,7 @@ def write_page(path: Path, shapes: Sequence[Segmented]) -> None:
         )
     title = "Part segmentation: truth beside prediction"
     text = "<p>The first test shapes of each category, the final epoch's weights. Differences are red.</p>"
-    write_text(
-        path,
+    return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title><style>{_STYLE}</style>'
-        f"<h1>{title}</h1>{text}{''.join(blocks)}</html>\n",
+        f"<h1>{title}</h1>{text}{''.join(blocks)}</html>\n"
     )

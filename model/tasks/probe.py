@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from ...errors import InputError, needs
-from ...files import make_folder, write_text
+from ...outputs import check_file, stamp_text, write_file
 from ...pack.reader import Shards
 from ..network import PointEncoder, initialise
 from ..patches import make_patches
@@ -29,6 +29,7 @@ from .shapes import IntArray
 
 __all__ = ["probe"]
 
+_KIND = "probe"  # of file
 _CS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
 
 
@@ -51,7 +52,7 @@ def probe(
     config : settings
     shards : whether `data` is a folder of shards: then synsets are the classes, and models are split by the seed
     init, scratch : see `initial.load_initial`; random features are what pretraining is held against
-    out : JSON file of the result
+    out : JSON file of the result; one of an earlier probe is replaced
 
     Returns
     -------
@@ -66,7 +67,7 @@ def probe(
     except ImportError as error:
         raise needs("scikit-learn", "train", error) from None
     if out is not None:
-        make_folder(out.parent)
+        check_file(out, _KIND, [data, init])
     initial = load_initial(init, scratch=scratch)
     train, test, source = shard_clouds(data, config) if shards else benchmark_clouds(data, config, jobs)
     report(f"{source}: {len(train):,} shapes to learn from, {len(test):,} to test; {initial.source}")
@@ -95,7 +96,8 @@ def probe(
         "config": dataclasses.asdict(config),
     }
     if out is not None:
-        write_text(out, json.dumps(result, indent=1) + "\n")
+        text = json.dumps({"generator": stamp_text(_KIND), **result}, indent=1) + "\n"
+        write_file(out, _KIND, text.encode(), inputs=[data, init])
     return result
 
 

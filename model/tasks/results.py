@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ... import __version__
 from ...errors import InputError
-from ...files import make_folder, write_text
+from ...outputs import Output, claim
+from ..run import refuse_foreign, write_to
 from .initial import Initial
 from .shapes import Dataset
 
 __all__ = [
     "COLUMNS",
     "averaged_over",
-    "claim_folder",
+    "claim_results",
     "code_version",
+    "describe",
     "markdown",
     "provenance",
     "read_result",
@@ -35,32 +40,76 @@ COLUMNS = {
 }
 """Which weights are measured -> how a table calls them."""
 _ABOUT = "task.json"
+_EARLIER = {
+    r"(results|evaluation|folds|table-\d)\.json": b"{",
+    r"(results|evaluation|table-\d)\.md": b"",
+    r"page\.html": b"<!doctype html>",
+    r".*-(true|predicted)\.ply": b"ply\n",
+    r"logits\.csv": b"shape,true,predicted,",
+    r"confusion\.csv": b"true \\ predicted,",
+    r"confusion\.png": b"\x89PNG",
+}
+"""Names of the files that version 0.1 wrote, which kept no record -> how such a file begins."""
 
 
-def claim_folder(folder: Path, about: Mapping[str, Any]) -> None:
-    """Make the folder of a task's runs, or go on in it.
+@contextmanager
+def claim_results(folder: Path, verb: str, inputs: Sequence[Path | None], names: Sequence[str]) -> Iterator[Output]:
+    """Claim the folder of a task's results, a new one or one of the same verb, for as long as the block lasts.
+
+    Parameters
+    ----------
+    verb : the command whose results they are
+    inputs : folders and files that it reads
+    names : of the files that it writes at its end
 
     Raises
     ------
-    InputError : it holds something else, or another task's runs
+    InputError : it holds something else, or what it writes would replace what is not ours; it is an input, lies in
+        one or holds one; another process writes to it
     """
-    path = folder / _ABOUT
-    if folder.exists() and not path.exists():
-        others = [] if folder.is_dir() else [folder]
-        others = others or [each for each in folder.iterdir() if not each.name.startswith(".")]
-        if others:
-            raise InputError(f"{folder} holds {others[0].name} but no results of a task: give a new or empty folder")
-    make_folder(folder)
-    if path.exists():
-        was = read_json(path)
-        for name, value in about.items():
-            if was.get(name) != value:
-                raise InputError(
-                    f"{folder} holds runs with {name} = {was.get(name)}, not {value}: "
-                    "give another folder, or the same again"
-                )
+    earlier = partial(_is_earlier, verb=verb)
+    with claim(folder, f"{verb} results", inputs=inputs, earlier=earlier, known=_is_known) as output:
+        refuse_foreign(output, names)
+        yield output
+
+
+def _is_earlier(folder: Path, verb: str) -> bool:
+    """Tell results of version 0.1: those of `evaluate` have no task.json."""
+    try:
+        if verb == "evaluate":
+            return "confused" in read_json(folder / "evaluation.json")
+        return read_json(folder / _ABOUT).get("verb") == verb
+    except InputError:
+        return False
+
+
+def _is_known(path: Path) -> bool:
+    """Tell a file that version 0.1 wrote in such a folder, by its name and its first bytes."""
+    for name, begin in _EARLIER.items():
+        if re.fullmatch(name, path.name):
+            with path.open("rb") as file:
+                return file.read(len(begin)) == begin
+    return False
+
+
+def describe(output: Output, about: Mapping[str, Any]) -> None:
+    """Write in a folder of results what they are of, or compare with what it says.
+
+    Raises
+    ------
+    InputError : it holds another task's runs
+    """
+    path = output.path / _ABOUT
+    if not path.exists():
+        write_to(output, _ABOUT, json.dumps(about, indent=1) + "\n")
         return
-    write_text(path, json.dumps(about, indent=1) + "\n")
+    was = read_json(path)
+    for name, value in about.items():
+        if was.get(name) != value:
+            raise InputError(
+                f"{output.path} holds runs with {name} = {was.get(name)}, not {value}: "
+                "give another folder, or the same again"
+            )
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -73,7 +122,7 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         return dict(content)
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, RecursionError) as error:
         raise InputError(f"{path} cannot be read: {error}; remove it, or give another folder") from None
 
 
@@ -131,9 +180,7 @@ def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(lines)
 
 
-def write_results(folder: Path, name: str, text: str, content: Mapping[str, Any]) -> tuple[Path, Path]:
+def write_results(output: Output, name: str, text: str, content: Mapping[str, Any]) -> None:
     """Write `name`.md and `name`.json."""
-    paths = folder / f"{name}.md", folder / f"{name}.json"
-    write_text(paths[0], text + "\n")
-    write_text(paths[1], json.dumps(content, indent=1) + "\n")
-    return paths
+    write_to(output, f"{name}.md", text + "\n")
+    write_to(output, f"{name}.json", json.dumps(content, indent=1) + "\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,10 +17,10 @@ from safetensors.torch import save
 from torch import Tensor
 
 from ...errors import InputError
-from ...files import write_text
+from ...outputs import Output
 from ..network import DropPath
 from ..pretrain import threads
-from ..run import RunFolder, write_whole
+from ..run import RunFolder, write_to
 from ..training import choose_device
 from .augment import augment, choose_points
 from .clouds import Clouds, normalises, prepare, spare_points
@@ -28,8 +29,8 @@ from .engine import State, autocast, train
 from .initial import Initial, load_initial
 from .layouts import open_dataset
 from .metrics import PartScores, in_words, part_scores, restrict_parts
-from .page import write_page, write_ply
-from .results import COLUMNS, averaged_over, claim_folder, markdown, provenance, read_result, write_results
+from .page import page_text, ply_bytes
+from .results import COLUMNS, averaged_over, claim_results, describe, markdown, provenance, read_result, write_results
 from .segmenter import PartSegmenter
 from .shapenetpart import NUM_PARTS, PARTS
 from .shapes import Dataset, IntArray
@@ -38,6 +39,8 @@ __all__ = ["segment"]
 
 _BATCH = 32  # shapes that are segmented at a time
 _SHOWN = 3  # shapes of each category on the page
+_LONGEST = 200  # bytes of the name of a PLY file, before what it ends in
+_RESULTS = ("page.html", "results.md", "results.json")
 
 
 def segment(
@@ -66,21 +69,22 @@ def segment(
     ------
     InputError : bad data, settings, initial weights or folder
     """
-    initial = load_initial(init, scratch=scratch)
-    clouds, dataset = read_shapes(data, config, jobs, report)
-    if config.points < initial.config.patch_points:
-        raise InputError(f"points = {config.points} are fewer than the {initial.config.patch_points} of a patch")
-    claim_folder(run, {"verb": "segment", "initial": initial.fingerprint, "data": dataset.fingerprint()})
-    report(f"start: {initial.source}")
-    results = []
-    with threads(config.threads):
-        for seed in range(config.seed, config.seed + seeds):
-            chosen = dataclasses.replace(config, seed=seed)
-            each = lambda line, seed=seed: report(f"seed {seed}: {line}")  # noqa: E731
-            results.append(segment_once(run / f"seed-{seed}", clouds, initial, chosen, each))
-            if seed == config.seed:
-                show(run, run / f"seed-{seed}", clouds["test"])
-    return summarise(run, results, dataset, initial, config)
+    with claim_results(run, "segment", [data, init], _RESULTS) as output:
+        initial = load_initial(init, scratch=scratch)
+        clouds, dataset = read_shapes(data, config, jobs, report)
+        if config.points < initial.config.patch_points:
+            raise InputError(f"points = {config.points} are fewer than the {initial.config.patch_points} of a patch")
+        describe(output, {"verb": "segment", "initial": initial.fingerprint, "data": dataset.fingerprint()})
+        report(f"start: {initial.source}")
+        results = []
+        with threads(config.threads):
+            for seed in range(config.seed, config.seed + seeds):
+                chosen, folder = dataclasses.replace(config, seed=seed), output.folder(f"seed-{seed}")
+                each = lambda line, seed=seed: report(f"seed {seed}: {line}")  # noqa: E731
+                results.append(segment_once(folder, clouds, initial, chosen, each, inputs=(data, init)))
+                if seed == config.seed:
+                    show(output, folder, clouds["test"])
+        return summarise(output, results, dataset, initial, config)
 
 
 def read_shapes(
@@ -173,9 +177,15 @@ def make_segmenter(initial: Initial, categories: int, config: SegmentConfig) -> 
 
 
 def segment_once(
-    run: Path, clouds: dict[str, Clouds], initial: Initial, config: SegmentConfig, report: Callable[[str], None]
+    run: Path,
+    clouds: dict[str, Clouds],
+    initial: Initial,
+    config: SegmentConfig,
+    report: Callable[[str], None],
+    *,
+    inputs: Sequence[Path | None] = (),
 ) -> dict[str, Any]:
-    """Train with one seed, unless its result is there already.
+    """Train with one seed, unless its result is there already; nothing is written to the inputs.
 
     Returns
     -------
@@ -183,7 +193,8 @@ def segment_once(
     """
     device = choose_device(config.device)
     fingerprint = "-".join([*(each.fingerprint() for each in clouds.values()), initial.fingerprint])
-    with RunFolder(run, config, fingerprint, {"initial": initial.source}) as folder:
+    facts = {"initial": initial.source}
+    with RunFolder(run, config, fingerprint, facts, kind="segmentation", inputs=inputs) as folder:
         done = read_result(run)
         if done is not None:
             report("finished before")
@@ -200,27 +211,24 @@ def segment_once(
             network.load_state_dict(weights)
             found, predicted = work.scores(clouds["test"])
             scores[name] = found.as_json()
-            keep(run, name, network.state_dict(), predicted)
+            keep(folder, name, network.state_dict(), predicted)
         result = {"seed": config.seed, "parameters": parameters, "epochs": outcome.epochs, "scores": scores}
-        write_text(run / "result.json", json.dumps(result, indent=1) + "\n")
-        folder.checkpoint.unlink(missing_ok=True)  # three copies of the weights, of no use any more
+        folder.write("result.json", json.dumps(result, indent=1) + "\n")
+        folder.remove(folder.checkpoint.name)  # three copies of the weights, of no use any more
     return result
 
 
-def keep(run: Path, name: str, weights: State, predicted: IntArray) -> None:
+def keep(folder: RunFolder, name: str, weights: State, predicted: IntArray) -> None:
     """Write weights and what they predict."""
     tensors = {key: value.detach().cpu().contiguous() for key, value in weights.items()}
-    write_whole(run / f"{name}.safetensors", lambda path: path.write_bytes(save(tensors)))
+    folder.write(f"{name}.safetensors", save(tensors))
     if name == "final":
-        write_whole(run / "predicted.npy", lambda path: _save_array(path, predicted.astype(np.uint8)))
+        content = io.BytesIO()
+        np.save(content, predicted.astype(np.uint8))
+        folder.write("predicted.npy", content.getvalue())
 
 
-def _save_array(path: Path, array: NDArray[Any]) -> None:
-    with path.open("wb") as file:
-        np.save(file, array)
-
-
-def show(run: Path, first: Path, test: Clouds) -> None:
+def show(output: Output, first: Path, test: Clouds) -> None:
     """Write page.html and ply/ of the first run's final weights: the first shapes of each category."""
     predicted = np.load(first / "predicted.npy").astype(np.int64)
     assert test.parts is not None
@@ -231,13 +239,14 @@ def show(run: Path, first: Path, test: Clouds) -> None:
         name, true = test.classes[test.labels[i]], test.parts[i, :count]
         shapes.append((name, test.names[i], test.points[i, :count], true, predicted[i]))
         stem = f"{name}-{test.names[i].replace('/', '-').replace(' ', '-')}"
+        stem = stem.encode()[:_LONGEST].decode(errors="ignore")
         for kind, parts in (("true", true), ("predicted", predicted[i])):
-            write_ply(run / "ply" / f"{stem}-{kind}.ply", test.points[i, :count], parts)
-    write_page(run / "page.html", shapes)
+            write_to(output, f"ply/{stem}-{kind}.ply", ply_bytes(test.points[i, :count], parts))
+    write_to(output, "page.html", page_text(shapes))
 
 
 def summarise(
-    run: Path, results: Sequence[dict[str, Any]], dataset: Dataset, initial: Initial, config: SegmentConfig
+    output: Output, results: Sequence[dict[str, Any]], dataset: Dataset, initial: Initial, config: SegmentConfig
 ) -> dict[str, Any]:
     """Write results.md and results.json."""
     names = [name for name in COLUMNS if name in results[0]["scores"]]
@@ -260,5 +269,5 @@ def summarise(
         "runs": list(results),
         "table": text,
     }
-    write_results(run, "results", text, content)
+    write_results(output, "results", text, content)
     return content

@@ -58,7 +58,7 @@ def test_a_run_leaves_what_it_says(toy_shards: Path, tiny: PretrainConfig, tmp_p
     summary = pretrain(toy_shards, run, dataclasses.replace(tiny, picture_epochs=2), lines.append)
     names = {"run.json", "config.toml", "log.jsonl", "curves.png", "checkpoint.pt", "encoder.safetensors"}
     names |= {"reconstructions", "reconstructions.png", "run.html"}
-    assert {path.name for path in run.iterdir()} == names | {".lock"}
+    assert {path.name for path in run.iterdir()} == names | {".cma3d"}
     assert summary["epochs"] == 4
     assert summary["steps"] == 12
     assert summary["rows"] == 12
@@ -217,7 +217,7 @@ def test_a_killed_process_is_resumed_exactly(toy_shards: Path, tiny: PretrainCon
             assert process.poll() is None
             assert time.monotonic() < limit
             time.sleep(0.01)
-        with pytest.raises(InputError, match="is being trained by another process"):
+        with pytest.raises(InputError, match="is being written by another process"):
             pretrain(toy_shards, run, config, quiet)
         process.send_signal(signal.SIGKILL)
     assert process.returncode == -signal.SIGKILL
@@ -341,7 +341,9 @@ def test_a_folder_that_holds_something_else_is_left_alone(
     toy_shards: Path, tiny: PretrainConfig, tmp_path: Path
 ) -> None:
     (tmp_path / "thesis.tex").write_text("precious")
-    with pytest.raises(InputError, match=r"holds thesis\.tex but no run: give a new or empty folder"):
+    with pytest.raises(
+        InputError, match=r"is not empty \(it holds 'thesis\.tex'\) and no pretraining that cma3d made: choose"
+    ):
         pretrain(toy_shards, tmp_path, tiny, quiet)
     with pytest.raises(InputError, match=r"thesis\.tex"):
         pretrain(toy_shards, tmp_path / "thesis.tex", tiny, quiet)

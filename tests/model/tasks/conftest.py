@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from shapenet3d_cma.files import make_folder
 from shapenet3d_cma.model.config import PretrainConfig
-from shapenet3d_cma.model.encoder import save_encoder
+from shapenet3d_cma.model.encoder import encoder_bytes
 from shapenet3d_cma.model.network import PointEncoder
 from shapenet3d_cma.model.tasks import miniatures
 from shapenet3d_cma.model.tasks.config import FewShotConfig, FinetuneConfig, SegmentConfig
@@ -72,9 +71,9 @@ def segment_config() -> SegmentConfig:
 @pytest.fixture(scope="session")
 def encoder_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A point encoder as pretraining exports it."""
-    path = make_folder(tmp_path_factory.mktemp("run")) / "encoder.safetensors"
+    path = tmp_path_factory.mktemp("run") / "encoder.safetensors"
     torch.manual_seed(1)
-    save_encoder(PointEncoder(ENCODER), ENCODER, path)
+    path.write_bytes(encoder_bytes(PointEncoder(ENCODER), ENCODER))
     return path
 
 

@@ -13,7 +13,7 @@ from PIL import Image
 from shapenet3d_cma.config import read_settings
 from shapenet3d_cma.errors import InputError
 from shapenet3d_cma.model.config import PretrainConfig
-from shapenet3d_cma.model.encoder import save_encoder
+from shapenet3d_cma.model.encoder import encoder_bytes
 from shapenet3d_cma.model.network import PointEncoder
 from shapenet3d_cma.model.run import RunFolder
 from shapenet3d_cma.model.tasks import engine, miniatures
@@ -75,7 +75,8 @@ def tuned(
 def test_a_table_tells_three_epochs_with_and_without_votes(tuned: tuple[Path, dict], encoder_file: Path) -> None:
     run, results = tuned
     kept = ["final", "best_on_test", "chosen_on_held_out"]
-    assert {path.name for path in run.iterdir()} == {"task.json", "results.md", "results.json", "seed-0", "seed-1"}
+    names = {"task.json", "results.md", "results.json", "seed-0", "seed-1"}
+    assert {path.name for path in run.iterdir()} == names | {".cma3d"}
     assert json.loads((run / "results.json").read_text()) == results
     table = (run / "results.md").read_text()
     assert "best epoch on test (chosen on the test set)" in table
@@ -176,7 +177,7 @@ def test_running_statistics_are_averages_over_the_run_s_own_shapes_at_first(
     """
     encoder = PointEncoder(encoder_config)
     encoder.embed.norm1.num_batches_tracked.fill_(16)
-    save_encoder(encoder, encoder_config, tmp_path / "encoder.safetensors")
+    (tmp_path / "encoder.safetensors").write_bytes(encoder_bytes(encoder, encoder_config))
     config, run = dataclasses.replace(finetune_config, epochs=1, held_out=0), tmp_path / "run"
     start = tmp_path / "encoder.safetensors"
     finetune(run, "modelnet40", benchmarks["modelnet40-h5"], config, init=start, seeds=1, report=quiet)
@@ -271,12 +272,12 @@ def test_a_benchmark_that_is_learned_from_its_own_kind_is_learned(
         finetune_config, epochs=60, learning_rate=5e-3, held_out=0, dropout=0.1, measure_every=20
     )
     small = tmp_path / "encoder.safetensors"
-    from shapenet3d_cma.model.encoder import save_encoder
+    from shapenet3d_cma.model.encoder import encoder_bytes
     from shapenet3d_cma.model.network import PointEncoder
 
     from .conftest import ENCODER
 
-    save_encoder(PointEncoder(ENCODER), ENCODER, small)
+    small.write_bytes(encoder_bytes(PointEncoder(ENCODER), ENCODER))
     results = finetune(tmp_path / "run", "modelnet40", benchmarks["modelnet40-dat"], config, init=small, scratch=True,
                        seeds=1, report=quiet)  # fmt: skip
     assert list(results["accuracy"]["single"]) == ["final", "best_on_test"]
@@ -303,7 +304,9 @@ def test_what_does_not_fit_is_told(
         finetune(tmp_path / "a", "modelnet40", benchmarks["modelnet40-h5"], few, init=encoder_file, report=quiet)
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / "thesis.tex").touch()
-    with pytest.raises(InputError, match=r"holds thesis.tex but no results of a task"):
+    with pytest.raises(
+        InputError, match=r"is not empty \(it holds 'thesis.tex'\) and no finetune results that cma3d made"
+    ):
         finetune(
             tmp_path / "b", "modelnet40", benchmarks["modelnet40-h5"], finetune_config, init=encoder_file, report=quiet
         )

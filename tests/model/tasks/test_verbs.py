@@ -51,6 +51,7 @@ def test_finetune_then_evaluate(
     assert looked.returncode == 0, looked.stderr
     assert "6 shapes" in looked.stdout
     assert {path.name for path in (tmp_path / "look").iterdir()} == {
+        ".cma3d",
         "logits.csv", "confusion.csv", "confusion.png", "evaluation.json", "evaluation.md",
     }  # fmt: skip
 
