@@ -18,7 +18,7 @@ from shapenet3d_cma.errors import InputError
 from shapenet3d_cma.outputs import HIDDEN
 from shapenet3d_cma.tests.layouts import FILES, assert_kept, clear, make_files, snapshot
 
-few = hypothesis.settings(max_examples=12, suppress_health_check=list(hypothesis.HealthCheck))
+few = hypothesis.settings(max_examples=6, suppress_health_check=list(hypothesis.HealthCheck))
 
 INTO_FOLDER: dict[str, list[str]] = {
     "samples": ["samples", "OUT", "--per-category", "1", "--categories", "chair"],
@@ -136,18 +136,18 @@ def test_an_output_in_or_around_an_input_is_refused(
                 assert (status, snapshot(given.parent) == before) == (2, True), (out, more, error)
 
 
-@pytest.mark.parametrize("format", ["ply", "png", "bop", "nerf"])
+@pytest.mark.parametrize("to", ["ply", "png", "bop", "nerf"])
 @pytest.mark.parametrize("redo", [True, False])
 def test_an_export_to_the_models_themselves_is_refused(
-    call: Call, inputs: dict[str, Path], tmp_path: Path, format: str, redo: bool
+    call: Call, inputs: dict[str, Path], tmp_path: Path, to: str, redo: bool
 ) -> None:
     """The case that lost 312 files of 313: OUT has a folder of the same name for each model."""
     models = shutil.copytree(inputs["SHAPENET"], tmp_path / "ShapeNetCore.v2")
     before = snapshot(models)
     for out in (models, tmp_path, models / "03001627", *models.glob("*/*"), models / "new" / ".."):
         for words in (
-            ["export", "SHARDS", "OUT", "--jobs", "1", "--format", format],
-            ["reconstruct", "RENDERS", "OUT", "--jobs", "1", "--format", "npz" if format == "png" else "ply"],
+            ["export", "SHARDS", "OUT", "--jobs", "1", "--format", to],
+            ["reconstruct", "RENDERS", "OUT", "--jobs", "1", "--format", "npz" if to == "png" else "ply"],
         ):
             status, error = call([*words, *["--redo"] * redo], out)
             assert status == 2
