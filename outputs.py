@@ -131,8 +131,7 @@ def claim(
             stack.callback(os.close, lock)
             _check_claim(path, kind, earlier or _never)  # again: another may have been here first
             stamp = _read_stamp(path) or _write_stamp(path, kind, earlier=any(_content(path)))
-            if not shared:
-                _name_holder(lock)
+            _name_holder(lock, shared=shared)
             output = Output(path, kind, secrets.token_hex(8), known, earlier=bool(stamp.get("earlier")))
             output.tidy()
         except OSError as error:
@@ -173,7 +172,7 @@ def _never(_: Path) -> bool:
 
 def _content(path: Path) -> list[str]:
     """List the names in a folder but for the record's; hidden ones last."""
-    names = [entry.name for entry in os.scandir(path) if entry.name != HIDDEN]
+    names = [inner.name for inner in path.iterdir() if inner.name != HIDDEN]
     return sorted(names, key=lambda name: (name.startswith("."), name))
 
 
@@ -207,7 +206,7 @@ def _is_bare(hidden: Path) -> bool:
     if hidden.is_symlink() or not hidden.is_dir():
         return False
     locks = ("lock", "readers")
-    return all(entry.name.startswith("stamp-") or entry.name in locks for entry in os.scandir(hidden))
+    return all(path.name.startswith("stamp-") or path.name in locks for path in hidden.iterdir())
 
 
 def _read_stamp(path: Path) -> dict[str, Any] | None:
@@ -246,17 +245,17 @@ def _remove_unused(path: Path, made: list[Path]) -> None:
     with suppress(OSError):
         if not made or _content(path):
             return
-        lock = os.open(path / HIDDEN / "lock", os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            for entry in os.scandir(path / HIDDEN):  # the stamp and the lock last: a kill leaves what is understood
-                if entry.name not in ("stamp.json", "lock"):
-                    _discard(Path(entry.path))
-            shutil.rmtree(path / HIDDEN)
+        with ExitStack() as stack:
+            if os.path.lexists(path / HIDDEN):
+                lock = os.open(path / HIDDEN / "lock", os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+                stack.callback(os.close, lock)
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                for left in (path / HIDDEN).iterdir():  # stamp and lock last: a kill leaves what is understood
+                    if left.name not in ("stamp.json", "lock"):
+                        _discard(left)
+                shutil.rmtree(path / HIDDEN)
             for folder in made:
                 folder.rmdir()
-        finally:
-            os.close(lock)
 
 
 # ---- locks ----
@@ -324,10 +323,12 @@ def _lock(descriptor: int, how: int, patience: float = _PATIENCE) -> bool:
         return True
 
 
-def _name_holder(lock: int) -> None:
-    with suppress(OSError):  # of use to people alone: no reason to fail on a full disk
+def _name_holder(lock: int, *, shared: bool) -> None:
+    """Write down who holds a lock, for those who are refused; where it is shared, nobody."""
+    with suppress(OSError):  # no reason to fail on a full disk
         os.ftruncate(lock, 0)
-        os.pwrite(lock, f"{os.getpid()} on {socket.gethostname()}".encode(), 0)
+        if not shared:
+            os.pwrite(lock, f"{os.getpid()} on {socket.gethostname()}".encode(), 0)
 
 
 def _holder(lock: int) -> str:
@@ -453,11 +454,13 @@ class Output:
             entry = {"name": name, "digest": _folder_digest(partial), "made": made}
             if self._is_equal(name, entry["digest"]):
                 return
-            self.check_free(name, folder=True)
+            stands = self.check_free(name, folder=True)
+            self._note(entry | {"made": ""} if stands else entry)  # what stands must not pass for what is to come
             with self._out_of_the_way(path):
-                self._note(entry)  # not before: until then what stands is another's
                 partial.rename(path)  # over an empty folder at most
             _sync(path.parent)
+            if stands:
+                self._note(entry)
 
     def _is_equal(self, name: str, digest: str) -> bool:
         """Tell whether a folder that is not ours holds just what would be written: it stays, and stays not ours."""
@@ -661,9 +664,9 @@ class Output:
         self._record = None
         with _dead_journals(hidden) as dead:
             tokens = {path.name.rpartition("-")[2] for path in dead}
-            for left in os.scandir(tmp):
+            for left in tmp.iterdir():
                 if left.name.partition("-")[0] in tokens:
-                    _discard(Path(left.path))
+                    _discard(left)
             if len(dead) > 8:
                 with suppress(OSError):  # the disk may be full: then another time
                     self._journal.add(*_read_journals(dead).values())
@@ -725,8 +728,7 @@ def _dead_journals(hidden: Path) -> Iterator[list[Path]]:
 
 def _journal_files(hidden: Path) -> list[Path]:
     """List the journals of a folder's record, of processes that live and of those that ended."""
-    entries = [entry for entry in os.scandir(hidden) if entry.is_file(follow_symlinks=False)]
-    return [Path(entry.path) for entry in entries if entry.name.startswith("journal-")]
+    return [path for path in hidden.glob("journal-*") if path.is_file() and not path.is_symlink()]
 
 
 def _number(journal: Path) -> int:
@@ -803,10 +805,14 @@ def write_file(path: Path, kind: str, content: bytes, *, inputs: Sequence[Path |
     assert stamp_text(kind).encode() in content[:_HEAD], f"no stamp in what is written as {kind}"
     path = _plain_file(path)
     replace = check_file(path, kind, inputs)
+    made: list[Path] = []
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        made = _make(_missing(path.parent))
         _write_beside(path, content, replace=replace)
     except OSError as error:
+        for folder in made:
+            with suppress(OSError):
+                folder.rmdir()
         raise InputError(_cannot_write(path, error)) from None
     return path
 
