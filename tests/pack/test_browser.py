@@ -22,9 +22,10 @@ from PIL import Image
 
 from shapenet3d_cma.camera import Camera
 from shapenet3d_cma.inspection import RATIOS, SEEDS, Asked, inspect_data, report_dataset
+from shapenet3d_cma.outputs import write_file
 from shapenet3d_cma.pack.config import PackConfig
 from shapenet3d_cma.pack.page.view import View, shard_views
-from shapenet3d_cma.pack.page.write import page_html, write_html
+from shapenet3d_cma.pack.page.write import PAGE, page_html
 from shapenet3d_cma.pack.reader import Shards
 from shapenet3d_cma.pack.run import pack_renders
 from shapenet3d_cma.reconstruct.backproject import back_project
@@ -44,6 +45,10 @@ FLAGS = [
 LAYERS = ("rgb", "depth", "normal", "patches", "mask")
 Page = Any
 Look = Callable[..., Page]
+
+
+def write_page(path: Path, text: str) -> Path:
+    return write_file(path, PAGE, text.encode())
 
 
 @pytest.fixture(scope="module")
@@ -519,11 +524,11 @@ def test_a_phone(gallery: Path, rows: Path, look: Look, keep: Any) -> None:
 def test_a_shifted_row_is_seen_as_wrong(gallery: Path, look: Look, keep: Any, tmp_path: Path) -> None:
     opened = Shards(gallery / "shards")
     (view,) = shard_views(opened, [1])
-    right = look(write_html(tmp_path / "right.html", page_html([view], total=8, source="shards")))
+    right = look(write_page(tmp_path / "right.html", page_html([view], total=8, source="shards")))
     assert right.locator("#verdict").get_attribute("data-verdict") == "holds"
     assert right.locator("#verdict-text").inner_text() == "2,048 of 2,048 stored points re-project to their pixel"
     shifted = dataclasses.replace(view, pixels=view.pixels + np.array([1, 0], np.uint16))
-    page = look(write_html(tmp_path / "wrong.html", page_html([shifted], total=8, source="shards")))
+    page = look(write_page(tmp_path / "wrong.html", page_html([shifted], total=8, source="shards")))
     assert page.locator("#verdict").get_attribute("data-verdict") == "broken"
     assert page.locator("#verdict-text").inner_text() == "0 of 2,048 stored points re-project to their pixel"
     assert "1.00 px" in page.locator("#verdict-more").inner_text()
@@ -549,7 +554,7 @@ def test_one_wrong_point_of_many_is_counted(gallery: Path, look: Look, tmp_path:
     pixels[5] = (999, 3)
     points[9] = np.nan
     spoiled = dataclasses.replace(view, points=points, pixels=pixels, num_points=view.num_points + 1)
-    page = look(write_html(tmp_path / "a.html", page_html([spoiled], total=1, source="shards")))
+    page = look(write_page(tmp_path / "a.html", page_html([spoiled], total=1, source="shards")))
     camera = Camera(view.intrinsics, view.cam_from_obj, 224, 224)
     uv, _ = camera.project(points)
     right = int((np.floor(uv) == pixels).all(axis=1).sum())
@@ -558,21 +563,21 @@ def test_one_wrong_point_of_many_is_counted(gallery: Path, look: Look, tmp_path:
     assert "2,045 are their pixel’s depth" in page.locator("#verdict-more").inner_text()
     assert page.locator("#about-told").get_attribute("data-verdict") == "broken"
     blind = dataclasses.replace(view, intrinsics=np.zeros((3, 3)), cam_from_obj=np.full((4, 4), np.nan))
-    page = look(write_html(tmp_path / "b.html", page_html([blind], total=1, source="shards")))
+    page = look(write_page(tmp_path / "b.html", page_html([blind], total=1, source="shards")))
     assert page.locator("#verdict-text").inner_text().startswith("0 of 2,048 ")
 
 
 def test_without_masks_the_page_says_why(gallery: Path, look: Look, tmp_path: Path) -> None:
     views = shard_views(Shards(gallery / "shards"), [1])
     missing = {"patches": "No torch.", "mask": "No torch."}
-    page = look(write_html(tmp_path / "a.html", page_html(views, total=1, source="x", missing=missing)))
+    page = look(write_page(tmp_path / "a.html", page_html(views, total=1, source="x", missing=missing)))
     assert page.locator("#missing").inner_text() == "No torch."
     for layer in ("patches", "mask"):
         assert page.locator(f"input[name=layer][value={layer}]").is_disabled()
     page.keyboard.press("5")
     assert page.evaluate("cma3d.state.layer") == "rgb"
     page = look(
-        write_html(tmp_path / "b.html", page_html([dataclasses.replace(views[0], missing="Few.")], total=1, source="x"))
+        write_page(tmp_path / "b.html", page_html([dataclasses.replace(views[0], missing="Few.")], total=1, source="x"))
     )
     assert page.locator("#missing").inner_text() == "Few."
 
@@ -581,7 +586,7 @@ def test_nothing_in_a_name_runs(gallery: Path, look: Look, tmp_path: Path) -> No
     nasty = "</script><script>window.bad = 1</script><img src=x onerror='window.bad=1'>"
     (view,) = shard_views(Shards(gallery / "shards"), [1])
     view = dataclasses.replace(view, model_id=nasty, synset=nasty)
-    page = look(write_html(tmp_path / "a.html", page_html([view, view], total=2, source=nasty)))
+    page = look(write_page(tmp_path / "a.html", page_html([view, view], total=2, source=nasty)))
     assert page.locator("#model").inner_text() == f"{nasty}/{nasty}"
     assert page.evaluate("[window.bad, document.images.length]") == [None, 0]
 
@@ -607,8 +612,8 @@ def test_a_hundred_thousand_points_orbit_at_a_sixth_of_the_rate_of_a_hundred(
         pixels=cloud.pixels[:100_000], num_points=len(cloud),
     )  # fmt: skip
     few = dataclasses.replace(view, points=view.points[:100], pixels=view.pixels[:100])
-    empty = look(write_html(tmp_path / "few.html", page_html([few], total=1, source="a ball")))
-    page = look(write_html(tmp_path / "a.html", page_html([view], total=1, source="a ball")))
+    empty = look(write_page(tmp_path / "few.html", page_html([few], total=1, source="a ball")))
+    page = look(write_page(tmp_path / "a.html", page_html([view], total=1, source="a ball")))
     assert page.locator("#verdict").get_attribute("data-verdict") == "holds"
     for choice in ("stored", "all"):
         page.locator(f"input[name=cloud][value={choice}]").check(force=True)

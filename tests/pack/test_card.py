@@ -11,15 +11,17 @@ from pathlib import Path
 import pytest
 
 from shapenet3d_cma.files import sha256
+from shapenet3d_cma.outputs import claim
 from shapenet3d_cma.pack.card import CARD, write_card
 from shapenet3d_cma.pack.config import PackConfig
 from shapenet3d_cma.pack.reader import Shards
 from shapenet3d_cma.pack.run import pack_renders
 from shapenet3d_cma.pack.selection import Choice
+from shapenet3d_cma.tests.same import content
 
 
 def test_packing_writes_the_card(shards: Path) -> None:
-    assert {path.name for path in shards.iterdir()} == {
+    assert set(content(shards)) == {
         *CARD,
         "manifest.json",
         *(f"shard-0000{n}.h5" for n in range(3)),
@@ -86,15 +88,24 @@ def test_the_validator_would_notice(shards: Path, tmp_path: Path) -> None:
 def test_a_readme_of_ones_own_is_left_alone(shards: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     copy = Path(shutil.copytree(shards, tmp_path / "shards"))
     before = {name: (copy / name).read_bytes() for name in CARD}
-    (copy / "croissant.json").write_text("{}")
-    write_card(copy)
+    (copy / "croissant.json").unlink()
+    rewrite_card(copy)
     assert {name: (copy / name).read_bytes() for name in CARD} == before, "the card is a function of the shards"
-    (copy / "README.md").write_text("# My own words\n")
-    (copy / "croissant.json").write_text("{}")
-    write_card(copy)
-    assert (copy / "README.md").read_text() == "# My own words\n"
-    assert (copy / "croissant.json").read_text() == "{}"
-    assert "is not of cma3d and is left as it is" in capsys.readouterr().err
+    for name in ("README.md", "croissant.json"):
+        (copy / name).write_text("# My own words\n")
+        (copy / "LICENSE.txt").unlink()
+        rewrite_card(copy)
+        assert (copy / name).read_text() == "# My own words\n"
+        assert not (copy / "LICENSE.txt").exists()
+        assert f"{name} is not as cma3d wrote it and is left as it is" in capsys.readouterr().err
+        (copy / name).unlink()
+        rewrite_card(copy)
+        assert {name: (copy / name).read_bytes() for name in CARD} == before
+
+
+def rewrite_card(folder: Path) -> None:
+    with claim(folder, "shards") as output:
+        write_card(output)
 
 
 HOSTILE = "<img src=x onerror=alert(1)>|](javascript:x)`**b**\udcff\x1b[31m.csv"

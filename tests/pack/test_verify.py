@@ -405,7 +405,7 @@ def test_bad_requests_for_sheets_are_answered(shards: Path, tmp_path: Path) -> N
     for out, row, says in (
         (tmp_path / "a.png", 8, "has no row 8: it has rows 0 to 7"),
         (tmp_path / "a.jpg", 0, "ends in .png"),
-        (tmp_path / "none" / "a.png", 0, "cannot be written"),
+        (shards / "manifest.json" / "a.png", 0, "cannot be written|which is read"),
     ):
         with pytest.raises(InputError, match=says):
             draw_sheet(shards, out, row=row)
