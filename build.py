@@ -95,4 +95,7 @@ def build_dataset(
 
 def _is_earlier(folder: Path) -> bool:
     """Tell a dataset that version 0.1 built, or that `cma3d render` and `cma3d pack` began under these names."""
-    return any((folder / name).is_file() for name in ("renders/render.json", "shards/manifest.json"))
+    from .pack.manifest import read_record
+    from .render.run import read_render_settings
+
+    return read_render_settings(folder / "renders") is not None or bool(read_record(folder / "shards")[0])

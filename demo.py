@@ -32,7 +32,9 @@ def pretrain_settings() -> PretrainConfig:
 
 def _is_earlier(folder: Path) -> bool:
     """Tell a demo that version 0.1 made."""
-    return all((folder / name).exists() for name in ("shapenet/README.txt", "renders/render.json"))
+    from .render.run import read_render_settings
+
+    return (folder / "shapenet" / "README.txt").is_file() and read_render_settings(folder / "renders") is not None
 
 
 def run_demo(out: Path, *, jobs: int | None = None) -> tuple[str, int]:

@@ -56,6 +56,8 @@ MORE: dict[str, Sequence[Sequence[str]]] = {
     "reconstruct": [["--redo"], ["--format", "npz"], ["--keep", "all"]],
     "export": [["--redo"], ["--format", "png"], ["--format", "bop", "--redo"], ["--format", "nerf"], ["--full"]],
 }
+LIVE = {"manifest.json", "clouds.json", "export.json"}
+"""What commands keep about a folder as it grows: known as theirs by its name, once they have written it."""
 NEEDS = {"render": "bpy", "build": "bpy", "demo": "bpy"} | dict.fromkeys(
     ("pretrain", "finetune", "fewshot", "segment", "evaluate", "ablate", "probe", "export-encoder"), "torch"
 )
@@ -121,7 +123,8 @@ def test_a_folder_of_the_users_is_refused_untouched(
     status, error = call([*INTO_FOLDER[name], *more], f"{top}/{place}")
     assert snapshot(top) == before
     assert status == 2
-    assert str(top / "mine") in error or str(top / "link") in error
+    if name != "evaluate":  # has read RUN by then
+        assert str(top / "mine") in error or str(top / "link") in error
 
 
 @pytest.mark.parametrize("name", marked(name for name, words in INTO_FOLDER.items() if words[0] != "samples"))
@@ -177,6 +180,7 @@ def test_a_file_of_the_users_in_our_folder_stays(
     shutil.rmtree(out, ignore_errors=True)
     shutil.copytree(top / name, out)
     own = sorted(key for key in snapshot(out) if not key.startswith(HIDDEN) and not key.endswith("/"))
+    own = [key for key in own if key not in LIVE]
     changed = data.draw(st.sets(st.sampled_from(own), max_size=2))
     mine = {key: what for key, what in data.draw(FILES).items() if not (out / key).exists()}
     make_files(out, mine)

@@ -19,7 +19,7 @@ import h5py
 import numpy as np
 
 from ...errors import InputError
-from ...outputs import claim
+from ...outputs import HIDDEN, claim
 from ...reconstruct.sample import farthest_point_order
 from ...render.samples.primitives import Mesh
 from ...render.samples.write import build_parts, random_stream
@@ -373,4 +373,5 @@ def write_miniature(
 
 def _is_earlier(out: Path) -> bool:
     """Tell a folder of miniatures that version 0.1 wrote."""
-    return all((path / MARK).is_file() for path in out.iterdir() if not path.name.startswith("."))
+    inner = [path for path in out.iterdir() if path.name != HIDDEN]
+    return bool(inner) and all((path / MARK).is_file() for path in inner)
