@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shapenet3d_cma.outputs import HIDDEN, claim
 from shapenet3d_cma.pack.manifest import read_record
 from shapenet3d_cma.pack.reader import Shards
 from shapenet3d_cma.render.config import RenderConfig
@@ -39,11 +40,14 @@ FAILURE = {"synset": "03001627", "model_id": "x", "config_hash": config_hash(REN
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Shards and renders in one folder, with a failure, a plan and the record of an unfinished packing."""
-    folder = tmp_path_factory.mktemp("world")
-    make_renders(folder)
-    make_shards(folder, folder)
+    folder = make_renders(tmp_path_factory.mktemp("world") / "renders")
+    shards = make_shards(folder, folder.with_name("shards"))
+    shutil.copytree(shards, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns(HIDDEN))
     (folder / "failures.jsonl").write_text(json.dumps(FAILURE | {"tries": 2}) + "\n")
-    with announce(folder, [("03001627", "x")], config_hash(RenderConfig()), 2):
+    with (
+        claim(folder, "renders", earlier=lambda _: True) as output,
+        announce(output, [("03001627", "x")], config_hash(RenderConfig()), 2),
+    ):
         pass
     next((folder / ".runs").glob("*.json")).rename(folder / ".runs/a.json")
     shutil.copy(folder / "manifest.json", folder / "unfinished.json")

@@ -252,18 +252,21 @@ def test_a_kill_while_writing_leaves_nothing_that_blocks(tiny: PretrainConfig, t
     assert done.returncode == -signal.SIGKILL
     assert list((run / ".cma3d" / "tmp").iterdir())
     with RunFolder(run, PretrainConfig(), "data") as folder:
-        state = folder.load()
+        state = folder.load(10)
         assert state is not None
         assert state["step"] == 1
         folder.save(2, {})
     assert not list((run / ".cma3d" / "tmp").iterdir())
 
 
+LINES = [json.dumps({"step": step, "epoch": 1, "loss": 1.0}) + "\n" for step in (1, 2)]
+
+
 def test_a_run_of_the_version_before_goes_on(tiny: PretrainConfig, tmp_path: Path) -> None:
     run = tmp_path / "run"
     run.mkdir()
     (run / "run.json").write_text(json.dumps({"config": dataclasses.asdict(tiny), "fingerprint": "data"}))
-    (run / "log.jsonl").write_text('{"step": 1}\n{"step": 2}\n')
+    (run / "log.jsonl").write_text(LINES[0] + LINES[1])
     (run / "curves.png").write_bytes(b"\x89PNG\r\n")
     (run / "encoder.safetensors").write_bytes(encoder_bytes(PointEncoder(tiny), tiny))
     (run / "notes.txt").write_text("mine")
@@ -274,7 +277,7 @@ def test_a_run_of_the_version_before_goes_on(tiny: PretrainConfig, tmp_path: Pat
         folder.write("encoder.safetensors", b"new")
         with pytest.raises(InputError, match=r"notes\.txt is there, not written by cma3d"):
             folder.write("notes.txt", "ours")
-    assert (run / "log.jsonl").read_text() == '{"step": 1}\n'
+    assert (run / "log.jsonl").read_text() == LINES[0]
     with pytest.raises(InputError, match="is a run on other shards"), RunFolder(run, tiny, "others"):
         pass
     other = tmp_path / "finetuning"
