@@ -63,6 +63,7 @@ def evaluate(
     except ImportError as error:
         raise needs("scikit-learn", "train", error) from None
     file = weights_file(run, which)
+    load_classifier(file)  # what is none is told at once
     data = data or known_data(file)
     with claim_results(out, "evaluate", [run, file, data], _RESULTS) as output:
         test, logits = classify(file, data, votes, device, cpu_threads, report)

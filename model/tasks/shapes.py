@@ -314,6 +314,8 @@ def read_h5(path: Path, names: Sequence[str], points: str = "data") -> dict[str,
         raise
     except FAULTS as error:
         reason = "there is no such file" if not path.exists() else told(error)
+        if isinstance(error, OSError) and not error.strerror:  # libhdf5's words
+            reason = "it is damaged, cut short, or no HDF5"
         raise InputError(f"{path} cannot be read as HDF5 ({reason}): download it again") from None
     except Exception:  # h5py raises whatever a damaged file's bytes happen to mean
         raise InputError(f"{path} cannot be read as HDF5 (it is damaged): download it again") from None

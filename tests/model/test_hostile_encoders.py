@@ -95,7 +95,7 @@ BAD_CONFIGS = {
     "heads-negative": ({"heads": -2}, "heads = -2"),
     "heads-3": ({"heads": 3}, "no multiple of heads"),
     "width-huge": ({"width": 2**40, "heads": 1}, "has shape|larger than any"),
-    "width-beyond": ({"width": 10**30, "heads": 1}, "larger than any|has shape"),
+    "width-beyond": ({"width": 10**30, "heads": 1}, "more than 64 bits|larger than any|has shape"),
     "width-digits": ('{"width": ' + "9" * 5000 + "}", "it is no JSON"),
     "width-null": ({"width": None}, "width that is no number"),
     "width-text": ({"width": "16"}, "width = '16'"),
@@ -117,7 +117,7 @@ def test_settings_that_are_none_are_refused_at_once(tiny: PretrainConfig, tmp_pa
     file = tmp_path / "encoder.safetensors"
     file.write_bytes(save(state(tiny), metadata={"config": config}))
     begun = time.process_time()
-    with pytest.raises(InputError, match=rf"is no point encoder .*: .*{says}") as caught:
+    with pytest.raises(InputError, match=rf"is no point encoder .*: .*({says})") as caught:
         load_encoder(file)
     assert time.process_time() - begun < 5
     assert "\n" not in str(caught.value)

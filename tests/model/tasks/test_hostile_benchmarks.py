@@ -111,7 +111,7 @@ def test_a_dataset_is_the_file_s_own_and_no_larger(h5: Path, spoil: Callable) ->
     with h5py.File(h5, "a") as file:
         del file["data"]
         spoil(file)
-    with pytest.raises(InputError, match=r"a\.h5: 'data' (is a link|takes its|holds no numbers|of shape)") as caught:
+    with pytest.raises(InputError, match=r"a\.h5 cannot be read as HDF5 \(data (is|takes|declares)") as caught:
         read_h5(h5, ("label", "data"))
     assert "\n" not in str(caught.value)
 
