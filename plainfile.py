@@ -44,7 +44,7 @@ def read_plain(path: Path, most: int, remedy: str) -> bytes:
             if kind or status.st_size > most:
                 why = f"is {kind}, not a file" if kind else f"has {status.st_size:,} bytes, more than {most:,}"
                 raise InputError(f"{path} {why}: {remedy}")
-            return file.read(most)
+            return file.read(status.st_size)  # as much room is taken at once as is asked for
     except (OSError, ValueError) as error:  # a name with a zero byte is a ValueError
         raise InputError(f"{path} cannot be read: {_reason(error)}; {remedy}") from None
 

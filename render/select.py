@@ -26,7 +26,6 @@ csv.field_size_limit(LONGEST)
 Layout = Literal["auto", "v2", "v1", "zip", "flat"]
 
 
-_MOST_BYTES = 2**28  # of a list of models; the one of all of ShapeNet has a fiftieth
 
 
 @dataclass(frozen=True)
