@@ -26,8 +26,6 @@ csv.field_size_limit(LONGEST)
 Layout = Literal["auto", "v2", "v1", "zip", "flat"]
 
 
-
-
 @dataclass(frozen=True)
 class Selection:
     """What to take of a folder of models; everything by default.

@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shapenet3d_cma.errors import InputError
+from shapenet3d_cma.outputs import claim
 from shapenet3d_cma.pack.card import write_card
 from shapenet3d_cma.pack.export import export_shards
 from shapenet3d_cma.pack.reader import Shards
@@ -84,11 +85,16 @@ def test_few_files_are_open_at_a_time(shards: Path, most: int) -> None:
     assert np.array_equal(reader[5]["points"], whole[5]["points"])
 
 
+def rewrite_card(folder: Path) -> None:
+    with claim(folder, "shards", earlier=lambda _: True) as output:
+        write_card(output)
+
+
 @pytest.mark.parametrize(
     "act",
     [
         lambda folder: verify_shards(folder, jobs=1),
-        write_card,
+        rewrite_card,
         lambda folder: export_shards(folder, folder.with_name("out"), "ply", jobs=1),
     ],
 )

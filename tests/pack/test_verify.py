@@ -144,7 +144,7 @@ def test_a_row_over_another_is_found_across_shards(copy: Path) -> None:
             two[field.name][1] = one[field.name][2]
     vouch(copy)
     found = broken(copy)
-    assert set(found) == {"distinct rows"}
+    assert set(found) == {"distinct rows", "manifest"}, "its category is counted there"
     assert found["distinct rows"].where.startswith("shard-00002.h5 row 1 ")
     assert found["distinct rows"].reason.startswith("the same as shard-00000.h5 row 2 ")
 
@@ -350,7 +350,7 @@ def test_the_wrong_source_is_noticed(shards: Path, shapenet: Path, tmp_path: Pat
     assert surface.worst == np.inf
     shutil.rmtree(one)
     surface = verify_shards(shards, source=copy, jobs=1)[-2]
-    assert f"03001627/{one.name}/models/model_normalized.obj cannot be read: No such file" in surface.reason
+    assert f"03001627/{one.name} of {copy}: it has no models/model_normalized.obj" in surface.reason
     (tmp_path / "empty").mkdir()
     (tmp_path / "file").touch()
     for source, says in (("none", "does not exist"), ("empty", "is no ShapeNet"), ("file", "is a file")):
