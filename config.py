@@ -282,7 +282,7 @@ def assignments(words: Sequence[str]) -> dict[str, Any]:
     for word in words:
         name, separator, value = word.partition("=")
         if not separator or not name.strip():
-            raise InputError(f"--set {shorten(word)}: give name=value, such as --set epochs=30")
+            raise InputError(f"--set {one_line(word, 80)}: give name=value, such as --set epochs=30")
         try:
             given[name.strip().replace("-", "_")] = tomllib.loads(f"value = {value}")["value"]
         except (ValueError, RecursionError):  # text needs no quotes here

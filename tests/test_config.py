@@ -116,3 +116,9 @@ def test_assignments_are_settings_by_name() -> None:
 def test_assignments_that_do_not_fit_are_named(word: str, says: str) -> None:
     with pytest.raises(InputError, match=says):
         read_settings(Settings, None, assignments([word]))
+
+
+def test_a_word_that_sets_nothing_is_told_on_one_line() -> None:
+    with pytest.raises(InputError) as caught:
+        assignments(['="""\n\n"""'])
+    assert "\n" not in str(caught.value)

@@ -71,7 +71,7 @@ def test_drawn_structure_is_read_within_bounds(world: Path, tmp_path: Path, kind
             for _ in range(data.draw(st.integers(1, 3))):
                 table = faults.SHARD_FAULTS if kind == "shard" else faults.FAULTS
                 name, field = data.draw(st.sampled_from(sorted(table))), data.draw(st.sampled_from(NAMES[kind]))
-                with contextlib.suppress(ValueError, TypeError, KeyError, OSError, AttributeError, RuntimeError):
+                with contextlib.suppress(Exception):
                     table[name](file, field, tmp_path / "outside.h5")  # some follow no other
             if data.draw(st.booleans()):
                 name, value = (
