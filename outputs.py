@@ -397,7 +397,10 @@ class Output:
                 before()
             if not live or self.record.get(name, {}).get("digest") != _LIVE:
                 self._note({"name": name, "digest": _LIVE if live else _file_digest(partial)})
-            _name_file(partial, path, replace=replace)
+            try:
+                _name_file(partial, path, replace=replace)
+            except _TakenError:  # by another run that shares the folder, or by what is not ours
+                _name_file(partial, path, replace=self.check_free(name))
         return path
 
     def write_bytes(
@@ -851,6 +854,10 @@ def _parts(name: str) -> list[str]:
     return parts
 
 
+class _TakenError(InputError):
+    """A file that was to be new is there."""
+
+
 def _name_file(partial: Path, path: Path, *, replace: bool) -> None:
     """Give a finished file its name. One that takes a new name never replaces another that came meanwhile."""
     if replace:
@@ -859,12 +866,12 @@ def _name_file(partial: Path, path: Path, *, replace: bool) -> None:
         try:
             os.link(partial, path, follow_symlinks=False)
         except FileExistsError:
-            raise InputError(f"{path} was written by another process meanwhile: it is left as it is") from None
+            raise _TakenError(f"{path} was written by another process meanwhile: it is left as it is") from None
         except OSError as error:
             if error.errno not in _NO_LINKS:
                 raise
             if os.path.lexists(path):
-                raise InputError(f"{path} was written by another process meanwhile: it is left as it is") from None
+                raise _TakenError(f"{path} was written by another process meanwhile: it is left as it is") from None
             partial.rename(path)
     _sync(path.parent)
 

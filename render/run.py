@@ -91,7 +91,7 @@ def render_models(
 
         check_scheduler(scheduler)
     begin = time.monotonic()
-    inputs = [source, *{Path(model.archive) if model.archive else model.folder.parent for model in models}]
+    inputs = [source] if source else sorted({Path(model.archive or model.folder) for model in models})
     limits = Limits(timeout, memory_gib, renew_after, device)
     try:
         with claim(renders, "renders", inputs=inputs, shared=True, earlier=_is_earlier, known=is_render) as output:

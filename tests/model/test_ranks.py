@@ -100,7 +100,7 @@ def test_a_step_of_two_processes_is_that_of_one(toy_shards: Path, tiny: Pretrain
     steps, alone = 4, Precise(toy_shards, config, Ranks(0, 1, CPU))
     expected = [alone.step(step) for step in range(steps)]
     for step, state in enumerate(expected):
-        torch.save(state, tmp_path / f"{step}.pt")
+        torch.save(state | {"step": step + 1}, tmp_path / f"{step}.pt")
     assert expected[0]["network"]["point_encoder.embed.norm1.running_var"].dtype == torch.float64
     in_two(step_together, toy_shards, config, tmp_path, steps)
     for step, state in enumerate(expected):

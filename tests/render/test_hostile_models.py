@@ -20,6 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shapenet3d_cma.errors import InputError, ModelError
+from shapenet3d_cma.outputs import claim
 from shapenet3d_cma.pack.source import source_mesh
 from shapenet3d_cma.progress import say
 from shapenet3d_cma.render import archive, bounds, headers, pictures
@@ -503,15 +504,18 @@ def fails(model: Model, factory: pytest.TempPathFactory) -> bool:
 
 def test_what_is_said_is_nothing_that_a_terminal_obeys(capsys: pytest.CaptureFixture[str]) -> None:
     say("a\x1b[31m\nb\u202e\udcff")
-    assert capsys.readouterr().err == "a\\x1b[31m\\nb\\u202e\\udcff\n"
+    assert capsys.readouterr().err == "a\\x1b[31m\nb\\u202e\\xff\n"
 
 
 def test_failures_of_names_that_no_file_has(tmp_path: Path) -> None:
-    entries = [{"synset": "03001627", "model_id": name} for name in ("a" * 300, "b\0", "../../x", "c" * 10_000)]
+    why = {"kind": "model", "reason": "none"}
+    entries = [{"synset": "03001627", "model_id": name, **why} for name in ("a" * 300, "b", "c" * 10_000, "../../x")]
     (tmp_path / "failures.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in entries))
-    assert len(read_failures(tmp_path)) == 4
-    forget_failures(tmp_path, [("03001627", "a" * 300)])
-    assert len(read_failures(tmp_path)) == 3
+    assert read_failures(tmp_path) == entries[:3], "no name that leads elsewhere"
+    with claim(tmp_path, "renders", earlier=lambda _: True) as output:
+        output.adopt("failures.jsonl", live=True)
+        forget_failures(output, [("03001627", "a" * 300)])
+    assert read_failures(tmp_path) == entries[1:3]
 
 
 def make_socket(path: Path) -> None:
@@ -549,7 +553,7 @@ def test_pipes_sockets_and_devices_are_not_waited_for(tmp_path: Path, make: Call
 def test_tables_that_are_none(tmp_path: Path) -> None:
     path = tmp_path / "all.csv"
     path.write_text("id,synsetId,subSynsetId,modelId,split\n1,03001627,x," + "a" * 200_000 + ",train\n")
-    with pytest.raises(InputError, match="cannot be read as a table"):
+    with pytest.raises(InputError, match="is not ShapeNet's split table"):
         read_split(path, None)
     (tmp_path / "taxonomy.json").write_text("[" * 100_000)
     assert category_names(tmp_path) == {}
