@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import ast
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 from shapenet3d_cma.tests.test_imports import sources
+from shapenet3d_cma.tests.waiting import PATIENCE
 
 OF_PATHS = {"write_text", "write_bytes", "unlink", "rename", "rmdir", "mkdir", "touch", "symlink_to", "hardlink_to"}
 OF_MODULES = {
@@ -73,3 +78,39 @@ def test_what_writes_is_seen() -> None:
         assert writes(ast.parse(line).body[0].value), line
     for line in ("path.open('rb')", "output.write_text(name, x)", "self.output.touch(name)", "path.read_text()"):
         assert not writes(ast.parse(line).body[0].value), line
+
+
+def test_no_process_of_a_command_writes_but_by_it(renders: Path, shards: Path, shapenet: Path, tmp_path: Path) -> None:
+    """Every command that writes, its workers and Blenders among them: each event of writing has `outputs` behind it."""
+    log, root = tmp_path / "log", tmp_path / "world"
+    root.mkdir()
+    more = {"CMA3D_AUDIT_LOG": str(log), "CMA3D_AUDIT_ROOT": f"{root}/", "PYTHONDONTWRITEBYTECODE": "1"}
+    environment = os.environ | more | {"PYTHONPATH": str(Path(__file__).parent / "audit")}
+
+    def run(*words: object) -> None:
+        line = [sys.executable, "-m", "shapenet3d_cma.cli", *map(str, words)]
+        done = subprocess.run(line, capture_output=True, text=True, check=False, env=environment, timeout=PATIENCE)
+        assert done.returncode == 0, done.stderr
+
+    small = ("--views", 2, "--size", 32, "--samples", 1, "--limit", 1, "--synset", "chair", "--jobs", 2)
+    run("samples", root / "samples", "--per-category", 1, "--categories", "mug")
+    run("samples", root / "small", "--task", "modelnet40", "--train", 2, "--test", 2)
+    run("render", shapenet, root / "renders", *small)
+    run("build", shapenet, root / "built", *small, "--points", 64)
+    for again in ((), ("--redo",)):
+        more_points = ("--points", 128) if again else ()
+        run("pack", renders, root / "shards", "--jobs", 2, *more_points, *again)
+        run("reconstruct", renders, root / "clouds", "--jobs", 2, *(("--format", "npz") if again else ()), *again)
+        run("export", shards, root / "export", "--format", "png" if again else "bop", "--jobs", 2, *again)
+    run("inspect", shards, "--rows", "0:2", "-o", root / "pages")
+    run("inspect", shards, "--row", 0, "-o", root / "page.html")
+    run("inspect", shards, "--rows", "0:2", "--sheet", root / "sheet.png")
+    run("report", shards, "-o", root / "report.html", "--most", 1)
+    run("pretrain", shards, root / "run", "--config", "small", "--set", "epochs=1")
+    run("export-encoder", root / "run", root / "encoder.safetensors")
+    assert not log.exists(), log.read_text()
+    with subprocess.Popen(
+        [sys.executable, "-c", f"open({str(root / 'mine')!r}, 'w')"], env=environment
+    ) as process:  # what is written around it is seen
+        process.wait(timeout=PATIENCE)
+    assert log.read_text().startswith("open ")
