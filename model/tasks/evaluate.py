@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import InputError, needs
-from ...outputs import Output
+from ...outputs import Output, refuse_overlap
 from ..pretrain import threads
 from ..run import write_to
 from ..training import choose_device
@@ -63,6 +63,7 @@ def evaluate(
     except ImportError as error:
         raise needs("scikit-learn", "train", error) from None
     file = weights_file(run, which)
+    refuse_overlap(out, [run, file, data])
     load_classifier(file)  # what is none is told at once
     data = data or known_data(file)
     with claim_results(out, "evaluate", [run, file, data], _RESULTS) as output:
