@@ -7,6 +7,7 @@ import html
 import io
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from .. import __version__
@@ -60,6 +61,9 @@ def write_card(output: Output) -> None:
     from .sheet import overview_png  # matplotlib, which takes a moment to load
 
     folder = output.path
+    if output.earlier and _is_marked(folder / "README.md"):
+        for name in CARD:
+            output.adopt(name)
     taken = [name for name in CARD if os.path.lexists(folder / name) and not output.owns(name)]
     if taken:
         say(f"{folder / taken[0]} is not as cma3d wrote it and is left as it is, and the rest of the card with it")
@@ -81,6 +85,11 @@ def write_card(output: Output) -> None:
         output.write_text("README.md", _readme(shards))
     except OSError as error:
         raise InputError(cannot_write(folder, error)) from None
+
+
+def _is_marked(readme: Path) -> bool:
+    """Tell a README that says of itself that version 0.1 wrote it."""
+    return readme.is_file() and _MARK in readme.read_text(encoding="utf-8", errors="replace")
 
 
 def _index(shards: Shards) -> Iterator[list[Any]]:

@@ -64,6 +64,10 @@ def announce(output: Output, keys: Sequence[Key], identity: str, views: int) -> 
     digest = hashlib.sha256(json.dumps(sorted(keys)).encode()).hexdigest()[:16]
     name = f"{RUNS}/{digest}.json"
     run = {"started": time.time(), "host": socket.gethostname(), "pid": os.getpid(), "ended": None}
+    if output.earlier:
+        with contextlib.suppress(OSError, ValueError):
+            if _is_plan(read_json(output.path / name)):
+                output.adopt(name, live=True)
     output.write_text(name, json.dumps(run | plan), live=True)
     stop = threading.Event()
 

@@ -19,6 +19,7 @@ import psutil
 import pytest
 
 from shapenet3d_cma.errors import InputError
+from shapenet3d_cma.outputs import HIDDEN
 from shapenet3d_cma.render import supervise
 from shapenet3d_cma.render.blender import worker as blender_worker
 from shapenet3d_cma.render.config import RenderConfig
@@ -336,3 +337,17 @@ def test_two_runs_may_share_a_folder(world: Path, unbroken: Path, tmp_path: Path
     assert (status["planned"], status["done"]) == (8, 8)
     assert render_models(models, tmp_path, CONFIG, jobs=2).rendered == 8
     assert_same_renders(unbroken, tmp_path)
+
+
+def test_a_folder_of_the_version_before_goes_on(world: Path, unbroken: Path, tmp_path: Path, cma3d: Run) -> None:
+    """It has no record: its files are known by their content."""
+    renders = Path(shutil.copytree(unbroken, tmp_path / "renders"))
+    shutil.rmtree(renders / HIDDEN)
+    (renders / "notes.txt").write_text("mine")
+    assert cma3d("render", world, renders, *WORDS, "--jobs", 1).returncode == 0
+    assert_same_renders(unbroken, renders)
+    other = ("--views", 1, "--size", 16, "--samples", 1, "--jobs", 2, "--redo")
+    assert cma3d("render", world, renders, *other).returncode == 0
+    assert cma3d("render", world, renders, *WORDS, "--jobs", 2, "--redo").returncode == 0
+    assert_same_renders(unbroken, renders)
+    assert (renders / "notes.txt").read_text() == "mine"
