@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError, ModelError, needs
+from ..outputs import HIDDEN
 from ..plainfile import read_plain
 from ..untrusted import parse_json, shown
 from .archive import SYNSET, list_archive, unpack
@@ -346,7 +347,7 @@ def _in_folders(root: Path, synsets: tuple[str, ...], file: str, notes: list[str
         folder = folders[synset]
         models += [Model(synset, safe_id(name), folder / name, file) for name in _subfolders(folder)]
     if not synsets:
-        other = [name for name in _subfolders(root) if name not in folders]
+        other = [name for name in _subfolders(root) if name not in folders and name != HIDDEN]
         _tell_left_out(other, "folders", "their names are no synsets", notes)
         _tell_left_out([path.name for path in _zips(root)], "zip archives", "there are folders beside them", notes)
     return models
@@ -419,7 +420,7 @@ def _model_files(root: Path, hidden: list[str] | None = None, unread: list[str] 
     told: list[str] = unread
     for folder, inner, files in os.walk(root, onerror=lambda error: told.append(os.path.basename(error.filename))):  # noqa: PTH119
         relative = Path(folder).relative_to(root)
-        hidden += [name for name in sorted(inner) if name.startswith(".")]
+        hidden += [name for name in sorted(inner) if name.startswith(".") and name != HIDDEN]
         unread += [name for name in sorted(inner) if os.path.islink(f"{folder}/{name}")]  # noqa: PTH114
         inner[:] = sorted(name for name in inner if not name.startswith("."))
         for name in sorted(files):
