@@ -21,8 +21,15 @@ from .untrusted import open_regular, parse_json, shown
 
 __all__ = ["FAULTS", "Chunks", "Rows", "json_attribute", "open_file", "read_attribute", "told"]
 
-FAULTS = (OSError, KeyError, ValueError, RuntimeError, TypeError, OverflowError, MemoryError, NotImplementedError)
-"""What h5py raises where a file is damaged, beside what this module does."""
+FAULTS = (
+    OSError,  # it cannot be opened, or libhdf5 cannot read on
+    KeyError,  # a member or an attribute is not there
+    ValueError,  # this module's own; h5py's of a shape or a layout
+    RuntimeError,  # libhdf5's of a damaged structure
+    TypeError,  # a type that NumPy has no equivalent of
+    OverflowError,  # a declared number that no C integer holds
+)
+"""What is raised where a file is damaged; to run out of memory is no fault of a file, as sizes are bounded before."""
 
 _MOST_MEMBERS = 256  # of the root group; a shard has ten
 _MOST_TEXT = 2**26  # bytes of an attribute

@@ -52,7 +52,7 @@ _NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EINVAL, errno.ENOSYS)
 _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EINVAL)
 _HEAD = 2**20  # bytes of a file in which its stamp stands
 _PATIENCE = 1.0  # seconds for which a lock is tried
-_HDF5 = b"\x89HDF\r\n\x1a\n"
+_HEAD_HDF5 = 512  # first bytes of an HDF5 file of ours; they tell its size, so no two files of other content share them
 
 
 # ---- what may be written where ----
@@ -228,7 +228,8 @@ def _write_stamp(path: Path, kind: str, *, earlier: bool) -> dict[str, Any]:
     stamp, partial = path / HIDDEN / "stamp.json", path / HIDDEN / f"stamp-{secrets.token_hex(8)}"
     content = {"format": _FORMAT, "kind": kind, "earlier": earlier}
     try:
-        partial.write_text(json.dumps(content) + "\n", encoding="utf-8")
+        with partial.open("x", encoding="utf-8") as file:
+            file.write(json.dumps(content) + "\n")
         _sync(partial)
         with suppress(InputError):  # another that shares the folder was first
             _name_file(partial, stamp, replace=False)
@@ -250,10 +251,12 @@ def _remove_unused(path: Path, made: list[Path]) -> None:
                 lock = os.open(path / HIDDEN / "lock", os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
                 stack.callback(os.close, lock)
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                for left in (path / HIDDEN).iterdir():  # stamp and lock last: a kill leaves what is understood
-                    if left.name not in ("stamp.json", "lock"):
-                        _discard(left)
-                shutil.rmtree(path / HIDDEN)
+                (path / HIDDEN / "tmp").rmdir()
+                for journal in _journal_files(path / HIDDEN):
+                    journal.unlink()
+                for name in ("readers", "stamp.json", "lock"):  # in this order: a kill leaves what is understood
+                    (path / HIDDEN / name).unlink(missing_ok=True)
+                (path / HIDDEN).rmdir()
             for folder in made:
                 folder.rmdir()
 
@@ -363,9 +366,10 @@ class Output:
         self.path, self.kind, self.claim, self.earlier = path, kind, claim, earlier
         self._known = known if earlier else None
         self._record: dict[str, dict[str, Any]] | None = None
+        self._written: dict[str, tuple[int, ...]] = {}  # by this object: what is as it was left needs no reading
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"path": self.path.absolute(), "_record": None}
+        return self.__dict__ | {"path": self.path.absolute(), "_record": None, "_written": {}}
 
     def write(
         self,
@@ -381,7 +385,7 @@ class Output:
         ----------
         write : writes the path that it is given
         before : called when the file is on the disk, before it takes its name
-        live : written again and again: known as ours by its name alone
+        live : lines are added to it, see `append`: known as ours by its name alone
 
         Raises
         ------
@@ -396,11 +400,15 @@ class Output:
             if before is not None:
                 before()
             if not live or self.record.get(name, {}).get("digest") != _LIVE:
-                self._note({"name": name, "digest": _LIVE if live else _file_digest(partial)})
+                self._note({"name": name} | ({"digest": _LIVE} if live else _digests(partial)))
             try:
                 _name_file(partial, path, replace=replace)
-            except _TakenError:  # by another run that shares the folder, or by what is not ours
-                _name_file(partial, path, replace=self.check_free(name))
+            except _TakenError:  # perhaps by another run that shares the folder
+                self._record = None
+                if not self.owns(name):
+                    raise
+                _name_file(partial, path, replace=True)
+            self._written[name] = _identity(path)
         return path
 
     def write_bytes(
@@ -481,6 +489,9 @@ class Output:
     def append(self, name: str) -> Iterator[IO[str]]:
         """Open a text file to add lines to; one that is there must be ours."""
         path = self.live(name)
+        with path.open("ab+") as file:
+            if file.tell() and os.pread(file.fileno(), 1, file.tell() - 1) != b"\n":
+                file.write(b"\n")  # after a line that a kill cut short
         with path.open("a", encoding="utf-8") as file:
             yield file
 
@@ -571,8 +582,10 @@ class Output:
                 return self._known is not None and path.is_file() and self._known(path)
             if entry["digest"] == _LIVE:
                 return path.is_file()
+            if self._written.get(name) == _identity(path):
+                return True
             digest = _folder_digest(path) if path.is_dir() else _file_digest(path)
-            return digest in entry["digests"] or _is_damaged(path)
+            return digest in entry["digests"] or _head_digest(path) in entry["digests"]
         except (OSError, InputError):
             return False
 
@@ -589,7 +602,7 @@ class Output:
         self._check_way(name)
         path = self.path / name
         if name not in self.record and path.is_file() and not path.is_symlink():
-            self._note({"name": name, "digest": _LIVE if live else _file_digest(path)})
+            self._note({"name": name} | ({"digest": _LIVE} if live else _digests(path)))
 
     @property
     def record(self) -> dict[str, dict[str, Any]]:
@@ -751,7 +764,7 @@ def _read_journals(journals: Sequence[Path]) -> dict[str, dict[str, Any]]:
 
 
 def _enter(record: dict[str, dict[str, Any]], entry: dict[str, Any]) -> None:
-    name, digests = str(entry["name"]), {*entry.get("digests", ()), str(entry["digest"])}
+    name, digests = str(entry["name"]), {*entry.get("digests", ()), str(entry["digest"]), *entry.get("head", ())}
     record[name] = entry | {"digests": sorted(digests.union(record.get(name, {}).get("digests", ())))}
 
 
@@ -905,12 +918,25 @@ def _is_filled(folder: Path) -> bool:
         return any(entries)
 
 
-def _is_damaged(path: Path) -> bool:
-    """Tell a recorded HDF5 file that lost some of its content, or all: nobody else writes HDF5 under such a name."""
+def _digests(path: Path) -> dict[str, Any]:
+    """Compute what an entry of the journal holds of a file."""
+    head = _head_digest(path)
+    return {"digest": _file_digest(path), **({"head": [head]} if head else {})}
+
+
+def _head_digest(path: Path) -> str | None:
+    """Compute what stands for the beginning of an HDF5 file, by which one of ours is known that was cut or spoilt."""
     if path.suffix != ".h5" or not path.is_file():
-        return False
+        return None
     with path.open("rb") as file:
-        return file.read(len(_HDF5)) in (b"", _HDF5)
+        head = file.read(_HEAD_HDF5)
+    return hashlib.blake2b(head, digest_size=16).hexdigest() if len(head) == _HEAD_HDF5 else None
+
+
+def _identity(path: Path) -> tuple[int, ...]:
+    """Return what changes as a file is written to, or another takes its name."""
+    found = path.stat(follow_symlinks=False)
+    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def _sync(path: Path) -> None:

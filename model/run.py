@@ -266,7 +266,7 @@ class RunFolder:
             "config": dataclasses.asdict(self.settings),
             **state,
         }
-        self.write(self.checkpoint.name, lambda path: torch.save(content, path), live=True)
+        self.write(self.checkpoint.name, lambda path: torch.save(content, path))
 
     def load(self, steps: int) -> dict[str, Any] | None:
         """Read the checkpoint; None if there is none yet.
@@ -310,6 +310,8 @@ class RunFolder:
     def cut(self, steps: int, steps_per_epoch: int) -> None:
         """Drop what was told of the steps behind the checkpoint, which are made again, and torn last lines."""
         for file in (self.log, self.probes):
+            if file.is_file() and file.read_bytes()[:1] not in (b"", b"{"):
+                raise InputError(f"{file} is no log of a run: move it away, or give another folder as RUN")
             kept = "".join(json.dumps(line) + "\n" for line in self.read_lines(file) if line["step"] <= steps)
             if file.exists() or file == self.log:
                 self.write(file.name, kept, live=True)

@@ -129,9 +129,7 @@ def draw_run(folder: RunFolder, training: Training, feed: Feed, *, finished: boo
     config = training.config
     curves = [*losses(config), *["retrieval"] * config.contrasts, *["probe"] * bool(probes), "mask_ratio", "lr"]
     batch = training.plan.batch
-    folder.write(
-        folder.picture.name, lambda path: draw_curves(log, probes, path, curves=curves, batch=batch), live=True
-    )
+    folder.write(folder.picture.name, lambda path: draw_curves(log, probes, path, curves=curves, batch=batch))
     snapshots = read_snapshots(folder, training)
     if snapshots:
         rows = next(iter(snapshots.values())).rows.tolist()
@@ -139,11 +137,10 @@ def draw_run(folder: RunFolder, training: Training, feed: Feed, *, finished: boo
         folder.write(
             folder.reconstructions.name,
             lambda path: draw_reconstructions(snapshots, data["rgb"], data["cam_from_obj"], path),
-            live=True,
         )
     facts = {**folder.facts, "config": dataclasses.asdict(folder.settings)}
     pictures = [path for path in (folder.picture, folder.reconstructions) if path.exists()]
-    folder.write(folder.page.name, page_text(facts, log, probes, pictures, finished=finished), live=True)
+    folder.write(folder.page.name, page_text(facts, log, probes, pictures, finished=finished))
 
 
 def read_snapshots(folder: RunFolder, training: Training) -> dict[int, Snapshot]:

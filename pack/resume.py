@@ -65,7 +65,7 @@ def record(output: Output, name: str, config: dict[str, Any], last_run: dict[str
         "conventions": CONVENTIONS,
         **({} if last_run is None else {"last_run": last_run}),
     }
-    output.write_json(name, content, live=True)
+    output.write_json(name, content)
 
 
 def remove_others(output: Output, made: str) -> None:

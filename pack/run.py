@@ -98,7 +98,9 @@ def _pack_all(
     if not redo:
         check_settings(shards, attributes)
     for name in (MANIFEST, UNFINISHED) if output.earlier else ():
-        output.adopt(name, live=True)
+        output.adopt(name)
+    for name in (MANIFEST, UNFINISHED):  # told before shards are touched
+        output.check_free(name)
     packing = _Packing(output, config, render_hash, attributes)
     summary, entries = PackSummary(), list[dict[str, Any]]()
     with workers(jobs) as parallel:
@@ -128,8 +130,8 @@ def _is_earlier(folder: Path) -> bool:
 
 
 def _is_shard(path: Path) -> bool:
-    """Tell a shard by its content."""
-    return is_of_kind(path, FORMAT, "shard")
+    """Tell a shard of version 0.1: by its content, and by the manifest beside it."""
+    return path.name in read_record(path.parent)[1] and is_of_kind(path, FORMAT, "shard")
 
 
 def _slices(sources: Sequence[Source], config: PackConfig, views: int) -> Iterable[Sequence[Source]]:
@@ -240,7 +242,7 @@ class _Packing:
         """Put the record of an unfinished packing in the manifest's place: with a new shard, the old are no set."""
         names = sorted({*self.present(), path.name})
         record = {name: self.attributes[name] for name in ("config", "render_config", "selection")}
-        self.output.write_json(UNFINISHED, record | {"shards": [{"file": name} for name in names]}, live=True)
+        self.output.write_json(UNFINISHED, record | {"shards": [{"file": name} for name in names]})
         self.output.remove(MANIFEST)
 
 
@@ -374,6 +376,6 @@ def _write_manifest(
         **attributes,
     }
     try:
-        output.write_json(MANIFEST, manifest, live=True)
+        output.write_json(MANIFEST, manifest)
     except OSError as error:
         raise InputError(cannot_write(output.path / MANIFEST, error)) from None

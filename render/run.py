@@ -252,9 +252,9 @@ def _check_settings(output: Output, config: RenderConfig, identity: str, *, redo
     if before is None and not redo:
         _check_one_file(renders, identity)
     if before is not None and output.earlier:  # of version 0.1, which kept no record
-        output.adopt(SETTINGS, live=True)
+        output.adopt(SETTINGS)
         output.adopt(FAILURES, live=True)
-    output.write_json(SETTINGS, {"config_hash": identity, "config": dataclasses.asdict(config)}, live=True)
+    output.write_json(SETTINGS, {"config_hash": identity, "config": dataclasses.asdict(config)})
 
 
 def _check_one_file(renders: Path, identity: str) -> None:

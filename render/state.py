@@ -24,7 +24,7 @@ import psutil
 from ..errors import InputError
 from ..outputs import Output
 from ..progress import duration
-from ..untrusted import read_json, read_json_lines, shown
+from ..untrusted import MOST_BYTES, parse_json, read_bytes, read_json, read_json_lines, shown
 from .synsets import V2_NAMES
 
 __all__ = [
@@ -67,8 +67,8 @@ def announce(output: Output, keys: Sequence[Key], identity: str, views: int) -> 
     if output.earlier:
         with contextlib.suppress(OSError, ValueError):
             if _is_plan(read_json(output.path / name)):
-                output.adopt(name, live=True)
-    output.write_text(name, json.dumps(run | plan), live=True)
+                output.adopt(name)
+    output.write_text(name, json.dumps(run | plan))
     stop = threading.Event()
 
     def beat() -> None:
@@ -84,7 +84,7 @@ def announce(output: Output, keys: Sequence[Key], identity: str, views: int) -> 
         stop.set()
         thread.join()
         with contextlib.suppress(OSError):  # the disk may be full: the silence will tell
-            output.write_text(name, json.dumps(run | {"ended": time.time()} | plan), live=True)
+            output.write_text(name, json.dumps(run | {"ended": time.time()} | plan))
 
 
 def check_places(renders: Path, synsets: Iterable[str]) -> None:
@@ -149,11 +149,29 @@ def is_there(path: Path) -> bool:
 
 
 def forget_failures(output: Output, keys: Iterable[Key]) -> None:
-    """Drop the failures of models that are tried again."""
-    again = set(keys)
-    kept = [entry for entry in read_failures(output.path) if (entry["synset"], entry["model_id"]) not in again]
-    if (output.path / FAILURES).is_file():
-        output.write_text(FAILURES, "".join(json.dumps(entry) + "\n" for entry in kept), live=True)
+    """Drop the failures of models that are tried again; all other lines stay as they are.
+
+    Raises
+    ------
+    InputError : it cannot be read
+    """
+    again, path = set(keys), output.path / FAILURES
+    try:
+        lines = read_bytes(path, MOST_BYTES).splitlines(keepends=True)
+    except FileNotFoundError:
+        return
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read: {error}; move it away: it lists failures alone") from None
+    output.write_bytes(FAILURES, b"".join(line for line in lines if _failed_key(line) not in again), live=True)
+
+
+def _failed_key(line: bytes) -> Key | None:
+    """Read which model a line tells of; None where it is no entry."""
+    try:
+        entry = parse_json(line)
+    except ValueError:
+        return None
+    return (entry["synset"], entry["model_id"]) if _is_failure(entry) else None
 
 
 def read_status(out: Path) -> dict[str, Any]:

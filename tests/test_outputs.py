@@ -11,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -26,8 +27,6 @@ from shapenet3d_cma import outputs
 from shapenet3d_cma.errors import InputError
 from shapenet3d_cma.outputs import HIDDEN, Output, check_file, claim, reading, refuse_overlap, stamp_text, write_file
 from shapenet3d_cma.tests.layouts import FILES, assert_kept, clear, make_files, snapshot
-
-ROOT = os.geteuid() == 0
 
 
 @pytest.fixture(autouse=True)
@@ -164,11 +163,35 @@ def test_a_record_that_a_kill_left_bare_is_taken_up(tmp_path: Path) -> None:
         assert (out / "a.txt").read_text() == "a"
 
 
-@pytest.mark.skipif(ROOT, reason="root may write anywhere")
-def test_a_read_only_folder_is_named(tmp_path: Path) -> None:
-    (tmp_path / "out").mkdir(mode=0o500)
-    for path in (tmp_path / "out", tmp_path / "out" / "deep"):
-        assert f"{path} cannot be written: Permission denied" in refused(path)
+def test_a_read_only_folder_is_named() -> None:
+    """Root may write anywhere, so where the tests are root's, a child that is nobody asks."""
+    with tempfile.TemporaryDirectory() as name:  # pytest's own folders are closed to others
+        top = Path(name)
+        top.chmod(0o755)
+        (top / "out").mkdir(mode=0o555)
+        for path in (top / "out", top / "out" / "deep"):
+            assert f"{path} cannot be written: Permission denied" in as_nobody(lambda path=path: refused(path))
+
+
+def as_nobody(act: Callable[[], str]) -> str:
+    """Do it in a fork without the rights of root, and return what it said."""
+    if os.geteuid():
+        return act()
+    reader, writer = os.pipe()
+    child = os.fork()
+    if not child:
+        try:
+            os.setgroups([])
+            os.setgid(65534)
+            os.setuid(65534)
+            os.write(writer, act().encode())
+        finally:
+            os._exit(0)
+    os.close(writer)
+    with os.fdopen(reader, encoding="utf-8") as said:
+        text = said.read()
+    os.waitpid(child, 0)
+    return text
 
 
 def test_a_disk_that_may_not_be_written_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -521,18 +544,23 @@ def test_a_live_file_grows_and_stays_ours(tmp_path: Path) -> None:
 
 
 def test_a_damaged_shard_is_still_ours_but_another_file_is_not(tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    hdf5 = b"\x89HDF\r\n\x1a\n"
-    for damaged, ours in ((hdf5 + b"torn", True), (b"", True), (b"mine", False)):
+    out, begin = tmp_path / "out", b"\x89HDF\r\n\x1a\n".ljust(512, b"a")
+    for damaged, ours in ((begin + b"torn", True), (begin, True), (begin[:-1] + b"b", False), (b"mine", False)):
         with claim(out, "kind") as output:
-            output.write_bytes("a.h5", hdf5 + bytes(20))
+            output.write_bytes("a.h5", begin + bytes(20))
             (out / "a.h5").write_bytes(damaged)
             assert output.owns("a.h5") == ours
             if ours:
-                output.write_bytes("a.h5", hdf5)
+                output.write_bytes("a.h5", begin)
+            else:
+                with pytest.raises(InputError, match="changed since cma3d wrote it"):
+                    output.write_bytes("a.h5", begin)
+                (out / "a.h5").unlink()
     with claim(out, "kind") as output:
-        (out / "b.h5").write_bytes(hdf5)
+        (out / "b.h5").write_bytes(begin)
         assert not output.owns("b.h5")
+        (out / "a.h5").write_bytes(b"")
+        assert not output.owns("a.h5")
 
 
 @pytest.mark.parametrize(

@@ -41,8 +41,7 @@ fuzz = hypothesis.settings(
     deadline=None,
     database=None,
     suppress_health_check=list(hypothesis.HealthCheck),
-    # in a long run the bytes of a case are kept; to look for a smaller one would take the time of many others
-    phases=[hypothesis.Phase.explicit, hypothesis.Phase.generate, *([] if LONG else [hypothesis.Phase.shrink])],
+    phases=[hypothesis.Phase.explicit, hypothesis.Phase.generate, hypothesis.Phase.shrink],  # to explain takes long
 )
 counts: Counter[str] = Counter()
 """Cases, refused, accepted, crashes, hangs; hypothesis comes back to a case that breaks a bound many times."""
