@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 import click
 
 from .errors import InputError
-from .plainfile import kind_of, read_plain_text
+from .untrusted import kind_of, read_plain_text
 from .wording import one_line, shorten
 
 __all__ = [

@@ -13,7 +13,20 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["open_regular", "parse_json", "read_bytes", "read_json", "read_json_lines", "shown"]
+from .errors import InputError
+from .wording import visible
+
+__all__ = [
+    "kind_of",
+    "open_regular",
+    "parse_json",
+    "read_bytes",
+    "read_json",
+    "read_json_lines",
+    "read_plain",
+    "read_plain_text",
+    "shown",
+]
 
 MOST_BYTES = 2**28
 """Of a JSON document: the manifest of all of ShapeNet takes a tenth of it."""
@@ -21,6 +34,14 @@ MOST_DEPTH = 64
 """Of nested lists and objects: honest documents need less than ten."""
 MOST_SHOWN = 200
 """Characters of a text that a message repeats."""
+
+_KINDS = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a pipe (FIFO)",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
 
 # a string's opening quote to its closing one, or to the end where it has none; never goes back, so time is linear
 _STRING = re.compile(r'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)', re.DOTALL)
@@ -64,6 +85,11 @@ def _is_deep(text: str, most: int) -> bool:
     return bool(len(steps)) and int(np.cumsum(steps).max()) > most
 
 
+def kind_of(mode: int) -> str:
+    """Name what is no plain file, by its `st_mode`; "" of a plain file."""
+    return _KINDS.get(stat.S_IFMT(mode), "")
+
+
 def open_regular(path: Path) -> int:
     """Open a plain file for reading and give its descriptor; a pipe, which might never speak, or a device is refused.
 
@@ -71,14 +97,12 @@ def open_regular(path: Path) -> int:
     ------
     OSError : it cannot be opened, or is no plain file; `strerror` says why
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    mode = os.fstat(descriptor).st_mode
-    if stat.S_ISREG(mode):
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+    kind = kind_of(os.fstat(descriptor).st_mode)
+    if not kind:
         return descriptor
     os.close(descriptor)
-    if stat.S_ISDIR(mode):
-        raise IsADirectoryError(errno.EISDIR, "it is a folder, not a file", str(path))
-    raise OSError(errno.EINVAL, "it is no plain file", str(path))
+    raise OSError(errno.EINVAL, f"it is {kind}, not a file", str(path))
 
 
 def read_bytes(path: Path, most: int) -> bytes:
@@ -94,6 +118,38 @@ def read_bytes(path: Path, most: int) -> bytes:
         if size <= most:  # as much room is taken at once as is asked for
             return file.read(size)
     raise ValueError(f"it is longer than {most} bytes")
+
+
+def read_plain(path: Path, most: int, remedy: str) -> bytes:
+    """Read a plain file that a user hands over.
+
+    Parameters
+    ----------
+    most : bytes that a file of its kind may have
+    remedy : ends the message, such as "give a text file"
+
+    Raises
+    ------
+    InputError : it cannot be read, is no plain file, or is too large
+    """
+    try:
+        return read_bytes(path, most)
+    except (OSError, ValueError) as error:  # a name with a zero byte is a ValueError
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise InputError(f"{path} cannot be read: {reason}; {remedy}") from None
+
+
+def read_plain_text(path: Path, most: int, remedy: str) -> str:
+    """Read a plain file as UTF-8 text, without the mark that some programs put before it; see `read_plain`.
+
+    Raises
+    ------
+    InputError : as `read_plain`; it is not UTF-8
+    """
+    try:
+        return read_plain(path, most, remedy).decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise InputError(f"{path} cannot be read: it is not UTF-8 text; {remedy}") from None
 
 
 def read_json(path: Path, *, most_depth: int = MOST_DEPTH, most_bytes: int = MOST_BYTES) -> Any:
@@ -138,7 +194,7 @@ def shown(value: object, most: int = MOST_SHOWN) -> str:
     text = str(value) if isinstance(value, str | Path) else _told(value)
     if len(text) > most:
         text = text[:most] + " …"
-    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)
+    return visible(text).replace("\n", "\\n").replace("\t", "\\t")
 
 
 def _told(value: object) -> str:

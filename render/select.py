@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from ..errors import InputError
-from ..plainfile import read_plain_text
+from ..untrusted import read_plain_text
 from ..wording import shorten
 
 if TYPE_CHECKING:

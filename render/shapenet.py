@@ -17,8 +17,7 @@ from typing import Any
 
 from ..errors import InputError, ModelError, needs
 from ..outputs import HIDDEN
-from ..plainfile import read_plain
-from ..untrusted import parse_json, shown
+from ..untrusted import parse_json, read_plain, shown
 from .archive import SYNSET, list_archive, unpack
 from .select import Layout, Selection, select
 from .synsets import V2_NAMES

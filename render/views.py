@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 
 from ..camera import Camera, Window
 from ..errors import InputError
-from ..plainfile import read_plain_text
-from ..untrusted import parse_json
+from ..untrusted import parse_json, read_plain_text
 from ..wording import shorten
 from .config import RenderConfig
 

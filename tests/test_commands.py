@@ -155,7 +155,10 @@ def test_a_pipe_for_a_file_of_views_or_inside_of_a_folder_of_zips(
     for words, says in (
         (("render", "zips", "out"), "03001627.zip is no plain file: give a zip archive"),
         (("doctor", "zips/03001627.zip"), "is a pipe (FIFO): give a file or a folder"),
-        (("render", "flat", "out", "--layout", "flat", "--cameras", "views.json"), "views.json is a pipe (FIFO), not"),
+        (
+            ("render", "flat", "out", "--layout", "flat", "--cameras", "views.json"),
+            "views.json cannot be read: it is a pipe",
+        ),
     ):
         status, out, err = answer(*words)
         assert (status, out) == (2, "")

@@ -250,7 +250,7 @@ def test_a_table_of_points_is_one(tmp_path: Path, text: bytes, says: str) -> Non
 
 def test_a_table_that_is_a_pipe_is_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "a.txt")
-    with pytest.raises(InputError, match=r"a\.txt cannot be read as points: it is no plain file"):
+    with pytest.raises(InputError, match=r"a\.txt cannot be read as points: it is a pipe"):
         read_table(tmp_path / "a.txt", ",", 3)
 
 
