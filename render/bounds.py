@@ -80,15 +80,15 @@ def read_mesh_bytes(path: Path) -> bytes:
     """
     try:
         return read_bytes(path, MOST_BYTES)
-    except OSError as error:
-        raise ModelError(f"its {path.suffix[1:].upper()} cannot be read: {error.strerror}") from None
-    except ValueError as error:
-        raise ModelError(f"its {path.suffix[1:].upper()} cannot be read: {error}") from None
+    except (OSError, ValueError) as error:
+        raise ModelError(f"its {path.suffix[1:].upper()} cannot be read: {error_reason(error)}") from None
 
 
 def error_reason(error: BaseException) -> str:
-    """Say why the system refused a file, without its path: of links in a ring pathlib makes an error of its own."""
-    return getattr(error, "strerror", None) or "links in a ring"
+    """Name the reason why a file was refused, without its path."""
+    if isinstance(error, RuntimeError):  # pathlib's own for what the system calls ELOOP
+        return "links in a ring"
+    return str(getattr(error, "strerror", None) or error)
 
 
 def check_faces(number: int) -> None:

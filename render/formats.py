@@ -42,14 +42,13 @@ def read_model(folder: Path, file: str, scratch: Path, **reading: bool) -> tuple
     ------
     ModelError : there is no such file, or it cannot be read
     """
-    path = mesh_path(folder, file)
-    if path.suffix.lower() != ".obj":
+    kind = Path(file).suffix[1:].upper()
+    if kind != "OBJ":
         mesh, materials, notes = _convert(load_geometries(folder, file), scratch)
         if not len(mesh.sizes) and "faces with a vertex that is not finite" in mesh.faults:
-            kind = path.suffix[1:].upper()
             raise ModelError(f"its {kind} has no usable face: coordinates not finite, or too large for a render")
     else:
-        data = read_mesh_bytes(path)
+        data = read_mesh_bytes(mesh_path(folder, file))
         check_obj(data)
         mesh = parse_obj(data)
         if len(mesh.vertices) and not len(mesh.sizes) and (why := unusable_vertex(data)):
