@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 __all__ = ["Layout", "Selection", "read_ids", "read_split", "select"]
 
 MOST_BYTES = 256 << 20  # of a list; ShapeNet's own table of 51,209 models has 5 MB
-LONGEST = 1024  # characters of a field: an id has 32
-csv.field_size_limit(LONGEST)
 
 Layout = Literal["auto", "v2", "v1", "zip", "flat"]
 

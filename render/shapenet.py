@@ -272,7 +272,7 @@ def _recognise(root: Path) -> Layout:
         return "zip"
     nested = next((path for path in sorted(root.glob("*/[0-9]*")) if _holds_models(path)), None)
     hint = f"; {nested.parent} looks like one" if nested else ""
-    if not nested and next(_model_files(root), None):
+    if not nested and next(_model_files(root, [], []), None):
         hint = "; it holds model files, which --layout flat takes"
     raise InputError(f"{root} is no ShapeNet, it has no synset folder such as 03001627: {_REMEDY}{hint}")
 
@@ -408,7 +408,7 @@ def _flat(root: Path, notes: list[str]) -> list[Model]:
     return sorted(models)
 
 
-def _model_files(root: Path, hidden: list[str] | None = None, unread: list[str] | None = None) -> Iterator[str]:
+def _model_files(root: Path, hidden: list[str], unread: list[str]) -> Iterator[str]:
     """Walk to the model files of a folder; links to folders are not followed.
 
     Parameters
@@ -416,12 +416,10 @@ def _model_files(root: Path, hidden: list[str] | None = None, unread: list[str] 
     hidden : takes files and folders left out, as their names begin with a dot
     unread : takes folders left out, as they are links or cannot be read
     """
-    hidden, unread = [] if hidden is None else hidden, [] if unread is None else unread
-    told: list[str] = unread
-    for folder, inner, files in os.walk(root, onerror=lambda error: told.append(os.path.basename(error.filename))):  # noqa: PTH119
+    for folder, inner, files in os.walk(root, onerror=lambda error: unread.append(Path(error.filename).name)):
         relative = Path(folder).relative_to(root)
-        hidden += [name for name in sorted(inner) if name.startswith(".") and name != HIDDEN]
-        unread += [name for name in sorted(inner) if os.path.islink(f"{folder}/{name}")]  # noqa: PTH114
+        hidden.extend(name for name in sorted(inner) if name.startswith(".") and name != HIDDEN)
+        unread.extend(name for name in sorted(inner) if os.path.islink(f"{folder}/{name}"))  # noqa: PTH114
         inner[:] = sorted(name for name in inner if not name.startswith("."))
         for name in sorted(files):
             if name.lower().endswith(FORMATS):
