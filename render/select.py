@@ -8,14 +8,12 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from ..errors import InputError
 from ..plainfile import read_plain_text
 from ..wording import shorten
-
-if TYPE_CHECKING:
-    from .shapenet import Model
+from .models import Model
 
 __all__ = ["Layout", "Selection", "read_ids", "read_split", "select"]
 

@@ -13,13 +13,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 from ..errors import InputError, ModelError, needs
 from ..outputs import HIDDEN
 from ..plainfile import read_plain
 from ..untrusted import parse_json, shown
 from .archive import SYNSET, list_archive, unpack
+from .models import V1_FILE, V2_FILE, Model
 from .select import Layout, Selection, select
 from .synsets import V2_NAMES
 
@@ -37,7 +37,6 @@ __all__ = [
     "source_model",
 ]
 
-V2_FILE, V1_FILE = "models/model_normalized.obj", "model.obj"
 FORMATS = (".obj", ".glb", ".gltf", ".ply", ".stl", ".off")
 """Files that `--layout flat` takes for models."""
 NO_SYNSET = "00000000"
@@ -56,53 +55,6 @@ _LONGEST = 100  # bytes of an id made from a path, so that file names made from 
 _LONGEST_NAME = 200  # bytes of a name that stays as it is: an ending, and a beginning of 30 bytes, still fit
 _ACTIVE = frozenset('<>[]|\\"`*?')  # what pages, shells and patterns take for their own
 _LISTED = 3  # names that a note gives as examples
-
-
-@dataclass(frozen=True, order=True, slots=True)
-class Model:
-    """One model.
-
-    Attributes
-    ----------
-    synset, model_id : plain text that files, pages and terminals can carry; see `safe_id`
-    folder : what its references may not leave: `<root>/<synset>/<model_id>`; the root where the layout is flat;
-        within `archive` where there is one
-    file : the mesh, relative to `folder`
-    archive : zip that holds the folder; "" where it lies on disk
-    """
-
-    synset: str
-    model_id: str
-    folder: Path
-    file: str = V2_FILE
-    archive: str = ""
-
-    @property
-    def obj(self) -> Path:
-        """Where its mesh lies, if it has one; of use only where there is no archive."""
-        return self.folder / self.file
-
-    @property
-    def key(self) -> str:
-        """`synset/model_id`."""
-        return f"{self.synset}/{self.model_id}"
-
-    def job(self) -> dict[str, str]:
-        """Give its fields as plain text, for JSON; `from_job` takes them back."""
-        return {
-            "synset": self.synset,
-            "model_id": self.model_id,
-            "folder": str(self.folder),
-            "file": self.file,
-            "archive": self.archive,
-        }
-
-    @classmethod
-    def from_job(cls, job: dict[str, Any]) -> Model:
-        """Make it from `job()`, whatever else is in there."""
-        return cls(
-            job["synset"], job["model_id"], Path(job["folder"]), job.get("file", V2_FILE), job.get("archive", "")
-        )
 
 
 @dataclass(frozen=True)
