@@ -1,4 +1,4 @@
-"""What a model's files may take: bounds that no honest model meets, looked at before anything is read or allocated."""
+"""Bounds of a model's files, which no honest model meets: checked before anything is read or allocated."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ MOST_ELEMENTS = 100_000_000
 
 
 def mesh_path(folder: Path, file: str) -> Path:
-    """Give a model's mesh file once it is known to be one that may be read.
+    """Return the path of a model's mesh file once it is known to be one that may be read.
 
     Parameters
     ----------

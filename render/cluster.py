@@ -113,7 +113,7 @@ def check_scheduler(scheduler: str) -> None:
 
 
 async def _count_workers(scheduler: str) -> int:
-    """Give the number of a scheduler's workers, once it has one or `WAIT` seconds have passed."""
+    """Count a scheduler's workers, once it has one or `WAIT` seconds have passed."""
     from distributed.core import connect, send_recv
     from distributed.security import Security
 

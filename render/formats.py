@@ -96,7 +96,7 @@ class _InsideResolver:
         return read_mesh_bytes(path)
 
     def size(self, name: str) -> int:
-        """Give the bytes of a file, 0 where `get` would refuse it."""
+        """Return the bytes of a file, 0 where `get` would refuse it."""
         path, _ = find_inside(self.folder, unquote(name), self.base)
         return path.stat().st_size if path is not None else 0
 
@@ -139,7 +139,7 @@ def load_geometries(folder: Path, file: str) -> list[Any]:
 
 
 def _parts(loaded: Any) -> list[Any]:
-    """Give the triangle meshes of what trimesh loaded, each as often as the scene shows it.
+    """Return the triangle meshes of what trimesh loaded, each as often as the scene shows it.
 
     Raises
     ------

@@ -42,7 +42,7 @@ class Model:
         return f"{self.synset}/{self.model_id}"
 
     def job(self) -> dict[str, str]:
-        """Give its fields as plain text, for JSON; `from_job` takes them back."""
+        """Return its fields as plain text, for JSON; `from_job` takes them back."""
         return {
             "synset": self.synset,
             "model_id": self.model_id,

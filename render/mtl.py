@@ -130,7 +130,7 @@ def read_library(path: Path) -> bytes:
 
 
 def library_lines(data: bytes) -> Iterator[tuple[str, str]]:
-    """Give keyword, in small letters, and rest of each line of an MTL; lines longer than any are left out."""
+    """Yield keyword, in small letters, and rest of each line of an MTL; lines longer than any are left out."""
     for line in data.splitlines():
         if len(line) <= MOST_LINE_BYTES:
             key, rest = [*decode(line).split(maxsplit=1), "", ""][:2]
@@ -170,7 +170,7 @@ class Pictures:
         return find_inside(self.folder, reference, self.base, forgive=self.forgive, folders=self._folders)
 
     def fault(self, path: Path) -> str:
-        """Tell why the file of a picture is not shown; "" where nothing speaks against it."""
+        """Name what keeps the file of a picture from being shown; "" where nothing speaks against it."""
         if path not in self._seen:
             picture = examine_picture(path)
             if self._pixels + picture.pixels > MOST_IN_MODEL:
@@ -343,7 +343,7 @@ def _forgiving(top: Path, reference: str, folders: dict[Path, dict[str, str]]) -
 
 
 def _alike(folder: Path, folders: dict[Path, dict[str, str]]) -> dict[str, str]:
-    """Give what a folder holds, by names without regard to case: the first of those that are alike."""
+    """List what a folder holds, by names without regard to case: the first of those that are alike."""
     if folder not in folders:
         names: dict[str, str] = {}
         for name in sorted(child.name for child in folder.iterdir()):

@@ -155,7 +155,7 @@ def list_models(root: Path, selection: Selection | None = None) -> Listing:
 
 
 def safe_id(name: str) -> str:
-    """Give the id of a model whose folder has a name: that name, where files, pages and terminals can carry it.
+    """Return the id of a model whose folder has a name: that name, where files, pages and terminals can carry it.
 
     Else one of letters, digits, `_`, `-` and dots that ends in a hash of the name: it is no UTF-8, is not printable,
     begins with a dot, has blanks around it or brackets in it, or is longer than 200 bytes.
@@ -171,7 +171,7 @@ def _hash(text: str) -> str:
 
 
 def _apart(models: list[Model]) -> list[Model]:
-    """Give models that share synset and id, of two archives or folders, ids of their own: else one's file is all's."""
+    """Rename models that share synset and id, of two archives or folders: else one's file is all's."""
     taken: set[str] = set()
     apart = []
     for model in models:
@@ -261,7 +261,7 @@ def _synset_folders(root: Path) -> dict[str, Path]:
 
 
 def _subfolders(folder: Path) -> list[str]:
-    """Give the names of the folders in a folder, and of links that lead to none: what was a model does not vanish."""
+    """List the names of the folders in a folder, and of links that lead to none: what was a model does not vanish."""
     try:
         with os.scandir(folder) as entries:
             return sorted(entry.name for entry in entries if _is_folder(entry))

@@ -30,7 +30,7 @@ NUMBERS = st.one_of(
     st.integers(-10, 10).map(str),
     st.floats(width=32).map(str),
 )
-"""What stands where a number belongs."""
+"""Text in the place of a number."""
 WORDS = st.one_of(NUMBERS, st.text(max_size=6), st.sampled_from(["../../x", "/etc/passwd", "a\\b", "\x1b[31m", "\0"]))
 
 

@@ -492,7 +492,7 @@ def test_no_model_vanishes(
 
 
 def fails(model: Model, factory: pytest.TempPathFactory) -> bool:
-    """Tell whether the worker would record it as failed."""
+    """Check whether the worker would record it as failed."""
     scratch = factory.mktemp("scratch")
     try:
         folder, _ = fetch(model, scratch)
