@@ -94,7 +94,7 @@ def build_dataset(
 
 
 def _is_earlier(folder: Path) -> bool:
-    """Tell a dataset that version 0.1 built, or that `cma3d render` and `cma3d pack` began under these names."""
+    """Recognise a dataset that version 0.1 built, or that `cma3d render` and `cma3d pack` began under these names."""
     from .pack.manifest import read_record
     from .render.run import read_render_settings
 

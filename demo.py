@@ -31,7 +31,7 @@ def pretrain_settings() -> PretrainConfig:
 
 
 def _is_earlier(folder: Path) -> bool:
-    """Tell a demo that version 0.1 made."""
+    """Recognise a demo that version 0.1 made."""
     from .render.run import read_render_settings
 
     return (folder / "shapenet" / "README.txt").is_file() and read_render_settings(folder / "renders") is not None

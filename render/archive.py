@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import re
 import stat
-import struct
+import weakref
 import zipfile
 import zlib
 from contextlib import suppress
@@ -30,17 +31,14 @@ _OF_MACOS = "__MACOSX"  # where its programs keep what they know of files
 _MESHES = ("model_normalized.obj", "model.obj")
 
 _DAMAGED = (
-    zipfile.BadZipFile,
-    zlib.error,
-    struct.error,
-    EOFError,
-    ValueError,
-    LookupError,
-    OverflowError,
-    MemoryError,
-    RuntimeError,  # among them NotImplementedError: a newer version of the format
+    zipfile.BadZipFile,  # a record that is missing, cut, or contradicts another; a wrong checksum
+    zlib.error,  # bytes that do not inflate
+    EOFError,  # an entry that ends before its size
+    ValueError,  # an entry that lies before the file's beginning; UnicodeDecodeError: a name that is not its UTF-8
+    OverflowError,  # an entry that lies beyond 2^63
+    NotImplementedError,  # a newer version of the format, patches
 )
-"""What zipfile raises at a damaged archive: the file's fault, not ours."""
+"""Errors that zipfile raises at a damaged archive: the file's fault, not ours."""
 
 _Index = dict[tuple[str, str], list[zipfile.ZipInfo]]
 
@@ -59,10 +57,7 @@ def list_archive(path: Path, strays: list[str] | None = None) -> dict[tuple[str,
     if not path.is_file():
         raise InputError(f"{path} is no plain file: give a zip archive, or the folder that they lie in")
     try:
-        if _directory_size(path) > _MOST_DIRECTORY:
-            raise InputError(f"{path} lists more files than any ShapeNet has: download it again")
-        with zipfile.ZipFile(path) as archive:
-            index = _index(archive, path, strays)
+        index = _index(_open(path), path, strays)
     except OSError as error:
         raise InputError(f"{path} cannot be read as a zip archive ({error.strerror}): download it again") from None
     except _DAMAGED:
@@ -73,22 +68,25 @@ def list_archive(path: Path, strays: list[str] | None = None) -> dict[tuple[str,
     }
 
 
-def _directory_size(path: Path) -> int:
-    """Give what an archive says of its directory's size, which zipfile reads at once; 0 where it says nothing."""
-    with path.open("rb") as file:
-        end = file.seek(0, 2)
-        file.seek(max(0, end - 2**16 - 42))
-        tail = file.read(2**16 + 42)
-        place = tail.rfind(b"PK\5\6")
-        if place < 0 or len(tail) < place + 22:
-            return 0
-        size = int.from_bytes(tail[place + 12 : place + 16], "little")
-        locator = tail[max(0, place - 20) : place]
-        if not locator.startswith(b"PK\6\7"):
-            return size
-        file.seek(min(end, int.from_bytes(locator[8:16], "little")))
-        record = file.read(56)
-        return int.from_bytes(record[40:48], "little") if record.startswith(b"PK\6\6") else size
+class _Bounded(io.BufferedReader):
+    """A file of which zipfile, which reads an archive's directory whole, gets none that is larger than any."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is not None and size > _MOST_DIRECTORY:
+            raise zipfile.BadZipFile("its directory is larger than any")
+        return super().read(size)
+
+
+def _open(path: Path) -> zipfile.ZipFile:
+    """Open an archive; the file is closed when nobody holds the archive any more."""
+    file = _Bounded(io.FileIO(path))
+    try:
+        archive = zipfile.ZipFile(file)
+    except BaseException:
+        file.close()
+        raise
+    weakref.finalize(archive, file.close)
+    return archive
 
 
 def unpack(path: Path, folder: str, target: Path) -> list[str]:
@@ -140,7 +138,7 @@ def _copy(archive: zipfile.ZipFile, info: zipfile.ZipInfo, target: Path) -> None
 
 @lru_cache(maxsize=1)  # a chair's index has 60,000 entries; models of one synset stand side by side
 def _opened(path: Path, _: int) -> tuple[zipfile.ZipFile, dict[str, list[zipfile.ZipInfo]]]:
-    archive = zipfile.ZipFile(path)
+    archive = _open(path)
     return archive, {folder: infos for (_, folder), infos in _index(archive, path).items()}
 
 

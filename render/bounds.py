@@ -1,4 +1,4 @@
-"""What a model's files may take: bounds that no honest model meets, looked at before anything is read or allocated."""
+"""Bounds of a model's files, which no honest model meets: checked before anything is read or allocated."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ MOST_ELEMENTS = 100_000_000
 
 
 def mesh_path(folder: Path, file: str) -> Path:
-    """Give a model's mesh file once it is known to be one that may be read.
+    """Return the path of a model's mesh file once it is known to be one that may be read.
 
     Parameters
     ----------
@@ -80,15 +80,15 @@ def read_mesh_bytes(path: Path) -> bytes:
     """
     try:
         return read_bytes(path, MOST_BYTES)
-    except OSError as error:
-        raise ModelError(f"its {path.suffix[1:].upper()} cannot be read: {error.strerror}") from None
-    except ValueError as error:
-        raise ModelError(f"its {path.suffix[1:].upper()} cannot be read: {error}") from None
+    except (OSError, ValueError) as error:
+        raise ModelError(f"its {path.suffix[1:].upper()} cannot be read: {error_reason(error)}") from None
 
 
 def error_reason(error: BaseException) -> str:
-    """Say why the system refused a file, without its path: of links in a ring pathlib makes an error of its own."""
-    return getattr(error, "strerror", None) or "links in a ring"
+    """Name the reason why a file was refused, without its path."""
+    if isinstance(error, RuntimeError):  # pathlib's own for what the system calls ELOOP
+        return "links in a ring"
+    return str(getattr(error, "strerror", None) or error)
 
 
 def check_faces(number: int) -> None:

@@ -99,7 +99,7 @@ def check_scheduler(scheduler: str) -> None:
     remedy = "start one with `dask scheduler`, and give the address that it prints, such as tcp://host:8786"
     _check_address(scheduler, remedy)
     quiet = logging.getLogger("distributed")
-    level, quiet.disabled = quiet.level, True
+    level = quiet.level
     quiet.setLevel(logging.CRITICAL + 1)  # it tells of each try, with tracebacks
     try:
         workers = asyncio.run(asyncio.wait_for(_count_workers(scheduler), 2 * WAIT))
@@ -107,14 +107,13 @@ def check_scheduler(scheduler: str) -> None:
         reason = " ".join(str(error).split()) or "it does not answer"
         raise InputError(f"no Dask scheduler answers at {scheduler} ({shorten(reason)}): {remedy}") from None
     finally:
-        quiet.disabled = False
         quiet.setLevel(level)
     if not workers:
         raise InputError(f"the Dask scheduler {scheduler} has no worker: `dask worker {scheduler}` starts one")
 
 
 async def _count_workers(scheduler: str) -> int:
-    """Give the number of a scheduler's workers, once it has one or `WAIT` seconds have passed."""
+    """Count a scheduler's workers, once it has one or `WAIT` seconds have passed."""
     from distributed.core import connect, send_recv
     from distributed.security import Security
 

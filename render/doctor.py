@@ -186,7 +186,7 @@ def _examine_libraries(scan: Scan, folder: Path, base: str, found: Counter[str])
         found["undefined material"] += len(set(scan.materials) - defined)
     pictures = Pictures(folder, base)
     for reference in sorted(references)[:MOST_LOOKUPS]:
-        _examine_reference(reference, folder, base, pictures, found)
+        _examine_reference(reference, pictures, found)
 
 
 def _examine_library(text: bytes, defined: set[str], references: set[str], found: Counter[str]) -> None:
@@ -209,18 +209,18 @@ def _examine_library(text: bytes, defined: set[str], references: set[str], found
             references.add(map_file(rest))
 
 
-def _examine_reference(reference: str, folder: Path, base: str, pictures: Pictures, found: Counter[str]) -> None:
+def _examine_reference(reference: str, pictures: Pictures, found: Counter[str]) -> None:
     wanted = reference.replace("\\", "/")
     found["backslash in path"] += "\\" in reference
     found["space in path"] += " " in reference
     found["non-ASCII name"] += not reference.isascii()
-    path, note = find_inside(folder, reference, base)
+    path, note = pictures.locate(reference)
     if path is None:
         found["refused reference" if "refused" in note else "missing texture"] += 1
         return
-    named, real = os.path.normpath(f"{base}/{wanted}"), path.relative_to(folder.resolve()).as_posix()
+    named, real = os.path.normpath(f"{pictures.base}/{wanted}"), path.relative_to(pictures.folder.resolve()).as_posix()
     found["letter case of path"] += named != real and named.casefold() == real.casefold()
-    found["unreadable texture"] += pictures.find(reference)[0] is None
+    found["unreadable texture"] += pictures.fault(path) != ""
 
 
 @dataclass(frozen=True)

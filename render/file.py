@@ -34,7 +34,7 @@ from ..pack.schema import (
 )
 from ..untrusted import open_regular
 
-__all__ = ["Render", "find_renders", "open_render", "read_config_hash", "write_render"]
+__all__ = ["Render", "find_renders", "is_render", "open_render", "read_config_hash", "write_render"]
 
 SOURCE = "CAD models by synset and id; their licence applies to what is made from them (ShapeNet: terms of use)"
 
@@ -134,7 +134,7 @@ class Render:
         return text
 
     def json(self, name: str) -> Any:
-        """Give an attribute that is stored as JSON: `config`, `repairs`, `notes`.
+        """Read an attribute that is stored as JSON: `config`, `repairs`, `notes`.
 
         Raises
         ------
@@ -165,7 +165,7 @@ class Render:
         return self.rows["rgb"][view]
 
     def camera(self, view: int) -> Camera:
-        """Give the camera of a view.
+        """Return the camera of a view.
 
         Raises
         ------
@@ -176,7 +176,7 @@ class Render:
 
 
 def is_render(path: Path) -> bool:
-    """Tell a render file by its content."""
+    """Recognise a render file by its content."""
     return is_of_kind(path, FORMAT, "render")
 
 

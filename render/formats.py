@@ -42,14 +42,13 @@ def read_model(folder: Path, file: str, scratch: Path, **reading: bool) -> tuple
     ------
     ModelError : there is no such file, or it cannot be read
     """
-    path = mesh_path(folder, file)
-    if path.suffix.lower() != ".obj":
+    kind = Path(file).suffix[1:].upper()
+    if kind != "OBJ":
         mesh, materials, notes = _convert(load_geometries(folder, file), scratch)
         if not len(mesh.sizes) and "faces with a vertex that is not finite" in mesh.faults:
-            kind = path.suffix[1:].upper()
             raise ModelError(f"its {kind} has no usable face: coordinates not finite, or too large for a render")
     else:
-        data = read_mesh_bytes(path)
+        data = read_mesh_bytes(mesh_path(folder, file))
         check_obj(data)
         mesh = parse_obj(data)
         if len(mesh.vertices) and not len(mesh.sizes) and (why := unusable_vertex(data)):
@@ -97,7 +96,7 @@ class _InsideResolver:
         return read_mesh_bytes(path)
 
     def size(self, name: str) -> int:
-        """Give the bytes of a file, 0 where `get` would refuse it."""
+        """Return the bytes of a file, 0 where `get` would refuse it."""
         path, _ = find_inside(self.folder, unquote(name), self.base)
         return path.stat().st_size if path is not None else 0
 
@@ -140,7 +139,7 @@ def load_geometries(folder: Path, file: str) -> list[Any]:
 
 
 def _parts(loaded: Any) -> list[Any]:
-    """Give the triangle meshes of what trimesh loaded, each as often as the scene shows it.
+    """Return the triangle meshes of what trimesh loaded, each as often as the scene shows it.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What PLY, OFF, STL and glTF files say of themselves, held against their size before trimesh reads them.
+"""Headers of PLY, OFF, STL and glTF files, held against the files' sizes before trimesh reads them.
 
 Each function takes a file's bytes and refuses, in words that its owner understands, what cannot be true: counts that
 the file is too short for, or that would take more memory than any honest model.
@@ -55,7 +55,7 @@ def check_header(data: bytes, kind: str, size_of: Callable[[str], int]) -> None:
 
 
 def _check_count(kind: str, what: str, word: str | int, room: int) -> int:
-    """Give a count, if the file has room for so many."""
+    """Parse a count, and check that the file has room for so many."""
     number = word if isinstance(word, int) else int(word) if re.fullmatch(r"[+-]?[0-9]{1,18}", word) else None
     if number is None or number < 0:
         raise ModelError(f"its {kind} says {shown(str(word), 40)!r} {what}, which is no count")
@@ -136,7 +136,7 @@ def _check_elements(elements: dict[str, tuple[str, list[list[str]]]], room: int,
 
 
 def _document(data: bytes) -> bytes:
-    """Give the JSON of a GLB."""
+    """Return the JSON of a GLB."""
     if len(data) < 20 or data[:4] != b"glTF":
         raise ModelError("its GLB does not begin with the word glTF")
     version, _, size, kind = struct.unpack("<4I", data[4:20])

@@ -125,14 +125,12 @@ def read_library(path: Path) -> bytes:
     """
     try:
         return read_bytes(path, _MOST_BYTES).removeprefix(codecs.BOM_UTF8)
-    except OSError as error:
-        raise ModelError(f"cannot be read: {error.strerror}") from None
-    except ValueError as error:
-        raise ModelError(f"cannot be read: {error}") from None
+    except (OSError, ValueError) as error:
+        raise ModelError(f"cannot be read: {error_reason(error)}") from None
 
 
 def library_lines(data: bytes) -> Iterator[tuple[str, str]]:
-    """Give keyword, in small letters, and rest of each line of an MTL; lines longer than any are left out."""
+    """Yield keyword, in small letters, and rest of each line of an MTL; lines longer than any are left out."""
     for line in data.splitlines():
         if len(line) <= MOST_LINE_BYTES:
             key, rest = [*decode(line).split(maxsplit=1), "", ""][:2]
@@ -157,26 +155,29 @@ class Pictures:
     _pixels: int = 0
 
     def find(self, reference: str) -> tuple[Path | None, str]:
-        """Give a picture that may be shown, or None and why there is none."""
+        """Find a picture that may be shown; None and why there is none where there is none."""
         if reference not in self._found:
             if len(self._found) >= MOST_LOOKUPS:
                 return None, f"of which more than {MOST_LOOKUPS:,} are named: the rest is not looked for"
-            self._found[reference] = self._look(reference)
+            path, note = self.locate(reference)
+            if path is not None and (fault := self.fault(path)):
+                path, note = None, f"{shown(reference)!r} cannot be read: {fault}"
+            self._found[reference] = path, note
         return self._found[reference]
 
-    def _look(self, reference: str) -> tuple[Path | None, str]:
-        path, note = find_inside(self.folder, reference, self.base, forgive=self.forgive, folders=self._folders)
-        if path is None:
-            return None, note
+    def locate(self, reference: str) -> tuple[Path | None, str]:
+        """Find the file of a picture, whatever it holds; see `find_inside`."""
+        return find_inside(self.folder, reference, self.base, forgive=self.forgive, folders=self._folders)
+
+    def fault(self, path: Path) -> str:
+        """Name what keeps the file of a picture from being shown; "" where nothing speaks against it."""
         if path not in self._seen:
-            self._seen[path] = picture = examine_picture(path)
+            picture = examine_picture(path)
+            if self._pixels + picture.pixels > MOST_IN_MODEL:
+                picture = Picture(fault=f"the model's pictures have more than {MOST_IN_MODEL:,} pixels together")
             self._pixels += picture.pixels
-            if self._pixels > MOST_IN_MODEL:
-                self._pixels -= picture.pixels
-                fault = f"the model's pictures have more than {MOST_IN_MODEL:,} pixels together"
-                self._seen[path] = Picture(fault=fault)
-        fault = self._seen[path].fault
-        return (None, f"{shown(reference)!r} cannot be read: {fault}") if fault else (path, "")
+            self._seen[path] = picture
+        return self._seen[path].fault
 
 
 def _take_library(data: bytes, pictures: Pictures, materials: dict[str, Material], notes: list[str]) -> None:
@@ -285,14 +286,16 @@ def find_inside(
     note : why there is none, else ""
     """
     told = repr(shown(reference))
-    if len(reference.encode(errors="surrogateescape")) > MOST_LINE_BYTES or "\0" in reference:
-        return None, f"{told} is no file's name"
     try:
+        if len(reference.encode(errors="surrogateescape")) > MOST_LINE_BYTES or "\0" in reference:
+            raise ValueError
         top = folder.resolve()
         if forgive:
             return _find(top, reference.replace("\\", "/"), base, told, {} if folders is None else folders)
         return _find_exactly(top, reference, base, told)
-    except (OSError, ValueError, RuntimeError) as error:  # a name too long, links in a ring
+    except ValueError:  # as that of half a surrogate pair is, which JSON may hold
+        return None, f"{told} is no file's name"
+    except (OSError, RuntimeError) as error:  # a name too long, links in a ring
         return None, f"{told} cannot be looked up: {error_reason(error)}"
 
 
@@ -340,7 +343,7 @@ def _forgiving(top: Path, reference: str, folders: dict[Path, dict[str, str]]) -
 
 
 def _alike(folder: Path, folders: dict[Path, dict[str, str]]) -> dict[str, str]:
-    """Give what a folder holds, by names without regard to case: the first of those that are alike."""
+    """List what a folder holds, by names without regard to case: the first of those that are alike."""
     if folder not in folders:
         names: dict[str, str] = {}
         for name in sorted(child.name for child in folder.iterdir()):

@@ -158,7 +158,7 @@ def parse_obj(data: bytes) -> Mesh:
 
 
 def name_in(line: bytes) -> str:
-    """Give what follows `usemtl` or `mtllib`.
+    """Return what follows `usemtl` or `mtllib`.
 
     Raises
     ------
@@ -277,7 +277,7 @@ def _table(text: bytes, width: int) -> NDArray[np.float64]:
 
 
 def is_table(text: bytes, rows: int, width: int) -> bool:
-    """Tell whether each line has so many words: one of two and one of four numbers are no two points.
+    """Check whether each line has so many words: one of two and one of four numbers are no two points.
 
     Parameters
     ----------
@@ -433,7 +433,7 @@ def in_reach(vertices: NDArray[np.float64]) -> NDArray[np.bool_]:
 
 
 def unusable_vertex(data: bytes) -> str:
-    """Say of an OBJ's bytes what is wrong with its first vertex that no face can use; "" where all are sound."""
+    """Describe the first vertex of an OBJ's bytes that no face can use; "" where all are sound."""
     for found in re.finditer(rb"^[ \t]*v[ \t]([^\r\n#]{0,200})", data, re.MULTILINE):
         why = _why_unusable([word.decode("latin-1") for word in found[1].split()[:3]])
         if why:

@@ -27,7 +27,7 @@ _READ = ("BMP", "DDS", "JPEG", "JPEG2000", "PNG", "PSD", "SGI", "TGA", "TIFF", "
 
 @dataclass(frozen=True)
 class Picture:
-    """What a picture's header says. `fault` tells why it is not shown; "" where nothing speaks against it."""
+    """The header of a picture. `fault` tells why it is not shown; "" where nothing speaks against it."""
 
     pixels: int = 0
     has_alpha: bool = False
@@ -46,7 +46,7 @@ def examine_picture(path: Path) -> Picture:
 
 
 def _read_header(path: Path) -> tuple[int, bool]:
-    """Give a picture's number of pixels, and whether it has an alpha channel.
+    """Read a picture's number of pixels, and whether it has an alpha channel.
 
     Raises
     ------

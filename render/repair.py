@@ -236,7 +236,7 @@ class _Faces:
     row: NDArray[np.int64]
 
     def take(self, faces: NDArray[np.int64], corners: NDArray[np.int64]) -> _Faces:
-        """Give faces (M,), each cut down to some of its corners (M, m)."""
+        """Return faces (M,), each cut down to some of its corners (M, m)."""
         rows = faces[:, None]
         return _Faces(
             self.corners[rows, corners],
@@ -287,7 +287,7 @@ def _split(
 
 
 def _places(ours: NDArray[np.int64], theirs: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Give for each of (F, n) vertices its first place in the same face of another table, of the same vertices."""
+    """Find for each of (F, n) vertices its first place in the same face of another table, of the same vertices."""
     if ours.shape[1] <= _SHORT:
         result: NDArray[np.int64] = (ours[:, :, None] == theirs[:, None, :]).argmax(axis=2)
         return result

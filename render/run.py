@@ -119,7 +119,7 @@ def render_models(
 
 
 def _is_earlier(folder: Path) -> bool:
-    """Tell a folder of renders that version 0.1 wrote."""
+    """Recognise a folder of renders that version 0.1 wrote."""
     return read_render_settings(folder) is not None or any(map(is_render, folder.glob("[!.]*/[!.]*.h5")))
 
 
@@ -260,7 +260,7 @@ def _check_settings(output: Output, config: RenderConfig, identity: str, *, redo
 def _check_one_file(renders: Path, identity: str) -> None:
     """Where the folder itself does not say what it was rendered with, let one of its files say it."""
     for path in renders.glob("*/[!.]*.h5"):
-        with contextlib.suppress(OSError, KeyError, ValueError):
+        with contextlib.suppress(OSError, KeyError):
             if read_config_hash(path) != identity:
                 raise InputError(
                     f"{renders} has no readable {SETTINGS}, and {path.name} was rendered with other settings than "
@@ -275,7 +275,7 @@ def _plain(value: Any) -> Any:
 
 
 def _stands(output: Output, model: Model, identity: str) -> bool:
-    """Tell whether a model's file stands, made with these settings; one of ours, made with others, is removed."""
+    """Check whether a model's file stands, made with these settings; one of ours, made with others, is removed."""
     path = _path(output.path, model)
     if _present(path, identity):
         return True
@@ -286,8 +286,8 @@ def _stands(output: Output, model: Model, identity: str) -> bool:
 
 
 def _present(path: Path, identity: str) -> bool:
-    """Tell whether a render file stands, made with these settings."""
+    """Check whether a render file stands, made with these settings."""
     try:
         return read_config_hash(path) == identity
-    except (OSError, KeyError, ValueError):  # absent, or damaged: rendered again
+    except (OSError, KeyError):  # absent, or damaged: rendered again
         return False

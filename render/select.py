@@ -8,20 +8,16 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from ..errors import InputError
 from ..untrusted import read_plain_text
 from ..wording import shorten
-
-if TYPE_CHECKING:
-    from .shapenet import Model
+from .models import Model
 
 __all__ = ["Layout", "Selection", "read_ids", "read_split", "select"]
 
 MOST_BYTES = 256 << 20  # of a list; ShapeNet's own table of 51,209 models has 5 MB
-LONGEST = 1024  # characters of a field: an id has 32
-csv.field_size_limit(LONGEST)
 
 Layout = Literal["auto", "v2", "v1", "zip", "flat"]
 

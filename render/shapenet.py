@@ -13,12 +13,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 from ..errors import InputError, ModelError, needs
 from ..outputs import HIDDEN
 from ..untrusted import parse_json, read_plain, shown
 from .archive import SYNSET, list_archive, unpack
+from .models import V1_FILE, V2_FILE, Model
 from .select import Layout, Selection, select
 from .synsets import V2_NAMES
 
@@ -36,7 +36,6 @@ __all__ = [
     "source_model",
 ]
 
-V2_FILE, V1_FILE = "models/model_normalized.obj", "model.obj"
 FORMATS = (".obj", ".glb", ".gltf", ".ply", ".stl", ".off")
 """Files that `--layout flat` takes for models."""
 NO_SYNSET = "00000000"
@@ -55,53 +54,6 @@ _LONGEST = 100  # bytes of an id made from a path, so that file names made from 
 _LONGEST_NAME = 200  # bytes of a name that stays as it is: an ending, and a beginning of 30 bytes, still fit
 _ACTIVE = frozenset('<>[]|\\"`*?')  # what pages, shells and patterns take for their own
 _LISTED = 3  # names that a note gives as examples
-
-
-@dataclass(frozen=True, order=True, slots=True)
-class Model:
-    """One model.
-
-    Attributes
-    ----------
-    synset, model_id : plain text that files, pages and terminals can carry; see `safe_id`
-    folder : what its references may not leave: `<root>/<synset>/<model_id>`; the root where the layout is flat;
-        within `archive` where there is one
-    file : the mesh, relative to `folder`
-    archive : zip that holds the folder; "" where it lies on disk
-    """
-
-    synset: str
-    model_id: str
-    folder: Path
-    file: str = V2_FILE
-    archive: str = ""
-
-    @property
-    def obj(self) -> Path:
-        """Where its mesh lies, if it has one; of use only where there is no archive."""
-        return self.folder / self.file
-
-    @property
-    def key(self) -> str:
-        """`synset/model_id`."""
-        return f"{self.synset}/{self.model_id}"
-
-    def job(self) -> dict[str, str]:
-        """Give its fields as plain text, for JSON; `from_job` takes them back."""
-        return {
-            "synset": self.synset,
-            "model_id": self.model_id,
-            "folder": str(self.folder),
-            "file": self.file,
-            "archive": self.archive,
-        }
-
-    @classmethod
-    def from_job(cls, job: dict[str, Any]) -> Model:
-        """Make it from `job()`, whatever else is in there."""
-        return cls(
-            job["synset"], job["model_id"], Path(job["folder"]), job.get("file", V2_FILE), job.get("archive", "")
-        )
 
 
 @dataclass(frozen=True)
@@ -202,7 +154,7 @@ def list_models(root: Path, selection: Selection | None = None) -> Listing:
 
 
 def safe_id(name: str) -> str:
-    """Give the id of a model whose folder has a name: that name, where files, pages and terminals can carry it.
+    """Return the id of a model whose folder has a name: that name, where files, pages and terminals can carry it.
 
     Else one of letters, digits, `_`, `-` and dots that ends in a hash of the name: it is no UTF-8, is not printable,
     begins with a dot, has blanks around it or brackets in it, or is longer than 200 bytes.
@@ -218,7 +170,7 @@ def _hash(text: str) -> str:
 
 
 def _apart(models: list[Model]) -> list[Model]:
-    """Give models that share synset and id, of two archives or folders, ids of their own: else one's file is all's."""
+    """Rename models that share synset and id, of two archives or folders: else one's file is all's."""
     taken: set[str] = set()
     apart = []
     for model in models:
@@ -271,7 +223,7 @@ def _recognise(root: Path) -> Layout:
         return "zip"
     nested = next((path for path in sorted(root.glob("*/[0-9]*")) if _holds_models(path)), None)
     hint = f"; {nested.parent} looks like one" if nested else ""
-    if not nested and next(_model_files(root), None):
+    if not nested and next(_model_files(root, [], []), None):
         hint = "; it holds model files, which --layout flat takes"
     raise InputError(f"{root} is no ShapeNet, it has no synset folder such as 03001627: {_REMEDY}{hint}")
 
@@ -308,7 +260,7 @@ def _synset_folders(root: Path) -> dict[str, Path]:
 
 
 def _subfolders(folder: Path) -> list[str]:
-    """Give the names of the folders in a folder, and of links that lead to none: what was a model does not vanish."""
+    """List the names of the folders in a folder, and of links that lead to none: what was a model does not vanish."""
     try:
         with os.scandir(folder) as entries:
             return sorted(entry.name for entry in entries if _is_folder(entry))
@@ -407,7 +359,7 @@ def _flat(root: Path, notes: list[str]) -> list[Model]:
     return sorted(models)
 
 
-def _model_files(root: Path, hidden: list[str] | None = None, unread: list[str] | None = None) -> Iterator[str]:
+def _model_files(root: Path, hidden: list[str], unread: list[str]) -> Iterator[str]:
     """Walk to the model files of a folder; links to folders are not followed.
 
     Parameters
@@ -415,12 +367,10 @@ def _model_files(root: Path, hidden: list[str] | None = None, unread: list[str] 
     hidden : takes files and folders left out, as their names begin with a dot
     unread : takes folders left out, as they are links or cannot be read
     """
-    hidden, unread = [] if hidden is None else hidden, [] if unread is None else unread
-    told: list[str] = unread
-    for folder, inner, files in os.walk(root, onerror=lambda error: told.append(os.path.basename(error.filename))):  # noqa: PTH119
+    for folder, inner, files in os.walk(root, onerror=lambda error: unread.append(Path(error.filename).name)):
         relative = Path(folder).relative_to(root)
-        hidden += [name for name in sorted(inner) if name.startswith(".") and name != HIDDEN]
-        unread += [name for name in sorted(inner) if os.path.islink(f"{folder}/{name}")]  # noqa: PTH114
+        hidden.extend(name for name in sorted(inner) if name.startswith(".") and name != HIDDEN)
+        unread.extend(name for name in sorted(inner) if os.path.islink(f"{folder}/{name}"))  # noqa: PTH114
         inner[:] = sorted(name for name in inner if not name.startswith("."))
         for name in sorted(files):
             if name.lower().endswith(FORMATS):

@@ -123,11 +123,11 @@ def read_failures(renders: Path) -> list[dict[str, Any]]:
         return []
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}; move it away: it lists failures alone") from None
-    return [entry for (synset, model), entry in last.items() if not is_there(renders / synset / f"{model}.h5")]
+    return [entry for (synset, model), entry in last.items() if not _is_there(renders / synset / f"{model}.h5")]
 
 
 def _is_failure(entry: Any) -> bool:
-    """Tell whether a line tells of a model that failed: texts, and names that lead nowhere else."""
+    """Check whether a line is about a model that failed: texts, and names that lead nowhere else."""
     if not isinstance(entry, dict) or not isinstance(entry.get("tries", 1), int):
         return False
     texts = ("synset", "model_id", "kind", "reason")
@@ -140,8 +140,8 @@ def _is_name(name: object) -> bool:
     return isinstance(name, str) and name not in ("", ".", "..") and not {"/", "\0"} & set(name)
 
 
-def is_there(path: Path) -> bool:
-    """Tell whether a file stands; of a name that no disk takes, such as one of 300 bytes, none does."""
+def _is_there(path: Path) -> bool:
+    """Check whether a file stands; of a name that no disk takes, such as one of 300 bytes, none does."""
     try:
         return path.is_file()
     except (OSError, ValueError):
@@ -299,7 +299,7 @@ def _read_plans(renders: Path) -> list[dict[str, Any]]:
 
 
 def _is_plan(plan: Any) -> bool:
-    """Tell whether a file of `.runs` is what `announce` writes."""
+    """Check whether a file of `.runs` is what `announce` writes."""
     match plan:
         case {
             "keys": list(keys),

@@ -26,7 +26,7 @@ GOLDEN_ANGLE = math.pi * (3 - math.sqrt(5))
 MOST_BYTES = 64 << 20  # of a view file
 MOST_VIEWS = 65535
 RANGES = {"azimuth": (-36000, 36000), "elevation": (-36000, 36000), "roll": (-36000, 36000), "distance": (0.01, 1000)}
-"""What the numbers of a view may be: degrees, and a factor on the fitted distance."""
+"""Ranges of the numbers of a view: degrees, and a factor on the fitted distance."""
 FARTHEST = 1e9  # object units of a pose; beyond, no float32 of a point tells two pixels apart
 FloatArray = NDArray[np.float64]
 

@@ -139,7 +139,7 @@ def main() -> None:
 
 
 def _unexpected(error: Exception) -> str:
-    """Say what nobody foresaw without the words of a library: those stand in the log that goes with the failure."""
+    """Describe what nobody foresaw, without the words of a library: those stand in the log of the failure."""
     if isinstance(error, MemoryError):
         return "it needs more memory than there is"
     return f"an unexpected {type(error).__name__} in reading or rendering it, a fault of the program: see its log"

@@ -117,7 +117,7 @@ def job_folder(job: tuple[str, int] | Pathology, seed: int) -> str:
 
 
 def _is_earlier(folder: Path) -> bool:
-    """Tell samples by their README, which those of version 0.1 have, too."""
+    """Recognise samples by their README, which those of version 0.1 have, too."""
     readme = folder / "README.txt"
     try:
         return readme.is_file() and readme.read_bytes().startswith(MARK.encode())
@@ -175,7 +175,7 @@ def count_models(folders: list[str]) -> dict[str, int]:
 
 
 def summarise(out: Path, config: SamplesConfig, folders: list[str]) -> dict[str, Any]:
-    """Say what there is."""
+    """Count what there is."""
     paths = [*(out / name for name in _ROOT), *(path for folder in folders for path in (out / folder).rglob("*"))]
     sizes = [path.stat().st_size for path in paths if path.is_file()]
     return {

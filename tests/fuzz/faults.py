@@ -14,7 +14,7 @@ from shapenet3d_cma.pack.schema import LIBVER
 
 Fault = Callable[[h5py.File, str, Path], None]
 SECRET = 77
-"""What every byte of the file outside is: it must turn up nowhere."""
+"""Every byte of the file outside: it must turn up nowhere."""
 
 
 def write_secret(path: Path, like: h5py.Dataset) -> None:

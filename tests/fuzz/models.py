@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from shapenet3d_cma.errors import ModelError
 
-__all__ = ["NUMBERS", "WORDS", "broken", "check_words", "lines"]
+__all__ = ["broken", "check_words", "lines", "text"]
 
 LIBRARY = {
     "trimesh",
@@ -30,7 +30,7 @@ NUMBERS = st.one_of(
     st.integers(-10, 10).map(str),
     st.floats(width=32).map(str),
 )
-"""What stands where a number belongs."""
+"""Text in the place of a number."""
 WORDS = st.one_of(NUMBERS, st.text(max_size=6), st.sampled_from(["../../x", "/etc/passwd", "a\\b", "\x1b[31m", "\0"]))
 
 
@@ -47,6 +47,11 @@ def lines(keywords: list[str], *, most: int = 30) -> st.SearchStrategy[bytes]:
     return st.lists(st.tuples(line, ends), max_size=most).map(
         lambda drawn: "".join(text + end for text, end in drawn).encode(errors="surrogatepass")
     )
+
+
+def text(keywords: list[str], sound: bytes) -> st.SearchStrategy[bytes]:
+    """Draw text of lines, alone or behind what is sound, the sound with faults in it, or any bytes."""
+    return st.one_of(lines(keywords), broken(sound), lines(keywords).map(lambda drawn: sound + drawn), st.binary())
 
 
 @st.composite

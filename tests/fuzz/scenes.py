@@ -20,7 +20,7 @@ __all__ = ["exported", "read_scene"]
 
 
 def exported(kind: str) -> bytes:
-    """Give a box in a format; what trimesh imports late it has imported then."""
+    """Export a box in a format; what trimesh imports late it has imported then."""
     data = trimesh.creation.box().export(file_type=kind)
     data = data.encode() if isinstance(data, str) else data
     trimesh.load(io.BytesIO(data), file_type=kind)

@@ -39,7 +39,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @contextlib.contextmanager
 def kept(world: Path, kind: str):
-    """Give the file to damage; it and the manifest are restored."""
+    """Yield the file to damage; it and the manifest are restored."""
     path = world / "shards/shard-00000.h5" if kind == "shard" else world / f"renders/{MODELS[0]}.h5"
     whole, manifest = path.read_bytes(), (world / "shards/manifest.json").read_bytes()
     try:

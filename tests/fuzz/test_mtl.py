@@ -13,7 +13,7 @@ from shapenet3d_cma.render.doctor import examine
 from shapenet3d_cma.render.mtl import read_materials
 from shapenet3d_cma.render.shapenet import Model
 from shapenet3d_cma.tests.fuzz.bounds import bounded, corpus, fuzz
-from shapenet3d_cma.tests.fuzz.models import broken, lines
+from shapenet3d_cma.tests.fuzz.models import text
 
 KEYWORDS = ["newmtl", "newmtl m", "Kd", "Ks", "Ns", "d", "d -halo", "Tr", "illum", "map_Kd", "map_Kd -s 1 1 1", "map_d"]
 SOUND = b"newmtl m\nKd 1 0.5 0\nKs 0.2 0.2 0.2\nNs 100\nd 0.5\nillum 2\nmap_Kd -s 1 1 1 t.png\nmap_d T.PNG\n"
@@ -41,7 +41,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @fuzz
-@given(data=st.one_of(lines(KEYWORDS), broken(SOUND), st.binary(), lines(KEYWORDS).map(lambda text: SOUND + text)))
+@given(data=text(KEYWORDS, SOUND))
 def test_an_mtl(folder: Path, data: bytes) -> None:
     with bounded("mtl", data, inside=folder, mib=256):
         read(folder, data)

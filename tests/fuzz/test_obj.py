@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 
 from shapenet3d_cma.errors import ModelError
 from shapenet3d_cma.render.doctor import examine
@@ -15,7 +14,7 @@ from shapenet3d_cma.render.formats import read_model
 from shapenet3d_cma.render.repair import repair
 from shapenet3d_cma.render.shapenet import Model
 from shapenet3d_cma.tests.fuzz.bounds import bounded, corpus, fuzz
-from shapenet3d_cma.tests.fuzz.models import broken, check_words, lines
+from shapenet3d_cma.tests.fuzz.models import check_words, text
 
 KEYWORDS = ["v", "v", "v", "f", "f", "vt", "vn", "usemtl", "mtllib", "l", "p", "o", "g", "s", "#", " v", "\tf", ""]
 SOUND = b"mtllib a.mtl\nusemtl m\nv 0 0 0\nv 1 0 0\nv 0 1 0\nv 1 1 1\nvt 0 0\nf 1/1 2/1 3/1\nf 2 3 4\nf 1 2 4 3\n"
@@ -43,7 +42,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @fuzz
-@given(data=st.one_of(lines(KEYWORDS), broken(SOUND), lines(KEYWORDS).map(lambda text: SOUND + text), st.binary()))
+@given(data=text(KEYWORDS, SOUND))
 def test_an_obj(folder: Path, data: bytes) -> None:
     with bounded("obj", data, inside=folder, mib=256):
         read_alike(folder, data)

@@ -1,4 +1,4 @@
-"""Whatever a GLB, glTF or STL holds is a mesh, or one model's failure in plain words."""
+"""Whatever a GLB, glTF, OFF, PLY or STL holds is a mesh, or one model's failure in plain words."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shapenet3d_cma.tests.fuzz.bounds import corpus, fuzz
-from shapenet3d_cma.tests.fuzz.models import broken
+from shapenet3d_cma.tests.fuzz.models import broken, lines
 from shapenet3d_cma.tests.fuzz.scenes import exported, read_scene
 from shapenet3d_cma.tests.render.test_hostile_models import gltf
 
@@ -22,6 +22,20 @@ VALUES = st.one_of(
     st.sampled_from([[], {}, [0], [[]], {"a": 1}, "data:x;base64,AAAA", "data:x;base64,%", "VEC2", "MAT4", 5121, 5125]),
     st.lists(st.integers(-2, 2), max_size=17),
 )
+PLY = (
+    b"ply\nformat ascii 1.0\nelement vertex 4\nproperty float x\nproperty float y\nproperty float z\n"
+    b"element face 2\nproperty list uchar int vertex_indices\nend_header\n"
+    b"0 0 0\n1 0 0\n0 1 0\n0 0 1\n3 0 1 2\n4 0 1 2 3\n"
+)
+HEADER = [
+    "element vertex",
+    "element face",
+    "property float",
+    "property list uchar int",
+    "property",
+    "comment",
+    "format",
+]
 
 
 @st.composite
@@ -45,30 +59,39 @@ def documents(draw: st.DrawFn) -> bytes:
     return json.dumps(document).encode()
 
 
+DRAWN = {
+    "glb": broken(exported("glb")),
+    "gltf": documents(),
+    "off": st.one_of(
+        broken(exported("off")),
+        broken(b"OFF\n# a comment\n4 2 0\n0 0 0\n1 0 0\n0 1 0\n0 0 1\n3 0 1 2\n4 0 1 2 3\n"),
+        lines(["OFF", "3", "0 0", "4 0 1"], most=8),
+        lines(["3", "0 0", "4 0 1"], most=8).map(lambda text: b"OFF\n3 1 0\n" + text),
+        st.binary(max_size=200),
+    ),
+    "ply": st.one_of(
+        broken(PLY),
+        broken(exported("ply")),
+        lines(HEADER, most=8).map(lambda text: PLY.replace(b"end_header", text + b"end_header")),
+        lines(HEADER, most=8).map(lambda text: b"ply\nformat ascii 1.0\n" + text + b"end_header\n0 0 0\n1 0 0\n"),
+        st.binary(max_size=200),
+    ),
+    "stl": st.one_of(broken(exported("stl")), broken(exported("stl_ascii"))),
+}
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("scene")
 
 
 @fuzz
-@given(data=documents())
-def test_any_gltf(folder: Path, data: bytes) -> None:
-    read_scene(folder, "gltf", data)
+@given(data=st.data())
+@pytest.mark.parametrize("kind", DRAWN)
+def test_any_scene(folder: Path, kind: str, data: st.DataObject) -> None:
+    read_scene(folder, kind, data.draw(DRAWN[kind]))
 
 
-@fuzz
-@given(data=broken(exported("glb")))
-def test_any_glb(folder: Path, data: bytes) -> None:
-    read_scene(folder, "glb", data)
-
-
-@fuzz
-@given(data=st.one_of(broken(exported("stl")), broken(exported("stl_ascii"))))
-def test_any_stl(folder: Path, data: bytes) -> None:
-    read_scene(folder, "stl", data)
-
-
-@pytest.mark.parametrize("kind", ["gltf", "glb", "stl"])
-def test_past_failures(folder: Path, kind: str) -> None:
-    for path in corpus(kind):
-        read_scene(folder, kind, path.read_bytes())
+@pytest.mark.parametrize("path", [path for kind in DRAWN for path in corpus(kind)], ids=lambda path: path.name)
+def test_past_failures(folder: Path, path: Path) -> None:
+    read_scene(folder, path.parent.name, path.read_bytes())

@@ -37,7 +37,7 @@ PARTS = [
 
 
 def made(names: list[str], method: int = zipfile.ZIP_DEFLATED, comment: bytes = b"") -> bytes:
-    """Give the bytes of an archive."""
+    """Make the bytes of an archive."""
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w", method) as file:
         for name in names:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import stat
+import struct
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -143,3 +145,23 @@ def test_damage_costs_one_model_or_is_said_at_once(tmp_path: Path) -> None:
     path.write_bytes(data[:50])
     with pytest.raises(InputError, match=r"cannot be read as a zip archive.*download it again"):
         list_archive(path)
+
+
+def test_a_directory_that_is_larger_than_any_is_not_read(tmp_path: Path) -> None:
+    """Also where the locator leads to a record that says less than the one that zipfile reads."""
+    path, size = tmp_path / "03001627.zip", archive._MOST_DIRECTORY + 1
+    record = struct.Struct("<4sQ2H2L4Q")
+    with path.open("wb") as file:
+        file.truncate(size)  # a hole: it takes no room
+        file.seek(size)
+        for directory in (10, size):
+            file.write(record.pack(b"PK\6\6", record.size - 12, 45, 45, 0, 0, 1, 1, directory, 0))
+        file.write(struct.pack("<4sLQL", b"PK\6\7", 0, size, 1))
+        file.write(struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, 2**16 - 1, 2**16 - 1, 2**32 - 1, 2**32 - 1, 0))
+    tracemalloc.start()
+    try:
+        with pytest.raises(InputError, match="it is damaged"):
+            list_archive(path)
+        assert tracemalloc.get_traced_memory()[1] < 2**20
+    finally:
+        tracemalloc.stop()

@@ -431,7 +431,7 @@ def test_an_id_is_printable_and_tells_names_apart(name: bytes) -> None:
     made = safe_id(text)
     assert made.isprintable()
     assert not made.startswith(".")
-    assert made == text or made.isidentifier() or set(made) <= set(made.replace("/", ""))
+    assert "/" not in made
     assert safe_id(text + "\x1b") != made
     assert safe_id(made) == made
 
@@ -492,7 +492,7 @@ def test_no_model_vanishes(
 
 
 def fails(model: Model, factory: pytest.TempPathFactory) -> bool:
-    """Tell whether the worker would record it as failed."""
+    """Check whether the worker would record it as failed."""
     scratch = factory.mktemp("scratch")
     try:
         folder, _ = fetch(model, scratch)
@@ -630,8 +630,8 @@ def test_an_archive_of_many_entries_is_listed_in_time(tmp_path: Path) -> None:
 
 def test_the_bounds_let_honest_models_through() -> None:
     """200 MB of OBJ, 5 million faces, textures of 8192 x 8192."""
-    assert min(bounds.MOST_BYTES, 5 * 200 * 10**6) == 5 * 200 * 10**6
-    assert min(bounds.MOST_LINES, 20_000_000) == 20_000_000
-    assert min(bounds.MOST_FACES, 5_000_000) == 5_000_000
-    assert min(pictures.MOST_PIXELS, 8192**2) == 8192**2
+    assert bounds.MOST_BYTES >= 5 * 200 * 10**6
+    assert bounds.MOST_LINES >= 20_000_000
+    assert bounds.MOST_FACES >= 5_000_000
+    assert pictures.MOST_PIXELS >= 8192**2
     headers.check_header(b"OFF\n3 1 0\n0 0 0\n1 0 0\n0 1 0\n3 0 1 2\n", "off", lambda _: 0)
