@@ -7,8 +7,6 @@ only where trimesh gives up (at a face index out of range) does that reader stan
 from __future__ import annotations
 
 import io
-import os
-import tempfile
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -23,6 +21,7 @@ from ..render.formats import load_geometries
 from ..render.obj import Mesh, check_obj, in_reach, parse_obj
 from ..render.select import Layout
 from ..render.shapenet import fetch, source_model
+from ..scratch import Scratch
 
 __all__ = ["SourceMesh", "distance_to_mesh", "read_mesh", "source_mesh"]
 
@@ -48,9 +47,9 @@ def source_mesh(source: Path, synset: str, model_id: str, layout: Layout = "auto
     InputError : there is no such model, or its mesh cannot be read or holds no triangle
     """
     model = source_model(source, synset, model_id, layout)
-    with tempfile.TemporaryDirectory(prefix=f"cma3d-{os.getpid()}-") as scratch:
+    with Scratch() as scratch:
         try:
-            folder, _ = fetch(model, Path(scratch))
+            folder, _ = fetch(model, scratch.path)
             if model.file.lower().endswith(".obj"):
                 return read_mesh(mesh_path(folder, model.file))
             parts = load_geometries(folder, model.file)

@@ -6,7 +6,6 @@ import hashlib
 import io
 import os
 import re
-import tempfile
 from collections import Counter
 from dataclasses import dataclass, field
 from itertools import chain
@@ -21,6 +20,7 @@ from rich.table import Table
 from ..errors import ModelError
 from ..processes import each, workers
 from ..progress import track
+from ..scratch import Scratch
 from .bounds import MOST_LOOKUPS, mesh_path, read_mesh_bytes
 from .formats import check_mesh
 from .mtl import METALLIC, Pictures, find_inside, library_lines, map_file, read_library
@@ -311,8 +311,8 @@ def diagnose(listing: Listing, *, jobs: int | None = None) -> Diagnosis:
 def _examine_batch(models: list[Model]) -> list[Examined]:
     examined = []
     for model in models:
-        with tempfile.TemporaryDirectory(prefix=f"cma3d-{os.getpid()}-") as scratch:
-            examined.append(examine(model, Path(scratch)))
+        with Scratch() as scratch:
+            examined.append(examine(model, scratch.path))
     return examined
 
 

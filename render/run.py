@@ -19,12 +19,13 @@ from ..errors import InputError
 from ..files import is_full
 from ..outputs import Output, claim
 from ..progress import Progress, say
+from ..scratch import sweep_scratch
 from ..untrusted import read_json, shown
 from .config import Device, RenderConfig
 from .file import is_render, read_config_hash
 from .shapenet import Model
 from .state import FAILURES, SETTINGS, announce, check_places, forget_failures, read_failures
-from .supervise import Limits, Pool, check_blender, count_cores, sweep_scratch
+from .supervise import Limits, Pool, check_blender, count_cores
 from .views import load_view_file
 
 __all__ = ["FAILURES", "RenderSummary", "read_failures", "read_render_settings", "render_models"]

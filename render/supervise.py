@@ -7,8 +7,6 @@ import dataclasses
 import json
 import os
 import queue
-import re
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -23,9 +21,10 @@ import psutil
 
 from ..errors import InputError, needs
 from ..progress import say
+from ..scratch import SCRATCH, Scratch
 from .config import Device, RenderConfig
 
-__all__ = ["Limits", "Pool", "Worker", "WorkerError", "check_blender", "count_cores", "sweep_scratch"]
+__all__ = ["Limits", "Pool", "Worker", "WorkerError", "check_blender", "count_cores"]
 
 GIB = 2**30
 START_LIMIT = 600.0  # seconds for Blender to load; some 2 s on a warm disk and a quiet machine
@@ -36,7 +35,6 @@ KEEP = 0.75  # of the memory limit, that a worker may hold between models
 LOOK = 0.1  # seconds between two looks at a worker's memory
 LOG_TAIL = 40  # lines kept of a worker's log for the failure report
 LOG_BYTES = 2**16  # of the log that are read for them
-SCRATCH = "cma3d-"
 ONE_BLAS_THREAD = {"OPENBLAS_NUM_THREADS": "1"}  # the others would spin beside Cycles': a fifth of the time
 
 
@@ -92,14 +90,6 @@ def count_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def sweep_scratch() -> None:
-    """Remove the scratch folders that killed runs left in the system's temporary folder."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{SCRATCH}*"):
-        owner = re.match(rf"{SCRATCH}(\d+)-", folder.name)
-        if owner and not psutil.pid_exists(int(owner[1])):
-            shutil.rmtree(folder, ignore_errors=True)
-
-
 @cache  # each answer once
 def _tell_device(device: str) -> None:
     if device != "CPU":
@@ -123,7 +113,7 @@ class Worker:
         self._log = _nameless_file()
         self._process: subprocess.Popen[str] | None = None
         self._memory: psutil.Process | None = None
-        self._scratch: Path | None = None
+        self._scratch: Scratch | None = None
         self._replies: queue.Queue[str] = queue.Queue()
         self._lock = threading.Lock()  # a process is started, or the worker closed, never both
         self._closed = False
@@ -177,8 +167,8 @@ class Worker:
         with self._lock:
             if self._closed:
                 raise WorkerError("stopped", "the run was stopped")
-            self._scratch = Path(tempfile.mkdtemp(prefix=f"{SCRATCH}{os.getpid()}-"))
-            own = {"threads": self.threads, "scratch": str(self._scratch), "parent": os.getpid()}
+            self._scratch = Scratch()
+            own = {"threads": self.threads, "scratch": str(self._scratch.path), "parent": os.getpid()}
             own["device"] = self.limits.device
             settings = dataclasses.asdict(self.config) | own
             self._process = subprocess.Popen(
@@ -189,7 +179,7 @@ class Worker:
                 text=True,
                 encoding="utf-8",
                 start_new_session=True,  # Ctrl-C reaches the supervisor alone, which then stops its workers
-                env=os.environ | ONE_BLAS_THREAD | {"PYTHONUNBUFFERED": "1", "TMPDIR": str(self._scratch)},
+                env=os.environ | ONE_BLAS_THREAD | {"PYTHONUNBUFFERED": "1", "TMPDIR": str(self._scratch.path)},
             )
             self._models = 0
             self._replies = queue.Queue()
@@ -274,7 +264,7 @@ class Worker:
                 with contextlib.suppress(OSError, ValueError):  # unsent bytes for a process that is gone
                     stream.close()
         if scratch is not None:
-            shutil.rmtree(scratch, ignore_errors=True)
+            scratch.remove()
         return code
 
 

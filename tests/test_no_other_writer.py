@@ -28,6 +28,7 @@ ALLOWED = {
     "pack.writer": "HDF5 in memory",
     "render.file": "HDF5 in memory",
     "pack.source": "scratch in the system's temporary folder",
+    "scratch": "scratch in the system's temporary folder",
     "faults": "scratch in the system's temporary folder",
     "render.archive": "scratch in the system's temporary folder",
     "render.blender.worker": "scratch in the system's temporary folder",
