@@ -120,8 +120,11 @@ def _name(path: Path) -> str:
 
 
 def _identity(path: Path) -> str:
-    """Give what changes as a render file is replaced; no order of times is asked for, as clocks jump."""
-    found = path.stat()
+    """Return what changes as a render file is replaced; no order of times is asked for, as clocks jump."""
+    try:
+        found = path.stat()
+    except OSError:  # the worker that opens it lists it as failed
+        return "unreadable"
     return f"{found.st_size}-{found.st_mtime_ns}"
 
 
