@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -28,15 +27,13 @@ from ..render.state import MOST_VIEWS
 from ..untrusted import shown
 from .card import write_card
 from .config import PackConfig
-from .manifest import MANIFEST, UNFINISHED, read_record
+from .manifest import MANIFEST, SHARD_NAME, UNFINISHED, read_record
 from .rows import Packed, PackSummary, Source, digest, look, pack_model
 from .schema import FORMAT, SCHEMA_VERSION, SHARD_FIELDS, open_checked
 from .selection import Choice, choose_renders, lot
 from .writer import ShardWriter, cannot_write, part_path
 
 __all__ = ["PackSummary", "check_settings", "pack_renders"]
-
-_SHARD = re.compile(r"shard-\d{5}(_\d\d)?\.h5")
 
 
 def pack_renders(
@@ -183,7 +180,7 @@ class _Packing:
 
     def present(self) -> set[str]:
         """List the names of the shards that stand, and may be ours."""
-        return {path.name for path in self.output.path.glob("shard-*.h5") if _SHARD.fullmatch(path.name)}
+        return {path.name for path in self.output.path.glob("shard-*.h5") if SHARD_NAME.fullmatch(path.name)}
 
     def pack(
         self, path: Path, part: Sequence[Source], parallel: Parallel, progress: Progress
