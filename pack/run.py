@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -224,14 +224,9 @@ class _Packing:
         made_with = [SCHEMA_VERSION, dataclasses.asdict(self.config), self.render_hash]
         return hashlib.sha256(json.dumps([*made_with, names, list(digests)]).encode()).hexdigest()
 
-    def _write(self, path: Path, content: memoryview, before: Callable[[], object]) -> None:
+    def _write(self, path: Path, content: memoryview) -> None:
         """Write a shard; right before it takes its name the old ones are no set any more."""
-
-        def break_up() -> None:
-            before()
-            self._break_up(path)
-
-        self.output.write_bytes(path.name, content, before=break_up)
+        self.output.write_bytes(path.name, content, before=lambda: self._break_up(path))
 
     def _break_up(self, path: Path) -> None:
         """Put the record of an unfinished packing in the manifest's place: with a new shard, the old are no set."""
