@@ -146,7 +146,7 @@ def _reconstruct(path: Path, output: Output, config: CloudConfig, made: str) -> 
 def write_clouds(render: Render, folder: Path, config: CloudConfig) -> CloudSummary:
     """Write the clouds of a render's chosen views, view by view: of any size that one view fits in memory with."""
     shaded, summary = render.shaded, CloudSummary(models=1)
-    num_points = np.concatenate([count_points(depth[None]) for depth in render.view_depths()])
+    num_points = count_points(render.view_depths())
     for view in choose_views(num_points, config.keep):
         if not num_points[view]:
             name = f"{render.synset}/{render.model_id}"
