@@ -120,7 +120,7 @@ def _pack_all(
 
 
 def _is_earlier(folder: Path) -> bool:
-    """Tell a folder of shards that version 0.1 wrote, finished or not."""
+    """Check whether version 0.1 wrote a folder of shards, finished or not."""
     return bool(read_record(folder)[0])
 
 
@@ -171,7 +171,7 @@ def _draw(
 
 @dataclass(frozen=True)
 class _Packing:
-    """What the shards of one call have in common."""
+    """The packing of one call: what its shards have in common."""
 
     output: Output
     config: PackConfig
