@@ -156,7 +156,10 @@ class _UnexpectedEndError(Exception):
 
 
 class _Commands(click.Group):
+    """The commands, of which an EOFError is a fault like any other."""
+
     def invoke(self, ctx: click.Context) -> Any:
+        """Run the command that was given."""
         try:
             return super().invoke(ctx)
         except EOFError as error:
@@ -993,7 +996,7 @@ def main() -> None:
 
 
 def _run() -> int:
-    """Run the command, and give its exit status."""
+    """Run the command; return its exit status."""
     try:
         cli.main(standalone_mode=False)
         if _stopped():

@@ -1,4 +1,4 @@
-"""What a command says at an error that nobody foresaw: one line, and a file that tells us where it was."""
+"""What a command says at an error that nobody foresaw: one line, and a file that shows us where it was."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _REMEDIES = {
 
 
 def answer(error: BaseException) -> tuple[str, int]:
-    """Give the one line that says what happened and what to do, and the exit status.
+    """Return the one line that says what happened and what to do, and the exit status.
 
     The machine's limits and the state of its disks are the user's to mend: status 2. All else is our fault: 70, with
     a report in a file; where none can be written, the report follows the line.
@@ -58,13 +58,13 @@ def answer(error: BaseException) -> tuple[str, int]:
 
 
 def _is_memory(error: BaseException) -> bool:
-    """Tell whether torch, which has errors of its own, ran out of memory."""
+    """Check whether torch, which has errors of its own, ran out of memory."""
     words = ("can't allocate memory", "not enough memory", "out of memory")
     return isinstance(error, RuntimeError) and any(word in str(error) for word in words)
 
 
 def _of_system(error: OSError) -> str:
-    """Say what the operating system refused."""
+    """Word what the operating system refused."""
     name = error.filename if error.filename2 is None else error.filename2
     where = "" if name is None or isinstance(name, int) else f"{one_line(os.fsdecode(name), 500)}: "
     if is_full(error):
@@ -83,8 +83,8 @@ def _in_short(error: BaseException) -> str:
 
 
 def _reported(error: BaseException) -> tuple[str, str]:
-    """Write the report; give the words that name it, and the report itself where it has no file."""
-    text = report_text(error)
+    """Write the report; return the words that name it, and the report itself where it has no file."""
+    text = _report_text(error)
     path = write_report(text)
     if path is None:
         return "report it with what follows", f"\n{visible(text)}"
@@ -106,8 +106,8 @@ def write_report(text: str) -> Path | None:
     return Path(name).absolute()
 
 
-def report_text(error: BaseException) -> str:
-    """Tell all that is needed to find a fault: versions, platform, command line, traceback."""
+def _report_text(error: BaseException) -> str:
+    """Write down all that is needed to find a fault: versions, platform, command line, traceback."""
     versions = []
     for package in _PACKAGES:
         with suppress(metadata.PackageNotFoundError):

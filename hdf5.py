@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from .untrusted import open_regular, parse_json, shown
 
-__all__ = ["FAULTS", "Chunks", "Rows", "json_attribute", "open_file", "read_attribute", "told"]
+__all__ = ["FAULTS", "Chunks", "Rows", "is_of_kind", "json_attribute", "open_file", "read_attribute", "told"]
 
 FAULTS = (
     OSError,  # it cannot be opened, or libhdf5 cannot read on
@@ -44,7 +44,7 @@ Chunks = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.uint32]]
 
 
 def told(error: BaseException) -> str:
-    """Give the words of an error on one line."""
+    """Return the words of an error on one line."""
     words = error.args[0] if isinstance(error, KeyError) and error.args else error
     strerror = getattr(error, "strerror", None)
     return shown(str(strerror or words or type(error).__name__), 500)
@@ -90,11 +90,11 @@ def _check_root(file: h5py.File) -> None:
 
 
 def is_of_kind(path: Path, format: str, kind: str) -> bool:  # noqa: A002
-    """Tell whether a file is HDF5 whose root says that it is of a format and kind."""
+    """Check whether a file is HDF5 whose root says that it is of a format and kind."""
     try:
         with open_file(path) as file:
             return (read_attribute(file.id, "format"), read_attribute(file.id, "kind")) == (format, kind)
-    except (OSError, ValueError, RuntimeError):
+    except FAULTS:
         return False
 
 
@@ -218,7 +218,7 @@ class Rows:
         return found
 
     def _layout(self, raw: int) -> tuple[bool, bool, bool]:
-        """Tell whether a chunk is a row, and whether it is shuffled and deflated; see that all other data is whole."""
+        """Read whether a chunk is a row, is shuffled, is deflated; check that data that are no rows are whole."""
         plist = self._id.get_create_plist()
         if plist.get_layout() != h5py.h5d.CHUNKED:
             held = self._id.get_storage_size()
@@ -239,7 +239,7 @@ class Rows:
         return False, shuffled, deflated
 
     def _check_chunks(self, chunk: tuple[int, ...], size: int, *, shuffled: bool, deflated: bool) -> None:
-        """See that chunks that libhdf5 will read inflate to their very length."""
+        """Check that chunks that libhdf5 will read inflate to their very length."""
 
         def look(info: Any) -> None:
             if info.byte_offset is None:
@@ -296,7 +296,7 @@ class Rows:
             flat[byte::itemsize] = ordered[byte]
 
     def _inflate(self, stored: bytes, mask: int, size: int, *, shuffled: bool, deflated: bool) -> tuple[bytes, bool]:
-        """Give a chunk's `size` bytes, and whether they are shuffled; HDF5 masks a filter that made it no smaller."""
+        """Return a chunk's `size` bytes, and whether they are shuffled; HDF5 masks a filter that made it no smaller."""
         if deflated and not mask & (1 << int(shuffled)):
             stream = zlib.decompressobj()
             try:
@@ -331,7 +331,7 @@ def _plain_dataset(file: h5py.File, name: str, storage: np.dtype[Any] | None) ->
 
 
 def _native(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """Give the dtype as NumPy writes it down by itself, where it is the machine's own."""
+    """Return the dtype as NumPy writes it down by itself, where it is the machine's own."""
     own = dtype.newbyteorder("=")
     return own if own == dtype and not dtype.hasobject else dtype
 

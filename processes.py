@@ -43,7 +43,7 @@ def workers(jobs: int | None = None, **given: Any) -> Parallel:
 
 @contextmanager
 def each(parallel: Parallel, tasks: Iterable[Callable[..., Any]]) -> Iterator[Iterator[Any]]:
-    """Give the results of tasks in their order, as they come.
+    """Yield the results of tasks in their order, as they come.
 
     Where the block is left early, by an error such as a full disk, no further task is begun, and those under way end:
     joblib would report each of them on the terminal, after the one line that matters.
@@ -81,7 +81,7 @@ def each(parallel: Parallel, tasks: Iterable[Callable[..., Any]]) -> Iterator[It
 
 
 def end_with_parent(parent: int, *, by_kernel: bool = False) -> None:
-    """Have this process end as soon as its parent has ended.
+    """End this process as soon as its parent has ended.
 
     Parameters
     ----------

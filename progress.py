@@ -15,7 +15,6 @@ __all__ = ["Progress", "duration", "say", "track"]
 
 T = TypeVar("T")
 _PLAIN_EVERY = 10.0  # seconds between plain lines
-_LONGEST = 4000  # characters of a line
 
 
 def say(line: str) -> None:

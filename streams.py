@@ -48,7 +48,7 @@ class _Kept(io.BufferedWriter):
                 self._lose(error)
 
     def _lose(self, error: OSError) -> None:
-        """Note the first failure, and let all that follows go nowhere."""
+        """Keep the first failure, and let all that follows go nowhere."""
         self.failure = self.failure or error
         null = os.open(os.devnull, os.O_RDWR)
         os.dup2(null, self.fileno())
@@ -111,7 +111,7 @@ def tell(text: object = "") -> None:
 
 
 def lost_output() -> str:
-    """Say why a part of standard output is lost; "" where none is, or where the reader had enough, as `head` has."""
+    """Return why a part of standard output is lost; "" where none is, or where the reader had enough, as `head` has."""
     if sys.stdout is not None:
         sys.stdout.flush()
     failure = _kept[1].failure if 1 in _kept else None

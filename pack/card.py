@@ -88,7 +88,7 @@ def write_card(output: Output) -> None:
 
 
 def _is_marked(readme: Path) -> bool:
-    """Tell a README that says of itself that version 0.1 wrote it."""
+    """Check whether a README says of itself that version 0.1 wrote it."""
     return readme.is_file() and _MARK in readme.read_text(encoding="utf-8", errors="replace")
 
 
@@ -107,7 +107,7 @@ def _index(shards: Shards) -> Iterator[list[Any]]:
 
 
 def _summary(manifest: dict[str, Any], split: str) -> str:
-    """Say in a few sentences what there is; `split` is its name, escaped for where they go."""
+    """Describe the set in a few sentences; `split` is its name, escaped for where they go."""
     render, points = manifest["render_config"], manifest["config"]["points"]
     height = render.get("size", "?")
     part = "" if manifest["split"] == "all" else f", the split {split}"

@@ -120,8 +120,11 @@ def _name(path: Path) -> str:
 
 
 def _identity(path: Path) -> str:
-    """Give what changes as a render file is replaced; no order of times is asked for, as clocks jump."""
-    found = path.stat()
+    """Return what changes as a render file is replaced; no order of times is asked for, as clocks jump."""
+    try:
+        found = path.stat()
+    except OSError:  # the worker that opens it lists it as failed
+        return "unreadable"
     return f"{found.st_size}-{found.st_mtime_ns}"
 
 
@@ -143,7 +146,7 @@ def _reconstruct(path: Path, output: Output, config: CloudConfig, made: str) -> 
 def write_clouds(render: Render, folder: Path, config: CloudConfig) -> CloudSummary:
     """Write the clouds of a render's chosen views, view by view: of any size that one view fits in memory with."""
     shaded, summary = render.shaded, CloudSummary(models=1)
-    num_points = np.concatenate([count_points(depth[None]) for depth in render.view_depths()])
+    num_points = count_points(render.view_depths())
     for view in choose_views(num_points, config.keep):
         if not num_points[view]:
             name = f"{render.synset}/{render.model_id}"

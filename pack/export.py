@@ -50,6 +50,7 @@ class _Model:
 
     @property
     def key(self) -> str:
+        """The model's name in lists and paths: synset/model_id."""
         return f"{self.synset}/{self.model_id}"
 
 
@@ -136,7 +137,7 @@ def _export_all(
 
 
 def _is_finished(output: Output) -> bool:
-    """Tell whether the last run came to its end without a failure."""
+    """Check whether the last run came to its end without a failure."""
     try:
         return bool(read_json(output.path / EXPORT)["last_run"]["failures"] == [])
     except (OSError, ValueError, KeyError, TypeError):

@@ -11,14 +11,15 @@ from ..render.state import SETTINGS
 from ..untrusted import read_json, shown
 from .schema import FORMAT, SCHEMA_VERSION
 
-__all__ = ["MANIFEST", "UNFINISHED", "read_manifest", "read_record"]
+__all__ = ["MANIFEST", "SHARD_NAME", "UNFINISHED", "read_manifest", "read_record"]
 
 MANIFEST = "manifest.json"
 UNFINISHED = "unfinished.json"
 """Stands in for the manifest from the first shard to the last: the settings, and the files that are ours."""
+SHARD_NAME = re.compile(r"shard-\d{5,9}(_\d{2,9})?\.h5")
+"""The names of our shards: a number of five digits or more, and from the second part on that of the part."""
 
 _ENTRY = {"file": str, "rows": int, "bytes": int, "sha256": str}
-_OURS = re.compile(r"shard-\d{5,9}(_\d{2,9})?\.h5")
 _LEAST_ROW = 32  # bytes: six arrays, each at least a compressed chunk and its place in the file's index
 _KINDS = {str: "a text", int: "a count"}
 
@@ -86,7 +87,7 @@ def read_record(folder: Path) -> tuple[dict[str, Any], set[str]]:
             settings |= {part: dict(record[part]) for part in ("selection",) if part in record}
         except (OSError, ValueError, KeyError, TypeError):
             continue
-    return settings, {file for file in files if isinstance(file, str) and _OURS.fullmatch(file)}
+    return settings, {file for file in files if isinstance(file, str) and SHARD_NAME.fullmatch(file)}
 
 
 def _check_entry(path: Path, number: int, entry: Any) -> None:

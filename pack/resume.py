@@ -13,7 +13,7 @@ from ..outputs import Output
 from ..untrusted import read_json, shown
 from .schema import FORMAT
 
-__all__ = ["begin", "record"]
+__all__ = ["begin", "record", "remove_others"]
 
 
 def begin(output: Output, name: str, config: dict[str, Any], *, redo: bool) -> str:
@@ -69,7 +69,16 @@ def record(output: Output, name: str, config: dict[str, Any], last_run: dict[str
 
 
 def remove_others(output: Output, made: str) -> None:
-    """Remove the models' folders that were made with other settings, where they are as they were written."""
+    """Remove the models' folders that were made with other settings, where they are as they were written.
+
+    Parameters
+    ----------
+    made : of `begin`; what a model's folder was made with begins with it
+
+    Raises
+    ------
+    OSError : one cannot be removed
+    """
     for name, entry in list(output.record.items()):
         if entry.get("made", made)[: len(made)] != made and output.owns(name):
             output.remove(name)

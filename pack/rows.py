@@ -152,7 +152,7 @@ def _choose(render: Render, path: Path, config: PackConfig, render_hash: str) ->
     if names != {"synset": path.parent.name, "model_id": path.stem}:
         raise InputError(f"{path} holds the model {'/'.join(names.values())}: delete it and render again")
     shaded, summary, kept = render.shaded, PackSummary(), []
-    num_points = np.concatenate([count_points(depth[None]) for depth in render.view_depths()])
+    num_points = count_points(render.view_depths())
     for view in choose_views(num_points, config.keep):
         if not shaded[view]:
             raise InputError(f"{path}: view {view} has no colour: render with --colour all")

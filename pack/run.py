@@ -5,9 +5,8 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,15 +27,13 @@ from ..render.state import MOST_VIEWS
 from ..untrusted import shown
 from .card import write_card
 from .config import PackConfig
-from .manifest import MANIFEST, UNFINISHED, read_record
+from .manifest import MANIFEST, SHARD_NAME, UNFINISHED, read_record
 from .rows import Packed, PackSummary, Source, digest, look, pack_model
 from .schema import FORMAT, SCHEMA_VERSION, SHARD_FIELDS, open_checked
 from .selection import Choice, choose_renders, lot
 from .writer import ShardWriter, cannot_write, part_path
 
 __all__ = ["PackSummary", "check_settings", "pack_renders"]
-
-_SHARD = re.compile(r"shard-\d{5}(_\d\d)?\.h5")
 
 
 def pack_renders(
@@ -125,7 +122,7 @@ def _pack_all(
 
 
 def _is_earlier(folder: Path) -> bool:
-    """Tell a folder of shards that version 0.1 wrote, finished or not."""
+    """Check whether version 0.1 wrote a folder of shards, finished or not."""
     return bool(read_record(folder)[0])
 
 
@@ -176,7 +173,7 @@ def _draw(
 
 @dataclass(frozen=True)
 class _Packing:
-    """What the shards of one call have in common."""
+    """The packing of one call: what its shards have in common."""
 
     output: Output
     config: PackConfig
@@ -185,7 +182,7 @@ class _Packing:
 
     def present(self) -> set[str]:
         """List the names of the shards that stand, and may be ours."""
-        return {path.name for path in self.output.path.glob("shard-*.h5") if _SHARD.fullmatch(path.name)}
+        return {path.name for path in self.output.path.glob("shard-*.h5") if SHARD_NAME.fullmatch(path.name)}
 
     def pack(
         self, path: Path, part: Sequence[Source], parallel: Parallel, progress: Progress
@@ -229,14 +226,9 @@ class _Packing:
         made_with = [SCHEMA_VERSION, dataclasses.asdict(self.config), self.render_hash]
         return hashlib.sha256(json.dumps([*made_with, names, list(digests)]).encode()).hexdigest()
 
-    def _write(self, path: Path, content: memoryview, before: Callable[[], object]) -> None:
+    def _write(self, path: Path, content: memoryview) -> None:
         """Write a shard; right before it takes its name the old ones are no set any more."""
-
-        def break_up() -> None:
-            before()
-            self._break_up(path)
-
-        self.output.write_bytes(path.name, content, before=break_up)
+        self.output.write_bytes(path.name, content, before=lambda: self._break_up(path))
 
     def _break_up(self, path: Path) -> None:
         """Put the record of an unfinished packing in the manifest's place: with a new shard, the old are no set."""

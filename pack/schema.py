@@ -5,9 +5,10 @@ A leaf: it imports nothing of the project but modules of the ground, so every st
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import h5py
 import numpy as np
@@ -36,6 +37,8 @@ __all__ = [
     "open_checked",
     "shuffle",
 ]
+
+T = TypeVar("T")
 
 FORMAT = "shapenet3d-cma"
 SCHEMA_VERSION = 1
@@ -161,28 +164,28 @@ class Opened:
         self.file.close()
 
     def attribute(self, name: str) -> str | int | None:
-        """Give an attribute that is a text or a whole number; None where there is none.
+        """Read an attribute that is a text or a whole number; None where there is none.
 
         Raises
         ------
         InputError : it is something else, or damaged
         """
-        try:
-            return read_attribute(self.file.id, name)
-        except FAULTS as error:
-            raise InputError(f"{shown(self.path)} is damaged: {told(error)}; make it again") from None
+        return self._read(read_attribute, name)
 
     def json(self, name: str) -> Any:
-        """Give an attribute that is stored as JSON.
+        """Read an attribute that is stored as JSON.
 
         Raises
         ------
         InputError : it is missing, no JSON, or nested too deeply
         """
+        return self._read(json_attribute, name)
+
+    def _read(self, read: Callable[[h5py.h5f.FileID, str], T], name: str) -> T:
         try:
-            return json_attribute(self.file.id, name)
+            return read(self.file.id, name)
         except FAULTS as error:
-            raise InputError(f"{shown(self.path)} is damaged: {told(error)}; make it again") from None
+            raise InputError(f"{shown(self.path, 4096)} is damaged: {told(error)}; make it again") from None
 
 
 def open_checked(
@@ -215,14 +218,10 @@ def open_checked(
     try:
         _check_kind(file, where, kind)
         return Opened(path, file, _check_fields(file, where, fields, extras))
-    except InputError:
+    except BaseException as error:
         file.close()
-        raise
-    except FAULTS as error:  # h5py's words for damaged metadata
-        file.close()
-        raise InputError(f"{where} is damaged: {told(error)}; {remedy}") from None
-    except BaseException:
-        file.close()
+        if isinstance(error, FAULTS):  # h5py's words for damaged metadata
+            raise InputError(f"{where} is damaged: {told(error)}; {remedy}") from None
         raise
 
 

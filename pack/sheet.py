@@ -22,7 +22,7 @@ from .reader import Shards
 from .schema import Row
 from .verify import LAWS, check_row
 
-__all__ = ["contact_png", "draw_overview", "draw_row", "draw_sheet", "overview_png", "write_row"]
+__all__ = ["PICTURE", "contact_png", "draw_overview", "draw_row", "draw_sheet", "overview_png", "write_row"]
 
 PICTURE = "picture"
 """Of single files, see `outputs`."""

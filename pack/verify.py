@@ -369,7 +369,7 @@ def _check_file(folder: Path, call: str, index: int) -> tuple[list[str] | None, 
 
 
 def _plain(opened: Opened, name: str) -> Any:
-    """Give an attribute's value: a number, JSON, or else a text; None where it cannot be read."""
+    """Read an attribute's value: a number, JSON, or else a text; None where it cannot be read."""
     try:
         stored = opened.attribute(name)
         return stored if name in ("split", "source") or not isinstance(stored, str) else opened.json(name)

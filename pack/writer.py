@@ -102,9 +102,7 @@ class ShardWriter(AbstractContextManager["ShardWriter"]):
     path : the first file
     attributes : stored as text or JSON beside format, version and conventions; what is added before the end of the
         block is stored in the last file
-    write : writes a path's content, whole or not at all; calls its third argument when that is on the disk, before it
-        takes its name
-    before_naming : called with a file's path before it takes that name
+    write : writes a path's content, whole or not at all
     max_rows, max_bytes : of one file; exceeded only by a single model (or row) that is larger by itself
 
     Attributes
@@ -125,14 +123,13 @@ class ShardWriter(AbstractContextManager["ShardWriter"]):
         self,
         path: Path,
         attributes: dict[str, Any],
-        before_naming: Callable[[Path], object] = lambda path: None,
         *,
         max_rows: int | None = None,
         max_bytes: int | None = None,
-        write: Callable[[Path, memoryview, Callable[[], object]], object] = write_new,
+        write: Callable[[Path, memoryview], object] = write_new,
     ) -> None:
         self.path, self.attributes, self.files = path, attributes, list[Path]()
-        self._before_naming, self._write = before_naming, write
+        self._write = write
         self._max_rows, self._max_bytes = max_rows or np.inf, max_bytes or np.inf
         self._part: _Part | None = None
 
@@ -165,7 +162,7 @@ class ShardWriter(AbstractContextManager["ShardWriter"]):
         path = part_path(self.path, len(self.files))
         content = part.finish(self.attributes | {"part": len(self.files)})
         try:
-            self._write(path, content, lambda: self._before_naming(path))
+            self._write(path, content)
         except OSError as failed:
             raise InputError(cannot_write(path, failed)) from None
         self.files.append(path)

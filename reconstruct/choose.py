@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal
 
 import numpy as np
@@ -10,18 +11,18 @@ from numpy.typing import NDArray
 __all__ = ["choose_views", "count_points"]
 
 
-def count_points(depth: NDArray[np.float32]) -> NDArray[np.int64]:
+def count_points(depths: Iterable[NDArray[np.float32]]) -> NDArray[np.int64]:
     """Count the points that each view's depth reconstructs to.
 
     Parameters
     ----------
-    depth : (V, H, W) float32, 0 = background
+    depths : (V, H, W) float32, 0 = background; or one (H, W) after the other
 
     Returns
     -------
     num_points : (V,) int64
     """
-    return np.array([np.count_nonzero(view > 0) for view in depth], dtype=np.int64)
+    return np.array([np.count_nonzero(view > 0) for view in depths], dtype=np.int64)
 
 
 def choose_views(num_points: NDArray[np.int64], keep: Literal["best", "all"]) -> list[int]:

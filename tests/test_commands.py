@@ -28,7 +28,7 @@ def parameters() -> list[tuple[str, click.Parameter]]:
 
 
 def kinds(kind: Any) -> Iterator[Any]:
-    """Give a parameter's type, or of several values those of each."""
+    """Yield a parameter's type, or of several values those of each."""
     if isinstance(kind, click.Tuple):
         for one in kind.types:
             yield from kinds(one)
@@ -81,7 +81,7 @@ def answer(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], 
 
 
 def base(command: click.Command) -> dict[str, list[str]]:
-    """Give words for what a command requires: inputs that are not there."""
+    """Choose words for what a command requires: inputs that are not there."""
     words: dict[str, list[str]] = {}
     for parameter in command.params:
         if isinstance(parameter, click.Argument):

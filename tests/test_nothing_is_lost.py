@@ -80,7 +80,7 @@ def inputs(shapenet: Path, renders: Path, shards: Path, tmp_path_factory: pytest
 
 @pytest.fixture
 def call(inputs: dict[str, Path]) -> Call:
-    """Give a command in words; answers its status and what it says on errors. What it reads must be as before."""
+    """Run a command, given in words; return its status and what it says on errors. What it reads must be as before."""
 
     def run(words: Sequence[str], out: Path | str) -> tuple[int, str]:
         places = inputs | {"OUT": out}

@@ -11,15 +11,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import h5py
 import psutil
 import pytest
 from joblib import delayed
 
+from shapenet3d_cma.benchmarks._made import repeat_renders
 from shapenet3d_cma.pack.config import PackConfig
 from shapenet3d_cma.pack.run import pack_renders
 from shapenet3d_cma.processes import workers
-from shapenet3d_cma.render.file import find_renders
 from shapenet3d_cma.render.samples.config import SamplesConfig
 from shapenet3d_cma.render.samples.write import write_samples
 from shapenet3d_cma.tests.conftest import RENDER
@@ -31,16 +30,7 @@ LOKY = "popen_loky_posix"
 @pytest.fixture(scope="module")
 def many_renders(renders: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The world's renders, over and over under new names: enough that a command is at work for a while."""
-    out, sources = tmp_path_factory.mktemp("many") / "renders", find_renders(renders)
-    for number in range(240):
-        source = sources[number % len(sources)]
-        path = out / source.parent.name / f"{number:032x}.h5"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(source, path)
-        with h5py.File(path, "a") as file:
-            file.attrs["model_id"] = path.stem
-    shutil.copy(renders / "render.json", out / "render.json")
-    return out
+    return repeat_renders(renders, tmp_path_factory.mktemp("many") / "renders", 240)
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,7 @@ import json
 import math
 import os
 import secrets
+import shutil
 import signal
 import subprocess
 import sys
@@ -35,7 +36,7 @@ RUNNING = ".running"
 
 @dataclass
 class Tally:
-    """What came out so far; of each topic the counts and the peak memory of its processes, MiB."""
+    """The outcome so far; of each topic the counts and the peak memory of its processes, MiB."""
 
     topics: dict[str, Counter[str]] = field(default_factory=dict)
     peak: dict[str, float] = field(default_factory=dict)
@@ -62,7 +63,7 @@ class Tally:
             self.breaches[name] = {"topic": topic, "kind": kind, "words": words, "times": 1, "bytes": None}
 
     def table(self) -> str:
-        """Lay it out: a line a topic, then a line a breach, and a line a test that failed otherwise."""
+        """Format it: a line a topic, then a line a breach, and a line a test that failed otherwise."""
         names = ("cases", "refused", "accepted", "crashes", "hangs")
         lines = [f"{'topic':<20}" + "".join(f"{name:>12}" for name in names) + f"{'peak MiB':>12}"]
         for topic, counts in sorted(self.topics.items()):
@@ -126,11 +127,11 @@ def _run(file: Path, examples: int, end: float, found: Path, folder: Path, tally
         output.replace(kept)
         with tally.lock:
             tally.failed[where] = f"exit status {process.returncode}, see {kept}"
-    subprocess.run(["rm", "-rf", str(folder)], check=False)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _wait(process: subprocess.Popen[bytes], end: float, running: Path) -> tuple[bool, bool]:
-    """Wait for a process; tell whether it was asked to end, and whether it was killed for hanging at one case."""
+    """Wait for a process; return whether it was asked to end, and whether it was killed for hanging at one case."""
     asked = False
     while process.poll() is None:
         time.sleep(0.1)

@@ -62,7 +62,7 @@ def kind(process: psutil.Process) -> str:
 
 @dataclass
 class Sample:
-    """What the processes of a kind took at a moment, at most: MiB, descriptors; and how many there were."""
+    """The most that processes of a kind took at a moment: MiB, descriptors; and how many there were."""
 
     mib: float
     descriptors: int
@@ -71,7 +71,7 @@ class Sample:
 
 @dataclass
 class Record:
-    """What was done to the runs, and what was found."""
+    """The record of what was done to the runs, and of what was found."""
 
     kills: Counter[str] = field(default_factory=Counter)
     starts: Counter[str] = field(default_factory=Counter)
@@ -106,7 +106,7 @@ class Disk:
                         file.seek(0, os.SEEK_END)
 
     def free(self) -> None:
-        """Give the room back."""
+        """Free the room again."""
         with self.lock:
             if self.filler.exists():
                 self.filler.unlink()
@@ -150,13 +150,13 @@ class Soak:
     # ---- what befalls the runs ----
 
     def members(self) -> list[tuple[Family, psutil.Process]]:
-        """Give all processes of the commands that run."""
+        """List all processes of the commands that run."""
         with self.lock:
             families = list(self.families)
         return [(family, process) for family in families for process in family.members()]
 
     def look(self) -> None:
-        """Note every second what each kind of process takes."""
+        """Sample every second what each kind of process takes."""
         while not self.stop.wait(1):
             found: dict[str, list[tuple[float, int]]] = {}
             for _, process in self.members():
@@ -183,7 +183,7 @@ class Soak:
                     self.record.kills[f"{self.stage} {name}"] += 1
 
     def may_kill(self) -> bool:
-        """Tell whether the stage takes more kills: where they come faster than a command begins, it would not end."""
+        """Check whether the stage takes more kills: where they come faster than a command begins, it would not end."""
         most = max(self.least, self.models // 20) if self.stage == "render" else self.least
         return self.kills_of(self.stage) < most
 
@@ -214,7 +214,7 @@ class Soak:
 
     @contextlib.contextmanager
     def around(self, *acts: Any) -> Iterator[None]:
-        """Do something beside the runs, until the block ends."""
+        """Run acts beside the runs, until the block ends."""
         self.stop.clear()
         threads = [threading.Thread(target=self.guarded, args=(act,), daemon=True) for act in acts]
         for thread in threads:
@@ -227,7 +227,7 @@ class Soak:
                 thread.join()
 
     def guarded(self, act: Any) -> None:
-        """Do something that must go on to the end."""
+        """Run an act that must go on to the end."""
         try:
             act()
         except Exception as error:  # a soak whose killer has died proves nothing
@@ -236,12 +236,12 @@ class Soak:
     # ---- the runs ----
 
     def fault(self, words: str) -> None:
-        """Note something that must not be, and say it at once."""
+        """Record something that must not be, and print it at once."""
         self.record.faults.append(words)
         print(f"FAULT {words}", flush=True)
 
     def environment(self) -> dict[str, str]:
-        """Give what runs find in their environment: a folder for scratch files, and a clock that jumps."""
+        """Return what runs find in their environment: a folder for scratch files, and a clock that jumps."""
         given = {"TMPDIR": str(self.out / "scratch")}
         if not self.stage.startswith("unbroken"):
             given["PYTHONPATH"] = str(self.clock.parent)
@@ -259,7 +259,7 @@ class Soak:
         self.record.seconds[stage] = self.record.seconds.get(stage, 0.0) + time.monotonic() - begin
 
     def insist(self, number: int, line: Sequence[object]) -> None:
-        """Give a command again and again until it ends with status 0."""
+        """Run a command again and again until it ends with status 0."""
         log, more = self.out / "logs" / f"{self.stage.replace(' ', '-')}-{number}.txt", list[object]()
         tries = refusals = 0
         while tries < MOST and refusals < MOST_REFUSALS:
@@ -287,7 +287,7 @@ class Soak:
         self.fault(f"{self.stage}: given {tries + refusals} times and not done: {log}")
 
     def wait(self, family: Family) -> int:
-        """Wait for a command's end; give its exit status."""
+        """Wait for a command's end; return its exit status."""
         try:
             return family.head.wait(LONG)
         except subprocess.TimeoutExpired:
@@ -296,7 +296,7 @@ class Soak:
             return 0
 
     def bury(self, family: Family) -> None:
-        """See that nothing is left of a command that has ended."""
+        """Check that nothing is left of a command that has ended."""
         begin = time.monotonic()
         while family.members() and time.monotonic() - begin < END:
             time.sleep(0.05)
@@ -308,7 +308,7 @@ class Soak:
             self.families.remove(family)
 
     def judge(self, status: int, family: Family, said: str, *, beside: bool) -> str:
-        """Say in words how a command ended; a fault where it must not end so.
+        """Return in words how a command ended; a fault where it must not end so.
 
         `beside` says that another command was at work in the same folder.
         """
@@ -332,7 +332,7 @@ class Soak:
     # ---- the whole ----
 
     def unbroken(self) -> None:
-        """Do it without any disturbance."""
+        """Run all stages without any disturbance."""
         out = self.out
         each = max(1, round(self.models / CATEGORIES))
         self.run("unbroken samples", ["samples", out / "shapenet", "--per-category", each, "--seed", self.seed])
@@ -343,7 +343,7 @@ class Soak:
             self.run("unbroken export", ["export", out / "shards", out / "export", "--format", "ply", "--jobs", 2])
 
     def disturbed(self) -> None:
-        """Do it again, with all that may happen; compare after each stage."""
+        """Run them again, with all that may happen; compare after each stage."""
         out, disk = self.out, self.disk.folder
         acts = (self.look, self.kill, self.jump, *((self.fill,) if self.disk.mounted else ()))
         with self.around(*acts):
@@ -366,21 +366,21 @@ class Soak:
             self.compare("export", lambda made=made: same_files(out / "export", made))
 
     def rounds(self, stage: str) -> Iterator[int]:
-        """Do a stage again until it has been killed often enough."""
+        """Repeat a stage until it has been killed often enough."""
         number = 0
         while number == 0 or (self.kills_of(stage) < self.least and number < 10 * self.least):
             yield number
             number += 1
 
     def compare(self, what: str, act: Any) -> None:
-        """Do what compares, and note a difference."""
+        """Run a comparison, and record a difference."""
         try:
             act()
         except (AssertionError, OSError) as error:
             self.fault(f"{what}: other than unbroken: {' '.join(str(error).split())[:300]}")
 
     def sweep(self) -> None:
-        """See that nothing half written is left."""
+        """Check that nothing half written is left."""
         for path in sorted(self.disk.folder.rglob(f"{HIDDEN}/tmp/*")):
             self.fault(f"left half written: {path.relative_to(self.out)}")
 
@@ -406,7 +406,7 @@ class Soak:
         return lines
 
     def report(self) -> str:
-        """Lay out what was done and found."""
+        """Format what was done and found."""
         record = self.record
         disk = f"filled {record.fillings} times (tmpfs)" if self.disk.mounted else "not filled: no right to mount one"
         lines = self.judge_samples()
@@ -433,12 +433,12 @@ def same_files(one: Path, two: Path) -> None:
 
 
 def is_record(path: Path, top: Path) -> bool:
-    """Tell whether a file says how a folder was made, and when, rather than being part of what was made."""
+    """Check whether a file says how a folder was made, and when, rather than being part of what was made."""
     return HIDDEN in path.relative_to(top).parts or (path.parent == top and path.suffix == ".json")
 
 
 def main() -> None:
-    """Read the command line, soak, tell."""
+    """Read the command line, soak, print the report."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("out", type=Path, help="a folder that is empty or not there")
     parser.add_argument("--models", type=int, default=2000)

@@ -142,7 +142,7 @@ def render_views(path: Path, row: int, *, views: Sequence[int] | None = None, ev
 
 def _read_views(render: Render, row: int, views: Sequence[int] | None, *, every: bool) -> list[View]:
     """Read views one by one: the depth of all of them may be large."""
-    counts = np.concatenate([count_points(depth[None]) for depth in render.view_depths()])
+    counts = count_points(render.view_depths())
     chosen = range(len(counts)) if every else choose_views(counts, "best") if views is None else views
     found = []
     for view in chosen:

@@ -23,7 +23,7 @@ from ...wording import visible
 from .coded import code
 from .view import AlignedMasks, Reconstruction, View
 
-__all__ = ["fill", "page_html", "policy", "style", "web_file"]
+__all__ = ["PAGE", "fill", "page_html", "policy", "style", "web_file"]
 
 PAGE = "page"
 """Of single files, see `outputs`."""

@@ -14,7 +14,7 @@ import tempfile
 import time
 import traceback
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +97,19 @@ def bounded(
     with _breach(topic, content):
         assert not strays, f"{topic}: opened files outside its folder: {strays}"
     _count(topic, outcome)
+
+
+def refusal(topic: str, act: Callable[[], object], inside: Path) -> str:
+    """Run what must refuse a hostile case, within bounds; return the words of the InputError."""
+    said = None
+    with bounded(topic, inside=inside):
+        try:
+            act()
+        except InputError as error:
+            said = error
+            raise
+    assert said is not None, "it was accepted"
+    return str(said)
 
 
 @contextlib.contextmanager

@@ -152,3 +152,13 @@ def test_views_without_colour_give_clouds_without_colour(renders: Path, tmp_path
     done = reconstruct_renders(world, tmp_path / "clouds", CloudConfig(), jobs=1)
     assert done.uncoloured == 8
     assert b"property uchar red" not in next((tmp_path / "clouds").glob("*/*/*.ply")).read_bytes()
+
+
+def test_a_render_that_is_gone_fails_alone(renders: Path, tmp_path: Path) -> None:
+    world = Path(shutil.copytree(renders, tmp_path / "renders"))
+    gone = find_renders(world)[0]
+    gone.unlink()
+    gone.symlink_to("nothing")
+    done = reconstruct_renders(world, tmp_path / "clouds", CloudConfig(), jobs=1)
+    assert done.models == 7
+    assert [failure["file"] for failure in done.failures] == [f"{gone.parent.name}/{gone.name}"]

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +24,12 @@ from shapenet3d_cma.pack.manifest import read_record
 from shapenet3d_cma.pack.reader import Shards
 from shapenet3d_cma.pack.run import pack_renders
 from shapenet3d_cma.pack.verify import verdict_table, verify_shards
-from shapenet3d_cma.tests.fuzz import faults
+from shapenet3d_cma.tests.fuzz import bounds, faults
 from shapenet3d_cma.tests.fuzz.bounds import bounded
 from shapenet3d_cma.tests.fuzz.made import MODELS, PACK, make_renders, make_shards, vouch
 
 FIELDS = ("rgb", "synset")
+refusal = partial(bounds.refusal, "hdf5")
 
 
 @pytest.fixture(scope="module")
@@ -45,19 +47,6 @@ def tiny(made: Path, tmp_path: Path) -> Path:
 
 def broken_laws(shards: Path) -> set[str]:
     return {verdict.law.name for verdict in verify_shards(shards, jobs=1) if verdict.broken}
-
-
-def refusal(act: Callable[[], object], inside: Path) -> str:
-    """Give what an act is refused with, within bounds."""
-    said = None
-    with bounded("hdf5", inside=inside):
-        try:
-            act()
-        except InputError as error:
-            said = error
-            raise
-    assert said is not None, "it was accepted"
-    return str(said)
 
 
 def damage(path: Path, fault: faults.Fault, field: str, outside: Path) -> None:

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 from unittest import mock
 
-import h5py
 import numpy as np
 import pytest
 from hypothesis import given
@@ -20,7 +19,7 @@ from shapenet3d_cma.outputs import claim
 from shapenet3d_cma.pack.card import write_card
 from shapenet3d_cma.pack.export import export_shards
 from shapenet3d_cma.pack.reader import Shards
-from shapenet3d_cma.pack.schema import SHARD_FIELDS
+from shapenet3d_cma.pack.schema import SHARD_FIELDS, Opened
 from shapenet3d_cma.pack.verify import verify_shards
 
 ALL = [field.name for field in SHARD_FIELDS]
@@ -104,7 +103,7 @@ def test_what_reads_in_order_keeps_one_file_open_so_that_memory_is_flat(
     open_files = []
     check = Shards.check
 
-    def counted(self: Shards, index: int) -> h5py.File:
+    def counted(self: Shards, index: int) -> Opened:
         file = check(self, index)
         open_files.append(len(self._datasets))  # beside this one
         return file

@@ -20,6 +20,7 @@ from shapenet3d_cma.errors import InputError
 from shapenet3d_cma.files import sha256
 from shapenet3d_cma.pack import writer
 from shapenet3d_cma.pack.config import PackConfig
+from shapenet3d_cma.pack.manifest import SHARD_NAME
 from shapenet3d_cma.pack.reader import Shards
 from shapenet3d_cma.pack.run import pack_renders
 from shapenet3d_cma.pack.schema import SHARD_FIELDS, SHARD_LEVEL, Row, create_field
@@ -136,6 +137,14 @@ def test_a_shard_of_several_files_is_one_to_the_reader_and_is_resumed_as_one(
     monkeypatch.undo()
     assert pack_renders(renders, tmp_path, PackConfig(points=256, shard_rows=8), jobs=1, redo=True).rows == 8
     assert [path.name for path in sorted(tmp_path.glob("*.h5"))] == ["shard-00000.h5"], "no part is left behind"
+
+
+@pytest.mark.parametrize("number", [0, 99_999, 100_000])
+@pytest.mark.parametrize("part", [0, 1, 99, 100])
+def test_every_name_of_a_shard_is_known_as_one(number: int, part: int) -> None:
+    name = writer.part_path(Path(f"shard-{number:05}.h5"), part).name
+    assert SHARD_NAME.fullmatch(name)
+    assert not SHARD_NAME.fullmatch(f"my-{name}")
 
 
 def test_a_packing_killed_at_random_moments_ends_as_an_unbroken_one(

@@ -5,19 +5,21 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from shapenet3d_cma.errors import InputError
 from shapenet3d_cma.outputs import claim
 from shapenet3d_cma.pack.run import pack_renders
 from shapenet3d_cma.render.run import _is_earlier, _present, _what_is_left, read_render_settings
 from shapenet3d_cma.render.shapenet import Model
 from shapenet3d_cma.render.state import check_places, forget_failures, read_failures, read_status, status_table
+from shapenet3d_cma.tests.fuzz import bounds
 from shapenet3d_cma.tests.fuzz.bounds import bounded
 from shapenet3d_cma.tests.fuzz.made import PACK, RENDER, config_hash, make_renders
 
+refusal = partial(bounds.refusal, "state")
 SHAPES = [b"", b"[]", b"{}", b"null", b"5", b'"x"', b"\xff\xfe", b"[" * 10**6, b'{"a":' * 10**5, b"9" * 5000]
 GOOD = {"synset": "03001627", "model_id": "x", "config_hash": "h", "kind": "failed", "reason": "why", "tries": 1}
 BAD_ENTRIES = [
@@ -59,18 +61,6 @@ BAD_PLANS = [
 @pytest.fixture
 def renders(tmp_path: Path) -> Path:
     return make_renders(tmp_path / "renders")
-
-
-def refusal(act: Callable[[], object], inside: Path) -> str:
-    said = None
-    with bounded("state", inside=inside):
-        try:
-            act()
-        except InputError as error:
-            said = error
-            raise
-    assert said is not None, "it was accepted"
-    return str(said)
 
 
 @pytest.mark.parametrize("content", SHAPES)
