@@ -771,7 +771,7 @@ def _enter(record: dict[str, dict[str, Any]], entry: dict[str, Any]) -> None:
 # ---- single files ----
 
 
-def write_new(path: Path, content: bytes | memoryview, before: Callable[[], object] | None = None) -> None:
+def write_new(path: Path, content: bytes | memoryview) -> None:
     """Write a new file outside of any claimed folder, whole or not at all.
 
     Raises
@@ -781,12 +781,10 @@ def write_new(path: Path, content: bytes | memoryview, before: Callable[[], obje
     """
     if os.path.lexists(path):
         raise InputError(f"{path} is there: move it away, or give another name")
-    _write_beside(path, content, before, replace=False)
+    _write_beside(path, content, replace=False)
 
 
-def _write_beside(
-    path: Path, content: bytes | memoryview, before: Callable[[], object] | None = None, *, replace: bool
-) -> None:
+def _write_beside(path: Path, content: bytes | memoryview, *, replace: bool) -> None:
     descriptor, name = tempfile.mkstemp(prefix=f"{HIDDEN}-", dir=path.parent)
     partial = Path(name)
     try:
@@ -795,8 +793,6 @@ def _write_beside(
             file.flush()
             os.fchmod(file.fileno(), 0o666 & ~_umask())
             os.fsync(file.fileno())
-        if before is not None:
-            before()
         _name_file(partial, path, replace=replace)
     finally:
         partial.unlink(missing_ok=True)

@@ -109,8 +109,7 @@ def _reconstruct_all(
                 raise done
             summary.add(done)
             progress.advance(failed=len(done.failures))
-    if redo:
-        remove_others(output, identity)
+    remove_others(output, identity)
     record(output, CLOUDS, dataclasses.asdict(config), dataclasses.asdict(summary))
     return summary
 

@@ -129,8 +129,7 @@ def _export_all(
                 raise done
             summary.add(done)
             progress.advance(failed=len(done.failures))
-    if redo:
-        remove_others(output, identity)
+    remove_others(output, identity)
     if summary.models or summary.failures or not _is_finished(output):  # else a full disk would refuse it
         record(output, EXPORT, made, dataclasses.asdict(summary))
     return summary

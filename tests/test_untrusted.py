@@ -103,7 +103,7 @@ def test_lines_that_are_no_json_are_left_out(tmp_path: Path) -> None:
 
 def test_what_a_message_repeats_is_harmless() -> None:
     assert shown("Stuhl é 椅子") == "Stuhl é 椅子"
-    assert shown("a\nb\x1b[31m\udcff\x00\u202e") == "a\\nb\\x1b[31m\\udcff\\x00\\u202e"
+    assert shown("a\nb\x1b[31m\udcff\x00\u202e") == "a\\nb\\x1b[31m\\xff\\x00\\u202e"
     assert shown("x" * 500) == "x" * 200 + " …"
     assert shown(["a\n", 1]) == "['a\\n', 1]"
     assert shown(10**5000) == "a int"
