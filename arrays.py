@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import ast
-import io
 import math
 import os
-import struct
 import zipfile
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +19,21 @@ __all__ = ["read_array", "read_arrays"]
 
 _MOST_HEADER = 1024  # bytes: a plain array's has about a hundred
 _KINDS = "biuf"
+_DAMAGED = (
+    zipfile.BadZipFile,  # no archive, one that is cut short, a wrong checksum
+    RuntimeError,  # an entry with a password, or (NotImplementedError) of a later version of the format
+    EOFError,  # an entry that reaches beyond the end of the file
+)
+_NO_HEADER = (
+    *(
+        ValueError,
+        TypeError,
+        SyntaxError,
+        MemoryError,
+        RecursionError,
+    ),  # those that ast.literal_eval is documented with
+    KeyError,  # one of its entries is missing
+)
 
 
 def read_array(path: Path) -> NDArray[Any]:
@@ -55,7 +67,7 @@ def read_arrays(path: Path, names: Sequence[str]) -> dict[str, NDArray[Any]]:
                 if any(entry.compress_type != zipfile.ZIP_STORED for entry in chosen):
                     raise ValueError("its content is compressed")
                 return {name: _array(archive.read(entry)) for name, entry in zip(names, chosen, strict=True)}
-        except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, struct.error, zlib.error):
+        except _DAMAGED:
             raise ValueError("it is cut short, or no archive of NumPy") from None
 
 
@@ -68,11 +80,12 @@ def _array(content: bytes) -> NDArray[Any]:
     try:
         header = ast.literal_eval(content[start : start + length].decode("latin1").strip())
         dtype, shape = np.dtype(header["descr"]), header["shape"]
-        sizes = [size for size in shape if type(size) is int and size >= 0]
-    except (ValueError, SyntaxError, TypeError, KeyError, MemoryError, RecursionError):
+        sizes = [size for size in shape if type(size) is int and 0 <= size < 2**63]
+        order: Literal["C", "F"] = "F" if header["fortran_order"] else "C"
+    except _NO_HEADER:
         raise ValueError("its header is damaged") from None
-    if dtype.kind not in _KINDS or len(sizes) != len(shape):
+    if dtype.kind not in _KINDS or not isinstance(shape, tuple) or len(sizes) != len(shape):
         raise ValueError("it holds no numbers")
     if math.prod(sizes) * dtype.itemsize != len(content) - start - length:
         raise ValueError("its size is not what its header claims")
-    return np.load(io.BytesIO(content), allow_pickle=False)
+    return np.ndarray(tuple(sizes), dtype, content, start + length, order=order).copy(order)

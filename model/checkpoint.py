@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import os
 import pickle
-import struct
 import zipfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,17 +18,20 @@ import torch
 from torch import Tensor, nn
 
 from ..untrusted import open_regular, shown
-from .pickles import PLAIN, PlainUnpickler, Refused, why
+from .pickles import PLAIN, PlainUnpickler, Refused, named, why
 from .weights import check_weights
 
-__all__ = ["load_weights", "restore"]
+__all__ = ["load_weights", "part", "restore"]
 
 _DTYPES = {
     "DoubleStorage": torch.float64, "FloatStorage": torch.float32, "HalfStorage": torch.float16,
     "BFloat16Storage": torch.bfloat16, "LongStorage": torch.int64, "IntStorage": torch.int32,
     "ShortStorage": torch.int16, "CharStorage": torch.int8, "ByteStorage": torch.uint8,
 }  # fmt: skip
-_UNREADABLE = (zipfile.BadZipFile, NotImplementedError, RuntimeError, struct.error, zlib.error)
+_UNREADABLE = (
+    zipfile.BadZipFile,  # no archive, one that is cut short, a wrong checksum
+    RuntimeError,  # an entry with a password, or (NotImplementedError) of a later version of the format
+)
 
 
 @dataclass(frozen=True)
@@ -72,20 +73,21 @@ def _check_archive(archive: zipfile.ZipFile, size: int) -> None:
 
 def _read(archive: zipfile.ZipFile) -> dict[str, Any]:
     """Read the dictionary of an archive."""
-    named = [name for name in archive.namelist() if name.endswith("/data.pkl") and name.count("/") == 1]
-    if not named:
+    found = [name for name in archive.namelist() if name.endswith("/data.pkl") and name.count("/") == 1]
+    if not found:
         raise ValueError("it is an archive, but none of torch: it has no data.pkl")
-    root = named[0].removesuffix("data.pkl")
-    if f"{root}byteorder" in archive.namelist() and archive.read(f"{root}byteorder") != b"little":
-        raise ValueError("its numbers are not in the order that this machine has")
+    root = found[0].removesuffix("data.pkl")
     try:
-        state = _TorchUnpickler(archive, root, archive.read(named[0])).load()
+        order = archive.read(f"{root}byteorder") if f"{root}byteorder" in archive.namelist() else b"little"
+        state = _TorchUnpickler(archive, root, archive.read(found[0])).load()
     except Refused as error:
         raise ValueError(f"it holds code, {shown(str(error))}, which is not run") from None
     except _UNREADABLE:
         raise
-    except Exception as error:
+    except Exception as error:  # also EOFError, of an entry that reaches beyond the end of the file
         raise ValueError(f"it is damaged: {why(error)}") from None
+    if order != b"little":
+        raise ValueError("its numbers are not in the order that this machine has")
     if not isinstance(state, dict):
         raise ValueError("it holds no dictionary")
     return state
@@ -146,7 +148,7 @@ class _TorchUnpickler(PlainUnpickler):
             raise pickle.UnpicklingError(f"no entry data/{name}") from None
         if type(count) is not int or count * dtype.itemsize != entry.file_size:
             raise pickle.UnpicklingError(
-                f"data/{name} claims {shown(count)} numbers, {entry.file_size} bytes are there"
+                f"data/{name} claims {named(count)} numbers, {entry.file_size} bytes are there"
             )
         if not count:
             return _Storage(torch.empty(0, dtype=dtype))
@@ -154,7 +156,7 @@ class _TorchUnpickler(PlainUnpickler):
 
 
 def restore(network: nn.Module, optimizer: torch.optim.Optimizer, state: Mapping[str, Any]) -> None:
-    """Give network and optimiser what a checkpoint holds of them, whole or not at all.
+    """Load what a checkpoint holds of network and optimiser, whole or not at all.
 
     The optimiser's settings stay as this run's are.
 
@@ -177,7 +179,7 @@ def restore(network: nn.Module, optimizer: torch.optim.Optimizer, state: Mapping
         if number not in shapes or not isinstance(each, dict):
             raise ValueError(f"its optimiser has moments of no parameter: {shown(number)}")
         like = {"step": torch.zeros(()), "exp_avg": shapes[number], "exp_avg_sq": shapes[number]}
-        check_weights(like, {f"{name}": value for name, value in each.items()}, f"moments of parameter {number}: ")
+        check_weights(like, each, f"moments of parameter {number}: ")
     steps = {int(each["step"]) for each in seen.values()}
     if max(steps, default=0) != min(state["step"], 2**24):  # float32 counts no further
         raise ValueError(f"its step is {state['step']}, that of its optimiser {max(steps, default=0)}")
@@ -190,7 +192,7 @@ def _members(group: Any) -> Any:
 
 
 def part(state: Mapping[str, Any], name: str) -> dict[Any, Any]:
-    """Give a dictionary of a dictionary.
+    """Return the dictionary that stands under a name of another.
 
     Raises
     ------

@@ -11,14 +11,14 @@ import io
 import math
 import pickle
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sized
 from typing import Any, ClassVar
 
 import numpy as np
 
 from ..untrusted import shown
 
-__all__ = ["PLAIN", "Ordered", "PlainUnpickler", "Refused", "why"]
+__all__ = ["PLAIN", "Ordered", "PlainUnpickler", "Refused", "named", "why"]
 
 Instruction = Callable[["PlainUnpickler"], None]
 
@@ -28,7 +28,7 @@ class Refused(pickle.UnpicklingError):
 
 
 def why(error: Exception) -> str:
-    """Say in plain words why a pickle cannot be read: a damaged one raises whatever its bytes happen to mean."""
+    """Return in plain words why a pickle cannot be read: a damaged one raises whatever its bytes happen to mean."""
     if isinstance(error, EOFError):
         return "it ends too early"
     if isinstance(error, pickle.UnpicklingError) and str(error):
@@ -53,9 +53,9 @@ class Dtype:
         try:
             self.dtype = np.dtype(code) if known and isinstance(code, str) else np.dtype("O")
         except (TypeError, ValueError):
-            raise Refused(f"numpy.dtype of {_told(code)}") from None
+            raise Refused(f"numpy.dtype of {named(code)!r}") from None
         if self.dtype.kind not in _KINDS or self.dtype.names:
-            raise Refused(f"numpy.dtype of {_told(code)}, whose values are no numbers and no text")
+            raise Refused(f"numpy.dtype of {named(code)!r}, whose values are no numbers and no text")
 
     def accept(self, state: Any) -> None:
         """Take over the byte order; nothing else of a plain type can differ."""
@@ -84,21 +84,21 @@ def _check_shape(shape: Any, dtype: np.dtype[Any], size: int) -> None:
     """Hold a shape against the bytes that are there for it."""
     sizes = shape if isinstance(shape, tuple) else (shape,)
     if len(sizes) > 32 or not all(type(each) is int and 0 <= each < 2**62 for each in sizes) or not dtype.itemsize:
-        raise Refused(f"an array of shape {_told(shape)}")
+        raise Refused(f"an array of shape {named(shape)}")
     if math.prod(sizes) * dtype.itemsize != size:
         raise pickle.UnpicklingError(f"an array claims {math.prod(sizes)} values, {size} bytes are there")
 
 
-def _told(value: object) -> str:
-    """Name a value; a container, which may be endless to print, by its type alone."""
-    plain = isinstance(value, str | bytes | float) or (type(value) is int and abs(value) < 2**64)
-    return repr(value)[:60] if plain else type(value).__name__
+def named(value: object) -> str:
+    """Show a text or a number; anything else, such as a container, which may be endless to print, by its type alone."""
+    plain = isinstance(value, str | float) or (type(value) is int and abs(value) < 2**64)
+    return shown(value) if plain else f"a {type(value).__name__}"
 
 
 def _encode(text: str, encoding: str = "latin1") -> bytes:
     """Stand in for codecs.encode, by which old pickles write bytes; other codecs would unpack and more."""
-    if encoding != "latin1":
-        raise Refused(f"_codecs.encode to {_told(encoding)}")
+    if encoding not in ("latin1", "latin-1"):
+        raise Refused(f"_codecs.encode to {named(encoding)!r}")
     return text.encode("latin1")
 
 
@@ -120,15 +120,15 @@ def _frombuffer(data: Any, dtype: Dtype, shape: Any, order: str) -> Any:
     return np.frombuffer(data, dtype.dtype).reshape(shape, order="F" if order == "F" else "C")
 
 
-def _bytes(*given: Any) -> bytes:
+def _bytes(content: Any = b"", encoding: str = "latin1") -> bytes:
     """Stand in for bytes, of text or bytes alone: of a number it would make that many."""
-    if given and not isinstance(given[0], str | bytes | bytearray):
+    if not isinstance(content, str | bytes | bytearray):
         raise Refused("bytes of something else than text")
-    return bytes(*given)
+    return _encode(content, encoding) if isinstance(content, str) else bytes(content)
 
 
-def _bytearray(*given: Any) -> bytearray:
-    return bytearray(_bytes(*given))
+def _bytearray(content: Any = b"", encoding: str = "latin1") -> bytearray:
+    return bytearray(_bytes(content, encoding))
 
 
 def _members(given: Iterable[Any] = ()) -> Iterable[Any]:
@@ -144,12 +144,14 @@ def _ordered(given: Iterable[Any] = ()) -> Ordered:
 
 
 def _key(value: Any) -> Any:
-    """Give a key back if its hash is quick to tell and not chosen by whoever wrote the file."""
+    """Return a key if its hash is quick to tell and not chosen by whoever wrote the file."""
     if isinstance(value, str | bytes) or value is None or (isinstance(value, int) and abs(value) < 2**32):
         return value
     raise Refused(f"a dictionary or set of {type(value).__name__}, where only text and small numbers are keys")
 
 
+_MOST_COPIED = 16  # times its size: honest pickles hand over each of their bytes once or twice
+_FREE_COPIES = 2**16
 _KINDS = "biufcSU"  # numbers and text; objects would be pointers
 _CONTAINERS: dict[str, Any] = {
     "set": lambda given=(): set(_members(given)),
@@ -175,11 +177,12 @@ def _no_instruction(_: PlainUnpickler) -> None:
 
 
 def _build(reader: PlainUnpickler) -> None:
-    """Give a state to what stands for something that has one; any other's attributes are left alone."""
+    """Pass a state to what stands for something that has one; any other's attributes are left alone."""
     state = reader.stack.pop()
     target = reader.stack[-1]
     if not isinstance(target, Ordered | Dtype | Array):
         raise Refused(f"a state of {type(target).__name__}")
+    reader.charge(state)
     target.accept(state)
 
 
@@ -188,6 +191,7 @@ def _reduce(reader: PlainUnpickler) -> None:
     call = reader.stack[-1]
     if not any(call is known for known in reader.allowed.values()) or not isinstance(given, tuple) or call is None:
         raise Refused(f"a call of {type(call).__name__}")
+    reader.charge(given)
     reader.stack[-1] = call(*given)
 
 
@@ -285,9 +289,22 @@ class PlainUnpickler(pickle._Unpickler):
     def __init__(self, content: bytes) -> None:
         super().__init__(io.BytesIO(content), encoding="latin1")
         self.size = len(content)
+        self.copied = 0
+
+    def charge(self, given: Any) -> None:
+        """Count what is copied, since a few bytes of a pickle can ask for a copy of a large value again and again.
+
+        Raises
+        ------
+        UnpicklingError : it is much more than the pickle has bytes
+        """
+        parts = given if isinstance(given, tuple) else ()
+        self.copied += sum(len(part) for part in parts if isinstance(part, Sized))
+        if self.copied > _MOST_COPIED * self.size + _FREE_COPIES:
+            raise pickle.UnpicklingError("it asks for more copies than plain data need")
 
     def find_class(self, module: str, name: str) -> Any:
-        """Give what stands for a name.
+        """Return what stands for a name.
 
         Raises
         ------

@@ -108,7 +108,7 @@ def read_point_mae(path: Path) -> tuple[PretrainConfig, dict[str, Tensor]]:
 
 
 def _channels(weights: Mapping[str, Tensor], name: str) -> int:
-    """Give the length of a vector of weights."""
+    """Return the length of a vector of weights."""
     if name not in weights:
         raise ValueError(f"no {name} under the names of Point-MAE")
     if weights[name].ndim != 1 or not len(weights[name]):

@@ -16,5 +16,5 @@ def exactly(like: Tensor) -> AbstractContextManager[object]:
 
 
 def full(x: Tensor) -> Tensor:
-    """Give numbers in full precision: float32, and float64 where they come so."""
+    """Return numbers in full precision: float32, and float64 where they come so."""
     return x if x.dtype == torch.float64 else x.float()

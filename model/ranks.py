@@ -43,6 +43,7 @@ class _Gather(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
+        """Return the rows of all ranks, (all, ...), in the order of the ranks."""
         ctx.rows = len(x)
         parts = [torch.empty_like(x) for _ in range(size())]
         dist.all_gather(parts, x.contiguous())
@@ -50,6 +51,7 @@ class _Gather(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        """Return the gradient of this rank's rows, summed over the ranks that used them."""
         whole = gradients[0].clone()
         dist.all_reduce(whole)
         return whole[rank() * ctx.rows : (rank() + 1) * ctx.rows]
@@ -60,12 +62,14 @@ class _Sum(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
+        """Return the sum over the ranks, in the shape of one."""
         whole = x.clone()
         dist.all_reduce(whole)
         return whole
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        """Return the gradient of what a rank added, summed over the ranks."""
         whole = gradients[0].clone()
         dist.all_reduce(whole)
         return whole

@@ -33,6 +33,7 @@ from ..errors import InputError
 from ..outputs import Output, claim
 from ..untrusted import read_json, read_json_lines, shown
 from .checkpoint import load_weights, part
+from .pickles import named
 
 __all__ = ["MOST_ABOUT", "RunFolder", "check_step", "first_line", "refuse_foreign", "told", "write_to"]
 
@@ -45,8 +46,10 @@ _GROWING = ("log.jsonl", "probe.jsonl", "checkpoint.pt", "curves.png", "reconstr
 _OTHERS = re.compile(
     r"result\.json|predicted\.npy|epoch-\d+\.npz|(encoder|final|best_on_test|chosen_on_(held_out|val))\.safetensors"
 )
-_BEGIN = {".json": b"{", ".jsonl": b"{", ".pt": b"PK", ".npz": b"PK", ".npy": b"\x93NUMPY", ".png": b"\x89PNG"}
-_BEGIN |= {".html": b"<!doctype html>"}
+_BEGIN = {
+    ".json": b"{", ".jsonl": b"{", ".pt": b"PK", ".npz": b"PK", ".npy": b"\x93NUMPY", ".png": b"\x89PNG",
+    ".html": b"<!doctype html>",
+}  # fmt: skip
 MOST_ABOUT = 2**22
 """Bytes of run.json and other files that tell of a run: they have some thousand."""
 _MOST_NUMBER = 1e39  # of a log: float32 has no larger ones
@@ -72,7 +75,7 @@ def write_to(output: Output, name: str, content: str | bytes | Callable[[Path], 
 
 @contextlib.contextmanager
 def told(path: Path) -> Iterator[None]:
-    """Say in one line why a file cannot be written.
+    """Raise errors of writing a file as an InputError of one line.
 
     Raises
     ------
@@ -102,7 +105,7 @@ def refuse_foreign(output: Output, names: Iterable[str]) -> None:
 
 
 def first_line(error: BaseException) -> str:
-    """Give the first line of an error's message that says something, or its name where it has none."""
+    """Return the first line of an error's message that says something, or its name where it has none."""
     if isinstance(error, OSError) and error.strerror:
         return shown(error.strerror)
     lines = (str(error) or type(error).__name__).splitlines()
@@ -110,7 +113,7 @@ def first_line(error: BaseException) -> str:
 
 
 def check_step(state: dict[str, Any], steps: int | None = None) -> int:
-    """Give the number of steps after which a checkpoint was written.
+    """Return the number of steps after which a checkpoint was written.
 
     Parameters
     ----------
@@ -122,20 +125,14 @@ def check_step(state: dict[str, Any], steps: int | None = None) -> int:
     """
     step = state.get("step")
     if type(step) is not int or not 0 < step < 2**53:
-        raise ValueError("it has no step" if step is None else f"its step is {_told(step)}, no number of steps done")
+        raise ValueError("it has no step" if step is None else f"its step is {named(step)}, no number of steps done")
     if steps is not None and step > steps:
         raise ValueError(f"its step is {step}, of a run of {steps} steps")
     return step
 
 
-def _told(value: object) -> str:
-    """Show a value of a checkpoint; of what may be endless to print its type."""
-    plain = isinstance(value, str | float) or (type(value) is int and abs(value) < 2**64)
-    return shown(value) if plain else f"a {type(value).__name__}"
-
-
 def _is_earlier(path: Path, settings: Any) -> bool:
-    """Tell a run of version 0.1 with settings of the same sort."""
+    """Check for a run of version 0.1 with settings of the same sort."""
     try:
         about = read_json(path / "run.json", most_bytes=MOST_ABOUT)
         given, names = set(about["config"]), {field.name for field in dataclasses.fields(settings)}
@@ -145,7 +142,7 @@ def _is_earlier(path: Path, settings: Any) -> bool:
 
 
 def _is_known(path: Path) -> bool:
-    """Tell a file that version 0.1 wrote in a run's folder, by its name and its first bytes."""
+    """Check for a file that version 0.1 wrote in a run's folder, by its name and its first bytes."""
     if path.name not in _GROWING and not _OTHERS.fullmatch(path.name):
         return False
     with path.open("rb") as file:
@@ -253,7 +250,7 @@ class RunFolder:
         new, defaults = dataclasses.asdict(self.settings), dataclasses.asdict(type(self.settings)())
         pairs = {name: (old.get(name, defaults[name]), value) for name, value in new.items()}
         return ", ".join(
-            f"{name} = {_told(was)}, not {value}"
+            f"{name} = {named(was)}, not {value}"
             for name, (was, value) in pairs.items()
             if name not in _RUNNING + _WATCHING and not _same(was, value)
         )
@@ -347,7 +344,7 @@ class RunFolder:
 
 
 def _is_line(line: Any, probe: bool) -> bool:
-    """Tell whether a line tells numbers of a step, and those that are drawn among them."""
+    """Check whether a line tells numbers of a step, and those that are drawn among them."""
     needed = ("step", "epoch", *(("accuracy", "chance") if probe else ("loss",)))
     if not isinstance(line, dict) or not all(name in line for name in needed):
         return False
@@ -358,5 +355,5 @@ def _is_line(line: Any, probe: bool) -> bool:
 
 
 def _same(told: object, value: object) -> bool:
-    """Tell whether a plain value is the same; anything else, such as a tensor, is another."""
+    """Check whether a plain value is the same; anything else, such as a tensor, is another."""
     return isinstance(told, str | int | float) and bool(told == value)

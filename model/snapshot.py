@@ -19,6 +19,7 @@ from .masking import num_visible
 from .network import CrossAlignNet, DropPath, PatchSlots
 from .noise import sample_seeds
 from .precision import exactly
+from .run import first_line
 
 __all__ = ["Snapshot", "fixed_rows", "reconstruct"]
 
@@ -62,8 +63,9 @@ class Snapshot:
             snapshot = cls(**read_arrays(path, [field.name for field in fields(cls)]))
             snapshot.check()
         except (OSError, ValueError) as error:
-            reason = error.strerror if isinstance(error, OSError) else error
-            raise InputError(f"{path} holds no reconstructions ({reason}): remove it, it is made again") from None
+            raise InputError(
+                f"{path} holds no reconstructions ({first_line(error)}): remove it, it is made again"
+            ) from None
         return snapshot
 
     def check(self) -> None:

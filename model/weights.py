@@ -21,6 +21,11 @@ from .config import PretrainConfig
 __all__ = ["check_weights", "fill", "read_config", "read_safetensors"]
 
 Network = TypeVar("Network", bound=nn.Module)
+_UNREADABLE = (
+    safetensors.SafetensorError,  # the header is damaged, or tells of other bytes than there are
+    *(RuntimeError, TypeError),  # torch makes no tensor of such a shape, such as one beyond 64 bits
+    AttributeError,  # torch has no such type
+)
 _MOST_HEADER = 2**24  # bytes; the encoder's has 20,000
 _ENCODER = ("width", "heads", "point_depth", "patches", "patch_points")
 """Settings that a file must tell, since its tensors' shapes don't, or since a default would be another network."""
@@ -55,7 +60,7 @@ def read_safetensors(path: Path, about: str) -> tuple[dict[str, Any], dict[str, 
     try:
         with safetensors.safe_open(path, framework="pt") as opened:
             return content, {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 - no mapping
-    except (safetensors.SafetensorError, RuntimeError, TypeError, AttributeError, OverflowError) as error:
+    except _UNREADABLE as error:
         raise ValueError(f"its header and its content differ: {shown(str(error))}") from None
 
 
@@ -101,7 +106,7 @@ def fill(make: Callable[[], Network], weights: Mapping[str, Any], depths: Mappin
     try:
         with torch.device("meta"):
             expected = make().state_dict()
-    except (RuntimeError, TypeError, OverflowError, MemoryError):
+    except (RuntimeError, TypeError):  # torch, of more bytes than 64 bits count, and of a size beyond 64 bits
         raise ValueError("its config describes a network that is larger than any") from None
     check_weights(expected, weights)
     network = make()

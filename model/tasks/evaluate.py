@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 from ...errors import InputError, needs
 from ...outputs import Output, refuse_overlap
+from ..classifier import Classifier
+from ..config import PretrainConfig
 from ..pretrain import threads
 from ..run import write_to
 from ..training import choose_device
@@ -64,18 +66,24 @@ def evaluate(
         raise needs("scikit-learn", "train", error) from None
     file = weights_file(run, which)
     refuse_overlap(out, [run, file, data])
-    load_classifier(file)  # what is none is told at once
+    classifier = load_classifier(file)  # what is none is told at once
     data = data or known_data(file)
     with claim_results(out, "evaluate", [run, file, data], _RESULTS) as output:
-        test, logits = classify(file, data, votes, device, cpu_threads, report)
+        test, logits = classify(file, classifier, data, votes, device, cpu_threads, report)
         return write_evaluation(output, file, test, logits, votes)
 
 
 def classify(
-    file: Path, data: Path, votes: int, device: str, cpu_threads: int, report: Callable[[str], None]
+    file: Path,
+    classifier: tuple[Classifier, PretrainConfig, dict[str, Any]],
+    data: Path,
+    votes: int,
+    device: str,
+    cpu_threads: int,
+    report: Callable[[str], None],
 ) -> tuple[Clouds, NDArray[np.float32]]:
-    """Give the test shapes and a classifier's logits of them, (N, classes)."""
-    network, encoder, about = load_classifier(file)
+    """Return the test shapes and the logits, (N, classes), of a classifier that was read from `file`."""
+    network, encoder, about = classifier
     config = FinetuneConfig(**about["config"])
     clouds, dataset = read_splits(data, about["task"], config, report=report)
     if dataset.classes != tuple(about["classes"]):

@@ -372,6 +372,6 @@ def write_miniature(
 
 
 def _is_earlier(out: Path) -> bool:
-    """Tell a folder of miniatures that version 0.1 wrote."""
+    """Check for a folder of miniatures that version 0.1 wrote."""
     inner = [path for path in out.iterdir() if path.name != HIDDEN]
     return bool(inner) and all((path / MARK).is_file() for path in inner)

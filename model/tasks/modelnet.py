@@ -78,7 +78,7 @@ def open_pickled(folder: Path, task: Task) -> Dataset:
 
 
 def _are_lists(*values: Any) -> bool:
-    """Tell whether values from a pickle are lists, or arrays with a first axis."""
+    """Check whether values from a pickle are lists, or arrays with a first axis."""
     return all(isinstance(each, list | tuple) or (isinstance(each, np.ndarray) and each.ndim > 0) for each in values)
 
 

@@ -77,7 +77,7 @@ def claim_results(folder: Path, verb: str, inputs: Sequence[Path | None], names:
 
 
 def _is_earlier(folder: Path, verb: str) -> bool:
-    """Tell results of version 0.1: those of `evaluate` have no task.json."""
+    """Check for results of version 0.1: those of `evaluate` have no task.json."""
     try:
         if verb == "evaluate":
             return "confused" in read_json(folder / "evaluation.json")
@@ -87,7 +87,7 @@ def _is_earlier(folder: Path, verb: str) -> bool:
 
 
 def _is_known(path: Path) -> bool:
-    """Tell a file that version 0.1 wrote in such a folder, by its name and its first bytes."""
+    """Check for a file that version 0.1 wrote in such a folder, by its name and its first bytes."""
     for name, begin in _EARLIER.items():
         if re.fullmatch(name, path.name):
             with path.open("rb") as file:
@@ -159,7 +159,7 @@ def read_result(folder: Path, scores: Sequence[str], check: Check) -> dict[str, 
 
 
 def is_share(value: object) -> bool:
-    """Tell whether a value from a file is a share, in [0, 1]."""
+    """Check whether a value from a file is a share, in [0, 1]."""
     return type(value) in (int, float) and 0 <= value <= 1  # type: ignore[operator]
 
 

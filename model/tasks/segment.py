@@ -231,7 +231,7 @@ def segment_once(
 
 
 def _is_score(test: Clouds, value: object) -> bool:
-    """Tell whether a value from a file tells the scores of the test shapes."""
+    """Check whether a value from a file tells the scores of the test shapes."""
     if not isinstance(value, dict) or not isinstance(value.get("categories"), dict):
         return False
     present = {test.classes[label] for label in np.unique(test.labels)}

@@ -41,8 +41,6 @@ _LARGEST = 1e9  # of coordinates: distances of larger ones are no float32
 _MOST_LIST = 2**26  # bytes of a list of names; ModelNet40's has some 200,000
 _MOST_LINE = 2**12  # bytes of a line of numbers; the longest there are have seven of them
 _MOST_NAME = 200  # characters
-_UNPACKED = 64  # times that packed numbers may be larger than their file; points shrink by two, constant labels more
-_FREE = 2**26  # bytes that may be unpacked of any file
 
 
 class Read(Protocol):
@@ -198,7 +196,7 @@ def label_numbers(labels: Any, where: str) -> IntArray:
 
 
 def check_name(name: str, where: str) -> str:
-    """Give a name back that a list gives to a class, a shape or a file, if it is one and leads nowhere else.
+    """Return a name that a list gives to a class, a shape or a file, if it is one and leads nowhere else.
 
     Raises
     ------
@@ -240,9 +238,9 @@ def read_lines(path: Path) -> list[str]:
     try:
         lines = read_bytes(path, _MOST_LIST).decode("utf-8").splitlines()
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no text"
-        if not isinstance(error, OSError | UnicodeDecodeError):
-            reason = str(error)
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        if isinstance(error, UnicodeDecodeError):
+            reason = "it is no text"
         raise InputError(f"{path} cannot be read ({reason}): it belongs to this layout; get it again") from None
     return [line.strip() for line in lines if line.strip()]
 

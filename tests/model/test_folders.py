@@ -33,7 +33,7 @@ from shapenet3d_cma.model.tasks.segment import segment
 
 
 def content_of(folder: Path) -> dict[str, str]:
-    """Give the digest of each file in a folder."""
+    """Return the digest of each file in a folder."""
     return {
         str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in folder.rglob("*")

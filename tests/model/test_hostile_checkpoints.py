@@ -217,10 +217,28 @@ def lying(name: str, data: bytes) -> bytes:
     return made.replace(size + size, struct.pack("<I", len(data)) + struct.pack("<I", 10**9))
 
 
+def beyond_the_end() -> bytes:
+    """An archive whose last entry is 900 bytes long, of which the file has fewer."""
+    content = io.BytesIO()
+    content.write(bytes(1000))
+    with zipfile.ZipFile(content, "a") as file:
+        file.writestr("a/data.pkl", pickle.dumps({}, protocol=2))
+        file.writestr("a/byteorder", b"little")
+    made = bytearray(content.getvalue())
+    at = made.rindex(b"PK\x01\x02") + 20
+    made[at : at + 8] = struct.pack("<II", 900, 900)
+    return bytes(made)
+
+
+# of a storage that claims (((), ()), ((), ())) and so on numbers, too many to print
+COUNTED = b"\x80\x02(X\x07\x00\x00\x00storagectorch\nFloatStorage\nX\x01\x00\x00\x000X\x03\x00\x00\x00cpu)q\x00"
+COUNTED += b"0h\x00h\x00\x86q\x00" * 60 + b"tQ."
 HUGE = 10**12
 FILES = {
     "storage-huge": archive({"a/data.pkl": tensor_pickle(HUGE, (1,), (1,)), "a/data/0": bytes(16)}),
     "storage-larger": archive({"a/data.pkl": tensor_pickle(5, (1,), (1,)), "a/data/0": bytes(16)}),
+    "storage-endless": archive({"a/data.pkl": COUNTED, "a/data/0": bytes(16)}),
+    "entry-beyond": beyond_the_end(),
     "storage-none": archive({"a/data.pkl": tensor_pickle(4, (1,), (1,))}),
     "size-larger": archive({"a/data.pkl": tensor_pickle(4, (5,), (1,)), "a/data/0": bytes(16)}),
     "size-of-one": archive({"a/data.pkl": tensor_pickle(4, (HUGE,), (0,)), "a/data/0": bytes(16)}),
@@ -379,6 +397,8 @@ def npy(descr: str, shape: str, data: bytes = b"") -> bytes:
         npy("'<f8'", "(" * 900 + ")" * 900),
         npy("'<i8'", "(1,)", b"12345678"),
         npy("'<i8'", "(-1,)"),
+        npy("'<i8'", f"(0, {2**70})"),
+        npy("'<i8'", f"(0, {2**62})"),
         npy("[('a', '<i8')]", "(1,)", bytes(8)),
     ],
 )

@@ -191,10 +191,21 @@ def shared(depth: int) -> bytes:
     return b"\x80\x02)q\x00" + b"h\x00h\x00\x86q\x00" * depth
 
 
+LETTERS = "".join(map(chr, range(0x4E00, 0x9000))).encode()
 TRICKS = {
     "memo": b"\x80\x02Nr\xff\xff\xff\x7f" + b"0",
     "bytes-of-a-number": b"\x80\x02c__builtin__\nbytes\n\x8a\x06" + bytes(5) + b"\x10\x85R.",
     "bytearray-of-a-number": b"\x80\x02c__builtin__\nbytearray\n\x8a\x06" + bytes(5) + b"\x10\x85R.",
+    "bytes-of-a-slow-codec": b"\x80\x02c__builtin__\nbytes\nX"
+    + struct.pack("<I", len(LETTERS))
+    + LETTERS
+    + b"X\x08\x00\x00\x00punycode\x86R.",
+    "copies": b"\x80\x02c__builtin__\nbytearray\nq\x00B"
+    + struct.pack("<I", 10**6)
+    + bytes(10**6)
+    + b"q\x01]"
+    + b"h\x00h\x01\x85Ra" * 1000
+    + b".",
     "byte-array": b"\x80\x05\x96" + struct.pack("<Q", HUGE) + b"a.",
     "hash": shared(60) + b"}h\x00Ns.",
     "hash-in-a-set": b"\x80\x04\x8f(" + shared(60)[2:] + b"h\x00\x90.",
