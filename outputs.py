@@ -29,10 +29,12 @@ from pathlib import Path
 from typing import IO, Any
 
 from .errors import InputError
+from .files import is_full
 
 __all__ = [
     "HIDDEN",
     "Output",
+    "cannot_write",
     "check_file",
     "claim",
     "reading",
@@ -135,7 +137,7 @@ def claim(
             output = Output(path, kind, secrets.token_hex(8), known, earlier=bool(stamp.get("earlier")))
             output.tidy()
         except OSError as error:
-            raise InputError(_cannot_write(path, error)) from None
+            raise InputError(cannot_write(path, error)) from None
         stack.callback(output._let_go)
         yield output
 
@@ -162,7 +164,7 @@ def _check_claim(path: Path, kind: str, earlier: Callable[[Path], bool]) -> list
         if os.path.lexists(path / HIDDEN) and not _is_bare(path / HIDDEN):
             raise InputError(f"{path / HIDDEN} is not of cma3d: choose another output folder")
     except OSError as error:
-        raise InputError(_cannot_write(path, error)) from None
+        raise InputError(cannot_write(path, error)) from None
     return []
 
 
@@ -825,7 +827,7 @@ def write_file(path: Path, kind: str, content: bytes, *, inputs: Sequence[Path |
         for folder in made:
             with suppress(OSError):
                 folder.rmdir()
-        raise InputError(_cannot_write(path, error)) from None
+        raise InputError(cannot_write(path, error)) from None
     return path
 
 
@@ -847,7 +849,7 @@ def check_file(path: Path, kind: str, inputs: Sequence[Path | None] = ()) -> boo
         with path.open("rb") as file:
             ours = stamp_text(kind).encode() in file.read(_HEAD)
     except OSError as error:
-        raise InputError(_cannot_write(path, error)) from None
+        raise InputError(cannot_write(path, error)) from None
     if not ours:
         raise InputError(f"{path} is there and is no {kind} that cma3d wrote: move it away, or give another name")
     return True
@@ -950,7 +952,10 @@ def _umask() -> int:
     return mask
 
 
-def _cannot_write(path: Path, error: OSError) -> str:
-    full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-    remedy = "free some space, then the same command goes on" if full else "see to its rights, or choose another folder"
+def cannot_write(path: Path, error: OSError) -> str:
+    """Word in one line that a file or folder cannot be written, why, and what to do."""
+    full = is_full(error) or error.errno == errno.EFBIG
+    remedy = "free some space, then the same command goes on"
+    if not full:
+        remedy = "see to the folder or its rights, or choose another folder"
     return f"{path} cannot be written: {error.strerror or error}; {remedy}"

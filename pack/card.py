@@ -14,14 +14,13 @@ from .. import __version__
 from ..camera import CONVENTIONS
 from ..errors import InputError
 from ..files import sha256
-from ..outputs import Output
+from ..outputs import Output, cannot_write
 from ..progress import say
 from ..render.synsets import V2_NAMES
 from ..wording import markdown, one_line
 from .croissant import INDEX_FIELDS, croissant
 from .reader import Shards
 from .schema import SHARD_FIELDS
-from .writer import cannot_write
 
 __all__ = ["CARD", "write_card"]
 

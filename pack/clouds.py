@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ..camera import Camera
 from ..errors import InputError, needs
 from ..hdf5 import FAULTS, told
-from ..outputs import Output, claim, reading
+from ..outputs import Output, cannot_write, claim, reading
 from ..processes import each, workers
 from ..progress import Progress
 from ..reconstruct.backproject import Cloud, back_project
@@ -27,7 +27,6 @@ from ..render.file import Render, find_renders, open_render
 from .ply import cloud_vertices, view_comments, write_ply
 from .resume import begin, record, remove_others
 from .selection import Choice, choose_renders
-from .writer import cannot_write
 
 __all__ = ["CLOUDS", "CloudSummary", "reconstruct_renders", "write_clouds"]
 

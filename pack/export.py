@@ -14,7 +14,7 @@ from typing import Any, get_args
 from joblib import delayed
 
 from ..errors import InputError
-from ..outputs import Output, claim, reading
+from ..outputs import Output, cannot_write, claim, reading
 from ..processes import each, workers
 from ..progress import Progress
 from ..untrusted import read_json
@@ -23,7 +23,6 @@ from .config import ExportFormat
 from .reader import Shards
 from .resume import begin, record, remove_others
 from .schema import FORMAT
-from .writer import cannot_write
 
 __all__ = ["EXPORT", "ExportSummary", "export_shards"]
 

@@ -18,7 +18,7 @@ from ..camera import CONVENTIONS
 from ..errors import InputError, needs
 from ..files import sha256
 from ..hdf5 import is_of_kind
-from ..outputs import Output, claim, reading
+from ..outputs import Output, cannot_write, claim, reading
 from ..processes import each, workers
 from ..progress import Progress, say
 from ..render.file import SOURCE, find_renders, open_render
@@ -31,7 +31,7 @@ from .manifest import MANIFEST, SHARD_NAME, UNFINISHED, read_record
 from .rows import Packed, PackSummary, Source, digest, look, pack_model
 from .schema import FORMAT, SCHEMA_VERSION, SHARD_FIELDS, open_checked
 from .selection import Choice, choose_renders, lot
-from .writer import ShardWriter, cannot_write, part_path
+from .writer import ShardWriter, part_path
 
 __all__ = ["PackSummary", "check_settings", "pack_renders"]
 

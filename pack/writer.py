@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import io
 import json
 import zlib
@@ -19,20 +18,13 @@ import numpy as np
 from .. import __version__
 from ..camera import CONVENTIONS
 from ..errors import InputError
-from ..outputs import write_new
+from ..outputs import cannot_write, write_new
 from .schema import FORMAT, LIBVER, SCHEMA_VERSION, SHARD_FIELDS, SHARD_LEVEL, Field, Row, create_field, shuffle
 
-__all__ = ["EncodedRow", "ShardWriter", "cannot_write", "encode_row", "part_path"]
+__all__ = ["EncodedRow", "ShardWriter", "encode_row", "part_path"]
 
 _GROWTH = 256  # rows by which the datasets grow; what is not used is cut off in the end
 _FILE_OVERHEAD, _ROW_OVERHEAD = 64 * 1024, 512  # bytes at most that HDF5 adds to the compressed arrays
-
-
-def cannot_write(path: Path, error: OSError) -> str:
-    """Say in one line that a file cannot be written, why, and what to do."""
-    full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-    remedy = "free some space, then the same command goes on" if full else "see to the folder or its rights"
-    return f"{path} cannot be written: {error.strerror or error}; {remedy}"
 
 
 @dataclass(frozen=True)

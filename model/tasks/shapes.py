@@ -315,8 +315,6 @@ def read_h5(path: Path, names: Sequence[str], points: str = "data") -> dict[str,
         if isinstance(error, OSError) and not error.strerror:  # libhdf5's words
             reason = "it is damaged, cut short, or no HDF5"
         raise InputError(f"{path} cannot be read as HDF5 ({reason}): download it again") from None
-    except Exception:  # h5py raises whatever a damaged file's bytes happen to mean
-        raise InputError(f"{path} cannot be read as HDF5 (it is damaged): download it again") from None
     if values[points].ndim != 3 or values[points].shape[2] < 3:
         raise InputError(f"{path}: {points!r} has shape {values[points].shape}, expected (shapes, points, 3)")
     wrong = [name for name in names if not values[name].ndim or len(values[name]) != len(values[points])]
