@@ -600,10 +600,10 @@ class Output:
                 raise InputError(f"{path} is a link, where a folder belongs: move it away, or choose another folder")
 
     def adopt(self, name: str, *, live: bool = False) -> None:
-        """Record a file that version 0.1, which kept no record, wrote; the caller knows it by its content."""
+        """Record a file that the caller knows by its content, as one of version 0.1, which kept no record."""
         self._check_way(name)
         path = self.path / name
-        if name not in self.record and path.is_file() and not path.is_symlink():
+        if path.is_file() and not path.is_symlink() and not (name in self.record and self.owns(name)):
             self._note({"name": name} | ({"digest": _LIVE} if live else _digests(path)))
 
     @property

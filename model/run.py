@@ -40,7 +40,7 @@ __all__ = ["MOST_ABOUT", "RunFolder", "check_step", "first_line", "refuse_foreig
 # settings that do not make another run
 _RUNNING = ("device", "compile", "threads", "data", "memory_gib", "workers", "checkpoint_seconds")
 _WATCHING = ("probe_epochs", "picture_epochs", "tensorboard")
-# written again and again, so known as the run's by their names
+# written again and again
 _GROWING = ("log.jsonl", "probe.jsonl", "checkpoint.pt", "curves.png", "reconstructions.png", "run.html")
 # the other files of version 0.1, which kept no record, and how they begin
 _OTHERS = re.compile(
@@ -194,7 +194,7 @@ class RunFolder:
             claimed = claim(self.folder, self.kind, inputs=self.inputs, earlier=earlier, known=_is_known)
             self.output = stack.enter_context(claimed)
             self._describe(self.about)
-            refuse_foreign(self.output, _GROWING)
+            refuse_foreign(self.output, [name for name in _GROWING if name != self.checkpoint.name])  # `load` reads it
             self._held = stack.pop_all()
         return self
 
@@ -289,6 +289,7 @@ class RunFolder:
             raise InputError(f"{self.checkpoint} belongs to a run with {differing}: restore this run's own from a copy")
         if not _same(state.get("fingerprint"), self.fingerprint):
             raise InputError(f"{self.checkpoint} belongs to a run on other shards: restore this run's own from a copy")
+        self.output.adopt(self.checkpoint.name)  # also one that was restored from a copy
         return state
 
     def _damaged(self, reason: str) -> str:
