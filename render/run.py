@@ -265,7 +265,8 @@ def _check_one_file(renders: Path, identity: str) -> None:
             if read_config_hash(path) != identity:
                 raise InputError(
                     f"{renders} has no readable {SETTINGS}, and {path.name} was rendered with other settings than "
-                    "these: give the same settings, choose another folder, or replace all with --redo"
+                    "these: give the same settings, choose another folder, or move away what is there of it and "
+                    "replace all with --redo"
                 )
             return
 

@@ -328,6 +328,10 @@ def test_a_stopped_run_goes_on_and_other_settings_are_refused(shapenet: Path, tm
         render_models(models, tmp_path, RenderConfig(views=3, size=56, samples=2, colour="best"))
     assert {path: path.stat().st_mtime_ns for path in before} == before
     other = RenderConfig(views=2, size=48, samples=2, colour="best")
+    with pytest.raises(InputError, match=r"render\.json is there, changed since cma3d wrote it: move it away"):
+        render_models(models, tmp_path, other, redo=True)
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    (tmp_path / "render.json").unlink()
     assert render_models(models, tmp_path, other, redo=True).rendered == len(models)
 
 
