@@ -129,12 +129,21 @@ PICKLES = st.lists(st.one_of(PIECES, PIECES, NAMES, CODES), max_size=60).map(lam
 
 
 def check(folder: Path, content: bytes) -> None:
-    path = folder / "checkpoint.pt"
-    path.write_bytes(content)
     network, optimizer = make()
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    with bounded("checkpoints", content, inside=folder, mib=256, seconds=10):
-        run = RunFolder(folder, TINY, "f")
+    with RunFolder(folder / "run", TINY, "f") as run:
+        run.checkpoint.write_bytes(content)
+        check_load(run, content, network, optimizer, before)
+
+
+def check_load(
+    run: RunFolder,
+    content: bytes,
+    network: torch.nn.Module,
+    optimizer: torch.optim.Optimizer,
+    before: dict[str, torch.Tensor],
+) -> None:
+    with bounded("checkpoints", content, inside=run.folder, mib=256, seconds=10):
         state = run.load(STEPS)
         assert state is not None
         assert check_step(state, STEPS) == STEPS
