@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import hypothesis
 import numpy as np
 import pytest
 
+from shapenet3d_cma.cli import _run as run_command
 from shapenet3d_cma.config import config_hash
 from shapenet3d_cma.pack.config import PackConfig
 from shapenet3d_cma.pack.run import pack_renders
@@ -27,6 +29,7 @@ from shapenet3d_cma.render.samples.config import SamplesConfig
 from shapenet3d_cma.render.samples.write import write_samples
 from shapenet3d_cma.render.shapenet import find_models
 from shapenet3d_cma.render.views import place_cameras
+from shapenet3d_cma.tests.pictures import screenshots
 from shapenet3d_cma.tests.waiting import PATIENCE
 
 # machines differ in speed: no time limit on a drawn example; the same draws each time, so that red stays red
@@ -130,12 +133,30 @@ def cma3d() -> Callable[..., subprocess.CompletedProcess[str]]:
     return run
 
 
+@pytest.fixture
+def cma3d_inside(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run the command in this process: for refusals, where loading torch would be nearly all of the time."""
+
+    def run(*words: object) -> subprocess.CompletedProcess[str]:
+        line = ["cma3d", *map(str, words)]
+        monkeypatch.setattr(sys, "argv", line)
+        capfd.readouterr()
+        return subprocess.CompletedProcess(line, run_command(), *capfd.readouterr())
+
+    return run
+
+
 def pytest_configure(config: pytest.Config) -> None:
-    config.screenshots = pytest.StashKey[Path]()  # type: ignore[attr-defined]
+    config.stash[BEGUN] = time.time()
+
+
+BEGUN = pytest.StashKey[float]()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Say where the pictures of the pages lie."""
-    folder = config.stash.get(config.screenshots, None)  # type: ignore[attr-defined]
-    if folder is not None:
+    """Say where the pictures of the pages lie, if any were made."""
+    folder = screenshots(config)
+    if any(path.stat().st_mtime >= config.stash[BEGUN] for path in folder.glob("*.png")):
         terminalreporter.write_line(f"pictures of the pages, as the browser showed them: {folder}")

@@ -75,11 +75,11 @@ def test_no_word_at_all_shows_the_help(cma3d: Run) -> None:
         ),
     ],
 )
-def test_wrong_words_get_one_line(cma3d: Run, tmp_path: Path, words: list[str], says: str) -> None:
+def test_wrong_words_get_one_line(cma3d_inside: Run, tmp_path: Path, words: list[str], says: str) -> None:
     before = os.getcwd()  # noqa: PTH109
     os.chdir(tmp_path)
     try:
-        assert says in refused(cma3d(*words))
+        assert says in refused(cma3d_inside(*words))
     finally:
         os.chdir(before)
     assert list(tmp_path.iterdir()) == [], "nothing may be left half-written"
@@ -119,13 +119,13 @@ def test_no_row_for_the_asked_model(cma3d: Run, shards: Path, tmp_path: Path) ->
 
 
 @pytest.mark.needs("torch")
-def test_a_shard_of_another_version(cma3d: Run, shards: Path, tmp_path: Path) -> None:
+def test_a_shard_of_another_version(cma3d_inside: Run, shards: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(shards, tmp_path / "shards")
     manifest = json.loads((copy / "manifest.json").read_text())
     manifest["schema_version"] = 9
     (copy / "manifest.json").write_text(json.dumps(manifest))
     for words in (("verify", copy), ("inspect", copy, "--row", 0), ("pretrain", copy, tmp_path / "run")):
-        assert "schema version 9; this program reads version 1" in refused(cma3d(*words))
+        assert "schema version 9; this program reads version 1" in refused(cma3d_inside(*words))
     assert not (tmp_path / "run").exists()
 
 
@@ -241,16 +241,16 @@ STOPPED = "cma3d: stopped; what was finished is kept, the same command goes on f
 
 
 @pytest.mark.needs("torch")
-def test_settings_come_from_shipped_files_assignments_and_options(cma3d: Run) -> None:
+def test_settings_come_from_shipped_files_assignments_and_options(cma3d_inside: Run) -> None:
     words = ("--config", "small", "--set", "width=48", "--set", "tasks=contrast", "--heads", 6, "--json")
-    told = json.loads(cma3d("model-info", *words).stdout)
+    told = json.loads(cma3d_inside("model-info", *words).stdout)
     assert told["epochs"] == 32  # small.toml
     assert told["parameters"] < 1_000_000
     assert not any("reconstruction" in part["name"] for part in told["parts"])
 
 
 @pytest.mark.needs("torch")
-def test_the_size_of_the_papers_network(cma3d: Run) -> None:
-    table = cma3d("model-info").stdout
+def test_the_size_of_the_papers_network(cma3d_inside: Run) -> None:
+    table = cma3d_inside("model-info").stdout
     assert "57,694,432" in table
     assert "22,099,752" in table

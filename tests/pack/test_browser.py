@@ -33,6 +33,7 @@ from shapenet3d_cma.render.config import RenderConfig
 from shapenet3d_cma.render.run import render_models
 from shapenet3d_cma.render.select import Selection
 from shapenet3d_cma.render.shapenet import list_models
+from shapenet3d_cma.tests.pictures import screenshots
 from shapenet3d_cma.tests.waiting import PATIENCE, wait_for
 
 pytestmark = pytest.mark.needs("playwright", "bpy")
@@ -125,9 +126,8 @@ def settled(page: Page) -> Page:
 @pytest.fixture(scope="module")
 def keep(request: pytest.FixtureRequest) -> Callable[[Page, str], None]:
     """Keep a picture of what a page shows; where they lie is told at the end of the run."""
-    folder = Path(os.environ.get("SCREENSHOTS", request.config.rootpath / "screenshots"))
+    folder = screenshots(request.config)
     folder.mkdir(parents=True, exist_ok=True)
-    request.config.stash[request.config.screenshots] = folder  # type: ignore[attr-defined]
 
     def save(page: Page, name: str) -> None:
         settled(page).screenshot(path=folder / f"{name}.png")

@@ -173,9 +173,10 @@ def test_a_task_that_runs_again_renders_nothing_twice(tmp_path: Path) -> None:
     ],
 )
 def test_a_scheduler_that_is_not_there_is_named(
-    world: Path, tmp_path: Path, cma3d: Run, address: str, says: str
+    world: Path, tmp_path: Path, cma3d_inside: Run, monkeypatch: pytest.MonkeyPatch, address: str, says: str
 ) -> None:
-    done = cma3d("render", world, tmp_path / "out", *WORDS, "--scheduler", address)
+    monkeypatch.setattr(cluster_module, "WAIT", 2)
+    done = cma3d_inside("render", world, tmp_path / "out", *WORDS, "--scheduler", address)
     assert done.returncode == 2
     line = done.stderr.splitlines()[-1]  # before it, what was found in the input
     assert says in line

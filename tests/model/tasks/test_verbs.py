@@ -72,7 +72,7 @@ def test_finetune_then_evaluate(
     ],
 )
 def test_wrong_use_is_one_line(
-    cma3d: Callable, benchmarks: dict[str, Path], encoder_file: Path, tmp_path: Path, words: list[str], says: str
+    cma3d_inside: Callable, benchmarks: dict[str, Path], encoder_file: Path, tmp_path: Path, words: list[str], says: str
 ) -> None:
     places = {
         "DATA": benchmarks["modelnet40-h5"],
@@ -80,7 +80,7 @@ def test_wrong_use_is_one_line(
         "OUT": tmp_path / "o",
         "LOOK": tmp_path / "l",
     }
-    done = cma3d(*(places.get(word, word) for word in words))
+    done = cma3d_inside(*(places.get(word, word) for word in words))
     assert done.returncode == 2, done.stderr
     last = [line for line in done.stderr.splitlines() if line.startswith("cma3d: ")]
     assert len(last) == 1
