@@ -102,17 +102,16 @@ def _check_entry(path: Path, number: int, entry: Any) -> None:
     if name in ("", ".", "..") or "\0" in name or Path(name).name != name:
         raise InputError(f"{path} names a shard outside its folder: {shown(name)}")
     file = path.with_name(entry["file"])
+    where = f"{shown(path.parent, 4096)}/{shown(file.name, 255)}"  # longer names are on no disk
     try:
         size = file.stat().st_size if file.is_file() else None
     except OSError as error:
-        raise InputError(
-            f"{shown(file, 4096)} cannot be read: {error.strerror}; see to the file or its rights"
-        ) from None
+        raise InputError(f"{where} cannot be read: {error.strerror}; see to the file or its rights") from None
     if size is None:
-        raise InputError(f"{shown(file, 4096)} is missing, though the manifest lists it: copy it again, or pack again")
+        raise InputError(f"{where} is missing, though the manifest lists it: copy it again, or pack again")
     if size != entry["bytes"]:
         raise InputError(
-            f"{shown(file, 4096)} has {size} bytes, the manifest says {shown(entry['bytes'])}: "
+            f"{where} has {size} bytes, the manifest says {shown(entry['bytes'])}: "
             "it was cut off or changed; copy it again, or pack again"
         )
     if entry["rows"] * _LEAST_ROW > size:

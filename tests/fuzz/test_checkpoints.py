@@ -65,7 +65,8 @@ def change(draw: st.DrawFn, content: Any) -> None:
                 content[draw(st.sampled_from(["more", 7, "step", "exp_avg"]))] = draw(ODD)
             elif kind == 2 and isinstance(content[key], torch.Tensor) and content[key].numel():
                 content[key] = content[key].clone()
-                content[key].view(-1)[0] = draw(st.sampled_from([math.nan, math.inf, -1.0, 1e38]))
+                values = [math.nan, math.inf, -1.0, 1e38] if content[key].is_floating_point() else [0, -1, 10**9]
+                content[key].view(-1)[0] = draw(st.sampled_from(values))
             else:
                 content[key] = draw(ODD)
             return

@@ -62,6 +62,12 @@ def read_all(world: Path, kind: str, path: Path) -> None:
     model_rows(path, PackConfig(points=8, keep="all"), config_hash(RENDER))
 
 
+def is_vast(file: h5py.File) -> bool:
+    """Check for a dataset that declares more than 256 MiB."""
+    datasets = [file[name] for name in file if isinstance(file.get(name, getlink=True), h5py.HardLink)]
+    return any(isinstance(one, h5py.Dataset) and one.size * one.dtype.itemsize > 2**28 for one in datasets)
+
+
 @fuzz
 @given(data=st.data())
 @pytest.mark.parametrize("kind", NAMES)
@@ -69,6 +75,8 @@ def test_drawn_structure_is_read_within_bounds(world: Path, tmp_path: Path, kind
     with kept(world, kind) as path:
         with h5py.File(path, "a", libver=faults.LIBVER) as file:
             for _ in range(data.draw(st.integers(1, 3))):
+                if is_vast(file):  # faults that copy would take all memory
+                    break
                 table = faults.SHARD_FAULTS if kind == "shard" else faults.FAULTS
                 name, field = data.draw(st.sampled_from(sorted(table))), data.draw(st.sampled_from(NAMES[kind]))
                 with contextlib.suppress(Exception):
