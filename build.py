@@ -7,18 +7,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .config import read_settings, read_toml
-from .errors import InputError
-from .outputs import claim
+from .core.errors import InputError
+from .core.outputs import claim
+from .core.settings import read_settings, read_toml
+from .core.wording import shorten
 from .pack.config import PackConfig
-from .pack.selection import Choice
+from .render.choice import Choice
 from .render.config import RenderConfig
-from .wording import shorten
 
 if TYPE_CHECKING:
-    from .pack.run import PackSummary
-    from .render.run import RenderSummary
-    from .render.shapenet import Model
+    from .pack.packing import PackSummary
+    from .render.rendering import RenderSummary
+    from .render.shapenet.listing import Model
 
 __all__ = ["build_dataset", "pack_names", "read_build_settings"]
 
@@ -82,8 +82,8 @@ def build_dataset(
     ------
     InputError : a stage cannot run here, or nothing can be packed
     """
-    from .pack.run import check_settings, pack_renders
-    from .render.run import render_models
+    from .pack.packing import check_settings, pack_renders
+    from .render.rendering import render_models
 
     choice, redo = choice or Choice(), bool(run.get("redo", False))
     with claim(out, "dataset", inputs=[run.get("source")], shared=True, earlier=_is_earlier):
@@ -96,6 +96,6 @@ def build_dataset(
 def _is_earlier(folder: Path) -> bool:
     """Recognise a dataset that version 0.1 built, or that `cma3d render` and `cma3d pack` began under these names."""
     from .pack.manifest import read_record
-    from .render.run import read_render_settings
+    from .render.rendering import read_render_settings
 
     return read_render_settings(folder / "renders") is not None or bool(read_record(folder / "shards")[0])

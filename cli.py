@@ -17,26 +17,26 @@ import click
 
 from . import __version__
 from .build import pack_names
-from .config import FiniteRange, GivenPath, WholeRange, assignments, options, read_settings
-from .errors import InputError
-from .faults import answer
+from .core.errors import InputError
+from .core.faults import answer
+from .core.outputs import refuse_overlap
+from .core.progress import say
+from .core.settings import FiniteRange, GivenPath, WholeRange, assignments, options, read_settings
+from .core.streams import keep_streams, lost_output, speak_utf8, tell
+from .core.untrusted import shown
+from .core.wording import one_line
 from .model.config import PretrainConfig
 from .model.tasks.config import FewShotConfig, FinetuneConfig, ProbeConfig, SegmentConfig, Task
-from .outputs import refuse_overlap
 from .pack.config import ExportFormat, PackConfig
-from .pack.selection import Choice
-from .progress import say
 from .reconstruct.config import CloudConfig
+from .render.choice import Choice
 from .render.config import Device, RenderConfig
-from .render.samples.config import SamplesConfig
-from .render.select import Layout, Selection
-from .streams import keep_streams, lost_output, speak_utf8, tell
-from .untrusted import shown
-from .wording import one_line
+from .render.shapenet.selection import Layout, Selection
+from .samples.config import SamplesConfig
 
 if TYPE_CHECKING:
-    from .pack.run import PackSummary
-    from .render.run import RenderSummary
+    from .pack.packing import PackSummary
+    from .render.rendering import RenderSummary
 
 __all__ = ["cli", "main"]
 
@@ -225,10 +225,10 @@ def samples(
       cma3d samples small --task fewshot                             the forty folds, pickled
       cma3d samples small --task shapenetpart
     """
-    from .render.samples.write import write_samples
+    from .samples.shapenet_folder import write_samples
 
     if task is not None:
-        from .model.tasks.miniatures import write_miniature
+        from .samples.miniatures import write_miniature
 
         wrong = [name for name, value in given.items() if value is not None and name != "seed"]
         if wrong or config_file is not None:
@@ -263,14 +263,14 @@ def doctor(shapenet: Path, selection: Selection, as_json: bool, task: Task | Non
       cma3d doctor data/ModelNet --task modelnet40
     """
     if task is not None:
-        from .model.tasks.doctor import diagnose_task
-        from .model.tasks.doctor import diagnosis_text as task_text
+        from .model.tasks.benchmarks.check import diagnose_task
+        from .model.tasks.benchmarks.check import diagnosis_text as task_text
 
         found = diagnose_task(shapenet, task)
         tell(json.dumps(found.as_json(), indent=1) if as_json else task_text(found))
         sys.exit(1 if found.faults else 0)
-    from .render.doctor import diagnose, diagnosis_text
-    from .render.shapenet import list_models
+    from .render.shapenet.doctor import diagnose, diagnosis_text
+    from .render.shapenet.listing import list_models
 
     listing = list_models(shapenet, selection)
     for line in (listing.title, *listing.notes):
@@ -314,8 +314,8 @@ def render(
       cma3d render ShapeNetCore.v2 renders --retry-failed --timeout 3600 --memory-gib 24
       cma3d render ShapeNetCore.v2 renders --scheduler tcp://head:8786
     """
-    from .render.run import render_models
-    from .render.shapenet import list_models
+    from .render.rendering import render_models
+    from .render.shapenet.listing import list_models
 
     config = read_settings(RenderConfig, config_file, given)
     listing = list_models(shapenet, selection)
@@ -366,7 +366,7 @@ def build(
       cma3d status dataset                                        from another terminal
     """
     from .build import build_dataset, read_build_settings
-    from .render.shapenet import list_models
+    from .render.shapenet.listing import list_models
 
     render_config, pack_config = read_build_settings(config_file, given)
     listing = list_models(shapenet, selection)
@@ -398,7 +398,7 @@ def status(out: Path, as_json: bool) -> None:
       watch cma3d status dataset
       cma3d status dataset --json
     """
-    from .render.state import read_status, status_table
+    from .render.status import read_status, status_table
 
     found = read_status(out)
     tell(json.dumps(found, indent=1) if as_json else status_table(found))
@@ -427,7 +427,7 @@ def pack(
       cma3d pack renders shards/val --split-shares 80 10 10 --split val --seed 7     one that is drawn, by model
       cma3d pack renders shards --num-samples 41928 --seed 0                   as many as in the paper
     """
-    from .pack.run import pack_renders
+    from .pack.packing import pack_renders
 
     config = read_settings(PackConfig, config_file, given)
     packed = pack_renders(renders, shards, config, choice, jobs=jobs, redo=redo)
@@ -479,7 +479,7 @@ def reconstruct(
       cma3d reconstruct renders clouds --keep all --format npz
       cma3d reconstruct renders clouds --normals --voxel 0.005 --outliers 2
     """
-    from .pack.clouds import reconstruct_renders
+    from .reconstruct.clouds import reconstruct_renders
 
     done = reconstruct_renders(
         renders, out, read_settings(CloudConfig, config_file, given), choice, jobs=jobs, redo=redo
@@ -546,7 +546,7 @@ def export(shards: Path, out: Path, name: ExportFormat, full: bool, jobs: int | 
       cma3d export shards bop --format bop
       cma3d export shards clouds --format ply --full
     """
-    from .pack.export import export_shards
+    from .pack.export.shard_export import export_shards
 
     if full and name != "ply":
         raise InputError(f"--full is for --format ply, not for {name}, which has the depth of all pixels anyway")
@@ -604,7 +604,8 @@ def inspect(
       cma3d inspect shards --row 0 -o row.png            one row as a picture
       cma3d inspect shards --rows 0:64 --sheet sheet.png --show rgb --show depth --show points
     """
-    from .inspection import Asked, draw_contact_sheet, inspect_data, open_in_browser
+    from .model.monitor.annotate import NetworkAnnotator
+    from .pack.page.inspect import Asked, draw_contact_sheet, inspect_data, open_in_browser
 
     if sheet is not None:
         if any(value is not None for value in (row, model, view, run, out)) or views != "one":
@@ -614,7 +615,7 @@ def inspect(
         if show:
             raise InputError("--show chooses what --sheet draws: give it with --sheet PNG")
         asked = Asked(row=row, rows=rows, model=model, view=view, every=views == "all", run=run)
-        written = inspect_data(data, out or Path("page.html"), asked)
+        written = inspect_data(data, out or Path("page.html"), asked, NetworkAnnotator)
     tell(written)
     if opens and not open_in_browser(written):
         say("no browser was found here: copy the file to a machine that has one")
@@ -635,9 +636,10 @@ def report(shards: Path, out: Path, most: int, opens: bool) -> None:
       cma3d report shards --open
       cma3d report shards -o report.html --most 200
     """
-    from .inspection import open_in_browser, report_dataset
+    from .model.monitor.annotate import NetworkAnnotator
+    from .pack.page.inspect import open_in_browser, report_dataset
 
-    written = report_dataset(shards, out, most=most)
+    written = report_dataset(shards, out, NetworkAnnotator(), most=most)
     tell(written)
     if opens and not open_in_browser(written):
         say("no browser was found here: copy the report and its folder to a machine that has one")
@@ -688,7 +690,7 @@ def pretrain(shards: Path, run: Path, config: PretrainConfig) -> None:
       cma3d pretrain shards run --init pretrain.pth      start from Point-MAE's published weights
       torchrun --nproc-per-node 8 -m shapenet3d_cma.cli pretrain shards run --batch-size 1024
     """
-    from .model.pretrain import pretrain as train
+    from .model.train.pretraining import pretrain as train
 
     done = train(shards, run, config, report=say)
     if done["rank"] == 0:
@@ -731,7 +733,7 @@ def export_encoder(source: Path, out: Path) -> None:
       cma3d export-encoder run encoder.safetensors
       cma3d export-encoder pretrain.pth point-mae.safetensors      Point-MAE's published weights
     """
-    from .model.pretrain import export_encoder as export
+    from .model.train.pretraining import export_encoder as export
 
     tell(export(source, out))
 

@@ -6,14 +6,14 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .config import read_settings
-from .errors import InputError
+from .core.errors import InputError
+from .core.outputs import claim
+from .core.progress import say
+from .core.settings import read_settings
 from .model.config import PretrainConfig
-from .outputs import claim
 from .pack.config import PackConfig
-from .progress import say
 from .render.config import RenderConfig
-from .render.samples.config import SamplesConfig
+from .samples.config import SamplesConfig
 
 if TYPE_CHECKING:
     from .pack.verify import Verdict
@@ -32,7 +32,7 @@ def pretrain_settings() -> PretrainConfig:
 
 def _is_earlier(folder: Path) -> bool:
     """Recognise a demo that version 0.1 made."""
-    from .render.run import read_render_settings
+    from .render.rendering import read_render_settings
 
     return (folder / "shapenet" / "README.txt").is_file() and read_render_settings(folder / "renders") is not None
 
@@ -49,14 +49,15 @@ def run_demo(out: Path, *, jobs: int | None = None) -> tuple[str, int]:
     ------
     InputError : a stage cannot run here, or a law is broken
     """
-    from .inspection import Asked, inspect_data, report_dataset
-    from .model.pretrain import pretrain
-    from .pack.run import pack_renders
-    from .pack.sheet import draw_overview, draw_sheet
+    from .model.monitor.annotate import NetworkAnnotator
+    from .model.train.pretraining import pretrain
+    from .pack.card.sheet import draw_overview, draw_sheet
+    from .pack.packing import pack_renders
+    from .pack.page.inspect import Asked, inspect_data, report_dataset
     from .pack.verify import verdict_table, verify_shards
-    from .render.run import render_models
-    from .render.samples.write import write_samples
-    from .render.shapenet import find_models
+    from .render.rendering import render_models
+    from .render.shapenet.listing import find_models
+    from .samples.shapenet_folder import write_samples
 
     begin = time.monotonic()
     with claim(out, "demo", earlier=_is_earlier):
@@ -79,8 +80,8 @@ def run_demo(out: Path, *, jobs: int | None = None) -> tuple[str, int]:
         first, last = (draw_sheet(shards, pictures / f"row-{row}.png", row=row) for row in (0, packed.rows - 1))
         say("[6/6] pretrain: a small CrossAlignNet on these shards")
         trained = pretrain(shards, run, pretrain_settings(), report=say)
-        page = inspect_data(shards, out / "page.html", Asked(row=packed.rows // 2, run=run))
-        report = report_dataset(shards, out / "report.html")
+        page = inspect_data(shards, out / "page.html", Asked(row=packed.rows // 2, run=run), NetworkAnnotator)
+        report = report_dataset(shards, out / "report.html", NetworkAnnotator())
 
     failed = len(rendered.failures) + len(packed.failures)
     minutes = (time.monotonic() - begin) / 60

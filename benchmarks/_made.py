@@ -10,15 +10,15 @@ from pathlib import Path
 
 import h5py
 
-from shapenet3d_cma.files import sha256
+from shapenet3d_cma.core.files import sha256
 from shapenet3d_cma.pack.reader import Shards
 from shapenet3d_cma.pack.writer import ShardWriter, encode_row
 from shapenet3d_cma.render.config import RenderConfig
-from shapenet3d_cma.render.file import find_renders
-from shapenet3d_cma.render.run import render_models
-from shapenet3d_cma.render.samples.config import SamplesConfig
-from shapenet3d_cma.render.samples.write import write_samples
-from shapenet3d_cma.render.shapenet import find_models
+from shapenet3d_cma.render.render_file import find_renders
+from shapenet3d_cma.render.rendering import render_models
+from shapenet3d_cma.render.shapenet.listing import find_models
+from shapenet3d_cma.samples.config import SamplesConfig
+from shapenet3d_cma.samples.shapenet_folder import write_samples
 
 RENDER = RenderConfig(views=8, samples=16, colour="best")
 

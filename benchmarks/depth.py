@@ -16,14 +16,14 @@ from pathlib import Path
 import numpy as np
 import open3d as o3d
 
-from shapenet3d_cma.pack.source import source_mesh
-from shapenet3d_cma.progress import track
+from shapenet3d_cma.core.progress import track
+from shapenet3d_cma.pack.surface import source_mesh
 from shapenet3d_cma.render.config import RenderConfig
-from shapenet3d_cma.render.file import Render, find_renders, open_render
-from shapenet3d_cma.render.run import render_models
-from shapenet3d_cma.render.samples.config import SamplesConfig
-from shapenet3d_cma.render.samples.write import write_samples
-from shapenet3d_cma.render.shapenet import find_models
+from shapenet3d_cma.render.render_file import Render, find_renders, open_render
+from shapenet3d_cma.render.rendering import render_models
+from shapenet3d_cma.render.shapenet.listing import find_models
+from shapenet3d_cma.samples.config import SamplesConfig
+from shapenet3d_cma.samples.shapenet_folder import write_samples
 
 LIMIT = 1e-4
 

@@ -18,10 +18,10 @@ from pathlib import Path
 
 import psutil
 
-from shapenet3d_cma.render.run import read_failures, render_models
-from shapenet3d_cma.render.samples.config import SamplesConfig
-from shapenet3d_cma.render.samples.write import write_samples
-from shapenet3d_cma.render.shapenet import find_models
+from shapenet3d_cma.render.rendering import read_failures, render_models
+from shapenet3d_cma.render.shapenet.listing import find_models
+from shapenet3d_cma.samples.config import SamplesConfig
+from shapenet3d_cma.samples.shapenet_folder import write_samples
 from shapenet3d_cma.tests.render.test_cluster import Cluster
 from shapenet3d_cma.tests.render.test_running import CONFIG, WORDS, blenders, start
 from shapenet3d_cma.tests.same import assert_same_renders

@@ -19,13 +19,14 @@ from unittest import mock
 
 import psutil
 
-from shapenet3d_cma.render import run, supervise
+from shapenet3d_cma.render import rendering as run
+from shapenet3d_cma.render import workers as supervise
 from shapenet3d_cma.render.config import RenderConfig
-from shapenet3d_cma.render.run import _job, render_models
-from shapenet3d_cma.render.samples.config import SamplesConfig
-from shapenet3d_cma.render.samples.write import write_samples
-from shapenet3d_cma.render.shapenet import Model, find_models
-from shapenet3d_cma.render.supervise import Limits, Worker
+from shapenet3d_cma.render.rendering import _job, render_models
+from shapenet3d_cma.render.shapenet.listing import Model, find_models
+from shapenet3d_cma.render.workers import Limits, Worker
+from shapenet3d_cma.samples.config import SamplesConfig
+from shapenet3d_cma.samples.shapenet_folder import write_samples
 
 MIB = 2**20
 

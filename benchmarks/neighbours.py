@@ -26,15 +26,15 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from shapenet3d_cma.render.cameras import place_cameras
 from shapenet3d_cma.render.config import RenderConfig
-from shapenet3d_cma.render.file import find_renders, open_render
-from shapenet3d_cma.render.obj import read_obj
-from shapenet3d_cma.render.repair import repair
-from shapenet3d_cma.render.run import render_models
-from shapenet3d_cma.render.samples.config import SamplesConfig
-from shapenet3d_cma.render.samples.write import write_samples
-from shapenet3d_cma.render.shapenet import Model, find_models
-from shapenet3d_cma.render.views import place_cameras
+from shapenet3d_cma.render.mesh.obj import read_obj
+from shapenet3d_cma.render.mesh.repair import repair
+from shapenet3d_cma.render.render_file import find_renders, open_render
+from shapenet3d_cma.render.rendering import render_models
+from shapenet3d_cma.render.shapenet.listing import Model, find_models
+from shapenet3d_cma.samples.config import SamplesConfig
+from shapenet3d_cma.samples.shapenet_folder import write_samples
 
 REFERENCE = 1024
 

@@ -15,16 +15,16 @@ from pathlib import Path
 
 import numpy as np
 
-from shapenet3d_cma.reconstruct.choose import choose_views, count_points
 from shapenet3d_cma.render.blender.worker import few_cores
+from shapenet3d_cma.render.cameras import place_cameras
+from shapenet3d_cma.render.choose import choose_views, count_points
 from shapenet3d_cma.render.config import RenderConfig
-from shapenet3d_cma.render.mtl import GREY, read_materials
-from shapenet3d_cma.render.obj import read_obj
-from shapenet3d_cma.render.repair import repair
-from shapenet3d_cma.render.samples.config import SamplesConfig
-from shapenet3d_cma.render.samples.write import write_samples
-from shapenet3d_cma.render.shapenet import find_models
-from shapenet3d_cma.render.views import place_cameras
+from shapenet3d_cma.render.mesh.mtl import GREY, read_materials
+from shapenet3d_cma.render.mesh.obj import read_obj
+from shapenet3d_cma.render.mesh.repair import repair
+from shapenet3d_cma.render.shapenet.listing import find_models
+from shapenet3d_cma.samples.config import SamplesConfig
+from shapenet3d_cma.samples.shapenet_folder import write_samples
 
 REFERENCE = 4096
 SETTINGS = [(samples, denoise) for denoise in (False, True) for samples in (4, 8, 16, 32, 64)]

@@ -19,7 +19,7 @@ import numpy as np
 
 from shapenet3d_cma.benchmarks._made import by_turns, renders_of, repeat_renders, timed
 from shapenet3d_cma.pack.config import PackConfig
-from shapenet3d_cma.pack.run import pack_renders
+from shapenet3d_cma.pack.packing import pack_renders
 from shapenet3d_cma.reconstruct.sample import farthest_point_order
 
 PEAK = """

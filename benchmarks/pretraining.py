@@ -20,12 +20,12 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 from shapenet3d_cma.cli import SHIPPED
-from shapenet3d_cma.config import assignments, read_settings
+from shapenet3d_cma.core.settings import assignments, read_settings
 from shapenet3d_cma.model.config import PretrainConfig
-from shapenet3d_cma.model.data import Batch, Feed, Plan, ShardRows
+from shapenet3d_cma.model.distributed import Ranks
 from shapenet3d_cma.model.info import count_flops
-from shapenet3d_cma.model.ranks import Ranks
-from shapenet3d_cma.model.training import Training, choose_device
+from shapenet3d_cma.model.train.data import Batch, Feed, Plan, ShardRows
+from shapenet3d_cma.model.train.step import Training, choose_device
 
 PEAKS = {  # dense bf16, TFLOP/s, from the makers' data sheets
     "H200": 989.0,

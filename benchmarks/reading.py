@@ -25,11 +25,11 @@ import torch
 from torch.utils.data import DataLoader
 
 from shapenet3d_cma.benchmarks._made import by_turns, renders_of, repeat_rows, timed
-from shapenet3d_cma.model.dataset import BlockShuffled, RowDataset, collate
+from shapenet3d_cma.core.schema import SHARD_FIELDS
+from shapenet3d_cma.model.train.dataset import BlockShuffled, RowDataset, collate
 from shapenet3d_cma.pack.config import PackConfig
+from shapenet3d_cma.pack.packing import pack_renders
 from shapenet3d_cma.pack.reader import Shards
-from shapenet3d_cma.pack.run import pack_renders
-from shapenet3d_cma.pack.schema import SHARD_FIELDS
 
 ALL = [field.name for field in SHARD_FIELDS]
 TRAINING = ["rgb", "points", "pixels"]

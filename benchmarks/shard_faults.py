@@ -21,9 +21,9 @@ import numpy as np
 import psutil
 
 from shapenet3d_cma.benchmarks._made import renders_of, repeat_renders, timed
-from shapenet3d_cma.errors import InputError
+from shapenet3d_cma.core.errors import InputError
 from shapenet3d_cma.pack.config import PackConfig
-from shapenet3d_cma.pack.run import pack_renders
+from shapenet3d_cma.pack.packing import pack_renders
 from shapenet3d_cma.pack.verify import verify_shards
 from shapenet3d_cma.tests.same import assert_same_shards
 

@@ -15,10 +15,10 @@ import tempfile
 from pathlib import Path
 
 from shapenet3d_cma.render.config import RenderConfig
-from shapenet3d_cma.render.run import render_models
-from shapenet3d_cma.render.samples.config import SamplesConfig
-from shapenet3d_cma.render.samples.write import write_samples
-from shapenet3d_cma.render.shapenet import find_models
+from shapenet3d_cma.render.rendering import render_models
+from shapenet3d_cma.render.shapenet.listing import find_models
+from shapenet3d_cma.samples.config import SamplesConfig
+from shapenet3d_cma.samples.shapenet_folder import write_samples
 
 
 def ours(models: list, views: int, samples: int, colour: str, jobs: int) -> tuple[float, dict[str, float]]:

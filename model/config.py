@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from ..config import setting
+from ..core.settings import setting
 
 __all__ = ["PretrainConfig"]
 

@@ -6,7 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
-from ..errors import InputError, needs
+from ..core.errors import InputError, needs
 
 try:
     import torch
@@ -18,9 +18,9 @@ except (ImportError, OSError) as error:
 
 from torch import Tensor, nn
 
-from .classifier import Classifier
 from .config import PretrainConfig
 from .network import CrossAlignNet
+from .tasks.classifier import Classifier
 
 __all__ = ["ModelInfo", "Part", "count_flops", "info_table", "model_info"]
 

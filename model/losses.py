@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the name that everyone knows it by
 from torch import Tensor
 
+from .distributed import all_gather, rank
 from .precision import full
-from .ranks import all_gather, rank
 
 __all__ = ["chamfer_distance", "info_nce", "masked_mean"]
 

@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the name that everyone knows it by
 from torch import Tensor, nn
 
+from .distributed import all_sum, size
 from .precision import full
-from .ranks import all_sum, size
 
 __all__ = ["BatchNorm", "forget", "is_fresh", "settle"]
 

@@ -6,10 +6,10 @@ import re
 from pathlib import Path
 from typing import Any
 
-from ..errors import InputError
-from ..render.state import SETTINGS
-from ..untrusted import read_json, shown
-from .schema import FORMAT, SCHEMA_VERSION
+from ..core.errors import InputError
+from ..core.schema import FORMAT, SCHEMA_VERSION
+from ..core.untrusted import read_json, shown
+from ..render.status import SETTINGS
 
 __all__ = ["MANIFEST", "SHARD_NAME", "UNFINISHED", "read_manifest", "read_record"]
 

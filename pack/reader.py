@@ -12,11 +12,11 @@ from typing import Any, SupportsIndex
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError
-from ..files import sha256
-from ..hdf5 import FAULTS, Chunks, Rows, told
+from ..core.errors import InputError
+from ..core.files import sha256
+from ..core.hdf5 import FAULTS, Chunks, Rows, told
+from ..core.schema import SHARD_FIELDS, Opened, Row, open_checked
 from .manifest import read_manifest
-from .schema import SHARD_FIELDS, Opened, Row, open_checked
 
 __all__ = ["Shards"]
 

@@ -10,15 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import InputError
-from ..files import sha256
-from ..hdf5 import FAULTS, told
+from ..core.errors import InputError
+from ..core.files import sha256
+from ..core.hdf5 import FAULTS, told
+from ..core.schema import Row
 from ..reconstruct.backproject import back_project
-from ..reconstruct.choose import choose_views, count_points
 from ..reconstruct.sample import farthest_point_order
-from ..render.file import Render, open_render
+from ..render.choose import choose_views, count_points
+from ..render.render_file import Render, open_render
 from .config import PackConfig
-from .schema import Row
 from .writer import EncodedRow, encode_row
 
 __all__ = ["PackSummary", "Packed", "Source", "digest", "look", "model_rows", "pack_model"]

@@ -17,20 +17,20 @@ import numpy as np
 from joblib import Parallel, delayed
 from numpy.typing import NDArray
 
-from ..camera import CONVENTIONS, Camera
-from ..errors import InputError, needs
-from ..files import sha256
-from ..processes import each, workers
-from ..progress import track
+from ..core.camera import CONVENTIONS, Camera
+from ..core.errors import InputError, needs
+from ..core.files import sha256
+from ..core.processes import each, workers
+from ..core.progress import track
+from ..core.schema import Opened, Row, WrongFileError
 from ..reconstruct.backproject import back_project
 from ..reconstruct.sample import farthest_point_order, greedy_excess
-from ..render.select import Layout, Selection
-from ..render.shapenet import list_models
+from ..render.choice import drawn_split
+from ..render.shapenet.listing import list_models
+from ..render.shapenet.selection import Layout, Selection
 from .manifest import MANIFEST
 from .reader import Shards
-from .schema import Opened, Row, WrongFileError
-from .selection import drawn_split
-from .source import distance_to_mesh, source_mesh
+from .surface import distance_to_mesh, source_mesh
 
 __all__ = ["LAWS", "Law", "Verdict", "check_row", "verdict_table", "verify_shards"]
 

@@ -16,10 +16,10 @@ import h5py
 import numpy as np
 
 from .. import __version__
-from ..camera import CONVENTIONS
-from ..errors import InputError
-from ..outputs import cannot_write, write_new
-from .schema import FORMAT, LIBVER, SCHEMA_VERSION, SHARD_FIELDS, SHARD_LEVEL, Field, Row, create_field, shuffle
+from ..core.camera import CONVENTIONS
+from ..core.errors import InputError
+from ..core.outputs import cannot_write, write_new
+from ..core.schema import FORMAT, LIBVER, SCHEMA_VERSION, SHARD_FIELDS, SHARD_LEVEL, Field, Row, create_field, shuffle
 
 __all__ = ["EncodedRow", "ShardWriter", "encode_row", "part_path"]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..camera import Camera
+from ..core.camera import Camera
 
 __all__ = ["Cloud", "back_project"]
 
@@ -49,11 +49,5 @@ def back_project(depth: NDArray[np.float32], camera: Camera) -> Cloud:
     ------
     ValueError : depth and camera differ in size, or depth is negative or not finite
     """
-    if depth.shape != (camera.height, camera.width):
-        raise ValueError(f"depth is {depth.shape}, the camera's image {(camera.height, camera.width)}")
-    if not (np.isfinite(depth).all() and (depth >= 0).all()):
-        raise ValueError("depth must be finite and not negative")
-    rows, columns = np.nonzero(depth)
-    pixels = np.stack([columns, rows], axis=1)
-    points = camera.unproject(pixels + 0.5, depth[rows, columns])
+    points, pixels = camera.unproject_image(depth)
     return Cloud(points.astype(np.float32), pixels.astype(np.uint16))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ..camera import Camera
+from ..core.camera import Camera
 
 __all__ = ["depth_normals"]
 

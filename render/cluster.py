@@ -22,10 +22,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from ..errors import InputError, needs
-from ..wording import shorten
+from ..core.errors import InputError, needs
+from ..core.wording import shorten
 from .config import RenderConfig
-from .supervise import Limits, Pool, check_blender, count_cores
+from .workers import Limits, Pool, check_blender, count_cores
 
 __all__ = ["Setup", "check_scheduler", "render_on_cluster"]
 

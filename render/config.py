@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from ..config import setting
+from ..core.settings import setting
 
 __all__ = ["CAMERA_SETS", "Device", "Light", "RenderConfig"]
 

@@ -17,18 +17,18 @@ import numpy as np
 import pytest
 
 from shapenet3d_cma.cli import _run as run_command
-from shapenet3d_cma.config import config_hash
+from shapenet3d_cma.core.settings import config_hash
 from shapenet3d_cma.pack.config import PackConfig
-from shapenet3d_cma.pack.run import pack_renders
+from shapenet3d_cma.pack.packing import pack_renders
+from shapenet3d_cma.render.cameras import place_cameras
 from shapenet3d_cma.render.config import RenderConfig
-from shapenet3d_cma.render.file import write_render
-from shapenet3d_cma.render.obj import read_obj
-from shapenet3d_cma.render.repair import repair
-from shapenet3d_cma.render.run import render_models
-from shapenet3d_cma.render.samples.config import SamplesConfig
-from shapenet3d_cma.render.samples.write import write_samples
-from shapenet3d_cma.render.shapenet import find_models
-from shapenet3d_cma.render.views import place_cameras
+from shapenet3d_cma.render.mesh.obj import read_obj
+from shapenet3d_cma.render.mesh.repair import repair
+from shapenet3d_cma.render.render_file import write_render
+from shapenet3d_cma.render.rendering import render_models
+from shapenet3d_cma.render.shapenet.listing import find_models
+from shapenet3d_cma.samples.config import SamplesConfig
+from shapenet3d_cma.samples.shapenet_folder import write_samples
 from shapenet3d_cma.tests.pictures import screenshots
 from shapenet3d_cma.tests.waiting import PATIENCE
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from shapenet3d_cma.outputs import HIDDEN
-from shapenet3d_cma.render.file import find_renders
+from shapenet3d_cma.core.outputs import HIDDEN
+from shapenet3d_cma.render.render_file import find_renders
 
 
 def _assert_same_file(one: Path, two: Path) -> None:

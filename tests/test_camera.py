@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shapenet3d_cma.camera import Camera
+from shapenet3d_cma.core.camera import Camera
 
 finite = st.floats(-3, 3, allow_nan=False)
 vectors = st.tuples(finite, finite, finite)

@@ -15,7 +15,7 @@ import pytest
 
 from shapenet3d_cma import cli as module
 from shapenet3d_cma.cli import cli
-from shapenet3d_cma.config import FiniteRange, GivenPath, WholeRange
+from shapenet3d_cma.core.settings import FiniteRange, GivenPath, WholeRange
 
 Answer = tuple[int, str, str]
 FLOATS = ("nan", "inf", "-inf", "NaN", "1e999", "-1e999", "9" * 400, "", "x", "1,5", "\x1b[31m")

@@ -8,8 +8,8 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from shapenet3d_cma.config import assignments, config_hash, options, read_settings, setting
-from shapenet3d_cma.errors import InputError
+from shapenet3d_cma.core.errors import InputError
+from shapenet3d_cma.core.settings import assignments, config_hash, options, read_settings, setting
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,7 +9,7 @@ import pytest
 from shapenet3d_cma import demo
 from shapenet3d_cma.pack.config import PackConfig
 from shapenet3d_cma.render.config import RenderConfig
-from shapenet3d_cma.render.samples.config import SamplesConfig
+from shapenet3d_cma.samples.config import SamplesConfig
 
 
 @pytest.mark.needs("bpy", "torch")

@@ -17,7 +17,7 @@ from joblib import Parallel, delayed
 
 from shapenet3d_cma import __version__
 from shapenet3d_cma.cli import cli
-from shapenet3d_cma.errors import InputError, ModelError
+from shapenet3d_cma.core.errors import InputError, ModelError
 from shapenet3d_cma.tests.test_commands import Answer, answer
 
 __all__ = ["answer"]  # a fixture

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from shapenet3d_cma.errors import needs
-from shapenet3d_cma.files import sha256
+from shapenet3d_cma.core.errors import needs
+from shapenet3d_cma.core.files import sha256
 
 
 def test_sha256(tmp_path: Path) -> None:

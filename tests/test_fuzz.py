@@ -11,7 +11,7 @@ import ctypes, tempfile, time
 from pathlib import Path
 import pytest
 from hypothesis import given, strategies
-from shapenet3d_cma.errors import InputError
+from shapenet3d_cma.core.errors import InputError
 from shapenet3d_cma.tests.fuzz.bounds import bounded, fuzz
 
 @fuzz

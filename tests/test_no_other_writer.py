@@ -19,22 +19,22 @@ OF_MODULES = {
     "tempfile": {"mkstemp", "mkdtemp", "NamedTemporaryFile", "TemporaryDirectory"},
 }
 ALLOWED = {
-    "model.tasks.miniatures": "fills the folder that write_folder gives",
-    "pack.clouds": "fills the folder that write_folder gives",
-    "pack.formats": "fills the folder that write_folder gives",
-    "pack.ply": "fills the folder that write_folder gives",
-    "render.samples.files": "fills the folder that write_folder gives",
-    "render.samples.pathologies": "fills the folder that write_folder gives",
+    "samples.miniatures": "fills the folder that write_folder gives",
+    "reconstruct.clouds": "fills the folder that write_folder gives",
+    "pack.export.formats": "fills the folder that write_folder gives",
+    "reconstruct.ply": "fills the folder that write_folder gives",
+    "samples.rigging": "fills the folder that write_folder gives",
+    "samples.pathologies": "fills the folder that write_folder gives",
     "pack.writer": "HDF5 in memory",
-    "render.file": "HDF5 in memory",
-    "pack.source": "scratch in the system's temporary folder",
-    "scratch": "scratch in the system's temporary folder",
-    "faults": "scratch in the system's temporary folder",
-    "render.archive": "scratch in the system's temporary folder",
+    "render.render_file": "HDF5 in memory",
+    "pack.surface": "scratch in the system's temporary folder",
+    "core.scratch": "scratch in the system's temporary folder",
+    "core.faults": "scratch in the system's temporary folder",
+    "render.shapenet.archive": "scratch in the system's temporary folder",
     "render.blender.worker": "scratch in the system's temporary folder",
-    "render.doctor": "scratch in the system's temporary folder",
-    "render.shapenet": "scratch in the system's temporary folder",
-    "render.supervise": "scratch in the system's temporary folder",
+    "render.shapenet.doctor": "scratch in the system's temporary folder",
+    "render.shapenet.listing": "scratch in the system's temporary folder",
+    "render.workers": "scratch in the system's temporary folder",
 }
 """Modules that may call what writes, and why nothing of the user's is within their reach."""
 
@@ -63,7 +63,7 @@ def found() -> dict[str, set[str]]:
     listed = {}
     for name, path in sources().items():
         calls = {writes(node) for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))} - {None}
-        if calls and name != "outputs":
+        if calls and name != "core.outputs":
             listed[name] = calls
     return listed
 

@@ -14,8 +14,8 @@ from click.testing import CliRunner
 from hypothesis import strategies as st
 
 from shapenet3d_cma.cli import cli
-from shapenet3d_cma.errors import InputError
-from shapenet3d_cma.outputs import HIDDEN
+from shapenet3d_cma.core.errors import InputError
+from shapenet3d_cma.core.outputs import HIDDEN
 from shapenet3d_cma.tests.layouts import FILES, assert_kept, clear, make_files, snapshot
 
 few = hypothesis.settings(

@@ -23,9 +23,18 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from shapenet3d_cma import outputs
-from shapenet3d_cma.errors import InputError
-from shapenet3d_cma.outputs import HIDDEN, Output, check_file, claim, reading, refuse_overlap, stamp_text, write_file
+from shapenet3d_cma.core import outputs
+from shapenet3d_cma.core.errors import InputError
+from shapenet3d_cma.core.outputs import (
+    HIDDEN,
+    Output,
+    check_file,
+    claim,
+    reading,
+    refuse_overlap,
+    stamp_text,
+    write_file,
+)
 from shapenet3d_cma.tests.layouts import FILES, assert_kept, clear, make_files, snapshot
 
 
@@ -296,7 +305,7 @@ def test_neighbours_are_no_overlap(tmp_path: Path) -> None:
 HOLD = """
 import sys, time
 from pathlib import Path
-from shapenet3d_cma.outputs import claim, reading
+from shapenet3d_cma.core.outputs import claim, reading
 how, path = sys.argv[1:]
 block = reading(Path(path)) if how == "reading" else claim(Path(path), "kind", shared=how == "shared")
 with block:

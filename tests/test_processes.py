@@ -16,11 +16,11 @@ import pytest
 from joblib import delayed
 
 from shapenet3d_cma.benchmarks._made import repeat_renders
+from shapenet3d_cma.core.processes import workers
 from shapenet3d_cma.pack.config import PackConfig
-from shapenet3d_cma.pack.run import pack_renders
-from shapenet3d_cma.processes import workers
-from shapenet3d_cma.render.samples.config import SamplesConfig
-from shapenet3d_cma.render.samples.write import write_samples
+from shapenet3d_cma.pack.packing import pack_renders
+from shapenet3d_cma.samples.config import SamplesConfig
+from shapenet3d_cma.samples.shapenet_folder import write_samples
 from shapenet3d_cma.tests.conftest import RENDER
 from shapenet3d_cma.tests.family import CLI, Family, wait_until
 
@@ -89,7 +89,7 @@ def test_no_worker_outlives_a_build(shapenet: Path, many_renders: Path, tmp_path
 
 LATE = """
 import os, sys
-from shapenet3d_cma.processes import end_with_parent
+from shapenet3d_cma.core.processes import end_with_parent
 end_with_parent(int(sys.argv[1]), by_kernel=sys.argv[2] == "kernel")
 print("still here")
 """

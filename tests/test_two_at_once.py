@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from shapenet3d_cma.outputs import claim, reading
+from shapenet3d_cma.core.outputs import claim, reading
 from shapenet3d_cma.tests.same import assert_same_shards, content
 from shapenet3d_cma.tests.waiting import PATIENCE
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shapenet3d_cma.untrusted import open_regular, parse_json, read_bytes, read_json, read_json_lines, shown
+from shapenet3d_cma.core.untrusted import open_regular, parse_json, read_bytes, read_json, read_json_lines, shown
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**63) | st.text(),

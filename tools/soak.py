@@ -26,7 +26,7 @@ from typing import Any
 
 import psutil
 
-from shapenet3d_cma.outputs import HIDDEN
+from shapenet3d_cma.core.outputs import HIDDEN
 from shapenet3d_cma.tests.family import CLI, Family, command_line
 from shapenet3d_cma.tests.same import assert_same_renders, assert_same_shards
 

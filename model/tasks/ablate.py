@@ -7,11 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ...errors import InputError
-from ...outputs import Output
+from ...core.errors import InputError
+from ...core.outputs import Output
 from ..config import PretrainConfig
-from ..data import ShardRows
-from ..pretrain import pretrain
+from ..train.data import ShardRows
+from ..train.pretraining import pretrain
 from .config import FinetuneConfig, Task
 from .finetune import finetune
 from .metrics import in_words

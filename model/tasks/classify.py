@@ -12,18 +12,18 @@ import torch.nn.functional as F  # noqa: N812 - the name that everyone knows it 
 from safetensors.torch import save
 from torch import Tensor
 
-from ...config import read_settings
-from ...errors import InputError
-from ...untrusted import shown
-from ..classifier import Classifier
+from ...core.errors import InputError
+from ...core.settings import read_settings
+from ...core.untrusted import shown
 from ..config import PretrainConfig
 from ..network import DropPath
 from ..noise import sample_seeds
 from ..patches import make_patches
-from ..run import first_line
-from ..weights import fill, read_config, read_safetensors
-from .augment import augment, choose_points
-from .clouds import Clouds
+from ..train.run_folder import first_line
+from ..weights.tensors import fill, read_config, read_safetensors
+from .benchmarks.augment import augment, choose_points
+from .benchmarks.prepared import Clouds
+from .classifier import Classifier
 from .config import FinetuneConfig, Task, TrainConfig
 from .engine import State, autocast
 from .initial import Initial

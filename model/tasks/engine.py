@@ -15,19 +15,19 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from ...errors import InputError
-from ...progress import duration
-from ...untrusted import shown
-from ..checkpoint import part, restore
+from ...core.errors import InputError
+from ...core.progress import duration
+from ...core.untrusted import shown
 from ..config import PretrainConfig
-from ..data import Plan
-from ..log import Pace
 from ..noise import sample_seeds
 from ..norm import forget
-from ..pretrain import stop_between_steps
-from ..run import RunFolder
-from ..training import learning_rate, parameter_groups
-from ..weights import check_weights
+from ..train.data import Plan
+from ..train.log import Pace
+from ..train.pretraining import stop_between_steps
+from ..train.run_folder import RunFolder
+from ..train.step import learning_rate, parameter_groups
+from ..weights.checkpoint import part, restore
+from ..weights.tensors import check_weights
 from .config import TrainConfig
 
 __all__ = ["Outcome", "Work", "autocast", "train"]

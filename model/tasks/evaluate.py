@@ -11,19 +11,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import InputError, needs
-from ...outputs import Output, refuse_overlap
-from ..classifier import Classifier
+from ...core.errors import InputError, needs
+from ...core.outputs import Output, refuse_overlap
 from ..config import PretrainConfig
-from ..pretrain import threads
-from ..run import write_to
-from ..training import choose_device
+from ..train.pretraining import threads
+from ..train.run_folder import write_to
+from ..train.step import choose_device
+from .benchmarks.prepared import Clouds
+from .benchmarks.shapes import IntArray
+from .classifier import Classifier
 from .classify import load_classifier, predict, vote
-from .clouds import Clouds
 from .config import FinetuneConfig
 from .finetune import read_splits
 from .results import claim_results, read_json, voted, write_results
-from .shapes import IntArray
 
 __all__ = ["confusion_matrix", "evaluate"]
 

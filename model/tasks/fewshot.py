@@ -10,16 +10,16 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import InputError
-from ...outputs import Output
-from ..pretrain import threads
-from ..run import write_to
-from .clouds import Clouds, normalises, prepare, spare_points
+from ...core.errors import InputError
+from ...core.outputs import Output
+from ..train.pretraining import threads
+from ..train.run_folder import write_to
+from .benchmarks.folds import FOLDS, SETTINGS, draw_fold, fold_file, fold_shapes, open_fold
+from .benchmarks.layouts import find_layout
+from .benchmarks.prepared import Clouds, normalises, prepare, spare_points
 from .config import FewShotConfig
 from .finetune import Run, check_fits, finetune_once, hold_out, read_splits
-from .folds import FOLDS, SETTINGS, draw_fold, fold_file, fold_shapes, open_fold
 from .initial import Initial, load_initial
-from .layouts import find_layout
 from .metrics import in_words
 from .results import COLUMNS, averaged_over, claim_results, describe, markdown, provenance, voted, write_results
 

@@ -11,17 +11,18 @@ from typing import Any
 
 import torch
 
-from ...errors import InputError
-from ...outputs import Output
-from ..pretrain import threads
-from ..run import RunFolder
-from ..training import choose_device
+from ...core.errors import InputError
+from ...core.outputs import Output
+from ..train.pretraining import threads
+from ..train.run_folder import RunFolder
+from ..train.step import choose_device
+from .benchmarks.layouts import open_dataset
+from .benchmarks.prepared import Clouds, normalises, prepare, spare_points, split_held_out
+from .benchmarks.shapes import Dataset
 from .classify import ClassifierWork, accuracy, classifier_bytes, make_classifier, predict, vote
-from .clouds import Clouds, normalises, prepare, spare_points, split_held_out
 from .config import FinetuneConfig, Task
 from .engine import train
 from .initial import Initial, load_initial
-from .layouts import open_dataset
 from .metrics import in_words
 from .results import (
     COLUMNS,
@@ -35,7 +36,6 @@ from .results import (
     voted,
     write_results,
 )
-from .shapes import Dataset
 
 __all__ = ["Run", "finetune", "finetune_once", "read_splits"]
 

@@ -7,15 +7,15 @@ from pathlib import Path
 
 from torch import Tensor
 
-from ...errors import InputError
-from ...files import sha256
-from ...untrusted import read_json
-from ..checkpoint import load_weights, part
+from ...core.errors import InputError
+from ...core.files import sha256
+from ...core.untrusted import read_json
 from ..config import PretrainConfig
-from ..encoder import load_encoder
 from ..network import PointEncoder
-from ..run import MOST_ABOUT, check_step, first_line
-from ..weights import fill, read_config
+from ..train.run_folder import MOST_ABOUT, check_step, first_line
+from ..weights.checkpoint import load_weights, part
+from ..weights.encoder import load_encoder
+from ..weights.tensors import fill, read_config
 
 __all__ = ["Initial", "load_initial"]
 

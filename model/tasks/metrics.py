@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .shapes import IntArray
+from .benchmarks.shapes import IntArray
 
 __all__ = ["PartScores", "in_words", "mean_deviation", "part_scores", "shape_iou"]
 

@@ -12,20 +12,20 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ...errors import InputError, needs
-from ...outputs import check_file, stamp_text, write_file
+from ...core.errors import InputError, needs
+from ...core.outputs import check_file, stamp_text, write_file
 from ...pack.reader import Shards
+from ..monitor.linear_probe import Patches, encode, settled
 from ..network import PointEncoder, initialise
 from ..patches import make_patches
-from ..pretrain import threads
-from ..probe import Patches, encode, settled
-from ..training import choose_device
-from .clouds import Clouds, normalises, prepare, prepare_shape, split_held_out
+from ..train.pretraining import threads
+from ..train.step import choose_device
+from .benchmarks.layouts import open_dataset
+from .benchmarks.prepared import Clouds, normalises, prepare, prepare_shape, split_held_out
+from .benchmarks.shapes import IntArray
 from .config import ProbeConfig
 from .initial import Initial, load_initial
-from .layouts import open_dataset
 from .results import code_version
-from .shapes import IntArray
 
 __all__ = ["probe"]
 

@@ -12,12 +12,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ... import __version__, untrusted
-from ...errors import InputError
-from ...outputs import Output, claim
-from ..run import first_line, refuse_foreign, write_to
+from ... import __version__
+from ...core import untrusted
+from ...core.errors import InputError
+from ...core.outputs import Output, claim
+from ..train.run_folder import first_line, refuse_foreign, write_to
+from .benchmarks.shapes import Dataset
 from .initial import Initial
-from .shapes import Dataset
 
 __all__ = [
     "COLUMNS",

@@ -17,21 +17,23 @@ from numpy.typing import NDArray
 from safetensors.torch import save
 from torch import Tensor
 
-from ...arrays import read_array
-from ...errors import InputError
-from ...outputs import Output
+from ...core.arrays import read_array
+from ...core.errors import InputError
+from ...core.outputs import Output
 from ..network import DropPath
-from ..pretrain import threads
-from ..run import RunFolder, first_line, write_to
-from ..training import choose_device
-from .augment import augment, choose_points
-from .clouds import Clouds, normalises, prepare, spare_points
+from ..train.pretraining import threads
+from ..train.run_folder import RunFolder, first_line, write_to
+from ..train.step import choose_device
+from .benchmarks.augment import augment, choose_points
+from .benchmarks.layouts import open_dataset
+from .benchmarks.prepared import Clouds, normalises, prepare, spare_points
+from .benchmarks.shapenetpart import NUM_PARTS, PARTS
+from .benchmarks.shapes import Dataset, IntArray
 from .config import SegmentConfig
 from .engine import State, autocast, train
 from .initial import Initial, load_initial
-from .layouts import open_dataset
 from .metrics import PartScores, in_words, part_scores, restrict_parts
-from .page import page_text, ply_bytes
+from .parts_page import page_text, ply_bytes
 from .results import (
     COLUMNS,
     averaged_over,
@@ -44,8 +46,6 @@ from .results import (
     write_results,
 )
 from .segmenter import PartSegmenter
-from .shapenetpart import NUM_PARTS, PARTS
-from .shapes import Dataset, IntArray
 
 __all__ = ["segment"]
 

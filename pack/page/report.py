@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ... import __version__
-from ...outputs import stamp_text
-from ...render.synsets import V2_NAMES
-from ...wording import visible
+from ...core.outputs import stamp_text
+from ...core.wording import visible
+from ...render.shapenet.synsets import V2_NAMES
 from ..reader import Shards
 from .charts import bars, histogram, sphere
+from .html import fill, policy, style, web_file
 from .survey import Survey
-from .write import fill, policy, style, web_file
 
 __all__ = ["REPORT", "report_html", "thumbnail"]
 

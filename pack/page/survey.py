@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...camera import Camera
-from ...progress import track
+from ...core.camera import Camera
+from ...core.progress import track
+from ...core.schema import Row
 from ..reader import Shards
-from ..schema import Row
 
 __all__ = ["DEPTHS", "Survey", "count_right", "spread", "survey_shards"]
 

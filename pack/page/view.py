@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import InputError
-from ...hdf5 import FAULTS, told
+from ...core.errors import InputError
+from ...core.hdf5 import FAULTS, told
 from ...reconstruct.backproject import back_project
-from ...reconstruct.choose import choose_views, count_points
-from ...render.file import Render, open_render
+from ...render.choose import choose_views, count_points
+from ...render.render_file import Render, open_render
 from ..config import PackConfig
 from ..reader import Shards
 

@@ -9,9 +9,9 @@ import bpy
 import numpy as np
 from numpy.typing import NDArray
 
-from ...untrusted import shown
-from ..mtl import LOST_TEXTURE, Material
-from ..pictures import examine_picture
+from ...core.untrusted import shown
+from ..mesh.images import examine_picture
+from ..mesh.mtl import LOST_TEXTURE, Material
 
 __all__ = ["FACE", "make_face_material", "make_material", "to_linear"]
 

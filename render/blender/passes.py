@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...camera import Camera, Window
-from ..refine import NO_MATERIAL, refine_depth, seen_material, seen_normal, seen_position
-from ..views import find_window
+from ...core.camera import Camera, Window
+from ..cameras import find_window
+from ..depth import NO_MATERIAL, refine_depth, seen_material, seen_normal, seen_position
 from .materials import FACE, to_linear
 from .result import render_passes
 from .scene import Scene

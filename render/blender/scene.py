@@ -10,10 +10,10 @@ import bpy
 import mathutils
 import numpy as np
 
-from ...camera import Camera, Window
+from ...core.camera import Camera, Window
 from ..config import Device, RenderConfig
-from ..mtl import Material
-from ..repair import Surface, row_keys
+from ..mesh.mtl import Material
+from ..mesh.repair import Surface, row_keys
 from .device import choose_device
 from .light import set_up_light
 from .materials import FACE, make_face_material, make_material

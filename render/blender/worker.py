@@ -19,20 +19,20 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from ...errors import InputError, ModelError
-from ...files import is_full
-from ...outputs import Output
-from ...processes import end_with_parent
-from ...reconstruct.choose import choose_views, count_points
-from ...untrusted import shown
-from ..bounds import check_faces
+from ...core.errors import InputError, ModelError
+from ...core.files import is_full
+from ...core.outputs import Output
+from ...core.processes import end_with_parent
+from ...core.untrusted import shown
+from ..cameras import place_cameras
+from ..choose import choose_views, count_points
 from ..config import RenderConfig
-from ..file import is_render, write_render
-from ..formats import read_model
-from ..mtl import GREY, LOST_TEXTURE
-from ..repair import repair
-from ..shapenet import Model, fetch
-from ..views import place_cameras
+from ..mesh.bounds import check_faces
+from ..mesh.load import read_model
+from ..mesh.mtl import GREY, LOST_TEXTURE
+from ..mesh.repair import repair
+from ..render_file import is_render, write_render
+from ..shapenet.listing import Model, fetch
 
 __all__ = ["few_cores", "main"]
 

@@ -20,7 +20,7 @@ from typing import Any
 
 import hypothesis
 
-from shapenet3d_cma.errors import InputError, ModelError
+from shapenet3d_cma.core.errors import InputError, ModelError
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "40"))
 """Drawn cases of each test: few in `make test`, many in `make fuzz`."""

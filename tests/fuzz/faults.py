@@ -10,7 +10,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from shapenet3d_cma.pack.schema import LIBVER
+from shapenet3d_cma.core.schema import LIBVER
 
 Fault = Callable[[h5py.File, str, Path], None]
 SECRET = 77

@@ -10,12 +10,12 @@ from pathlib import Path
 import matplotlib.font_manager  # noqa: F401 - reads its list of fonts now, not within bounds
 import numpy as np
 
-from shapenet3d_cma.config import config_hash
+from shapenet3d_cma.core.settings import config_hash
 from shapenet3d_cma.pack.config import PackConfig
-from shapenet3d_cma.pack.run import pack_renders
+from shapenet3d_cma.pack.packing import pack_renders
+from shapenet3d_cma.render.cameras import place_cameras
 from shapenet3d_cma.render.config import RenderConfig
-from shapenet3d_cma.render.file import write_render
-from shapenet3d_cma.render.views import place_cameras
+from shapenet3d_cma.render.render_file import write_render
 
 RENDER = RenderConfig(views=2, size=16, samples=1)
 PACK = PackConfig(points=32, keep="all", shard_rows=4)

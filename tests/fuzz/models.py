@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from shapenet3d_cma.errors import ModelError
+from shapenet3d_cma.core.errors import ModelError
 
 __all__ = ["broken", "check_words", "lines", "text"]
 

@@ -14,11 +14,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shapenet3d_cma.model.tasks.clouds import prepare
-from shapenet3d_cma.model.tasks.folds import open_fold
-from shapenet3d_cma.model.tasks.layouts import open_dataset
-from shapenet3d_cma.model.tasks.shapenetpart import read_split
-from shapenet3d_cma.model.tasks.shapes import check_labels, check_name, read_h5, read_lines, read_table
+from shapenet3d_cma.model.tasks.benchmarks.folds import open_fold
+from shapenet3d_cma.model.tasks.benchmarks.layouts import open_dataset
+from shapenet3d_cma.model.tasks.benchmarks.prepared import prepare
+from shapenet3d_cma.model.tasks.benchmarks.shapenetpart import read_split
+from shapenet3d_cma.model.tasks.benchmarks.shapes import check_labels, check_name, read_h5, read_lines, read_table
 from shapenet3d_cma.tests.fuzz.bounds import bounded, fuzz
 from shapenet3d_cma.tests.fuzz.test_checkpoints import bent
 

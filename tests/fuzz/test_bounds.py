@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from shapenet3d_cma.errors import InputError
+from shapenet3d_cma.core.errors import InputError
 from shapenet3d_cma.tests.fuzz.bounds import bounded
 
 

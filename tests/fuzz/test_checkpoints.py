@@ -15,12 +15,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shapenet3d_cma.errors import InputError
-from shapenet3d_cma.model.checkpoint import load_weights, restore
-from shapenet3d_cma.model.encoder import load_encoder
-from shapenet3d_cma.model.run import RunFolder, check_step
-from shapenet3d_cma.model.tasks.unpickle import read_pickle
-from shapenet3d_cma.model.training import parameter_groups
+from shapenet3d_cma.core.errors import InputError
+from shapenet3d_cma.model.tasks.benchmarks.unpickle import read_pickle
+from shapenet3d_cma.model.train.run_folder import RunFolder, check_step
+from shapenet3d_cma.model.train.step import parameter_groups
+from shapenet3d_cma.model.weights.checkpoint import load_weights, restore
+from shapenet3d_cma.model.weights.encoder import load_encoder
 from shapenet3d_cma.tests.fuzz.bounds import bounded, corpus, fuzz
 from shapenet3d_cma.tests.fuzz.test_safetensors import TINY
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shapenet3d_cma.render.select import Selection, read_ids, read_split, select
-from shapenet3d_cma.render.shapenet import Model
+from shapenet3d_cma.render.shapenet.listing import Model
+from shapenet3d_cma.render.shapenet.selection import Selection, read_ids, read_split, select
 from shapenet3d_cma.tests.fuzz.bounds import bounded, corpus, fuzz
 
 HEAD = b"id,synsetId,subSynsetId,modelId,split"

@@ -16,11 +16,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shapenet3d_cma.core.schema import RENDER_FIELDS, SHARD_FIELDS
 from shapenet3d_cma.pack.config import PackConfig
 from shapenet3d_cma.pack.reader import Shards
 from shapenet3d_cma.pack.rows import model_rows
-from shapenet3d_cma.pack.schema import RENDER_FIELDS, SHARD_FIELDS
-from shapenet3d_cma.render.file import read_config_hash
+from shapenet3d_cma.render.render_file import read_config_hash
 from shapenet3d_cma.tests.fuzz import faults
 from shapenet3d_cma.tests.fuzz.bounds import bounded, corpus, fuzz
 from shapenet3d_cma.tests.fuzz.made import MODELS, RENDER, config_hash, make_renders, make_shards, vouch

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shapenet3d_cma.outputs import HIDDEN, claim
+from shapenet3d_cma.core.outputs import HIDDEN, claim
 from shapenet3d_cma.pack.manifest import read_record
 from shapenet3d_cma.pack.reader import Shards
 from shapenet3d_cma.render.config import RenderConfig
-from shapenet3d_cma.render.run import read_render_settings
-from shapenet3d_cma.render.state import announce, read_failures, read_status, status_table
+from shapenet3d_cma.render.rendering import read_render_settings
+from shapenet3d_cma.render.status import announce, read_failures, read_status, status_table
 from shapenet3d_cma.tests.fuzz.bounds import bounded, corpus, fuzz
 from shapenet3d_cma.tests.fuzz.made import RENDER, config_hash, make_renders, make_shards
 

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from shapenet3d_cma.render.doctor import examine
-from shapenet3d_cma.render.mtl import read_materials
-from shapenet3d_cma.render.shapenet import Model
+from shapenet3d_cma.render.mesh.mtl import read_materials
+from shapenet3d_cma.render.shapenet.doctor import examine
+from shapenet3d_cma.render.shapenet.listing import Model
 from shapenet3d_cma.tests.fuzz.bounds import bounded, corpus, fuzz
 from shapenet3d_cma.tests.fuzz.models import text
 

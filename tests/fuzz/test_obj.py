@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 
-from shapenet3d_cma.errors import ModelError
-from shapenet3d_cma.render.doctor import examine
-from shapenet3d_cma.render.formats import read_model
-from shapenet3d_cma.render.repair import repair
-from shapenet3d_cma.render.shapenet import Model
+from shapenet3d_cma.core.errors import ModelError
+from shapenet3d_cma.render.mesh.load import read_model
+from shapenet3d_cma.render.mesh.repair import repair
+from shapenet3d_cma.render.shapenet.doctor import examine
+from shapenet3d_cma.render.shapenet.listing import Model
 from shapenet3d_cma.tests.fuzz.bounds import bounded, corpus, fuzz
 from shapenet3d_cma.tests.fuzz.models import check_words, text
 

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from safetensors.torch import save
 
 from shapenet3d_cma.model.config import PretrainConfig
-from shapenet3d_cma.model.encoder import load_encoder
 from shapenet3d_cma.model.network import PointEncoder
+from shapenet3d_cma.model.weights.encoder import load_encoder
 from shapenet3d_cma.tests.fuzz.bounds import bounded, corpus, fuzz
 
 TINY = PretrainConfig(patches=16, patch_points=8, width=8, heads=2, point_depth=1, embed_width=4, position_width=4)

@@ -11,13 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shapenet3d_cma.build import read_build_settings
-from shapenet3d_cma.config import assignments, read_settings
+from shapenet3d_cma.core.settings import assignments, read_settings
 from shapenet3d_cma.model.config import PretrainConfig
 from shapenet3d_cma.model.tasks.config import FewShotConfig, FinetuneConfig, ProbeConfig, SegmentConfig
 from shapenet3d_cma.pack.config import PackConfig
 from shapenet3d_cma.reconstruct.config import CloudConfig
 from shapenet3d_cma.render.config import RenderConfig
-from shapenet3d_cma.render.samples.config import SamplesConfig
+from shapenet3d_cma.samples.config import SamplesConfig
 from shapenet3d_cma.tests.fuzz.bounds import bounded, corpus, fuzz
 
 SETTINGS = (

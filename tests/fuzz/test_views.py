@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shapenet3d_cma.errors import InputError
+from shapenet3d_cma.core.errors import InputError
+from shapenet3d_cma.render.cameras import load_view_file, place_cameras
 from shapenet3d_cma.render.config import RenderConfig
-from shapenet3d_cma.render.views import load_view_file, place_cameras
 from shapenet3d_cma.tests.fuzz.bounds import bounded, corpus, fuzz
 
 VERTICES = np.array([[-0.5, -0.5, -0.5], [0.5, 0.5, 0.5], [0.1, 0.2, 0.3]])

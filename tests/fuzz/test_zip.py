@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shapenet3d_cma.errors import ModelError
-from shapenet3d_cma.render import archive
-from shapenet3d_cma.render.select import Selection
-from shapenet3d_cma.render.shapenet import fetch, list_models
+from shapenet3d_cma.core.errors import ModelError
+from shapenet3d_cma.render.shapenet import archive
+from shapenet3d_cma.render.shapenet.listing import fetch, list_models
+from shapenet3d_cma.render.shapenet.selection import Selection
 from shapenet3d_cma.tests.fuzz.bounds import bounded, corpus, fuzz
 from shapenet3d_cma.tests.fuzz.models import broken, check_words
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from shapenet3d_cma.camera import Camera
+from shapenet3d_cma.core.camera import Camera
+from shapenet3d_cma.core.schema import FORMAT, LIBVER, SCHEMA_VERSION, SHARD_FIELDS, create_field
 from shapenet3d_cma.model.config import PretrainConfig
-from shapenet3d_cma.pack.schema import FORMAT, LIBVER, SCHEMA_VERSION, SHARD_FIELDS, create_field
 
 
 def farthest_first(points: np.ndarray, count: int) -> np.ndarray:

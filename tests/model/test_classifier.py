@@ -1,10 +1,10 @@
 import pytest
 import torch
 
-from shapenet3d_cma.model.classifier import Classifier
 from shapenet3d_cma.model.config import PretrainConfig
 from shapenet3d_cma.model.network import DropPath, PointEncoder
 from shapenet3d_cma.model.noise import sample_seeds
+from shapenet3d_cma.model.tasks.classifier import Classifier
 
 
 def test_parameters_of_the_papers_classifier() -> None:

@@ -7,8 +7,8 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from shapenet3d_cma.config import options, read_settings
-from shapenet3d_cma.errors import InputError
+from shapenet3d_cma.core.errors import InputError
+from shapenet3d_cma.core.settings import options, read_settings
 from shapenet3d_cma.model.config import PretrainConfig
 
 SHIPPED = importlib.resources.files("shapenet3d_cma.model")
@@ -72,10 +72,10 @@ def test_without_torch_settings_import_and_training_says_what_to_install() -> No
     program = """
 import sys
 sys.modules["torch"] = None
-from shapenet3d_cma.errors import InputError
+from shapenet3d_cma.core.errors import InputError
 import shapenet3d_cma.model.config
 try:
-    import shapenet3d_cma.model.pretrain
+    import shapenet3d_cma.model.train.pretraining
 except InputError as error:
     print(error)
 """

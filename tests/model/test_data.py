@@ -8,10 +8,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shapenet3d_cma.errors import InputError
+from shapenet3d_cma.core.errors import InputError
 from shapenet3d_cma.model.config import PretrainConfig
-from shapenet3d_cma.model.data import Feed, Plan, ShardRows, choose_place
-from shapenet3d_cma.model.ranks import Ranks
+from shapenet3d_cma.model.distributed import Ranks
+from shapenet3d_cma.model.train.data import Feed, Plan, ShardRows, choose_place
 
 CPU = torch.device("cpu")
 ALONE = Ranks(0, 1, CPU)

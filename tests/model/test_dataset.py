@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
-from shapenet3d_cma.errors import InputError
-from shapenet3d_cma.model.dataset import BlockShuffled, RowDataset, collate
+from shapenet3d_cma.core.errors import InputError
+from shapenet3d_cma.model.train.dataset import BlockShuffled, RowDataset, collate
 from shapenet3d_cma.pack.reader import Shards
 
 FIELDS = ["points", "pixels", "rgb", "num_points", "model_id", "view"]

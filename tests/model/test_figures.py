@@ -15,14 +15,15 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shapenet3d_cma.errors import InputError
-from shapenet3d_cma.inspection import NETWORK_SEEDS, RATIOS, SEEDS, Annotator, Asked, Source, inspect_data
+from shapenet3d_cma.core.errors import InputError
 from shapenet3d_cma.model.config import PretrainConfig
-from shapenet3d_cma.model.figures import STRATEGIES, all_masks, patch_indices, read_run
+from shapenet3d_cma.model.monitor.annotate import NETWORK_SEEDS, RATIOS, SEEDS, NetworkAnnotator
+from shapenet3d_cma.model.monitor.figures import STRATEGIES, all_masks, patch_indices, read_run
 from shapenet3d_cma.model.network import CrossAlignNet
 from shapenet3d_cma.model.noise import sample_seeds
 from shapenet3d_cma.model.patches import make_patches, normalise_cloud
-from shapenet3d_cma.model.pretrain import pretrain
+from shapenet3d_cma.model.train.pretraining import pretrain
+from shapenet3d_cma.pack.page.inspect import Asked, Source, inspect_data
 from shapenet3d_cma.pack.reader import Shards
 from shapenet3d_cma.tests.waiting import PATIENCE
 
@@ -111,7 +112,7 @@ def test_a_reconstruction_has_the_loss_that_training_would_tell(shards: Path, ru
 
 def test_a_page_takes_masks_and_reconstruction_from_a_run(shards: Path, run: Path) -> None:
     source = Source(shards)
-    annotator = Annotator(run)
+    annotator = NetworkAnnotator(run)
     view = annotator.add(source.read(1)[0])
     assert view.aligned is not None
     assert view.reconstruction is not None
@@ -141,21 +142,22 @@ def test_few_points_make_no_patches_and_the_page_says_so(shards: Path, tmp_path:
     source = Source(shards)
     view = source.read(0)[0]
     view = dataclasses.replace(view, points=view.points[:40], pixels=view.pixels[:40])
-    assert Annotator().add(view).missing == "No patches and masks: 40 points are no 64 patches of 32."
+    assert NetworkAnnotator().add(view).missing == "No patches and masks: 40 points are no 64 patches of 32."
     outside = dataclasses.replace(source.read(0)[0], pixels=np.full((256, 2), 999, np.uint16))
-    assert "pixels outside its image" in Annotator().add(outside).missing
+    assert "pixels outside its image" in NetworkAnnotator().add(outside).missing
     nowhere = dataclasses.replace(source.read(0)[0], points=np.full((256, 3), np.nan, np.float32))
-    assert "points that are not finite" in Annotator().add(nowhere).missing
+    assert "points that are not finite" in NetworkAnnotator().add(nowhere).missing
 
 
 def test_without_torch_the_page_comes_without_masks_and_says_so(shards: Path, tmp_path: Path) -> None:
     out = tmp_path / "page.html"
     code = (
         "import sys\nsys.modules['torch'] = None\nfrom pathlib import Path\n"
-        "from shapenet3d_cma.inspection import Asked, inspect_data\n"
-        f"inspect_data(Path({str(shards)!r}), Path({str(out)!r}), Asked(row=0))\n"
-        "from shapenet3d_cma.errors import InputError\n"
-        f"try: inspect_data(Path({str(shards)!r}), Path({str(out)!r}), Asked(row=0, run=Path('x')))\n"
+        "from shapenet3d_cma.model.monitor.annotate import NetworkAnnotator as Annotator\n"
+        "from shapenet3d_cma.pack.page.inspect import Asked, inspect_data\n"
+        f"inspect_data(Path({str(shards)!r}), Path({str(out)!r}), Asked(row=0), Annotator)\n"
+        "from shapenet3d_cma.core.errors import InputError\n"
+        f"try: inspect_data(Path({str(shards)!r}), Path({str(out)!r}), Asked(row=0, run=Path('x')), Annotator)\n"
         "except InputError as error: print(error)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=PATIENCE)
@@ -163,5 +165,5 @@ def test_without_torch_the_page_comes_without_masks_and_says_so(shards: Path, tm
     text = out.read_text(encoding="utf-8")
     assert re.search(r'"mask": "No patches and masks: torch is not installed here', text)
     assert '"masks"' not in text
-    inspect_data(shards, out, Asked(row=0))
+    inspect_data(shards, out, Asked(row=0), NetworkAnnotator)
     assert '"masks"' in out.read_text(encoding="utf-8")

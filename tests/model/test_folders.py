@@ -15,21 +15,21 @@ from pathlib import Path
 import pytest
 import torch
 
-from shapenet3d_cma.errors import InputError
+from shapenet3d_cma.core.errors import InputError
 from shapenet3d_cma.model.config import PretrainConfig
-from shapenet3d_cma.model.encoder import encoder_bytes, load_encoder
 from shapenet3d_cma.model.network import PointEncoder
-from shapenet3d_cma.model.pretrain import export_encoder, pretrain
-from shapenet3d_cma.model.run import RunFolder
 from shapenet3d_cma.model.tasks.ablate import ablate
 from shapenet3d_cma.model.tasks.config import FewShotConfig, FinetuneConfig, ProbeConfig, SegmentConfig
 from shapenet3d_cma.model.tasks.evaluate import evaluate
 from shapenet3d_cma.model.tasks.fewshot import fewshot
 from shapenet3d_cma.model.tasks.finetune import finetune
-from shapenet3d_cma.model.tasks.miniatures import MARK, write_miniature
 from shapenet3d_cma.model.tasks.probe import probe
 from shapenet3d_cma.model.tasks.results import claim_results, describe, write_results
 from shapenet3d_cma.model.tasks.segment import segment
+from shapenet3d_cma.model.train.pretraining import export_encoder, pretrain
+from shapenet3d_cma.model.train.run_folder import RunFolder
+from shapenet3d_cma.model.weights.encoder import encoder_bytes, load_encoder
+from shapenet3d_cma.samples.miniatures import MARK, write_miniature
 
 
 def content_of(folder: Path) -> dict[str, str]:
@@ -242,7 +242,7 @@ def test_two_do_not_train_in_one_folder(tiny: PretrainConfig, tmp_path: Path) ->
 def test_a_kill_while_writing_leaves_nothing_that_blocks(tiny: PretrainConfig, tmp_path: Path) -> None:
     program = (
         "import os, signal, sys; from pathlib import Path; from shapenet3d_cma.model.config import PretrainConfig;"
-        "from shapenet3d_cma.model.run import RunFolder\n"
+        "from shapenet3d_cma.model.train.run_folder import RunFolder\n"
         "def write(path):\n path.write_bytes(b'half'); os.kill(os.getpid(), signal.SIGKILL)\n"
         "with RunFolder(Path(sys.argv[1]), PretrainConfig(), 'data') as folder:\n"
         " folder.save(1, {})\n folder.write('checkpoint.pt', write, live=True)\n"
@@ -307,7 +307,7 @@ def test_a_full_disk_is_told_in_a_line(tiny: PretrainConfig, tmp_path: Path, mon
 
 
 def test_miniatures_go_to_a_folder_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from shapenet3d_cma.model.tasks import miniatures
+    from shapenet3d_cma.samples import miniatures
 
     def write(folder: Path, _: object) -> None:
         (folder / "a.txt").write_text("a")

@@ -17,14 +17,14 @@ import numpy as np
 import pytest
 import torch
 
-from shapenet3d_cma.errors import InputError
-from shapenet3d_cma.model.checkpoint import load_weights
+from shapenet3d_cma.core.errors import InputError
 from shapenet3d_cma.model.config import PretrainConfig
-from shapenet3d_cma.model.encoder import load_encoder
-from shapenet3d_cma.model.figures import read_run
-from shapenet3d_cma.model.pretrain import pretrain
-from shapenet3d_cma.model.run import RunFolder
+from shapenet3d_cma.model.monitor.figures import read_run
 from shapenet3d_cma.model.tasks.initial import load_initial
+from shapenet3d_cma.model.train.pretraining import pretrain
+from shapenet3d_cma.model.train.run_folder import RunFolder
+from shapenet3d_cma.model.weights.checkpoint import load_weights
+from shapenet3d_cma.model.weights.encoder import load_encoder
 from shapenet3d_cma.tests.model.test_point_mae import point_mae_weights
 
 STEPS, PARAMETER = 3, "point_encoder.embed.local1.bias"

@@ -1,6 +1,6 @@
 import pytest
 
-from shapenet3d_cma.errors import InputError
+from shapenet3d_cma.core.errors import InputError
 from shapenet3d_cma.model.config import PretrainConfig
 from shapenet3d_cma.model.info import ModelInfo, info_table, model_info
 

@@ -7,7 +7,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from shapenet3d_cma.camera import Camera
+from shapenet3d_cma.core.camera import Camera
 from shapenet3d_cma.model.masking import (
     Masks,
     align_masks,

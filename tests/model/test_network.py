@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 import shapenet3d_cma.model
-from shapenet3d_cma.config import read_settings
+from shapenet3d_cma.core.settings import read_settings
 from shapenet3d_cma.model.config import PretrainConfig
 from shapenet3d_cma.model.network import (
     CrossAlignNet,

@@ -18,8 +18,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from shapenet3d_cma.model import passing
-from shapenet3d_cma.model.passing import passed
+from shapenet3d_cma.model.train import transfer as passing
+from shapenet3d_cma.model.train.transfer import passed
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="elsewhere torch passes batches itself")
 

@@ -8,9 +8,9 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-from shapenet3d_cma.errors import InputError
-from shapenet3d_cma.model.encoder import load_encoder
-from shapenet3d_cma.model.point_mae import rename
+from shapenet3d_cma.core.errors import InputError
+from shapenet3d_cma.model.methods.point_mae import rename
+from shapenet3d_cma.model.weights.encoder import load_encoder
 
 WIDTH, DEPTH, HEADS = 128, 3, 2
 

@@ -13,16 +13,16 @@ import pytest
 import torch
 from safetensors.torch import save
 
-from shapenet3d_cma.config import read_settings
-from shapenet3d_cma.errors import InputError
+from shapenet3d_cma.core.errors import InputError
+from shapenet3d_cma.core.settings import read_settings
 from shapenet3d_cma.model.config import PretrainConfig
-from shapenet3d_cma.model.data import Plan
-from shapenet3d_cma.model.encoder import load_encoder
+from shapenet3d_cma.model.distributed import Ranks
 from shapenet3d_cma.model.network import PointEncoder
-from shapenet3d_cma.model.pretrain import pretrain
-from shapenet3d_cma.model.ranks import Ranks
-from shapenet3d_cma.model.run import RunFolder
-from shapenet3d_cma.model.training import Training, choose_device, learning_rate
+from shapenet3d_cma.model.train.data import Plan
+from shapenet3d_cma.model.train.pretraining import pretrain
+from shapenet3d_cma.model.train.run_folder import RunFolder
+from shapenet3d_cma.model.train.step import Training, choose_device, learning_rate
+from shapenet3d_cma.model.weights.encoder import load_encoder
 from shapenet3d_cma.tests.waiting import count_lines, wait_for
 
 
@@ -203,8 +203,9 @@ def stop_at(patch: pytest.MonkeyPatch, step: int, where: str) -> None:
 def test_a_killed_process_is_resumed_exactly(toy_shards: Path, tiny: PretrainConfig, tmp_path: Path) -> None:
     config = dataclasses.replace(tiny, epochs=30)
     program = (
-        "import sys; from pathlib import Path; from shapenet3d_cma.config import read_settings;"
-        "from shapenet3d_cma.model.config import PretrainConfig; from shapenet3d_cma.model.pretrain import pretrain;"
+        "import sys; from pathlib import Path; from shapenet3d_cma.core.settings import read_settings;"
+        "from shapenet3d_cma.model.config import PretrainConfig;"
+        "from shapenet3d_cma.model.train.pretraining import pretrain;"
         "pretrain(Path(sys.argv[1]), Path(sys.argv[2]), read_settings(PretrainConfig, Path(sys.argv[3])))"
     )
     with RunFolder(tmp_path / "settings", config, ""):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from shapenet3d_cma.model.config import PretrainConfig
-from shapenet3d_cma.model.run import RunFolder
+from shapenet3d_cma.model.train.run_folder import RunFolder
 from shapenet3d_cma.tests.family import CLI, Family, wait_until
 
 TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0")

@@ -15,15 +15,15 @@ import torch
 from torch.distributed import TCPStore
 
 import shapenet3d_cma
-from shapenet3d_cma.errors import InputError
+from shapenet3d_cma.core.errors import InputError
 from shapenet3d_cma.model.config import PretrainConfig
-from shapenet3d_cma.model.data import Feed, ShardRows
+from shapenet3d_cma.model.distributed import Ranks, ranks
 from shapenet3d_cma.model.losses import info_nce
 from shapenet3d_cma.model.norm import BatchNorm, settle
-from shapenet3d_cma.model.pretrain import make_plan, pretrain
-from shapenet3d_cma.model.ranks import Ranks, ranks
-from shapenet3d_cma.model.run import RunFolder
-from shapenet3d_cma.model.training import Training
+from shapenet3d_cma.model.train.data import Feed, ShardRows
+from shapenet3d_cma.model.train.pretraining import make_plan, pretrain
+from shapenet3d_cma.model.train.run_folder import RunFolder
+from shapenet3d_cma.model.train.step import Training
 from shapenet3d_cma.tests.waiting import PATIENCE, count_lines, wait_for
 
 ROOT = Path(shapenet3d_cma.__file__).parent

@@ -12,16 +12,16 @@ import numpy as np
 import pytest
 import torch
 
-from shapenet3d_cma.errors import InputError
+from shapenet3d_cma.core.errors import InputError
 from shapenet3d_cma.model.config import PretrainConfig
-from shapenet3d_cma.model.data import ShardRows
+from shapenet3d_cma.model.monitor.linear_probe import cut, encode, is_held_out, linear_probe, settled
+from shapenet3d_cma.model.monitor.pictures import masked_image
+from shapenet3d_cma.model.monitor.snapshot import Snapshot, fixed_rows, reconstruct
 from shapenet3d_cma.model.network import CrossAlignNet, PointEncoder, initialise
 from shapenet3d_cma.model.norm import is_fresh
-from shapenet3d_cma.model.picture import masked_image
-from shapenet3d_cma.model.pretrain import pretrain
-from shapenet3d_cma.model.probe import cut, encode, is_held_out, linear_probe, settled
-from shapenet3d_cma.model.run import RunFolder
-from shapenet3d_cma.model.snapshot import Snapshot, fixed_rows, reconstruct
+from shapenet3d_cma.model.train.data import ShardRows
+from shapenet3d_cma.model.train.pretraining import pretrain
+from shapenet3d_cma.model.train.run_folder import RunFolder
 
 
 @pytest.fixture

@@ -14,12 +14,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shapenet3d_cma.errors import InputError
+from shapenet3d_cma.core.errors import InputError
+from shapenet3d_cma.pack.packing import pack_renders
 from shapenet3d_cma.pack.reader import Shards
-from shapenet3d_cma.pack.run import pack_renders
-from shapenet3d_cma.pack.selection import Choice
 from shapenet3d_cma.pack.verify import verify_shards
-from shapenet3d_cma.render.file import find_renders
+from shapenet3d_cma.render.choice import Choice
+from shapenet3d_cma.render.render_file import find_renders
 from shapenet3d_cma.tests.pack.test_shards import FULL_DISK, PACK, everything, vouch
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -145,8 +145,8 @@ DYING = """
 import os, sys, time
 from pathlib import Path
 from joblib import Parallel, delayed
-from shapenet3d_cma.errors import InputError
-from shapenet3d_cma.processes import each
+from shapenet3d_cma.core.errors import InputError
+from shapenet3d_cma.core.processes import each
 
 seen = Path(sys.argv[1])
 

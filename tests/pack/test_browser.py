@@ -20,19 +20,20 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from shapenet3d_cma.camera import Camera
-from shapenet3d_cma.inspection import RATIOS, SEEDS, Asked, inspect_data, report_dataset
-from shapenet3d_cma.outputs import write_file
+from shapenet3d_cma.core.camera import Camera
+from shapenet3d_cma.core.outputs import write_file
+from shapenet3d_cma.model.monitor.annotate import RATIOS, SEEDS, NetworkAnnotator
 from shapenet3d_cma.pack.config import PackConfig
+from shapenet3d_cma.pack.packing import pack_renders
+from shapenet3d_cma.pack.page.html import PAGE, page_html
+from shapenet3d_cma.pack.page.inspect import Asked, inspect_data, report_dataset
 from shapenet3d_cma.pack.page.view import View, shard_views
-from shapenet3d_cma.pack.page.write import PAGE, page_html
 from shapenet3d_cma.pack.reader import Shards
-from shapenet3d_cma.pack.run import pack_renders
 from shapenet3d_cma.reconstruct.backproject import back_project
 from shapenet3d_cma.render.config import RenderConfig
-from shapenet3d_cma.render.run import render_models
-from shapenet3d_cma.render.select import Selection
-from shapenet3d_cma.render.shapenet import list_models
+from shapenet3d_cma.render.rendering import render_models
+from shapenet3d_cma.render.shapenet.listing import list_models
+from shapenet3d_cma.render.shapenet.selection import Selection
 from shapenet3d_cma.tests.pictures import screenshots
 from shapenet3d_cma.tests.waiting import PATIENCE, wait_for
 
@@ -66,7 +67,9 @@ def gallery(shapenet: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def rows(gallery: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The page of row 1 and the rows beside it."""
-    return inspect_data(gallery / "shards", tmp_path_factory.mktemp("pages") / "rows.html", Asked(row=1))
+    return inspect_data(
+        gallery / "shards", tmp_path_factory.mktemp("pages") / "rows.html", Asked(row=1), NetworkAnnotator
+    )
 
 
 @pytest.fixture(scope="module")
@@ -291,7 +294,7 @@ def test_each_layer_shows_what_is_stored(gallery: Path, rows: Path, look: Look, 
 @pytest.mark.needs("torch")
 def test_the_mask_layer_shows_the_masks_of_training(gallery: Path, rows: Path, look: Look, keep: Any) -> None:
     from shapenet3d_cma.model.config import PretrainConfig
-    from shapenet3d_cma.model.figures import STRATEGIES, all_masks, patch_indices
+    from shapenet3d_cma.model.monitor.figures import STRATEGIES, all_masks, patch_indices
 
     row, page = Shards(gallery / "shards")[1], look(rows)
     points, cells, grid = all_masks(row["pixels"], 1, (224, 224), PretrainConfig(), RATIOS, SEEDS)
@@ -343,11 +346,11 @@ def test_the_mask_layer_shows_the_masks_of_training(gallery: Path, rows: Path, l
 @pytest.mark.needs("torch")
 def test_a_reconstruction_stands_beside_the_truth(gallery: Path, look: Look, keep: Any, tmp_path: Path) -> None:
     from shapenet3d_cma.demo import pretrain_settings
-    from shapenet3d_cma.model.pretrain import pretrain
+    from shapenet3d_cma.model.train.pretraining import pretrain
 
     settings = dataclasses.replace(pretrain_settings(), epochs=3, threads=1)
     pretrain(gallery / "shards", tmp_path / "run", settings, report=lambda _: None)
-    out = inspect_data(gallery / "shards", tmp_path / "a.html", Asked(row=1, run=tmp_path / "run"))
+    out = inspect_data(gallery / "shards", tmp_path / "a.html", Asked(row=1, run=tmp_path / "run"), NetworkAnnotator)
     page = look(out)
     choose(page, "network")
     assert page.evaluate("cma3d.cloud.panes.map((pane) => pane.title)") == ["the truth", "the network"]
@@ -361,7 +364,7 @@ def test_a_reconstruction_stands_beside_the_truth(gallery: Path, look: Look, kee
 def test_views_stand_in_a_strip_and_their_cameras_in_the_scene(
     gallery: Path, look: Look, keep: Any, tmp_path: Path
 ) -> None:
-    page = look(inspect_data(gallery / "renders", tmp_path / "a.html", Asked(row=0, every=True)))
+    page = look(inspect_data(gallery / "renders", tmp_path / "a.html", Asked(row=0, every=True), NetworkAnnotator))
     strip = page.locator("#strip button")
     assert strip.count() == 4
     begun = page.evaluate("cma3d.frame.coded.view")
@@ -396,7 +399,7 @@ def test_next_and_previous(gallery: Path, rows: Path, look: Look, tmp_path: Path
     page.keyboard.press("p")
     page.keyboard.press("p")
     until(page, "document.getElementById('row').textContent === 'row 0 of 8'")
-    page = look(inspect_data(gallery / "shards", tmp_path / "pages", Asked(rows=(3, 5))))
+    page = look(inspect_data(gallery / "shards", tmp_path / "pages", Asked(rows=(3, 5)), NetworkAnnotator))
     assert page.locator("#previous").is_disabled()
     page.locator("#next").click()
     page.wait_for_url("**/row-000004.html")
@@ -641,7 +644,7 @@ def frame_rate(page: Page) -> float:
 
 
 def test_the_report_opens_the_pages(gallery: Path, look: Look, keep: Any, tmp_path: Path) -> None:
-    out = report_dataset(gallery / "shards", tmp_path / "report.html", most=5)
+    out = report_dataset(gallery / "shards", tmp_path / "report.html", NetworkAnnotator(), most=5)
     for scheme, width, height in (("light", 1280, 900), ("dark", 390, 844)):
         page = look(out, color_scheme=scheme, width=width, height=height)
         assert page.evaluate("document.documentElement.scrollWidth") <= width

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from shapenet3d_cma.files import sha256
-from shapenet3d_cma.outputs import claim
-from shapenet3d_cma.pack.card import CARD, write_card
+from shapenet3d_cma.core.files import sha256
+from shapenet3d_cma.core.outputs import claim
+from shapenet3d_cma.pack.card.card import CARD, write_card
 from shapenet3d_cma.pack.config import PackConfig
+from shapenet3d_cma.pack.packing import pack_renders
 from shapenet3d_cma.pack.reader import Shards
-from shapenet3d_cma.pack.run import pack_renders
-from shapenet3d_cma.pack.selection import Choice
+from shapenet3d_cma.render.choice import Choice
 from shapenet3d_cma.tests.same import content
 
 

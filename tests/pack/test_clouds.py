@@ -13,14 +13,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from shapenet3d_cma.camera import Camera
-from shapenet3d_cma.errors import InputError
-from shapenet3d_cma.pack.clouds import reconstruct_renders
-from shapenet3d_cma.pack.selection import Choice
+from shapenet3d_cma.core.camera import Camera
+from shapenet3d_cma.core.errors import InputError
 from shapenet3d_cma.reconstruct.backproject import back_project
+from shapenet3d_cma.reconstruct.clouds import reconstruct_renders
 from shapenet3d_cma.reconstruct.config import CloudConfig
 from shapenet3d_cma.reconstruct.normals import depth_normals
-from shapenet3d_cma.render.file import find_renders, open_render
+from shapenet3d_cma.render.choice import Choice
+from shapenet3d_cma.render.render_file import find_renders, open_render
 from shapenet3d_cma.tests.same import leftovers
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -105,7 +105,7 @@ def test_a_second_call_makes_only_what_is_missing_or_old(renders: Path, tmp_path
 def test_other_settings_are_refused_and_replace_all_when_asked_even_over_a_kill(
     renders: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from shapenet3d_cma.pack import clouds
+    from shapenet3d_cma.reconstruct import clouds
 
     reconstruct_renders(renders, tmp_path, CloudConfig(), jobs=1)
     npz = CloudConfig(format="npz")

@@ -17,14 +17,14 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from shapenet3d_cma.camera import Camera
-from shapenet3d_cma.errors import InputError
+from shapenet3d_cma.core.camera import Camera
+from shapenet3d_cma.core.errors import InputError
+from shapenet3d_cma.core.schema import Row
 from shapenet3d_cma.pack.config import ExportFormat, PackConfig
-from shapenet3d_cma.pack.export import export_shards
-from shapenet3d_cma.pack.formats import write_nerf_model
+from shapenet3d_cma.pack.export.formats import write_nerf_model
+from shapenet3d_cma.pack.export.shard_export import export_shards
+from shapenet3d_cma.pack.packing import pack_renders
 from shapenet3d_cma.pack.reader import Shards
-from shapenet3d_cma.pack.run import pack_renders
-from shapenet3d_cma.pack.schema import Row
 from shapenet3d_cma.reconstruct.backproject import Cloud, back_project
 from shapenet3d_cma.tests.same import leftovers
 

@@ -16,14 +16,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from shapenet3d_cma.errors import InputError
-from shapenet3d_cma.inspection import Asked, inspect_data
-from shapenet3d_cma.pack.clouds import CloudConfig, reconstruct_renders
-from shapenet3d_cma.pack.export import export_shards
+from shapenet3d_cma.core.errors import InputError
+from shapenet3d_cma.model.monitor.annotate import NetworkAnnotator
+from shapenet3d_cma.pack.export.shard_export import export_shards
 from shapenet3d_cma.pack.manifest import read_record
+from shapenet3d_cma.pack.packing import pack_renders
+from shapenet3d_cma.pack.page.inspect import Asked, inspect_data
 from shapenet3d_cma.pack.reader import Shards
-from shapenet3d_cma.pack.run import pack_renders
 from shapenet3d_cma.pack.verify import verdict_table, verify_shards
+from shapenet3d_cma.reconstruct.clouds import CloudConfig, reconstruct_renders
 from shapenet3d_cma.tests.fuzz import bounds, faults
 from shapenet3d_cma.tests.fuzz.bounds import bounded
 from shapenet3d_cma.tests.fuzz.made import MODELS, PACK, make_renders, make_shards, vouch
@@ -83,9 +84,9 @@ def test_nothing_outside_is_read_by_any_command(tiny: Path, tmp_path: Path, name
     asked = Asked(row=0)
     for act in (
         lambda: export_shards(shards, out / "png", "png", jobs=1),
-        lambda: inspect_data(shards, out / "a.html", asked),
-        lambda: inspect_data(shards, out / "a.png", asked),
-        lambda: inspect_data(renders, out / "b.html", asked),
+        lambda: inspect_data(shards, out / "a.html", asked, NetworkAnnotator),
+        lambda: inspect_data(shards, out / "a.png", asked, NetworkAnnotator),
+        lambda: inspect_data(renders, out / "b.html", asked, NetworkAnnotator),
         lambda: pack_renders(renders, out / "shards", PACK, jobs=1),
         lambda: reconstruct_renders(renders, out / "clouds", CloudConfig(), jobs=1),
     ):
@@ -121,7 +122,7 @@ def test_a_hostile_render_is_listed_and_the_rest_is_packed(tiny: Path, tmp_path:
         clouds = reconstruct_renders(tiny / "renders", tiny / "clouds", CloudConfig(), jobs=1)
         assert len(clouds.failures) == 1 or (field == "rgb" and "chunk" not in name)
     with pytest.raises(InputError):
-        inspect_data(path, tiny / "a.html", Asked(row=0))
+        inspect_data(path, tiny / "a.html", Asked(row=0), NetworkAnnotator)
 
 
 @pytest.mark.parametrize("name", ["config", "repairs", "synset"])
@@ -135,7 +136,7 @@ def test_odd_attributes_of_a_render_are_answered(tiny: Path, name: str, value: s
         pack_renders(tiny / "renders", tiny / "packed", PACK, jobs=1)
         reconstruct_renders(tiny / "renders", tiny / "clouds", CloudConfig(), jobs=1)
     with bounded("hdf5", inside=tiny):
-        inspect_data(path, tiny / "a.html", Asked(row=0))
+        inspect_data(path, tiny / "a.html", Asked(row=0), NetworkAnnotator)
 
 
 @pytest.mark.parametrize("name", ["config", "seed"])
@@ -251,7 +252,7 @@ def test_a_record_of_another_shape_says_nothing(tiny: Path, record: bytes, comma
 
 def test_training_refuses_what_leads_outside(tiny: Path, tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
-    from shapenet3d_cma.model.dataset import RowDataset
+    from shapenet3d_cma.model.train.dataset import RowDataset
 
     assert isinstance(RowDataset(tiny / "shards")[0]["rgb"], torch.Tensor)
     damage(tiny / "shards/shard-00000.h5", faults.external_link, "rgb", tmp_path / "outside.h5")

@@ -22,15 +22,16 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image
 
 import shapenet3d_cma.pack.page
-from shapenet3d_cma.errors import InputError
-from shapenet3d_cma.inspection import Asked, as_row, draw_contact_sheet, inspect_data, report_dataset
+from shapenet3d_cma.core.errors import InputError
+from shapenet3d_cma.model.monitor.annotate import NetworkAnnotator
 from shapenet3d_cma.pack.page.charts import bars, histogram, round_ticks, sphere
 from shapenet3d_cma.pack.page.coded import code, decode
+from shapenet3d_cma.pack.page.html import SCRIPTS, fill, page_html
+from shapenet3d_cma.pack.page.inspect import Asked, as_row, draw_contact_sheet, inspect_data, report_dataset
 from shapenet3d_cma.pack.page.survey import count_right, spread, survey_shards
 from shapenet3d_cma.pack.page.view import View, render_views, shard_views
-from shapenet3d_cma.pack.page.write import SCRIPTS, fill, page_html
 from shapenet3d_cma.pack.reader import Shards
-from shapenet3d_cma.render.file import find_renders
+from shapenet3d_cma.render.render_file import find_renders
 
 DTYPES = [np.uint8, np.uint16, np.uint32, np.float32, np.float64, np.bool_]
 SHAPES = hnp.array_shapes(min_dims=1, max_dims=4, min_side=0, max_side=7)
@@ -153,9 +154,9 @@ def test_what_is_not_there_is_said(renders: Path, shards: Path, tmp_path: Path) 
         (tmp_path / "none", Asked(row=0), "is no folder of shards"),
     ):
         with pytest.raises(InputError, match=re.escape(says)):
-            inspect_data(path, out, asked)
+            inspect_data(path, out, asked, NetworkAnnotator)
     with pytest.raises(InputError, match=r"a name that ends in \.html, or in \.png"):
-        inspect_data(shards, tmp_path / "page.pdf", Asked(row=0))
+        inspect_data(shards, tmp_path / "page.pdf", Asked(row=0), NetworkAnnotator)
     for wrong in ({}, {"row": 1, "model": "x"}, {"rows": (3, 3)}, {"rows": (0, 2), "every": True}):
         with pytest.raises(InputError):
             Asked(**wrong)  # type: ignore[arg-type]
@@ -164,7 +165,9 @@ def test_what_is_not_there_is_said(renders: Path, shards: Path, tmp_path: Path) 
 
 def test_a_row_comes_with_the_rows_beside_it(shards: Path, renders: Path, tmp_path: Path) -> None:
     def shown(path: Path, asked: Asked) -> tuple[list[int], int, list[int]]:
-        payload = payload_of(inspect_data(path, tmp_path / "a.html", asked).read_text(encoding="utf-8"))
+        payload = payload_of(
+            inspect_data(path, tmp_path / "a.html", asked, NetworkAnnotator).read_text(encoding="utf-8")
+        )
         return [f["row"] for f in payload["frames"]], payload["start"], [f["view"] for f in payload["frames"]]
 
     assert shown(shards, Asked(row=3))[:2] == ([2, 3, 4], 1)
@@ -180,7 +183,7 @@ def test_a_row_comes_with_the_rows_beside_it(shards: Path, renders: Path, tmp_pa
 
 
 def test_a_folder_of_pages_is_linked(shards: Path, tmp_path: Path) -> None:
-    first = inspect_data(shards, tmp_path / "pages", Asked(rows=(2, 5)))
+    first = inspect_data(shards, tmp_path / "pages", Asked(rows=(2, 5)), NetworkAnnotator)
     assert first == tmp_path / "pages" / "row-000002.html"
     links = []
     for path in sorted((tmp_path / "pages").glob("*.html")):
@@ -267,7 +270,7 @@ def test_the_survey_counts_what_is_there(shards: Path, shifted: Path) -> None:
 
 
 def test_the_report_tells_faults_and_links_every_thumbnail(shifted: Path, tmp_path: Path) -> None:
-    out = report_dataset(shifted, tmp_path / "my report.html", most=5)
+    out = report_dataset(shifted, tmp_path / "my report.html", NetworkAnnotator(), most=5)
     text = out.read_text(encoding="utf-8")
     assert "1,792 of 2,048 stored points re-project" in text
     assert 'id="verdict" data-verdict="broken"' in text
@@ -282,16 +285,16 @@ def test_the_report_tells_faults_and_links_every_thumbnail(shifted: Path, tmp_pa
     assert sorted(path.name for path in (tmp_path / "my report-rows").glob("*.html")) == sorted(
         link.split("/")[1] for link in links
     )
-    bare = report_dataset(shifted, tmp_path / "bare.html", most=0)
+    bare = report_dataset(shifted, tmp_path / "bare.html", NetworkAnnotator(), most=0)
     assert not (tmp_path / "bare-rows").exists()
     assert "None were asked for" in bare.read_text(encoding="utf-8")
 
 
 def test_a_report_is_on_shards_and_a_page(shards: Path, renders: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="a report is on shards"):
-        report_dataset(renders, tmp_path / "a.html")
+        report_dataset(renders, tmp_path / "a.html", NetworkAnnotator())
     with pytest.raises(InputError, match=r"give a name that ends in \.html"):
-        report_dataset(shards, tmp_path / "a.txt")
+        report_dataset(shards, tmp_path / "a.txt", NetworkAnnotator())
 
 
 @given(st.floats(-1e6, 1e6), st.floats(1e-6, 1e6))

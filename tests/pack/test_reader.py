@@ -14,12 +14,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shapenet3d_cma.errors import InputError
-from shapenet3d_cma.outputs import claim
-from shapenet3d_cma.pack.card import write_card
-from shapenet3d_cma.pack.export import export_shards
+from shapenet3d_cma.core.errors import InputError
+from shapenet3d_cma.core.outputs import claim
+from shapenet3d_cma.core.schema import SHARD_FIELDS, Opened
+from shapenet3d_cma.pack.card.card import write_card
+from shapenet3d_cma.pack.export.shard_export import export_shards
 from shapenet3d_cma.pack.reader import Shards
-from shapenet3d_cma.pack.schema import SHARD_FIELDS, Opened
 from shapenet3d_cma.pack.verify import verify_shards
 
 ALL = [field.name for field in SHARD_FIELDS]

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 import shapenet3d_cma
-from shapenet3d_cma.camera import Camera
-from shapenet3d_cma.pack.clouds import reconstruct_renders
+from shapenet3d_cma.core.camera import Camera
 from shapenet3d_cma.pack.reader import Shards
 from shapenet3d_cma.reconstruct.backproject import back_project
+from shapenet3d_cma.reconstruct.clouds import reconstruct_renders
 from shapenet3d_cma.reconstruct.config import CloudConfig
 
 PAGE = Path(shapenet3d_cma.__file__).parent / "docs" / "shards.md"

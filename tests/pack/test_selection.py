@@ -15,14 +15,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shapenet3d_cma.errors import InputError
-from shapenet3d_cma.files import sha256
+from shapenet3d_cma.core.errors import InputError
+from shapenet3d_cma.core.files import sha256
 from shapenet3d_cma.pack.config import PackConfig
+from shapenet3d_cma.pack.packing import pack_renders
 from shapenet3d_cma.pack.reader import Shards
-from shapenet3d_cma.pack.run import pack_renders
-from shapenet3d_cma.pack.selection import SPLITS, Choice, choose_renders, drawn_split
 from shapenet3d_cma.pack.verify import verify_shards
-from shapenet3d_cma.render.file import find_renders
+from shapenet3d_cma.render.choice import SPLITS, Choice, choose_renders, drawn_split
+from shapenet3d_cma.render.render_file import find_renders
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 PACK = PackConfig(points=256, shard_rows=3)

@@ -16,17 +16,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shapenet3d_cma.errors import InputError
+from shapenet3d_cma.core.errors import InputError
+from shapenet3d_cma.core.schema import SCHEMA_VERSION, SHARD_FIELDS, Row
+from shapenet3d_cma.pack import packing as pack_run
 from shapenet3d_cma.pack import rows as pack_rows
-from shapenet3d_cma.pack import run as pack_run
-from shapenet3d_cma.pack.card import CARD
+from shapenet3d_cma.pack.card.card import CARD
 from shapenet3d_cma.pack.config import PackConfig
+from shapenet3d_cma.pack.packing import pack_renders
 from shapenet3d_cma.pack.reader import Shards
-from shapenet3d_cma.pack.run import pack_renders
-from shapenet3d_cma.pack.schema import SCHEMA_VERSION, SHARD_FIELDS, Row
 from shapenet3d_cma.pack.writer import ShardWriter
 from shapenet3d_cma.reconstruct.backproject import back_project
-from shapenet3d_cma.render.file import find_renders, open_render
+from shapenet3d_cma.render.render_file import find_renders, open_render
 from shapenet3d_cma.tests.same import content, leftovers
 from shapenet3d_cma.tests.waiting import PATIENCE
 

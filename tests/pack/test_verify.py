@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from shapenet3d_cma.camera import Camera
-from shapenet3d_cma.errors import InputError
-from shapenet3d_cma.files import sha256
+from shapenet3d_cma.core.camera import Camera
+from shapenet3d_cma.core.errors import InputError
+from shapenet3d_cma.core.files import sha256
+from shapenet3d_cma.core.schema import SHARD_FIELDS, Row
+from shapenet3d_cma.pack.card.sheet import draw_overview, draw_row, draw_sheet
 from shapenet3d_cma.pack.reader import Shards
-from shapenet3d_cma.pack.schema import SHARD_FIELDS, Row
-from shapenet3d_cma.pack.sheet import draw_overview, draw_row, draw_sheet
-from shapenet3d_cma.pack.source import SourceMesh, distance_to_mesh, read_mesh, source_mesh
+from shapenet3d_cma.pack.surface import SourceMesh, distance_to_mesh, read_mesh, source_mesh
 from shapenet3d_cma.pack.verify import LAWS, Law, Verdict, check_row, verdict_table, verify_shards
 
 LIMITS = {law.name: law.limit for law in LAWS}

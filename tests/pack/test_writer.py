@@ -16,14 +16,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shapenet3d_cma.errors import InputError
-from shapenet3d_cma.files import sha256
+from shapenet3d_cma.core.errors import InputError
+from shapenet3d_cma.core.files import sha256
+from shapenet3d_cma.core.schema import SHARD_FIELDS, SHARD_LEVEL, Row, create_field
 from shapenet3d_cma.pack import writer
 from shapenet3d_cma.pack.config import PackConfig
 from shapenet3d_cma.pack.manifest import SHARD_NAME
+from shapenet3d_cma.pack.packing import pack_renders
 from shapenet3d_cma.pack.reader import Shards
-from shapenet3d_cma.pack.run import pack_renders
-from shapenet3d_cma.pack.schema import SHARD_FIELDS, SHARD_LEVEL, Row, create_field
 from shapenet3d_cma.pack.writer import ShardWriter, encode_row, part_path
 from shapenet3d_cma.tests.same import assert_same_shards
 

@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from shapenet3d_cma.camera import Camera
+from shapenet3d_cma.core.camera import Camera
 from shapenet3d_cma.reconstruct.backproject import back_project
-from shapenet3d_cma.reconstruct.choose import choose_views, count_points
+from shapenet3d_cma.render.choose import choose_views, count_points
 
 depths = hnp.arrays(
     np.float32, (9, 14), elements=st.one_of(st.just(np.float32(0)), st.floats(np.float32(0.5), 4, width=32))

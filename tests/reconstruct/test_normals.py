@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from shapenet3d_cma.camera import Camera
+from shapenet3d_cma.core.camera import Camera
 from shapenet3d_cma.reconstruct.normals import depth_normals
 
 CAMERA = Camera.from_fov(40, 48, 32).look_at(eye=(1, 1.2, 2), target=(0.1, 0, 0))

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shapenet3d_cma.errors import InputError, ModelError
-from shapenet3d_cma.render import archive
-from shapenet3d_cma.render.archive import list_archive, unpack
+from shapenet3d_cma.core.errors import InputError, ModelError
+from shapenet3d_cma.render.shapenet import archive
+from shapenet3d_cma.render.shapenet.archive import list_archive, unpack
 
 MODEL = "03001627/abc"
 OBJ = f"{MODEL}/models/model_normalized.obj"

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from shapenet3d_cma.render.doctor import FINDINGS, LARGE, diagnose, diagnosis_text
-from shapenet3d_cma.render.samples.config import SamplesConfig
-from shapenet3d_cma.render.samples.write import write_samples
-from shapenet3d_cma.render.select import Selection
-from shapenet3d_cma.render.shapenet import list_models
+from shapenet3d_cma.render.shapenet.doctor import FINDINGS, LARGE, diagnose, diagnosis_text
+from shapenet3d_cma.render.shapenet.listing import list_models
+from shapenet3d_cma.render.shapenet.selection import Selection
+from shapenet3d_cma.samples.config import SamplesConfig
+from shapenet3d_cma.samples.shapenet_folder import write_samples
 
 NAMED = {
     "doubled-faces": "doubled faces",

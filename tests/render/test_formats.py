@@ -10,11 +10,11 @@ import pytest
 import trimesh
 from PIL import Image
 
-from shapenet3d_cma.errors import ModelError
-from shapenet3d_cma.render.formats import read_model
-from shapenet3d_cma.render.mtl import Material
-from shapenet3d_cma.render.obj import Mesh
-from shapenet3d_cma.render.repair import repair
+from shapenet3d_cma.core.errors import ModelError
+from shapenet3d_cma.render.mesh.load import read_model
+from shapenet3d_cma.render.mesh.mtl import Material
+from shapenet3d_cma.render.mesh.obj import Mesh
+from shapenet3d_cma.render.mesh.repair import repair
 
 BOX = trimesh.creation.box((1.0, 0.6, 0.4))
 

@@ -19,21 +19,23 @@ import trimesh
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shapenet3d_cma.errors import InputError, ModelError
-from shapenet3d_cma.outputs import claim
-from shapenet3d_cma.pack.source import source_mesh
-from shapenet3d_cma.progress import say
-from shapenet3d_cma.render import archive, bounds, headers, pictures
-from shapenet3d_cma.render.archive import list_archive, unpack
-from shapenet3d_cma.render.doctor import diagnose, diagnosis_text
-from shapenet3d_cma.render.formats import read_model
-from shapenet3d_cma.render.mtl import read_materials
-from shapenet3d_cma.render.obj import parse_obj
-from shapenet3d_cma.render.repair import repair
-from shapenet3d_cma.render.scan import scan_obj
-from shapenet3d_cma.render.select import Selection, read_ids, read_split
-from shapenet3d_cma.render.shapenet import Listing, Model, category_names, fetch, list_models, safe_id
-from shapenet3d_cma.render.state import forget_failures, read_failures
+from shapenet3d_cma.core.errors import InputError, ModelError
+from shapenet3d_cma.core.outputs import claim
+from shapenet3d_cma.core.progress import say
+from shapenet3d_cma.pack.surface import source_mesh
+from shapenet3d_cma.render.mesh import bounds, headers
+from shapenet3d_cma.render.mesh import images as pictures
+from shapenet3d_cma.render.mesh.load import read_model
+from shapenet3d_cma.render.mesh.mtl import read_materials
+from shapenet3d_cma.render.mesh.obj import parse_obj
+from shapenet3d_cma.render.mesh.repair import repair
+from shapenet3d_cma.render.shapenet import archive
+from shapenet3d_cma.render.shapenet.archive import list_archive, unpack
+from shapenet3d_cma.render.shapenet.doctor import diagnose, diagnosis_text
+from shapenet3d_cma.render.shapenet.listing import Listing, Model, category_names, fetch, list_models, safe_id
+from shapenet3d_cma.render.shapenet.scan import scan_obj
+from shapenet3d_cma.render.shapenet.selection import Selection, read_ids, read_split
+from shapenet3d_cma.render.status import forget_failures, read_failures
 from shapenet3d_cma.tests.fuzz.bounds import bounded
 
 TRIANGLE = "v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n"
@@ -168,7 +170,7 @@ def test_more_than_any_model_has_is_refused(tmp_path: Path, monkeypatch: pytest.
     assert "more than 65,535 materials" in reason(put(tmp_path, names + TRIANGLE, "materials"))
     with pytest.raises(ModelError, match="more than 65,535 materials"):
         scan_obj((names + TRIANGLE).encode())
-    monkeypatch.setattr("shapenet3d_cma.render.obj.MOST_RUNS", 10)
+    monkeypatch.setattr("shapenet3d_cma.render.mesh.obj.MOST_RUNS", 10)
     for read in (parse_obj, scan_obj):
         with pytest.raises(ModelError, match="changes between kinds of lines more than 10 times"):
             read(b"v 0 0 0\nvn 0 0 1\n" * 20)

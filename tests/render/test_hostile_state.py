@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from shapenet3d_cma.outputs import claim
-from shapenet3d_cma.pack.run import pack_renders
-from shapenet3d_cma.render.run import _is_earlier, _present, _what_is_left, read_render_settings
-from shapenet3d_cma.render.shapenet import Model
-from shapenet3d_cma.render.state import check_places, forget_failures, read_failures, read_status, status_table
+from shapenet3d_cma.core.outputs import claim
+from shapenet3d_cma.pack.packing import pack_renders
+from shapenet3d_cma.render.rendering import _is_earlier, _present, _what_is_left, read_render_settings
+from shapenet3d_cma.render.shapenet.listing import Model
+from shapenet3d_cma.render.status import check_places, forget_failures, read_failures, read_status, status_table
 from shapenet3d_cma.tests.fuzz import bounds
 from shapenet3d_cma.tests.fuzz.bounds import bounded
 from shapenet3d_cma.tests.fuzz.made import PACK, RENDER, config_hash, make_renders

@@ -12,15 +12,15 @@ import trimesh
 from PIL import Image
 
 from shapenet3d_cma.pack.config import PackConfig
-from shapenet3d_cma.pack.run import pack_renders
+from shapenet3d_cma.pack.packing import pack_renders
 from shapenet3d_cma.pack.verify import Verdict, verify_shards
 from shapenet3d_cma.render.config import RenderConfig
-from shapenet3d_cma.render.file import find_renders, open_render
-from shapenet3d_cma.render.run import render_models
-from shapenet3d_cma.render.samples.config import SamplesConfig
-from shapenet3d_cma.render.samples.write import write_samples
-from shapenet3d_cma.render.select import Layout, Selection
-from shapenet3d_cma.render.shapenet import find_models, list_models
+from shapenet3d_cma.render.render_file import find_renders, open_render
+from shapenet3d_cma.render.rendering import render_models
+from shapenet3d_cma.render.shapenet.listing import find_models, list_models
+from shapenet3d_cma.render.shapenet.selection import Layout, Selection
+from shapenet3d_cma.samples.config import SamplesConfig
+from shapenet3d_cma.samples.shapenet_folder import write_samples
 
 pytestmark = pytest.mark.needs("bpy")
 

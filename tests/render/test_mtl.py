@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from shapenet3d_cma.render.mtl import LOST_TEXTURE, Material, find_inside, read_materials
+from shapenet3d_cma.render.mesh.mtl import LOST_TEXTURE, Material, find_inside, read_materials
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from shapenet3d_cma.render.obj import Mesh, read_obj
+from shapenet3d_cma.render.mesh.obj import Mesh, read_obj
 
 
 def read(folder: Path, text: str | bytes) -> Mesh:

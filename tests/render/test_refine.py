@@ -4,10 +4,10 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shapenet3d_cma.camera import Camera
-from shapenet3d_cma.render.obj import Mesh
-from shapenet3d_cma.render.refine import refine_depth, seen_normal, seen_position
-from shapenet3d_cma.render.repair import repair
+from shapenet3d_cma.core.camera import Camera
+from shapenet3d_cma.render.depth import refine_depth, seen_normal, seen_position
+from shapenet3d_cma.render.mesh.obj import Mesh
+from shapenet3d_cma.render.mesh.repair import repair
 
 VIEW = Camera.from_fov(50, 16, 16).look_at((0, 0, 2), (0, 0, 0))
 

@@ -20,16 +20,16 @@ import pytest
 import trimesh
 from PIL import Image
 
-from shapenet3d_cma.errors import InputError
+from shapenet3d_cma.core.errors import InputError
 from shapenet3d_cma.reconstruct.backproject import back_project
-from shapenet3d_cma.render import run as render_run
+from shapenet3d_cma.render import rendering as render_run
 from shapenet3d_cma.render.config import RenderConfig
-from shapenet3d_cma.render.file import Render, find_renders, open_render
-from shapenet3d_cma.render.run import read_failures, render_models
-from shapenet3d_cma.render.samples.config import SamplesConfig
-from shapenet3d_cma.render.samples.write import write_samples
-from shapenet3d_cma.render.shapenet import Model, find_models
-from shapenet3d_cma.render.supervise import Limits, Worker, WorkerError
+from shapenet3d_cma.render.render_file import Render, find_renders, open_render
+from shapenet3d_cma.render.rendering import read_failures, render_models
+from shapenet3d_cma.render.shapenet.listing import Model, find_models
+from shapenet3d_cma.render.workers import Limits, Worker, WorkerError
+from shapenet3d_cma.samples.config import SamplesConfig
+from shapenet3d_cma.samples.shapenet_folder import write_samples
 from shapenet3d_cma.tests.same import leftovers
 from shapenet3d_cma.tests.waiting import PATIENCE, wait_for
 

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shapenet3d_cma.render.obj import Mesh
-from shapenet3d_cma.render.repair import Surface, repair
+from shapenet3d_cma.render.mesh.obj import Mesh
+from shapenet3d_cma.render.mesh.repair import Surface, repair
 
 
 def mesh(vertices: np.ndarray, faces: list[list[int]], materials: list[int]) -> Mesh:

@@ -18,17 +18,17 @@ from pathlib import Path
 import psutil
 import pytest
 
-from shapenet3d_cma.errors import InputError
-from shapenet3d_cma.outputs import HIDDEN
-from shapenet3d_cma.render import supervise
+from shapenet3d_cma.core.errors import InputError
+from shapenet3d_cma.core.outputs import HIDDEN
+from shapenet3d_cma.render import workers as supervise
 from shapenet3d_cma.render.blender import worker as blender_worker
 from shapenet3d_cma.render.config import RenderConfig
-from shapenet3d_cma.render.file import find_renders
-from shapenet3d_cma.render.run import read_failures, render_models
-from shapenet3d_cma.render.samples.config import SamplesConfig
-from shapenet3d_cma.render.samples.write import write_samples
-from shapenet3d_cma.render.shapenet import Model, find_models
-from shapenet3d_cma.render.state import read_status
+from shapenet3d_cma.render.render_file import find_renders
+from shapenet3d_cma.render.rendering import read_failures, render_models
+from shapenet3d_cma.render.shapenet.listing import Model, find_models
+from shapenet3d_cma.render.status import read_status
+from shapenet3d_cma.samples.config import SamplesConfig
+from shapenet3d_cma.samples.shapenet_folder import write_samples
 from shapenet3d_cma.tests.same import assert_same_renders, leftovers
 from shapenet3d_cma.tests.waiting import PATIENCE, ended, wait_for
 
@@ -185,8 +185,8 @@ def tiny_disk(folder: Path, size: str) -> Iterator[None]:
 def test_a_large_file_on_a_full_disk_is_an_error_that_python_can_tell(tmp_path: Path) -> None:
     """HDF5, left to write by itself, ends the process."""
     code = (
-        "import sys, numpy as np; from pathlib import Path; from shapenet3d_cma.camera import Camera\n"
-        "from shapenet3d_cma.render.file import write_render\n"
+        "import sys, numpy as np; from pathlib import Path; from shapenet3d_cma.core.camera import Camera\n"
+        "from shapenet3d_cma.render.render_file import write_render\n"
         "depth = np.random.default_rng(0).random((24, 224, 224), dtype=np.float32)\n"
         "cameras = [Camera(np.eye(3), np.eye(4), 224, 224)] * 24\n"
         "try: write_render(Path(sys.argv[1]), cameras, {'depth': depth}, {}, {})\n"

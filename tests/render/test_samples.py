@@ -19,15 +19,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from shapenet3d_cma.config import read_settings
-from shapenet3d_cma.errors import InputError
-from shapenet3d_cma.outputs import HIDDEN
-from shapenet3d_cma.render.samples.categories import BUILDERS, CATEGORIES
-from shapenet3d_cma.render.samples.config import SamplesConfig
-from shapenet3d_cma.render.samples.obj import Style, model_files, normalised, triangulated
-from shapenet3d_cma.render.samples.pathologies import PATHOLOGIES, Pathology
-from shapenet3d_cma.render.samples.primitives import area_vectors, next_corner, signed_volume
-from shapenet3d_cma.render.samples.write import build_parts, random_stream, write_samples
+from shapenet3d_cma.core.errors import InputError
+from shapenet3d_cma.core.outputs import HIDDEN
+from shapenet3d_cma.core.settings import read_settings
+from shapenet3d_cma.samples.categories import BUILDERS, CATEGORIES
+from shapenet3d_cma.samples.config import SamplesConfig
+from shapenet3d_cma.samples.obj_writer import Style, model_files, normalised, triangulated
+from shapenet3d_cma.samples.pathologies import PATHOLOGIES, Pathology
+from shapenet3d_cma.samples.primitives import area_vectors, next_corner, signed_volume
+from shapenet3d_cma.samples.shapenet_folder import build_parts, random_stream, write_samples
 
 COUNT = 2
 OBJ, MTL = "models/model_normalized.obj", "models/model_normalized.mtl"
@@ -106,8 +106,8 @@ def pathology(fault: str) -> Pathology:
 def test_same_seed_gives_same_bytes_in_another_process(samples: Path, tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path\n"
-        "from shapenet3d_cma.render.samples.write import write_samples\n"
-        "from shapenet3d_cma.render.samples.config import SamplesConfig\n"
+        "from shapenet3d_cma.samples.shapenet_folder import write_samples\n"
+        "from shapenet3d_cma.samples.config import SamplesConfig\n"
         f"write_samples(Path(sys.argv[1]), SamplesConfig({COUNT}, seed=0, pathologies=True))\n"
     )
     environment = {**os.environ, "PYTHONHASHSEED": "12345", "TZ": "Pacific/Auckland"}

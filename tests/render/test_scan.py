@@ -6,12 +6,12 @@ import numpy as np
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from shapenet3d_cma.render import scan
-from shapenet3d_cma.render.obj import parse_obj
-from shapenet3d_cma.render.repair import repair
-from shapenet3d_cma.render.samples.config import SamplesConfig
-from shapenet3d_cma.render.samples.write import write_samples
-from shapenet3d_cma.render.scan import scan_obj
+from shapenet3d_cma.render.mesh.obj import parse_obj
+from shapenet3d_cma.render.mesh.repair import repair
+from shapenet3d_cma.render.shapenet import scan
+from shapenet3d_cma.render.shapenet.scan import scan_obj
+from shapenet3d_cma.samples.config import SamplesConfig
+from shapenet3d_cma.samples.shapenet_folder import write_samples
 
 
 @st.composite

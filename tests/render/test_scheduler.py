@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from shapenet3d_cma.build import build_dataset
-from shapenet3d_cma.errors import InputError
+from shapenet3d_cma.core.errors import InputError
 from shapenet3d_cma.pack.config import PackConfig
 from shapenet3d_cma.render import cluster
 from shapenet3d_cma.render.config import RenderConfig
-from shapenet3d_cma.render.run import render_models
+from shapenet3d_cma.render.rendering import render_models
 
 pytest.importorskip("distributed")
 SPEECH = {

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shapenet3d_cma.errors import InputError
-from shapenet3d_cma.render.select import Selection, read_split, select
-from shapenet3d_cma.render.shapenet import Model
+from shapenet3d_cma.core.errors import InputError
+from shapenet3d_cma.render.shapenet.listing import Model
+from shapenet3d_cma.render.shapenet.selection import Selection, read_split, select
 
 SYNSETS = ("02691156", "03001627", "04379243")
 MODELS = [Model(synset, f"m{number:02}", Path(synset)) for synset in SYNSETS for number in range(20)]

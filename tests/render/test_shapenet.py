@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from shapenet3d_cma.errors import InputError
-from shapenet3d_cma.render.select import Selection
-from shapenet3d_cma.render.shapenet import Model, category_names, fetch, find_models, list_models, source_model
-from shapenet3d_cma.render.synsets import TOTAL, V2_COUNTS
+from shapenet3d_cma.core.errors import InputError
+from shapenet3d_cma.render.shapenet.listing import Model, category_names, fetch, find_models, list_models, source_model
+from shapenet3d_cma.render.shapenet.selection import Selection
+from shapenet3d_cma.render.shapenet.synsets import TOTAL, V2_COUNTS
 
 
 def test_models_are_listed_in_order(shapenet: Path) -> None:

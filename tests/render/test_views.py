@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shapenet3d_cma.camera import Camera
-from shapenet3d_cma.errors import InputError
+from shapenet3d_cma.core.camera import Camera
+from shapenet3d_cma.core.errors import InputError
+from shapenet3d_cma.render.cameras import find_window, load_view_file, place_cameras
 from shapenet3d_cma.render.config import RenderConfig
-from shapenet3d_cma.render.views import find_window, load_view_file, place_cameras
 
 SETS = ("fibonacci", "ring", "hammersley", "random", "dodecahedron")
 

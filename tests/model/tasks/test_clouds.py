@@ -5,13 +5,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from shapenet3d_cma.errors import InputError
+from shapenet3d_cma.core.errors import InputError
 from shapenet3d_cma.model.noise import sample_seeds
-from shapenet3d_cma.model.tasks.augment import augment, choose_points
-from shapenet3d_cma.model.tasks.clouds import normalises, prepare_shape, spare_points, split_held_out
+from shapenet3d_cma.model.tasks.benchmarks.augment import augment, choose_points
+from shapenet3d_cma.model.tasks.benchmarks.modelnet import sample_surface
+from shapenet3d_cma.model.tasks.benchmarks.prepared import normalises, prepare_shape, spare_points, split_held_out
+from shapenet3d_cma.model.tasks.benchmarks.shapes import checked_points
 from shapenet3d_cma.model.tasks.config import FinetuneConfig
-from shapenet3d_cma.model.tasks.modelnet import sample_surface
-from shapenet3d_cma.model.tasks.shapes import checked_points
 from shapenet3d_cma.reconstruct.sample import greedy_excess
 
 CLOUDS = arrays.arrays("f4", st.tuples(st.integers(1, 60), st.just(3)), elements=st.floats(-4, 4, width=16))

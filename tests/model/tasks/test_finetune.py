@@ -10,13 +10,11 @@ import pytest
 import torch
 from PIL import Image
 
-from shapenet3d_cma.config import read_settings
-from shapenet3d_cma.errors import InputError
+from shapenet3d_cma.core.errors import InputError
+from shapenet3d_cma.core.settings import read_settings
 from shapenet3d_cma.model.config import PretrainConfig
-from shapenet3d_cma.model.encoder import encoder_bytes
 from shapenet3d_cma.model.network import PointEncoder
-from shapenet3d_cma.model.run import RunFolder
-from shapenet3d_cma.model.tasks import engine, miniatures
+from shapenet3d_cma.model.tasks import engine
 from shapenet3d_cma.model.tasks.ablate import TABLES, ablate
 from shapenet3d_cma.model.tasks.classify import ClassifierWork, accuracy, load_classifier, predict, vote
 from shapenet3d_cma.model.tasks.config import FewShotConfig, FinetuneConfig, ProbeConfig, SegmentConfig
@@ -25,8 +23,10 @@ from shapenet3d_cma.model.tasks.fewshot import fewshot
 from shapenet3d_cma.model.tasks.finetune import finetune, read_splits
 from shapenet3d_cma.model.tasks.probe import choose_c, probe, shard_clouds
 from shapenet3d_cma.model.tasks.segment import segment
+from shapenet3d_cma.model.train.run_folder import RunFolder
+from shapenet3d_cma.model.weights.encoder import encoder_bytes
 
-RECIPES = Path(miniatures.__file__).parent
+RECIPES = Path(engine.__file__).parent
 
 
 def quiet(_: str) -> None: ...
@@ -272,8 +272,8 @@ def test_a_benchmark_that_is_learned_from_its_own_kind_is_learned(
         finetune_config, epochs=60, learning_rate=5e-3, held_out=0, dropout=0.1, measure_every=20
     )
     small = tmp_path / "encoder.safetensors"
-    from shapenet3d_cma.model.encoder import encoder_bytes
     from shapenet3d_cma.model.network import PointEncoder
+    from shapenet3d_cma.model.weights.encoder import encoder_bytes
 
     from .conftest import ENCODER
 

@@ -17,20 +17,20 @@ import pytest
 import torch
 from safetensors.torch import save
 
-from shapenet3d_cma.errors import InputError
+from shapenet3d_cma.core.errors import InputError
 from shapenet3d_cma.model.config import PretrainConfig
 from shapenet3d_cma.model.network import PointEncoder
+from shapenet3d_cma.model.tasks.benchmarks.folds import open_fold
+from shapenet3d_cma.model.tasks.benchmarks.layouts import open_dataset
+from shapenet3d_cma.model.tasks.benchmarks.prepared import prepare
+from shapenet3d_cma.model.tasks.benchmarks.shapes import read_h5, read_table
+from shapenet3d_cma.model.tasks.benchmarks.unpickle import read_pickle
 from shapenet3d_cma.model.tasks.classify import load_classifier
-from shapenet3d_cma.model.tasks.clouds import prepare
 from shapenet3d_cma.model.tasks.config import FinetuneConfig, ProbeConfig, SegmentConfig
 from shapenet3d_cma.model.tasks.finetune import finetune
-from shapenet3d_cma.model.tasks.folds import open_fold
-from shapenet3d_cma.model.tasks.layouts import open_dataset
 from shapenet3d_cma.model.tasks.probe import probe
 from shapenet3d_cma.model.tasks.results import is_share, read_json, read_result
 from shapenet3d_cma.model.tasks.segment import segment
-from shapenet3d_cma.model.tasks.shapes import read_h5, read_table
-from shapenet3d_cma.model.tasks.unpickle import read_pickle
 from shapenet3d_cma.tests.fuzz.bounds import bounded
 
 HUGE = 10**12

@@ -8,14 +8,14 @@ import h5py
 import numpy as np
 import pytest
 
-from shapenet3d_cma.errors import InputError
-from shapenet3d_cma.model.tasks import miniatures
-from shapenet3d_cma.model.tasks.clouds import prepare
-from shapenet3d_cma.model.tasks.doctor import diagnose_task, diagnosis_text
-from shapenet3d_cma.model.tasks.folds import draw_fold, open_fold
-from shapenet3d_cma.model.tasks.layouts import LAYOUTS, find_layout, open_dataset
-from shapenet3d_cma.model.tasks.miniatures import write_miniature
-from shapenet3d_cma.model.tasks.shapenetpart import NUM_PARTS, PARTS, SYNSETS
+from shapenet3d_cma.core.errors import InputError
+from shapenet3d_cma.model.tasks.benchmarks.check import diagnose_task, diagnosis_text
+from shapenet3d_cma.model.tasks.benchmarks.folds import draw_fold, open_fold
+from shapenet3d_cma.model.tasks.benchmarks.layouts import LAYOUTS, find_layout, open_dataset
+from shapenet3d_cma.model.tasks.benchmarks.prepared import prepare
+from shapenet3d_cma.model.tasks.benchmarks.shapenetpart import NUM_PARTS, PARTS, SYNSETS
+from shapenet3d_cma.samples import miniatures
+from shapenet3d_cma.samples.miniatures import write_miniature
 
 CASES = [(layout.name, task) for layout in LAYOUTS for task in layout.tasks if task != "fewshot"]
 CLASSES = {"modelnet40": 3, "scanobjectnn-bg": 15, "scanobjectnn-only": 15, "scanobjectnn-pb": 15}

@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from sklearn.metrics import jaccard_score
 
+from shapenet3d_cma.model.tasks.benchmarks.shapenetpart import PARTS
 from shapenet3d_cma.model.tasks.metrics import in_words, mean_deviation, part_scores, restrict_parts, shape_iou
-from shapenet3d_cma.model.tasks.shapenetpart import PARTS
 
 LABELS = arrays.arrays("i8", 12, elements=st.integers(12, 15))
 

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from shapenet3d_cma.errors import InputError
-from shapenet3d_cma.model.tasks.unpickle import read_pickle
+from shapenet3d_cma.core.errors import InputError
+from shapenet3d_cma.model.tasks.benchmarks.unpickle import read_pickle
 
 PLAIN = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | st.binary(),

@@ -1,0 +1,1 @@
+"""What two stages or more share: camera, settings, files, errors, processes, progress."""

@@ -1,0 +1,1 @@
+"""Encoders of other methods, read as ours."""

@@ -1,0 +1,1 @@
+"""Looking at a training run: linear probe, reconstructions, pictures, page."""

@@ -1,0 +1,218 @@
+"""What the network's own code makes of a row, as plain arrays for pictures: patches, masks, reconstructions.
+
+Nothing is computed a second time here: patches, masks and reconstructions come from what training calls.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ...core.errors import InputError
+from ...core.untrusted import read_json
+from ..config import PretrainConfig
+from ..network import CrossAlignNet
+from ..noise import sample_seeds
+from ..patches import make_patches, normalise_cloud
+from ..train.run_folder import MOST_ABOUT, check_step, first_line
+from ..weights.checkpoint import load_weights, part
+from ..weights.tensors import fill, read_config
+
+__all__ = ["STRATEGIES", "Trained", "all_masks", "patch_indices", "read_run"]
+
+_DEPTHS = ("point_depth", "image_depth", "global_depth", "reconstruction_depth")
+STRATEGIES: tuple[str, ...] = get_args(get_type_hints(PretrainConfig)["mask_strategy"])
+
+
+def patch_indices(points: NDArray[np.float32], patches: int, patch_points: int) -> NDArray[np.uint16]:
+    """Tell which points make each patch, by matching what `make_patches` cut out with the points.
+
+    Parameters
+    ----------
+    points : (P, 3) float32, object frame, farthest point order
+
+    Returns
+    -------
+    indices : (G, K) uint16, nearest to the centre first
+    """
+    cloud = normalise_cloud(torch.from_numpy(points)[None])  # (1, P, 3)
+    centres, neighbours = make_patches(cloud, patches, patch_points)
+    relative = cloud[0][None] - centres[0][:, None]  # (G, P, 3), as `make_patches` subtracts
+    pairs = zip(relative, neighbours[0], strict=True)  # (P, 3) and (K, 3) of each patch
+    found = [(offsets[None] - cut[:, None]).abs().amax(-1).argmin(-1) for offsets, cut in pairs]
+    return torch.stack(found).numpy().astype(np.uint16)
+
+
+def all_masks(
+    pixels: NDArray[np.uint16],
+    row: int,
+    shard_size: tuple[int, int],
+    config: PretrainConfig,
+    ratios: Sequence[float],
+    seeds: Sequence[int],
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_], tuple[int, int]]:
+    """Mask a row as training does in its first epoch, for every strategy, ratio and seed of a run.
+
+    Parameters
+    ----------
+    pixels : (P, 2) uint16, (u, v) of each point
+    row : index of the row in the shards
+    shard_size : (H, W) of the row's image
+    config : its strategy, ratio and collision rule are replaced by those asked for
+
+    Returns
+    -------
+    points : (R, S, 2, G) bool, True = masked; without and with the collision rule
+    cells : (T, R, S, 2, C) bool, True = masked; strategies as in STRATEGIES
+    grid : rows and columns of the C cells
+
+    Raises
+    ------
+    InputError : pixels outside the image, or an image that cannot be cut into cells
+    """
+    if (pixels[: config.patches] >= shard_size[::-1]).any():
+        raise InputError("the row has pixels outside its image")
+    network, grid = _without_weights(config, shard_size)
+    centres = torch.from_numpy(pixels[: config.patches].astype(np.int64)).expand(len(seeds), -1, -1)  # (S, G, 2)
+    drawn = torch.cat([sample_seeds(seed, 0, torch.tensor([row])) for seed in seeds])  # (S,)
+    shape = (len(ratios), len(seeds), 2)
+    points = np.empty((*shape, config.patches), dtype=np.bool_)
+    cells = np.empty((len(STRATEGIES), *shape, grid[0] * grid[1]), dtype=np.bool_)
+    for t, strategy in enumerate(STRATEGIES):
+        for r, ratio in enumerate(ratios):
+            for rule in (0, 1):
+                chosen: dict[str, Any] = {"mask_strategy": strategy, "mask_ratio": ratio, "mask_collisions": bool(rule)}
+                network.config = dataclasses.replace(config, **chosen)
+                masks = network.masks(centres, drawn)
+                points[r, :, rule] = masks.points.numpy()
+                cells[t, r, :, rule] = masks.cells.numpy()
+    return points, cells, grid
+
+
+@functools.lru_cache(maxsize=2)
+def _without_weights(config: PretrainConfig, shard_size: tuple[int, int]) -> tuple[CrossAlignNet, tuple[int, int]]:
+    """Make a network for its masks alone, which need no weights, and tell the rows and columns of its image's cells."""
+    size = (config.image_size, config.image_size) if config.image_size else shard_size
+    side = config.image_patch
+    if size[0] % side or size[1] % side:
+        raise InputError(f"images of {size[1]} x {size[0]} pixels cannot be cut into patches of {side}")
+    with torch.device("meta"):
+        return CrossAlignNet(config, shard_size), (size[0] // side, size[1] // side)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A network as a run's last checkpoint has it."""
+
+    network: CrossAlignNet
+    config: PretrainConfig
+    step: int
+    steps: int
+
+    @torch.inference_mode()
+    def reconstruct(
+        self,
+        points: NDArray[np.float32],
+        pixels: NDArray[np.uint16],
+        rgb: NDArray[np.uint8],
+        row: int,
+        seeds: Sequence[int],
+    ) -> dict[str, NDArray[Any]]:
+        """Mask a row and reconstruct what is masked, for several seeds: a look into `CrossAlignNet.forward`.
+
+        Parameters
+        ----------
+        points : (P, 3) float32; pixels : (P, 2) uint16; rgb : (H, W, 3) uint8
+        row : index of the row in the shards
+
+        Returns
+        -------
+        result : `masked` (S, G) and `cells` (S, C) bool, True = masked; `patches` (S, G, K, 3) float32, object
+            frame, zeros where visible; `chamfer` (S,) float32, the loss L_lmr of each seed
+
+        Raises
+        ------
+        InputError : the run did not train the reconstruction, or its weights give no finite numbers
+        """
+        network, config, many = self.network, self.config, len(seeds)
+        if network.reconstruction is None:
+            raise InputError(
+                "the run trained the contrast alone, there is no reconstruction to show: give another RUN, or none"
+            )
+        batch = {
+            "points": torch.from_numpy(points).expand(many, -1, -1),
+            "pixels": torch.from_numpy(pixels.astype(np.int64)).expand(many, -1, -1),
+            "rgb": torch.from_numpy(rgb).expand(many, -1, -1, -1),
+            "seeds": torch.cat([sample_seeds(seed, 0, torch.tensor([row])) for seed in seeds]),
+        }
+        caught: list[Any] = []
+        hook = network.reconstruction.register_forward_hook(lambda _, given, made: caught.extend((*given, made)))
+        try:
+            loss = network(batch)["loss_lmr"]  # (S,)
+        finally:
+            hook.remove()
+        centres, slots, made = caught[2], caught[3], caught[-1]  # (S, G, 3) and (S, G - first, K, 3), by slots
+        masks = network.masks(batch["pixels"], batch["seeds"])
+        whole = _to_object_frame(made + centres[:, slots.first :, None], batch["points"][0])
+        patches = torch.zeros(many, config.patches, config.patch_points, 3)
+        patches.scatter_(1, slots.order[:, slots.first :, None, None].expand_as(whole), whole)
+        patches[~masks.points] = 0
+        if not bool(patches.isfinite().all() & loss.isfinite().all()):
+            raise InputError(f"the run's network makes no finite numbers of row {row}: give another RUN, or none")
+        return {
+            "masked": masks.points.numpy(),
+            "cells": masks.cells.numpy(),
+            "patches": patches.numpy(),
+            "chamfer": loss.numpy(),
+        }
+
+
+def _to_object_frame(normalised: Tensor, cloud: Tensor) -> Tensor:
+    """Undo `normalise_cloud`: (..., 3) of the normalised frame of a (P, 3) cloud to its own frame."""
+    middle = cloud.mean(dim=0)
+    radius = (cloud - middle).square().sum(-1).amax().sqrt()
+    return normalised * radius + middle
+
+
+def read_run(run: Path, shard_size: tuple[int, int]) -> Trained:
+    """Read the network of a run's last checkpoint.
+
+    Parameters
+    ----------
+    run : folder of a run, see `model.run`
+    shard_size : (H, W) of the images that it shall be shown
+
+    Raises
+    ------
+    InputError : no run, no checkpoint yet, or one that cannot be read
+    """
+    about, checkpoint = run / "run.json", run / "checkpoint.pt"
+    try:
+        told = read_json(about, most_bytes=MOST_ABOUT)
+        config = read_config(told.get("config") if isinstance(told, dict) else None)
+    except (FileNotFoundError, NotADirectoryError):
+        raise InputError(f"{run} is no run: `cma3d pretrain SHARDS RUN` makes one") from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{about} cannot be read: {first_line(error)}; give another RUN") from None
+    if not checkpoint.is_file():
+        raise InputError(f"{run} has no checkpoint yet: `cma3d pretrain` writes one every few minutes and at the end")
+    try:
+        state = load_weights(checkpoint)
+        step, depths = check_step(state), {name: getattr(config, name) for name in _DEPTHS}
+        with torch.random.fork_rng(devices=[]):
+            network = fill(lambda: CrossAlignNet(config, shard_size), part(state, "network"), depths).eval()
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"{checkpoint} cannot be read ({first_line(error)}): restore it from a copy, or train again"
+        ) from None
+    steps = told.get("steps")
+    return Trained(network, config, step, steps if type(steps) is int and steps >= step else step)

@@ -1,0 +1,142 @@
+"""What a network makes of fixed samples: their masks, and the masked patches as it reconstructs them."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ...core.arrays import read_arrays
+from ...core.errors import InputError
+from ..masking import num_visible
+from ..network import CrossAlignNet, DropPath, PatchSlots
+from ..noise import sample_seeds
+from ..precision import exactly
+from ..train.data import Batch
+from ..train.run_folder import first_line
+
+__all__ = ["Snapshot", "fixed_rows", "reconstruct"]
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Masks and reconstruction of some samples; True = masked.
+
+    Attributes
+    ----------
+    rows : (B,) int64, index of each sample in the shards
+    centres : (B, G, 3) float32, patch centres, normalised frame
+    patches : (B, G, K, 3) float32, the true points, relative to the centres
+    predicted : (B, G, K, 3) float32, as reconstructed; NaN where a patch is not masked
+    masked : (B, G) bool, point patches
+    masked_cells : (B, C) bool, image cells
+    """
+
+    rows: NDArray[np.int64]
+    centres: NDArray[np.float32]
+    patches: NDArray[np.float32]
+    predicted: NDArray[np.float32]
+    masked: NDArray[np.bool_]
+    masked_cells: NDArray[np.bool_]
+
+    def as_npz(self) -> bytes:
+        """Make an .npz file of these arrays."""
+        content = io.BytesIO()
+        np.savez(content, **{field.name: getattr(self, field.name) for field in fields(self)})
+        return content.getvalue()
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read what `as_npz` made.
+
+        Raises
+        ------
+        InputError : a file that is missing, damaged, or holds something else
+        """
+        try:
+            snapshot = cls(**read_arrays(path, [field.name for field in fields(cls)]))
+            snapshot.check()
+        except (OSError, ValueError) as error:
+            raise InputError(
+                f"{path} holds no reconstructions ({first_line(error)}): remove it, it is made again"
+            ) from None
+        return snapshot
+
+    def check(self) -> None:
+        """Hold types and shapes against one another, and coordinates against what can be drawn; raises ValueError."""
+        samples, patches = self.masked.shape if self.masked.ndim == 2 else (0, 0)
+        shape = (samples, patches, *self.patches.shape[2:3], 3)
+        expected = {
+            "rows": (np.int64, (samples,)),
+            "centres": (np.float32, (samples, patches, 3)),
+            "patches": (np.float32, shape),
+            "predicted": (np.float32, shape),
+            "masked": (np.bool_, (samples, patches)),
+            "masked_cells": (np.bool_, (samples, *self.masked_cells.shape[1:2])),
+        }
+        for name, (kind, sizes) in expected.items():
+            found = getattr(self, name)
+            if found.dtype != kind or found.shape != sizes or not found.size:
+                raise ValueError(f"{name} is of another shape")
+        drawn = (self.centres, self.patches, self.predicted[self.masked])
+        if not all(np.isfinite(each).all() for each in drawn):
+            raise ValueError("its coordinates are not all finite")
+
+
+def fixed_rows(rows: int, count: int = 4) -> list[int]:
+    """Choose some rows of the shards, spread evenly: always the same ones."""
+    return sorted({(2 * i + 1) * rows // (2 * count) for i in range(count)})
+
+
+@torch.no_grad()
+def reconstruct(network: CrossAlignNet, batch: Batch, *, seed: int = 0, epoch: int = 0) -> Snapshot:
+    """Mask samples and reconstruct what is masked, in evaluation and float32.
+
+    Parameters
+    ----------
+    network : trains the reconstruction; is set to evaluation for the time, so that nothing of it changes
+    batch : `rows`, `points`, `pixels`, `rgb`, see `ShardRows.__getitems__`, on the network's device
+    seed, epoch : decide the masks, with the rows
+
+    Raises
+    ------
+    ValueError : a network without a reconstruction
+    """
+    if network.reconstruction is None:
+        raise ValueError("this network does not reconstruct: tasks = contrast")
+    training = network.training
+    network.eval()
+    try:
+        with exactly(batch["points"]):
+            return _reconstruct(network, batch, sample_seeds(seed, epoch, batch["rows"]))
+    finally:
+        network.train(training)
+
+
+def _reconstruct(network: CrossAlignNet, batch: Batch, seeds: torch.Tensor) -> Snapshot:
+    assert network.reconstruction is not None
+    centres, neighbours = network.cut(batch["points"])  # (B, G, 3), (B, G, K, 3)
+    masks, config = network.masks(batch["pixels"], seeds), network.config
+    slots, drop = PatchSlots(masks.points, num_visible(config.patches, config.mask_ratio), config), DropPath(seeds, 0.0)
+    points = network.encode_points(centres, neighbours, slots, drop)
+    images = None if network.image_encoder is None else network.image_encoder(batch["rgb"], masks.cells)
+    found = network.reconstruction(points, images, slots.sort(centres), slots, drop)  # (B, G - first, K, 3)
+    predicted = torch.full_like(neighbours, torch.nan)
+    places = slots.order[:, slots.first :, None, None].expand_as(found)
+    predicted.scatter_(1, places, found.to(predicted.dtype))
+    predicted[~masks.points] = torch.nan
+    return Snapshot(
+        *(each.cpu().numpy() for each in (batch["rows"], centres, neighbours, predicted, masks.points, masks.cells))
+    )
+
+
+def epochs_shown(epochs: Sequence[int], count: int = 4) -> list[int]:
+    """Choose at most so many of the epochs that there are pictures of: the first, the last, and some between."""
+    places = np.unique(np.linspace(0, len(epochs) - 1, min(count, len(epochs))).round().astype(int))
+    return [epochs[place] for place in places]

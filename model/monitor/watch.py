@@ -1,0 +1,165 @@
+"""What people look at while a run goes on: linear probes, reconstructions over time, curves, a page, TensorBoard."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Callable
+from typing import Any
+
+from ...core.errors import InputError, needs
+from ..train.data import Feed
+from ..train.log import losses
+from ..train.run_folder import RunFolder, told
+from ..train.step import Training
+from .linear_probe import probe
+from .pictures import draw_curves, draw_reconstructions
+from .run_page import page_text
+from .snapshot import Snapshot, epochs_shown, fixed_rows, reconstruct
+
+__all__ = ["Board", "Watch", "draw_run"]
+
+
+class Watch:
+    """Looks at the network between epochs; what it sees changes nothing in the training.
+
+    A probe or a reconstruction belongs to a number of steps done. Whatever is due at a step and not there yet is
+    made, so a resumed run has all of them.
+
+    Parameters
+    ----------
+    report : gets a line for each probe
+    """
+
+    def __init__(
+        self, training: Training, feed: Feed, folder: RunFolder, board: Board, report: Callable[[str], None]
+    ) -> None:
+        self.training, self.feed, self.folder, self.board, self.report = training, feed, folder, board, report
+        self.probed = {line["step"] for line in folder.read_lines(folder.probes)}
+        self.probes = True
+
+    def look(self, done: int) -> None:
+        """Look, if it is time to, at the network after `done` steps."""
+        plan, config = self.training.plan, self.training.config
+        epoch, within = divmod(done, plan.steps_per_epoch)
+        if within:
+            return
+
+        def due(every: int) -> bool:
+            return every > 0 and (epoch % every == 0 or epoch == plan.epochs)
+
+        if due(config.picture_epochs) and config.reconstructs:
+            self._reconstruct(epoch)
+        if due(config.probe_epochs) and done not in self.probed and self.probes:
+            self._probe(done, epoch)
+
+    def _reconstruct(self, epoch: int) -> None:
+        path = self.folder.snapshots / f"epoch-{epoch:05}.npz"
+        if path.exists():
+            return
+        network, rows = self.training.network, fixed_rows(self.training.plan.rows)
+        snapshot = reconstruct(network, self.feed.take(rows), seed=self.training.config.seed)
+        self.folder.write(f"{path.parent.name}/{path.name}", snapshot.as_npz())
+
+    def _probe(self, done: int, epoch: int) -> None:
+        outcome = probe(self.training.network.point_encoder, self.feed, self.training.config)
+        if outcome is None:
+            self.probes = False
+            self.report("no linear probe: the shards hold too few categories with models to train it and to try it on")
+            return
+        self.probed.add(done)
+        self.folder.append(self.folder.probes, {"step": done, "epoch": epoch, **outcome})
+        self.board.scalars({"probe": outcome["accuracy"]}, done)
+        self.report(
+            f"linear probe at epoch {epoch}: {outcome['accuracy']:.1%} of {outcome['test_rows']} held-out rows, "
+            f"{outcome['categories']} categories; the most frequent one is {outcome['chance']:.1%}"
+        )
+
+
+class Board:
+    """TensorBoard's files of a run; without a folder it does nothing.
+
+    Parameters
+    ----------
+    folder : of the run, or None
+    start : what earlier calls wrote of later steps is dropped
+
+    Raises
+    ------
+    InputError : TensorBoard is not installed
+    """
+
+    def __init__(self, folder: RunFolder | None, start: int) -> None:
+        self.writer: Any = None
+        if folder is None:
+            return
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError as error:
+            raise needs("tensorboard", "tensorboard", error) from error
+        # This one library opens its file by itself, always a new one: its name has the time, host and process in it.
+        with told(folder.board):
+            place = folder.output.folder(folder.board.name)
+            before = set(place.iterdir())
+            self.writer = SummaryWriter(str(place), purge_step=start + 1)
+            for path in set(place.iterdir()) - before:
+                folder.output.adopt(f"{place.name}/{path.name}", live=True)
+
+    def line(self, line: dict[str, Any]) -> None:
+        """Write a line of the log."""
+        self.scalars({name: value for name, value in line.items() if name not in ("step", "epoch")}, line["step"])
+
+    def scalars(self, values: dict[str, float], step: int) -> None:
+        """Write values of a step."""
+        if self.writer is not None:
+            for name, value in values.items():
+                self.writer.add_scalar(name, value, step)
+
+    def close(self) -> None:
+        """Bring everything to the disk."""
+        if self.writer is not None:
+            self.writer.close()
+
+
+def draw_run(folder: RunFolder, training: Training, feed: Feed, *, finished: bool) -> None:
+    """Draw the run's curves and reconstructions, and the page that shows both."""
+    log, probes = folder.read_lines(folder.log), folder.read_lines(folder.probes)
+    if not log:
+        return
+    config = training.config
+    curves = [*losses(config), *["retrieval"] * config.contrasts, *["probe"] * bool(probes), "mask_ratio", "lr"]
+    batch = training.plan.batch
+    folder.write(folder.picture.name, lambda path: draw_curves(log, probes, path, curves=curves, batch=batch))
+    snapshots = read_snapshots(folder, training)
+    if snapshots:
+        rows = next(iter(snapshots.values())).rows.tolist()
+        data = feed.data.shards.read(rows, ["rgb", "cam_from_obj"])
+        folder.write(
+            folder.reconstructions.name,
+            lambda path: draw_reconstructions(snapshots, data["rgb"], data["cam_from_obj"], path),
+        )
+    facts = {**folder.facts, "config": dataclasses.asdict(folder.settings)}
+    pictures = [path for path in (folder.picture, folder.reconstructions) if path.exists()]
+    folder.write(folder.page.name, page_text(facts, log, probes, pictures, finished=finished))
+
+
+def read_snapshots(folder: RunFolder, training: Training) -> dict[int, Snapshot]:
+    """Read some of the run's reconstructions, the first and the last among them, by the number of epochs done.
+
+    Raises
+    ------
+    InputError : one that is damaged, or of another run
+    """
+    found = {}
+    for path in sorted(folder.snapshots.glob("epoch-*.npz")):
+        number = re.fullmatch(r"epoch-(\d+)\.npz", path.name)
+        if number:
+            found[int(number[1])] = path
+    shown = {epoch: Snapshot.load(found[epoch]) for epoch in epochs_shown(sorted(found))} if found else {}
+    config = training.config
+    expected = (config.patches, config.patch_points, training.network.num_cells)
+    for epoch, snapshot in shown.items():
+        sizes = (*snapshot.patches.shape[1:3], snapshot.masked_cells.shape[1])
+        if snapshot.rows.tolist() != fixed_rows(training.plan.rows) or sizes != expected:
+            raise InputError(f"{found[epoch]} holds reconstructions of another run: remove it, it is made again")
+    return shown

@@ -1,0 +1,1 @@
+"""Pretraining: plan, data, step, loop, log and the folder of a run."""

@@ -1,0 +1,270 @@
+"""`cma3d pretrain`: train CrossAlignNet on shards, on one device or, started by torchrun, on many.
+
+A step is a function of the state before it and of its number: rows, masks and dropped branches follow from
+the seed (see `data.Plan` and `noise`). So a checkpoint is the network, the optimiser and a step, and a run
+that was stopped anywhere goes on as if it had not been.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from ... import __version__
+from ...core.errors import InputError, needs
+from ...core.outputs import check_file, stamp_text, write_file
+
+try:
+    import safetensors  # noqa: F401 - asked for here, so that its absence is told like torch's
+    import torch
+except (ImportError, OSError) as error:  # OSError: a library that torch loads by itself
+    name = getattr(error, "name", None) or "torch"
+    raise needs(str(name).split(".")[0], "train", error) from error
+
+from ..config import PretrainConfig
+from ..distributed import Ranks, ranks
+from ..monitor.pictures import epoch_means
+from ..monitor.watch import Board, Watch, draw_run
+from ..weights.encoder import encoder_bytes, load_encoder, start_from
+from .data import Feed, Plan, ShardRows
+from .log import Log, Pace, look_every
+from .run_folder import RunFolder, refuse_foreign
+from .step import Training, choose_device
+
+__all__ = ["export_encoder", "pretrain"]
+
+_PICTURE_SECONDS = 60.0
+_EXPORTED = "encoder"  # what `export_encoder` writes; a run's own bears no such stamp, so none is exported over it
+
+
+def pretrain(shards: Path, run: Path, config: PretrainConfig, report: Callable[[str], None] = print) -> dict[str, Any]:
+    """Pretrain CrossAlignNet; goes on where a run in the same folder was stopped.
+
+    Parameters
+    ----------
+    shards : folder of shards
+    run : folder of the run, see `run`; a new one, or one with the same settings and shards
+    config : settings
+    report : gets lines of progress
+
+    Returns
+    -------
+    summary : epochs, steps, rows, parameters; first_loss and last_loss, means of the first and last epoch (NaN
+        where someone removed the log); resumed_from, a step; seconds that this call trained; probe, the accuracy of
+        the last linear probe or None; rank, of this process; and the paths of what was written: run, log, picture,
+        page, checkpoint, encoder
+
+    Raises
+    ------
+    InputError : bad shards, settings or folder; a loss that is not finite
+    """
+    with threads(config.threads), ranks(choose_device(config.device)) as mine:
+        return _pretrain(shards, run, config, mine, report if mine.leads else _say_nothing)
+
+
+def _say_nothing(_: str) -> None: ...
+
+
+def _pretrain(
+    shards: Path, run: Path, config: PretrainConfig, mine: Ranks, report: Callable[[str], None]
+) -> dict[str, Any]:
+    data = ShardRows(shards, config)
+    plan = make_plan(data, config, mine)
+    training = Training(config, data.image_size, plan, mine)
+    if config.init and not (run / "checkpoint.pt").exists():  # told before the run has a folder
+        start_from(training.network.point_encoder, Path(config.init))
+    facts = {
+        "rows": plan.rows,
+        "steps": plan.steps,
+        "parameters": training.parameters,
+        "shards": str(shards),
+        "versions": {"shapenet3d-cma": __version__, "torch": torch.__version__},
+    }
+    inputs = [shards, Path(config.init) if config.init else None]
+    folder = RunFolder(run, config, data.fingerprint, facts, inputs=inputs)
+    with contextlib.ExitStack() as stack:
+
+        def enter() -> None:
+            stack.enter_context(folder)
+            refuse_foreign(folder.output, [folder.encoder.name])
+
+        mine.share(enter)  # the first rank's alone; all learn whether it may
+        if plan.batch < config.batch_size:
+            report(
+                f"the shards hold {plan.rows} rows, fewer than batch_size = {config.batch_size}: {plan.batch} a step"
+            )
+        start = resume(folder, training, mine)
+        feed = Feed(data, plan, config, mine)
+        if start == plan.steps:
+            report(f"{run} is finished: {plan.epochs} epochs, {plan.steps} steps")
+        else:
+            report(
+                f"{training.words}; {plan.epochs} epochs of {plan.steps_per_epoch} steps of {plan.batch} rows"
+                + (f"; from step {start} on" if start else "")
+            )
+            report(feed.said)
+        begun = time.monotonic()
+        board = Board(folder if config.tensorboard and mine.leads else None, start)
+        stack.callback(board.close)
+        watch = Watch(training, feed, folder, board, report) if mine.leads else None
+        train(training, feed, folder, start, watch, board, report)
+        if watch is not None:
+            watch.look(plan.steps)
+            finish(folder, training, feed)
+        return summary(folder, training, seconds=time.monotonic() - begun, resumed_from=start)
+
+
+def make_plan(data: ShardRows, config: PretrainConfig, mine: Ranks) -> Plan:
+    """Decide which rows make which step.
+
+    Raises
+    ------
+    InputError : a batch that cannot be shared evenly among the ranks
+    """
+    if config.batch_size % mine.size:
+        raise InputError(
+            f"batch_size = {config.batch_size}, all processes together, cannot be shared by {mine.size}: "
+            f"give a multiple of {mine.size}"
+        )
+    batch = min(config.batch_size, len(data) // mine.size * mine.size)
+    if batch < mine.size * (2 if config.contrasts and mine.size == 1 else 1):
+        raise InputError(f"{data.folder} holds {len(data)} rows, too few for {mine.size} processes: start fewer")
+    return Plan(len(data), batch, config.epochs, config.seed)
+
+
+@contextlib.contextmanager
+def threads(number: int) -> Iterator[None]:
+    """Compute with this many CPU threads, 0 for torch's own choice, and give back what was set before."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(number or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def resume(folder: RunFolder, training: Training, mine: Ranks) -> int:
+    """Load the checkpoint, if there is one, and cut the log there: the number of steps that are done."""
+    state = mine.share(lambda: folder.load(training.plan.steps))
+    steps = 0 if state is None else int(state["step"])
+    if state is not None:
+        folder.restore(state, training.load)
+    if mine.leads:
+        folder.cut(steps, training.plan.steps_per_epoch)
+    return steps
+
+
+@contextlib.contextmanager
+def stop_between_steps() -> Iterator[list[int]]:
+    """Note SIGINT and SIGTERM in the list that it gives, so that a step ends and is saved; a second one strikes."""
+    asked: list[int] = []
+
+    def ask(number: int, _: object) -> None:
+        if asked:
+            raise KeyboardInterrupt
+        asked.append(number)
+
+    if threading.current_thread() is not threading.main_thread():  # only there may handlers be set
+        yield asked
+        return
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def train(
+    training: Training,
+    feed: Feed,
+    folder: RunFolder,
+    start: int,
+    watch: Watch | None,
+    board: Board,
+    report: Callable[[str], None],
+) -> None:
+    """Make the steps from `start` to the end of the plan, with log, pictures, checkpoints and progress.
+
+    Parameters
+    ----------
+    watch : of the first rank, which alone writes; None on the others
+    """
+    plan, mine = training.plan, training.ranks
+    if start == plan.steps:
+        return
+    save, draw = Pace(training.config.checkpoint_seconds), Pace(_PICTURE_SECONDS)
+    with contextlib.ExitStack() as stack:
+        write = functools.partial(folder.append, folder.log) if mine.leads else None
+        asked = stack.enter_context(stop_between_steps())
+        log = stack.enter_context(Log(write, training, feed.data, start, report, more=board.line))
+        for step, batch in enumerate(feed.steps(start), start):
+            if step == start:
+                training.prepare(batch, report)
+            if watch is not None:
+                watch.look(step)
+            log.add(step, training.step(step, batch))
+            last = step + 1 == plan.steps
+            # several processes agree on it, so that none waits for another in a step that this one does not make
+            agree = mine.size == 1 or (step + 1) % look_every(training.device) == 0
+            stop = agree and mine.any(bool(asked))
+            if stop or last or (mine.leads and save.due()):
+                log.flush()
+                if mine.leads:
+                    folder.save(step + 1, training.state())
+            if stop and not last:
+                raise KeyboardInterrupt
+            if watch is not None and draw.due() and not last:
+                log.flush()
+                draw_run(folder, training, feed, finished=False)
+
+
+def finish(folder: RunFolder, training: Training, feed: Feed) -> None:
+    """Draw the run and export the point encoder."""
+    draw_run(folder, training, feed, finished=True)
+    folder.write(folder.encoder.name, encoder_bytes(training.network.point_encoder, training.config))
+
+
+def export_encoder(source: Path, out: Path) -> str:
+    """Write the encoder that `load_encoder` reads as safetensors: what it is, in a line.
+
+    Raises
+    ------
+    InputError : see `load_encoder`; the file cannot be written, or is there and no encoder that was exported before
+    """
+    check_file(out, _EXPORTED, [source])
+    encoder, config = load_encoder(source)
+    write_file(out, _EXPORTED, encoder_bytes(encoder, config, stamp_text(_EXPORTED)), inputs=[source])
+    parameters = sum(parameter.numel() for parameter in encoder.parameters())
+    return f"{out}: {parameters:,} parameters, {config.point_depth} blocks of width {config.width}"
+
+
+def summary(folder: RunFolder, training: Training, *, seconds: float, resumed_from: int) -> dict[str, Any]:
+    """Sum up a run."""
+    log, probes = folder.read_lines(folder.log), folder.read_lines(folder.probes)
+    means = epoch_means(log, "loss")
+    return {
+        "run": str(folder.folder),
+        "epochs": training.plan.epochs,
+        "steps": training.plan.steps,
+        "rows": training.plan.rows,
+        "parameters": training.parameters,
+        "first_loss": float(means[0]) if log else math.nan,
+        "last_loss": float(means[-1]) if log else math.nan,
+        "probe": probes[-1]["accuracy"] if probes else None,
+        "rank": training.ranks.rank,
+        "resumed_from": resumed_from,
+        "seconds": round(seconds, 3),
+        "log": str(folder.log),
+        "picture": str(folder.picture),
+        "page": str(folder.page),
+        "checkpoint": str(folder.checkpoint),
+        "encoder": str(folder.encoder),
+    }

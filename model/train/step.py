@@ -1,0 +1,175 @@
+"""Network, optimiser and schedule of a run: all that a step changes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from ...core.errors import InputError
+from ..config import PretrainConfig
+from ..distributed import Ranks, all_gather
+from ..network import CrossAlignNet
+from ..noise import sample_seeds
+from ..weights.checkpoint import restore
+from .data import Batch, Plan
+
+__all__ = ["PER_SAMPLE", "Training", "choose_device", "learning_rate"]
+
+PER_SAMPLE = ("loss_lmr", "loss_gsa", "mask_ratio", "retrieval")
+"""What a step tells of each sample, see `CrossAlignNet.forward`."""
+
+
+class Training:
+    """What is trained, and how a step is made.
+
+    Parameters
+    ----------
+    config : settings
+    shard_size : (H, W) of the shards' images
+    plan : which rows make which step
+    ranks : this process and its device
+
+    Attributes
+    ----------
+    network : the network itself, whatever is wrapped around it
+    bfloat16 : whether matrix products are computed in it
+    compiled : whether the network runs compiled; known after `prepare`
+    """
+
+    def __init__(self, config: PretrainConfig, shard_size: tuple[int, int], plan: Plan, ranks: Ranks) -> None:
+        self.config, self.plan, self.ranks, self.device = config, plan, ranks, ranks.device
+        with torch.random.fork_rng(devices=[]):  # the caller's random numbers are left alone
+            torch.manual_seed(config.seed)
+            self.network = CrossAlignNet(config, shard_size)
+        self.network.to(self.device).train()
+        self.parameters = sum(parameter.numel() for parameter in self.network.parameters())
+        self.optimizer = torch.optim.AdamW(
+            parameter_groups(self.network, config.weight_decay), lr=config.learning_rate, fused=True
+        )
+        self.bfloat16 = config.precision == "bfloat16" or (
+            config.precision == "auto" and self.device.type == "cuda" and torch.cuda.is_bf16_supported()
+        )
+        self.compiled = False
+        self._module: nn.Module | None = None
+
+    def prepare(self, batch: Batch, report: Callable[[str], None]) -> None:
+        """Compile the network, where that is wanted, and join it with those of the other ranks; before the first step.
+
+        Compiling is tried on a batch, both ways; what fails is said, and the network runs as it is. The trial leaves no
+        trace.
+        """
+        module: nn.Module = self.network
+        wanted = self.config.compile == "on" or (self.config.compile == "auto" and self.device.type == "cuda")
+        if wanted:
+            compiled = cast(nn.Module, torch.compile(self.network, dynamic=False))
+            failure = self._try(compiled, batch)
+            self.compiled = not self.ranks.any(failure is not None)
+            if self.compiled:
+                module = compiled
+            else:
+                report(f"torch.compile fails, so it runs without: {failure or 'on another process'}")
+        if self.ranks.size > 1:
+            devices = [self.device.index] if self.device.type == "cuda" else None
+            module = DistributedDataParallel(
+                module, device_ids=devices, broadcast_buffers=False, gradient_as_bucket_view=True
+            )
+        self._module = module
+
+    def _try(self, module: nn.Module, batch: Batch) -> str | None:
+        """Run a module forwards and backwards and undo what that changed: None, or why it fails."""
+        buffers = {name: buffer.clone() for name, buffer in self.network.named_buffers()}
+        try:
+            self._forward(module, 0, batch)["loss"].backward()  # type: ignore[no-untyped-call]
+        except Exception as error:  # a missing compiler, a broken driver, a fault of torch: all end alike
+            return " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        finally:
+            for name, buffer in self.network.named_buffers():
+                buffer.copy_(buffers[name])
+            self.optimizer.zero_grad(set_to_none=True)
+        return None
+
+    def _forward(self, module: nn.Module, step: int, batch: Batch) -> dict[str, Tensor]:
+        seeds = sample_seeds(self.config.seed, self.plan.epoch(step), batch["rows"])
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
+            result: dict[str, Tensor] = module({**batch, "seeds": seeds})
+        return result
+
+    def step(self, step: int, batch: Batch) -> dict[str, Tensor]:
+        """Make one step.
+
+        Parameters
+        ----------
+        step : its number, from 0
+        batch : this rank's rows, see `ShardRows.__getitems__`
+
+        Returns
+        -------
+        result : `loss`, `grad_norm`, () float32; `rows` (B,) int64; and PER_SAMPLE, (B,) float32 each, of the rows of
+            all ranks. On the device, nothing waited for
+        """
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(step, self.plan, self.config)
+        module = self.network if self._module is None else self._module
+        result = self._forward(module, step, batch)
+        result["loss"].backward()  # type: ignore[no-untyped-call]
+        limit = self.config.clip_norm or math.inf
+        grad_norm = nn.utils.clip_grad_norm_(self.network.parameters(), limit)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        loss = all_gather(result["loss"].detach()[None]).mean()
+        samples = all_gather(torch.stack([result[name].detach() for name in PER_SAMPLE], dim=1)).unbind(1)
+        return {
+            "loss": loss,
+            "grad_norm": grad_norm.detach(),
+            "rows": all_gather(batch["rows"]),
+            **dict(zip(PER_SAMPLE, samples, strict=True)),
+        }
+
+    def state(self) -> dict[str, Any]:
+        """Give what a checkpoint holds."""
+        return {"network": self.network.state_dict(), "optimizer": self.optimizer.state_dict()}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Take over a checkpoint's state, whole or not at all; see `checkpoint.restore`."""
+        restore(self.network, self.optimizer, state)
+
+    @property
+    def words(self) -> str:
+        """Say in words what computes, where and how."""
+        how = ["bfloat16" if self.bfloat16 else "float32"] + ["compiled"] * self.compiled
+        where = str(self.device) + (f" and {self.ranks.size - 1} more" if self.ranks.size > 1 else "")
+        return f"{self.parameters:,} parameters on {where}, {', '.join(how)}"
+
+
+def choose_device(name: str) -> torch.device:
+    """Turn auto, cpu or cuda into a device.
+
+    Raises
+    ------
+    InputError : cuda is asked for and there is none
+    """
+    if name == "cuda" and not torch.cuda.is_available():
+        raise InputError("device = cuda, but torch finds no CUDA device: give --device cpu, or install torch for CUDA")
+    return torch.device("cuda" if name == "cuda" or (name == "auto" and torch.cuda.is_available()) else "cpu")
+
+
+def parameter_groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Split parameters for AdamW: matrices decay; biases, norms, positions and mask tokens do not."""
+    matrices = {id(module.weight) for module in network.modules() if isinstance(module, nn.Linear | nn.Conv2d)}
+    decayed = [parameter for parameter in network.parameters() if id(parameter) in matrices]
+    others = [parameter for parameter in network.parameters() if id(parameter) not in matrices]
+    return [{"params": decayed, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
+
+
+def learning_rate(step: int, plan: Plan, config: PretrainConfig) -> float:
+    """Give a step's learning rate: linear warm-up, then a cosine down to the final rate."""
+    low, high = config.final_learning_rate, config.learning_rate
+    warmup = min(config.warmup_epochs, config.epochs / 2) * plan.steps_per_epoch
+    if step < warmup:
+        return low + (high - low) * (step + 1) / (warmup + 1)
+    return low + (high - low) * (1 + math.cos(math.pi * (step - warmup) / (plan.steps - warmup))) / 2

@@ -1,0 +1,1 @@
+"""Weights as files: checkpoints and encoders of any origin, read without running code."""

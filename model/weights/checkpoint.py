@@ -1,0 +1,204 @@
+"""Read files of `torch.save` that may be anything: what they hold is known to be there before it is taken.
+
+torch's own reader runs no code either where it is told so, but it takes a storage to be as large as the file claims,
+whatever its bytes are, and unpacks what others packed.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ...core.untrusted import open_regular, shown
+from .pickles import PLAIN, PlainUnpickler, Refused, named, why
+from .tensors import check_weights
+
+__all__ = ["load_weights", "part", "restore"]
+
+_DTYPES = {
+    "DoubleStorage": torch.float64, "FloatStorage": torch.float32, "HalfStorage": torch.float16,
+    "BFloat16Storage": torch.bfloat16, "LongStorage": torch.int64, "IntStorage": torch.int32,
+    "ShortStorage": torch.int16, "CharStorage": torch.int8, "ByteStorage": torch.uint8,
+}  # fmt: skip
+_UNREADABLE = (
+    zipfile.BadZipFile,  # no archive, one that is cut short, a wrong checksum
+    RuntimeError,  # an entry with a password, or (NotImplementedError) of a later version of the format
+)
+
+
+@dataclass(frozen=True)
+class _Storage:
+    """The numbers of one or several tensors."""
+
+    values: Tensor
+
+
+def load_weights(path: Path) -> dict[str, Any]:
+    """Read a file of `torch.save` that holds tensors and plain values, and run nothing of it.
+
+    Memory is bounded by the file's size.
+
+    Raises
+    ------
+    ValueError : it is damaged, holds code, or no dictionary; one line says which
+    OSError : it cannot be read
+    """
+    with os.fdopen(open_regular(path), "rb") as file:
+        try:
+            with zipfile.ZipFile(file) as archive:
+                _check_archive(archive, os.fstat(file.fileno()).st_size)
+                return _read(archive)
+        except zipfile.BadZipFile as error:
+            raise ValueError(f"it is cut short, or no file of torch 1.6 or later: {shown(str(error))}") from None
+        except _UNREADABLE as error:
+            raise ValueError(f"it is damaged: {shown(str(error))}") from None
+
+
+def _check_archive(archive: zipfile.ZipFile, size: int) -> None:
+    """Refuse an archive that holds more than it has bytes."""
+    entries = archive.infolist()
+    if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
+        raise ValueError("its content is compressed, which torch never does")
+    if sum(entry.file_size for entry in entries) > size:
+        raise ValueError("it claims to hold more than it has bytes")
+
+
+def _read(archive: zipfile.ZipFile) -> dict[str, Any]:
+    """Read the dictionary of an archive."""
+    found = [name for name in archive.namelist() if name.endswith("/data.pkl") and name.count("/") == 1]
+    if not found:
+        raise ValueError("it is an archive, but none of torch: it has no data.pkl")
+    root = found[0].removesuffix("data.pkl")
+    try:
+        order = archive.read(f"{root}byteorder") if f"{root}byteorder" in archive.namelist() else b"little"
+        state = _TorchUnpickler(archive, root, archive.read(found[0])).load()
+    except Refused as error:
+        raise ValueError(f"it holds code, {shown(str(error))}, which is not run") from None
+    except _UNREADABLE:
+        raise
+    except Exception as error:  # also EOFError, of an entry that reaches beyond the end of the file
+        raise ValueError(f"it is damaged: {why(error)}") from None
+    if order != b"little":
+        raise ValueError("its numbers are not in the order that this machine has")
+    if not isinstance(state, dict):
+        raise ValueError("it holds no dictionary")
+    return state
+
+
+def _rebuild(storage: Any, offset: Any, size: Any, stride: Any, *_: object) -> Tensor:
+    """Stand in for torch's function that makes a tensor of a storage; holds it against the numbers that there are."""
+    sizes, strides = tuple(size), tuple(stride)
+    numbers = (offset, *sizes, *strides)
+    if not isinstance(storage, _Storage) or not all(type(each) is int and 0 <= each < 2**48 for each in numbers):
+        raise pickle.UnpicklingError("a tensor of no known shape")
+    count, last = 1, offset
+    for length, step in zip(sizes, strides, strict=True):
+        count, last = count * length, last + max(length - 1, 0) * step
+    there = len(storage.values)
+    if len(sizes) > 16 or count > there or (count and last >= there):
+        raise pickle.UnpicklingError(f"a tensor of shape {shown(list(sizes))}, of which {there} numbers are there")
+    if not count:
+        return torch.empty(sizes if max(sizes) < 2**24 else (0,), dtype=storage.values.dtype)
+    return storage.values.as_strided(sizes, strides, offset)
+
+
+def _rebuild_parameter(value: Any, *_: object) -> Any:
+    return value
+
+
+class _TorchUnpickler(PlainUnpickler):
+    """Reads plain data and tensors, whose numbers lie in the archive's other entries."""
+
+    allowed: Mapping[str, Any] = {
+        **PLAIN,
+        **{f"torch.{name}": dtype for name, dtype in _DTYPES.items()},
+        "torch._utils._rebuild_tensor_v2": _rebuild,
+        "torch._utils._rebuild_parameter": _rebuild_parameter,
+    }
+
+    def __init__(self, archive: zipfile.ZipFile, root: str, content: bytes) -> None:
+        super().__init__(content)
+        self.archive, self.root, self.storages = archive, root, dict[str, _Storage]()
+
+    def persistent_load(self, told: Any) -> _Storage:
+        """Read a storage; its claimed size must be that of its entry."""
+        if not isinstance(told, tuple) or len(told) != 5 or told[0] != "storage":
+            raise pickle.UnpicklingError("a reference to something else than numbers")
+        dtype, name, count = told[1], told[2], told[4]
+        if not isinstance(dtype, torch.dtype) or not isinstance(name, str):
+            raise pickle.UnpicklingError("numbers of no known type")
+        if name not in self.storages:
+            self.storages[name] = self._read_storage(name, dtype, count)
+        if self.storages[name].values.dtype != dtype:
+            raise pickle.UnpicklingError("numbers of two types in one place")
+        return self.storages[name]
+
+    def _read_storage(self, name: str, dtype: torch.dtype, count: Any) -> _Storage:
+        try:
+            entry = self.archive.getinfo(f"{self.root}data/{name}")
+        except KeyError:
+            raise pickle.UnpicklingError(f"no entry data/{name}") from None
+        if type(count) is not int or count * dtype.itemsize != entry.file_size:
+            raise pickle.UnpicklingError(
+                f"data/{name} claims {named(count)} numbers, {entry.file_size} bytes are there"
+            )
+        if not count:
+            return _Storage(torch.empty(0, dtype=dtype))
+        return _Storage(torch.frombuffer(bytearray(self.archive.read(entry)), dtype=dtype))
+
+
+def restore(network: nn.Module, optimizer: torch.optim.Optimizer, state: Mapping[str, Any]) -> None:
+    """Load what a checkpoint holds of network and optimiser, whole or not at all.
+
+    The optimiser's settings stay as this run's are.
+
+    Parameters
+    ----------
+    state : `network` and `optimizer`, and `step`, which the optimiser's moments must have seen
+
+    Raises
+    ------
+    ValueError : something is missing, has another shape or type, or is not finite; names it
+    """
+    mine, moments = optimizer.state_dict(), part(state, "optimizer")
+    shapes = dict(enumerate(value for group in optimizer.param_groups for value in group["params"]))
+    check_weights(network.state_dict(), part(state, "network"))
+    groups = moments.get("param_groups")
+    if not isinstance(groups, list) or list(map(_members, groups)) != list(map(_members, mine["param_groups"])):
+        raise ValueError("its optimiser is one of other parameters")
+    seen = part(moments, "state")
+    for number, each in seen.items():
+        if number not in shapes or not isinstance(each, dict):
+            raise ValueError(f"its optimiser has moments of no parameter: {shown(number)}")
+        like = {"step": torch.zeros(()), "exp_avg": shapes[number], "exp_avg_sq": shapes[number]}
+        check_weights(like, each, f"moments of parameter {number}: ")
+    steps = {int(each["step"]) for each in seen.values()}
+    if max(steps, default=0) != min(state["step"], 2**24):  # float32 counts no further
+        raise ValueError(f"its step is {state['step']}, that of its optimiser {max(steps, default=0)}")
+    network.load_state_dict(state["network"])
+    optimizer.load_state_dict({"state": seen, "param_groups": mine["param_groups"]})
+
+
+def _members(group: Any) -> Any:
+    return group.get("params") if isinstance(group, dict) else None
+
+
+def part(state: Mapping[str, Any], name: str) -> dict[Any, Any]:
+    """Return the dictionary that stands under a name of another.
+
+    Raises
+    ------
+    ValueError : there is none
+    """
+    found = state.get(name)
+    if not isinstance(found, dict):
+        raise ValueError(f"it has no {name}" if found is None else f"its {name} is no table")
+    return found

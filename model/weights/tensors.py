@@ -1,0 +1,148 @@
+"""Weights that others wrote: held against the network that shall take them, before any of it is made."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import struct
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import safetensors
+import torch
+from torch import Tensor, nn
+
+from ...core.errors import InputError
+from ...core.settings import read_settings
+from ...core.untrusted import open_regular, parse_json, shown
+from ..config import PretrainConfig
+
+__all__ = ["check_weights", "fill", "read_config", "read_safetensors"]
+
+Network = TypeVar("Network", bound=nn.Module)
+_UNREADABLE = (
+    safetensors.SafetensorError,  # the header is damaged, or tells of other bytes than there are
+    *(RuntimeError, TypeError),  # torch makes no tensor of such a shape, such as one beyond 64 bits
+    AttributeError,  # torch has no such type
+)
+_MOST_HEADER = 2**24  # bytes; the encoder's has 20,000
+_ENCODER = ("width", "heads", "point_depth", "patches", "patch_points")
+"""Settings that a file must tell, since its tensors' shapes don't, or since a default would be another network."""
+
+
+def read_safetensors(path: Path, about: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Read the tensors of a file, and a JSON object that stands in its metadata.
+
+    Parameters
+    ----------
+    about : name of the metadata's entry
+
+    Raises
+    ------
+    ValueError : it is damaged, or something else; one line says why
+    OSError : it cannot be read
+    """
+    with os.fdopen(open_regular(path), "rb") as file:
+        size, start = os.fstat(file.fileno()).st_size, file.read(8)
+        length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
+        if not 2 <= length <= min(size - 8, _MOST_HEADER):
+            raise ValueError("it is cut short, or no file of safetensors")
+        header = parse_json(file.read(length))
+    if not isinstance(header, dict) or not isinstance(header.get("__metadata__"), dict):
+        raise ValueError("its header has no metadata")
+    told = header["__metadata__"].get(about)
+    if not isinstance(told, str):
+        raise ValueError(f"its metadata tells no {about}")
+    content = parse_json(told)
+    if not isinstance(content, dict):
+        raise ValueError(f"the {about} in its metadata is no JSON object")
+    try:
+        with safetensors.safe_open(path, framework="pt") as opened:
+            return content, {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 - no mapping
+    except _UNREADABLE as error:
+        raise ValueError(f"its header and its content differ: {shown(str(error))}") from None
+
+
+def read_config(told: object, needed: tuple[str, ...] = _ENCODER) -> PretrainConfig:
+    """Read settings from what a file tells; those that this version doesn't know are left out.
+
+    Raises
+    ------
+    ValueError : no settings, some that are missing, or one of the wrong type or out of range; names it
+    """
+    if not isinstance(told, dict):
+        raise ValueError("its config is no JSON object")
+    missing = [name for name in needed if name not in told]
+    if missing:
+        raise ValueError(f"its config has no {missing[0]}")
+    known = {field.name for field in dataclasses.fields(PretrainConfig)}
+    given = {name: value for name, value in told.items() if name in known}
+    strange = [name for name, value in given.items() if not isinstance(value, str | int | float)]
+    if strange:
+        raise ValueError(f"its config has a {strange[0]} that is no number and no text")
+    try:
+        return read_settings(PretrainConfig, None, given)
+    except InputError as error:
+        raise ValueError(f"its config says {shown(str(error))}") from None
+
+
+def fill(make: Callable[[], Network], weights: Mapping[str, Any], depths: Mapping[str, int]) -> Network:
+    """Make a network and give it weights, once they are known to be all of its own and sound.
+
+    Parameters
+    ----------
+    make : makes the network; called a first time where no memory is taken
+    weights : of a file
+    depths : what the settings claim of blocks, by the setting's name: each takes several tensors
+
+    Raises
+    ------
+    ValueError : the weights are not those of this network, or not finite; names the tensor
+    """
+    for name, depth in depths.items():
+        if depth > len(weights):
+            raise ValueError(f"its config says {name} = {depth}, but it holds {len(weights)} tensors")
+    try:
+        with torch.device("meta"):
+            expected = make().state_dict()
+    except (RuntimeError, TypeError):  # torch, of more bytes than 64 bits count, and of a size beyond 64 bits
+        raise ValueError("its config describes a network that is larger than any") from None
+    check_weights(expected, weights)
+    network = make()
+    network.load_state_dict(weights)
+    return network
+
+
+def check_weights(expected: Mapping[str, Tensor], found: Mapping[Any, Any], within: str = "") -> None:
+    """Hold tensors against those of a network: names, shapes, types, and whether all numbers are finite.
+
+    Parameters
+    ----------
+    within : said before the name
+
+    Raises
+    ------
+    ValueError : names the first tensor that is wrong
+    """
+    for name in sorted(set(expected) - set(found)):
+        raise ValueError(f"it lacks the tensor {within}{name}")
+    for name in (name for name in found if name not in expected):
+        raise ValueError(f"it has a tensor too many: {within}{shown(name)}")
+    for name, like in expected.items():
+        value = found[name]
+        if not isinstance(value, Tensor) or value.layout != torch.strided:
+            raise ValueError(f"{within}{name} is no tensor")
+        if value.shape != like.shape:
+            raise ValueError(f"{within}{name} has shape {list(value.shape)}, not {list(like.shape)}")
+        if value.dtype != like.dtype:
+            raise ValueError(f"{within}{name} holds {_kind(value)}, not {_kind(like)}")
+        if not bool(torch.isfinite(value).all()):
+            raise ValueError(f"{within}{name} holds NaN or infinity")
+        positive = name.endswith(("running_var", "num_batches_tracked", "exp_avg_sq", "step"))
+        if positive and bool((value < 0).any()):
+            raise ValueError(f"{within}{name} holds a negative number")
+
+
+def _kind(value: Tensor) -> str:
+    return str(value.dtype).removeprefix("torch.")

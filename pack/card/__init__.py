@@ -1,0 +1,1 @@
+"""The dataset described: data card, Croissant metadata, contact sheet."""

@@ -1,0 +1,1 @@
+"""Shards as other formats: one folder, filled row by row."""

@@ -1,0 +1,199 @@
+"""`cma3d export`: shards in the formats of others, a folder a model; each is whole or absent."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, get_args
+
+from joblib import delayed
+
+from ...core.errors import InputError
+from ...core.outputs import Output, cannot_write, claim, reading
+from ...core.processes import each, workers
+from ...core.progress import Progress
+from ...core.schema import FORMAT
+from ...core.untrusted import read_json
+from ...reconstruct.resume import begin, record, remove_others
+from ..config import ExportFormat
+from ..reader import Shards
+from . import formats
+
+__all__ = ["EXPORT", "ExportSummary", "export_shards"]
+
+EXPORT = "export.json"
+"""Says what a folder was exported from, and at the end of a run what came out."""
+
+_WRITERS: dict[str, Callable[..., None]] = {
+    "bop": formats.write_bop_scene,
+    "nerf": formats.write_nerf_model,
+    "ply": formats.write_ply_model,
+    "png": formats.write_png_model,
+}
+_README = {name: _WRITERS[name].__doc__ or "" for name in get_args(ExportFormat)}
+
+
+@dataclass(frozen=True)
+class _Model:
+    """A model of the shards: its number, counted from 0, and its rows."""
+
+    number: int
+    synset: str
+    model_id: str
+    rows: list[int]
+
+    @property
+    def key(self) -> str:
+        """The model's name in lists and paths: synset/model_id."""
+        return f"{self.synset}/{self.model_id}"
+
+
+@dataclass
+class ExportSummary:
+    """What a run did: models and rows exported now, models there before, failures as {file, reason}."""
+
+    models: int = 0
+    rows: int = 0
+    present: int = 0
+    failures: list[dict[str, str]] = field(default_factory=list)
+
+    def add(self, other: ExportSummary) -> None:
+        """Add another summary's counts and lists."""
+        for entry in dataclasses.fields(self):
+            setattr(self, entry.name, getattr(self, entry.name) + getattr(other, entry.name))
+
+
+def export_shards(
+    folder: Path,
+    out: Path,
+    format: ExportFormat,  # noqa: A002
+    *,
+    full: bool = False,
+    jobs: int | None = None,
+    redo: bool = False,
+) -> ExportSummary:
+    """Export shards to `out/<synset>/<model_id>/…`, or for BOP to `out/train/<scene>/…`; see `formats`.
+
+    The folder of a model is whole or absent, so a second call makes what is missing.
+
+    Parameters
+    ----------
+    full : PLY of all points of each view, from its depth, in place of the row's sample
+    jobs : processes; the number of cores where None
+    redo : replace what was exported in another format or from other shards instead of refusing
+
+    Raises
+    ------
+    InputError : no shards, or `out` cannot be written or holds something else
+    """
+    with reading(folder), claim(out, "export", inputs=[folder]) as output:
+        try:
+            return _export_all(folder, output, format, full=full, jobs=jobs, redo=redo)
+        except OSError as error:
+            raise InputError(cannot_write(out, error)) from None
+
+
+def _export_all(
+    folder: Path,
+    output: Output,
+    format: ExportFormat,  # noqa: A002
+    *,
+    full: bool,
+    jobs: int | None,
+    redo: bool,
+) -> ExportSummary:
+    shards = Shards(folder, most_open=1)
+    models = _models(shards)
+    if not models:
+        raise InputError(f"{folder} holds no row: pack again")
+    listed = json.dumps(shards.manifest["shards"], sort_keys=True).encode()
+    made = {"format": format, "full": full, "shards": hashlib.sha256(listed).hexdigest()[:16]}
+    identity = begin(output, EXPORT, made, redo=redo)
+    output.write_text("README.txt", _about(format, shards))
+    if format == "bop":
+        numbered = [(model.number, model.synset, model.model_id) for model in models]
+        for name, content in formats.bop_set(shards, numbered).items():
+            output.write_text(name, content)
+    missing = [model for model in models if not output.is_made(_place(made, model), identity)]
+    summary = ExportSummary(present=len(models) - len(missing))
+    tasks = (delayed(_export)(folder, output, made, model, identity) for model in missing)
+    with each(workers(jobs), tasks) as results, Progress(len(missing), "models") as progress:
+        for done in results:
+            if isinstance(done, InputError):
+                raise done
+            summary.add(done)
+            progress.advance(failed=len(done.failures))
+    remove_others(output, identity)
+    if summary.models or summary.failures or not _is_finished(output):  # else a full disk would refuse it
+        record(output, EXPORT, made, dataclasses.asdict(summary))
+    return summary
+
+
+def _is_finished(output: Output) -> bool:
+    """Check whether the last run came to its end without a failure."""
+    try:
+        return bool(read_json(output.path / EXPORT)["last_run"]["failures"] == [])
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def _models(shards: Shards) -> list[_Model]:
+    """Gather the rows of each model, in the order of the shards."""
+    rows: dict[tuple[str, str], list[int]] = {}
+    for first in range(0, len(shards), 1024):
+        some = range(first, min(first + 1024, len(shards)))
+        names = shards.read(some, ["synset", "model_id"])
+        for row, synset, model_id in zip(some, names["synset"], names["model_id"], strict=True):
+            _check_name(shards, row, synset, model_id)
+            rows.setdefault((synset, model_id), []).append(row)
+    return [_Model(number, *key, found) for number, (key, found) in enumerate(rows.items())]
+
+
+def _check_name(shards: Shards, row: int, *names: str) -> None:
+    """Refuse names that would lead out of the folder that is written to."""
+    for name in names:
+        if name in ("", ".", "..") or Path(name).name != name:
+            raise InputError(f"{shards.folder}: row {row} has the name {name!r}, which is no name of a folder")
+
+
+def _place(made: dict[str, Any], model: _Model) -> str:
+    return f"train/{model.number:06}" if made["format"] == "bop" else model.key
+
+
+@lru_cache(maxsize=1)
+def _opened(folder: Path, content: str) -> Shards:
+    return Shards(folder, most_open=1)
+
+
+def _export(
+    folder: Path, output: Output, made: dict[str, Any], model: _Model, identity: str
+) -> ExportSummary | InputError:
+    """Export one model."""
+    place = _place(made, model)
+    try:
+        shards = _opened(folder, made["shards"])
+        rows = [shards[row] for row in model.rows]
+        try:
+            with output.write_folder(place, identity) as partial:
+                _WRITERS[made["format"]](partial, rows, number=model.number, full=made["full"])
+        except OSError as error:
+            return InputError(cannot_write(output.path / place, error))
+    except (InputError, ValueError) as error:
+        return ExportSummary(failures=[{"file": model.key, "reason": str(error)}])
+    return ExportSummary(models=1, rows=len(rows))
+
+
+def _about(format: ExportFormat, shards: Shards) -> str:  # noqa: A002
+    """Explain an export to whoever finds it."""
+    lines = [line.removeprefix("    ") for line in _README[format].partition("Parameters")[0].rstrip().splitlines()]
+    text = "\n".join(lines).removeprefix("Write ")
+    text = text[:1].upper() + text[1:]
+    return (
+        f"{len(shards)} views, exported by cma3d export --format {format} from {FORMAT} shards.\n\n{text}\n\n"
+        f"Source of the data: {shards.manifest.get('source', 'not told')}\n"
+    )

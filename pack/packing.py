@@ -1,0 +1,373 @@
+"""Pack renders into shards: rows written in a fixed order by many workers, a manifest at the end."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from joblib import Parallel, delayed
+
+from .. import __version__
+from ..core.camera import CONVENTIONS
+from ..core.errors import InputError, needs
+from ..core.files import sha256
+from ..core.hdf5 import is_of_kind
+from ..core.outputs import Output, cannot_write, claim, reading
+from ..core.processes import each, workers
+from ..core.progress import Progress, say
+from ..core.schema import FORMAT, SCHEMA_VERSION, SHARD_FIELDS, open_checked
+from ..core.untrusted import shown
+from ..render.choice import Choice, choose_renders, lot
+from ..render.render_file import SOURCE, find_renders, open_render
+from ..render.rendering import read_failures, read_render_settings
+from ..render.status import MOST_VIEWS
+from .card.card import write_card
+from .config import PackConfig
+from .manifest import MANIFEST, SHARD_NAME, UNFINISHED, read_record
+from .rows import Packed, PackSummary, Source, digest, look, pack_model
+from .writer import ShardWriter, part_path
+
+__all__ = ["PackSummary", "check_settings", "pack_renders"]
+
+
+def pack_renders(
+    renders: Path,
+    shards: Path,
+    config: PackConfig,
+    choice: Choice | None = None,
+    *,
+    jobs: int | None = None,
+    redo: bool = False,
+) -> PackSummary:
+    """Pack a folder of render files into `shards/shard-00000.h5` … and `shards/manifest.json`.
+
+    Each shard is a function of the bytes of a fixed slice of the render files and of the settings, so the result does
+    not depend on `jobs`, and a second call keeps the shards that a killed one finished. The manifest is written last:
+    without it a folder is not yet a set of shards. What stood before is touched only when rows come out.
+
+    Parameters
+    ----------
+    choice : models to take; all where None
+    jobs : processes; the number of cores where None
+    redo : replace shards made with other settings instead of refusing
+
+    Raises
+    ------
+    InputError : no renders, `shards` cannot be written or was made with other settings, a package is missing, no
+        row comes out, or fewer than were asked for
+    """
+    _check_packages()
+    choice = choice or Choice()
+    paths = choose_renders(find_renders(renders), choice, config.seed)
+    with (
+        reading(renders),
+        claim(shards, "shards", inputs=[renders], earlier=_is_earlier, known=_is_shard) as output,
+    ):
+        return _pack_all(renders, paths, output, config, choice, jobs=jobs, redo=redo)
+
+
+def _pack_all(
+    renders: Path,
+    paths: Sequence[Path],
+    output: Output,
+    config: PackConfig,
+    choice: Choice,
+    *,
+    jobs: int | None,
+    redo: bool,
+) -> PackSummary:
+    shards = output.path
+    render_hash, render_config = _render_settings(renders, paths)
+    attributes = {
+        "config": dataclasses.asdict(config),
+        "render_config": render_config,
+        "selection": choice.told(),
+        "split": choice.split or "all",
+        "seed": int(render_config["seed"]),
+        "source": SOURCE,
+    }
+    if not redo:
+        check_settings(shards, attributes)
+    for name in (MANIFEST, UNFINISHED) if output.earlier else ():
+        output.adopt(name)
+    for name in (MANIFEST, UNFINISHED):  # told before shards are touched
+        output.check_free(name)
+    packing = _Packing(output, config, render_hash, attributes)
+    summary, entries = PackSummary(), list[dict[str, Any]]()
+    with workers(jobs) as parallel:
+        sources = [Source(path) for path in paths]
+        if config.num_samples:
+            sources = _draw(renders, paths, packing, parallel, summary)
+        with Progress(len(sources), "models") as progress:
+            for number, part in enumerate(_slices(sources, config, int(render_config["views"]))):
+                packed, files = packing.pack(shards / f"shard-{number:05}.h5", part, parallel, progress)
+                summary.add(packed)
+                entries += map(_entry, files)
+    if not summary.rows:
+        reason = next((entry["reason"] for entry in [*summary.failures, *summary.left_out]), "")
+        raise InputError(f"{renders} gives no row at all; of the first model: {reason}")
+    _write_manifest(output, renders, entries, summary, attributes)
+    for name in sorted(packing.present() - {entry["file"] for entry in entries}):
+        if output.owns(name):
+            output.remove(name)
+    output.remove(UNFINISHED)
+    write_card(output)
+    return summary
+
+
+def _is_earlier(folder: Path) -> bool:
+    """Check whether version 0.1 wrote a folder of shards, finished or not."""
+    return bool(read_record(folder)[0])
+
+
+def _is_shard(path: Path) -> bool:
+    """Tell a shard of version 0.1: by its content, and by the manifest beside it."""
+    return path.name in read_record(path.parent)[1] and is_of_kind(path, FORMAT, "shard")
+
+
+def _slices(sources: Sequence[Source], config: PackConfig, views: int) -> Iterable[Sequence[Source]]:
+    """Cut the models into the slices that shards are made of."""
+    step = max(1, config.shard_rows // (1 if config.keep == "best" else views))
+    return (sources[begin : begin + step] for begin in range(0, len(sources), step))
+
+
+def _draw(
+    renders: Path, paths: Sequence[Path], packing: _Packing, parallel: Parallel, summary: PackSummary
+) -> list[Source]:
+    """Draw models until they give `num_samples` rows; the last gives only as many as are still wanted.
+
+    The order of drawing is a function of the seed and of each model's name, so it does not change as models are
+    added. What is met on the way and cannot be used goes to `summary`.
+    """
+    config, drawn, missing = packing.config, list[Source](), packing.config.num_samples
+    order = sorted(paths, key=lambda path: lot(config.seed, "sample", f"{path.parent.name}/{path.stem}"))
+    begin = 0
+    with Progress(missing, "samples found") as progress:
+        while missing and begin < len(order):
+            some = order[begin : begin + max(64, missing)]
+            begin += len(some)
+            tasks = (delayed(look)(path, config, packing.render_hash) for path in some)
+            with each(parallel, tasks) as results:
+                looks = list(results)
+            for path, (views, met) in zip(some, looks, strict=True):
+                if not missing:
+                    break
+                summary.add(met)
+                if views:
+                    drawn.append(Source(path, views[:missing]))
+                    missing -= len(drawn[-1].views or ())
+                    progress.advance(len(drawn[-1].views or ()))
+    if missing:
+        raise InputError(
+            f"{renders} gives {config.num_samples - missing} rows of {config.points} points, {config.num_samples} were "
+            "asked for: give fewer --num-samples, or render more"
+        )
+    return sorted(drawn, key=lambda source: source.path)
+
+
+@dataclass(frozen=True)
+class _Packing:
+    """The packing of one call: what its shards have in common."""
+
+    output: Output
+    config: PackConfig
+    render_hash: str
+    attributes: dict[str, Any]
+
+    def present(self) -> set[str]:
+        """List the names of the shards that stand, and may be ours."""
+        return {path.name for path in self.output.path.glob("shard-*.h5") if SHARD_NAME.fullmatch(path.name)}
+
+    def pack(
+        self, path: Path, part: Sequence[Source], parallel: Parallel, progress: Progress
+    ) -> tuple[PackSummary, list[Path]]:
+        """Pack a slice of the models into a shard, or keep the one that stands where it is the same."""
+        files = _parts(path)
+        if files:
+            with each(parallel, (delayed(digest)(source.path) for source in part)) as results:
+                digests = list(results)
+            packed = _read_packed(files, self._plan(part, digests))
+            if packed is not None:
+                progress.advance(len(part))
+                return packed, files if packed.rows else []
+            self.output.check_free(path.name)
+        tasks = (delayed(pack_model)(source, self.config, self.render_hash) for source in part)
+        bounds: Any = {"max_rows": self.config.shard_rows, "max_bytes": self.config.shard_mib * 2**20}
+        with (
+            each(parallel, tasks) as results,
+            ShardWriter(path, dict(self.attributes), write=self._write, **bounds) as shard,
+        ):
+            packed = self._append_all(shard, part, results, progress)
+        return packed, shard.files
+
+    def _append_all(
+        self, shard: ShardWriter, part: Sequence[Source], results: Iterable[Packed], progress: Progress
+    ) -> PackSummary:
+        """Append models' rows as they come."""
+        packed, digests = PackSummary(), []
+        for model in results:
+            shard.append(*model.rows)
+            packed.add(model.summary)
+            digests.append(model.digest)
+            progress.advance()
+        earlier = {file.name: sha256(file) for file in shard.files}
+        shard.attributes |= {"packed": vars(packed), "plan": self._plan(part, digests), "earlier": earlier}
+        return packed
+
+    def _plan(self, part: Sequence[Source], digests: Sequence[str]) -> str:
+        """Give digits that stand for all that decides a shard's content."""
+        names = [source.name for source in part]
+        made_with = [SCHEMA_VERSION, dataclasses.asdict(self.config), self.render_hash]
+        return hashlib.sha256(json.dumps([*made_with, names, list(digests)]).encode()).hexdigest()
+
+    def _write(self, path: Path, content: memoryview) -> None:
+        """Write a shard; right before it takes its name the old ones are no set any more."""
+        self.output.write_bytes(path.name, content, before=lambda: self._break_up(path))
+
+    def _break_up(self, path: Path) -> None:
+        """Put the record of an unfinished packing in the manifest's place: with a new shard, the old are no set."""
+        names = sorted({*self.present(), path.name})
+        record = {name: self.attributes[name] for name in ("config", "render_config", "selection")}
+        self.output.write_json(UNFINISHED, record | {"shards": [{"file": name} for name in names]})
+        self.output.remove(MANIFEST)
+
+
+def _parts(path: Path) -> list[Path]:
+    """Give the files of a shard that stand."""
+    files: list[Path] = []
+    while (file := part_path(path, len(files))).exists():
+        files.append(file)
+    return files
+
+
+def _read_packed(files: Sequence[Path], plan: str) -> PackSummary | None:
+    """Give the summary of a shard that stands, follows the plan and lacks nothing; None otherwise."""
+    try:
+        with open_checked(files[-1], SHARD_FIELDS, "shard") as shard:
+            if shard.attribute("plan") != plan:
+                return None
+            packed, earlier = shard.json("packed"), shard.json("earlier")
+    except InputError:
+        return None
+    match packed:
+        # what failed may be mended, even where the file is the same
+        case {"synsets": dict(synsets), "left_out": list(left_out), "failures": [], "repairs": dict(repairs)}:
+            if earlier == {file.name: sha256(file) for file in files[:-1]} and _are_counts(synsets, repairs):
+                return PackSummary(Counter(synsets), left_out, [], Counter(repairs))
+    return None
+
+
+def _are_counts(*tables: dict[str, Any]) -> bool:
+    return all(isinstance(count, int) and 0 <= count < 2**63 for table in tables for count in table.values())
+
+
+def _entry(path: Path) -> dict[str, Any]:
+    """Give what a manifest says of a shard."""
+    with open_checked(path, SHARD_FIELDS, "shard") as shard:
+        rows = len(shard.rows["view"])
+    return {"file": path.name, "rows": rows, "bytes": path.stat().st_size, "sha256": sha256(path)}
+
+
+def _check_packages() -> None:
+    try:
+        import fpsample  # noqa: F401
+    except ImportError as error:
+        raise needs("fpsample", "reconstruct", error) from None
+
+
+def _render_settings(renders: Path, paths: Sequence[Path]) -> tuple[str, dict[str, Any]]:
+    """Give the hash and the settings that a folder says it was rendered with, or else its first readable file."""
+    settings = read_render_settings(renders)
+    if settings is not None:
+        _check_render_config(renders, settings[1])
+        return settings
+    for path in paths:
+        try:
+            with open_render(path) as first:
+                identity, render_config = first.config_hash, first.json("config")
+                _check_render_config(path, render_config)
+                return identity, render_config
+        except InputError as error:
+            say(f"{shown(path, 4096)} is passed over: {error}")
+    raise InputError(f"{renders}: none of its {len(paths)} render files can be read; render again")
+
+
+def _check_render_config(where: Path, render_config: Any) -> None:
+    bounds = {"seed": (0, 2**63 - 1), "views": (1, MOST_VIEWS)}
+    for name, (low, high) in bounds.items():
+        value = render_config.get(name) if isinstance(render_config, dict) else None
+        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+            raise InputError(
+                f"{where}: the settings of its render have {name} = {shown(repr(value))}, which is no number that "
+                f"it may be ({low} to {high}): `cma3d render` with --redo writes them anew"
+            )
+
+
+def check_settings(shards: Path, asked: dict[str, Any]) -> None:
+    """Refuse to replace shards that were made with other settings.
+
+    Parameters
+    ----------
+    asked : any of `config`, `render_config` and `selection`, as a manifest has them
+
+    Raises
+    ------
+    InputError : they differ from what stands in `shards`
+    """
+    before, _ = read_record(shards)
+    if not before:
+        return
+    defaults = {"config": dataclasses.asdict(PackConfig()), "selection": Choice().told()}
+    said = {"config": "packed", "render_config": "packed from renders", "selection": "packed"}
+    asked = json.loads(json.dumps(asked))  # as JSON brings it back
+    for part, made in said.items():
+        was, now = defaults.get(part, {}) | before.get(part, {}), asked.get(part, before.get(part, {}))
+        for name in sorted({*was, *now}):
+            if _essence(was.get(name)) != _essence(now.get(name)):
+                raise InputError(
+                    f"{shards} was {made} with {name} = {_shown(was.get(name))}, not {_shown(now.get(name))}: "
+                    "give the same settings, choose another folder, or replace all with --redo"
+                )
+
+
+def _essence(value: Any) -> Any:
+    """Give what matters of a setting: of a file its content."""
+    return value["sha256"] if isinstance(value, dict) and "sha256" in value else value
+
+
+def _shown(value: Any) -> Any:
+    return f"{value['file']} ({value['sha256'][:8]})" if isinstance(value, dict) and "sha256" in value else value
+
+
+def _write_manifest(
+    output: Output, renders: Path, entries: list[dict[str, Any]], summary: PackSummary, attributes: dict[str, Any]
+) -> None:
+    failed = [
+        {name: entry.get(name) for name in ("synset", "model_id", "kind", "reason")} for entry in read_failures(renders)
+    ]
+    manifest = {
+        "format": FORMAT,
+        "kind": "manifest",
+        "schema_version": SCHEMA_VERSION,
+        "generator": f"shapenet3d-cma {__version__}",
+        "rows": summary.rows,
+        "shards": entries,
+        "synsets": dict(sorted(summary.synsets.items())),
+        "left_out": summary.left_out,
+        "failures": summary.failures,
+        "render_failures": failed,
+        "repairs": dict(sorted(summary.repairs.items())),
+        "conventions": CONVENTIONS,
+        "fields": {entry.name: entry.meaning for entry in SHARD_FIELDS},
+        **attributes,
+    }
+    try:
+        output.write_json(MANIFEST, manifest)
+    except OSError as error:
+        raise InputError(cannot_write(output.path / MANIFEST, error)) from None

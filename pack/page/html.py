@@ -1,0 +1,201 @@
+"""The inspection page: one HTML file with its code and its arrays in it. Nothing is fetched; it opens from a disk."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import json
+import re
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from numpy.typing import NDArray
+
+from ... import __version__
+from ...core.outputs import stamp_text
+from ...core.wording import visible
+from ...render.shapenet.synsets import V2_NAMES
+from .coded import code
+from .view import AlignedMasks, Reconstruction, View
+
+__all__ = ["PAGE", "fill", "page_html", "policy", "style", "web_file"]
+
+PAGE = "page"
+"""Of single files, see `outputs`."""
+
+SCRIPTS = (
+    "decode.js",
+    "geometry.js",
+    "colour.js",
+    "frame.js",
+    "layers.js",
+    "splat.js",
+    "gestures.js",
+    "picture.js",
+    "cloud.js",
+    "readout.js",
+    "marks.js",
+    "scene.js",
+    "legends.js",
+    "controls.js",
+    "main.js",
+)
+"""The page's code, in the order in which it is read."""
+
+
+@cache
+def web_file(name: str) -> str:
+    """Read a file of the folder `web`."""
+    return (Path(__file__).parent / "web" / name).read_text(encoding="utf-8")
+
+
+def fill(template: str, values: Mapping[str, str]) -> str:
+    """Replace each {name} of a template once; what is put in is not looked at again.
+
+    Raises
+    ------
+    KeyError : a name without a value
+    """
+    return re.sub(r"\{(\w+)\}", lambda match: values[match[1]], template)
+
+
+def style(*names: str) -> str:
+    """Join style sheets."""
+    return "\n".join(web_file(name) for name in names)
+
+
+def policy(script: str) -> str:
+    """Give the Content-Security-Policy of a page: this very script may run, and nothing may be fetched."""
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
+    return f"default-src 'none'; script-src 'sha256-{digest}'; style-src 'unsafe-inline'; img-src data:"
+
+
+def page_html(
+    views: Sequence[View],
+    *,
+    start: int = 0,
+    total: int,
+    unit: str = "row",
+    source: str,
+    missing: Mapping[str, str] | None = None,
+    neighbours: tuple[str | None, str | None] = (None, None),
+    home: str | None = None,
+) -> str:
+    """Make an inspection page.
+
+    Parameters
+    ----------
+    views : what can be seen on it, at least one; those of one model are shown together
+    start : index of the view that is shown first
+    total : rows (or models) of the whole, of which these are some; `unit` names them
+    source : what the views were read from, for people
+    missing : layer ("patches", "mask", "network") -> why no view has it
+    neighbours : pages before the first and after the last view, relative to this one
+    home : page that leads to this one
+    """
+    first = views[start]
+    aligned = next((view.aligned for view in views if view.aligned), None)
+    script = "'use strict';\n" + "\n".join(web_file(name) for name in SCRIPTS)
+    payload = {
+        "start": start,
+        "total": total,
+        "unit": unit,
+        "missing": dict(missing or {}),
+        "previous": neighbours[0],
+        "next": neighbours[1],
+        "run": any(view.reconstruction is not None for view in views),
+        "viridis": code(_viridis()),
+        "frames": [_coded(view) for view in views],
+    }
+    strategies = aligned.strategies if aligned else ()
+    text = {
+        "title": f"{_name(first.synset)} {first.model_id} · {unit} {first.row}",
+        "name": _name(first.synset),
+        "model": f"{first.synset}/{first.model_id}",
+        "source": source,
+        "generator": f"shapenet3d-cma {__version__}",
+        "stamp": stamp_text(PAGE),
+        "stored": "stored" if first.stored else "sampled",
+        "patches": str(len(aligned.patches)) if aligned else "",
+        "patch_points": str(aligned.patches.shape[1]) if aligned else "",
+    }
+    markup = {
+        "policy": policy(script),
+        "style": style("base.css", "page.css"),
+        "script": script,
+        "payload": json.dumps(payload, allow_nan=False).replace("<", "\\u003c"),
+        "home": f'<a href="{html.escape(home)}">report</a>' if home else "",
+        "strategies": "".join(
+            f'<label><input type="radio" name="strategy" value="{index}"><span>{html.escape(name)}</span></label>'
+            for index, name in enumerate(strategies)
+        ),
+    }
+    return fill(web_file("page.html"), {name: html.escape(visible(value)) for name, value in text.items()} | markup)
+
+
+def _name(synset: str) -> str:
+    return V2_NAMES.get(synset, synset)
+
+
+def _viridis() -> NDArray[np.uint8]:
+    """Give matplotlib's perceptual colour map: (256, 3) uint8."""
+    return np.round(mpl.colormaps["viridis"](np.arange(256))[:, :3] * 255).astype(np.uint8)
+
+
+def _coded(view: View) -> dict[str, Any]:
+    """Code a view for `web/frame.js`."""
+    frame: dict[str, Any] = {
+        "row": view.row,
+        "synset": view.synset,
+        "model_id": view.model_id,
+        "name": _name(view.synset),
+        "view": view.view,
+        "stored": view.stored,
+        "num_points": view.num_points,
+        "missing": view.missing,
+        "depth": code(view.depth, steps=True),
+        "intrinsics": code(view.intrinsics),
+        "cam_from_obj": code(view.cam_from_obj),
+        "points": code(view.points),
+        "pixels": code(view.pixels),
+    }
+    if view.rgb is not None:
+        frame["rgb"] = code(view.rgb)
+    if view.normal is not None:
+        frame["normal"] = code(np.round(np.clip(view.normal, -1, 1) * 127 + 128).astype(np.uint8))
+    if view.aligned is not None:
+        frame |= _coded_masks(view.aligned)
+    if view.reconstruction is not None:
+        frame["network"] = _coded_reconstruction(view.reconstruction)
+    return frame
+
+
+def _coded_masks(aligned: AlignedMasks) -> dict[str, Any]:
+    return {
+        "grid": list(aligned.grid),
+        "patches": code(aligned.patches),
+        "masks": {
+            "strategies": list(aligned.strategies),
+            "ratios": list(aligned.ratios),
+            "seeds": list(aligned.seeds),
+            "preferred": aligned.preferred,
+            "points": code(aligned.points),
+            "cells": code(aligned.cells),
+        },
+    }
+
+
+def _coded_reconstruction(made: Reconstruction) -> dict[str, Any]:
+    return {
+        "about": made.about,
+        "seeds": list(made.seeds),
+        "masked": code(made.masked),
+        "cells": code(made.cells),
+        "patches": code(made.patches),
+        "chamfer": [float(value) for value in made.chamfer],
+    }

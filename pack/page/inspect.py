@@ -1,0 +1,366 @@
+"""`cma3d inspect` and `cma3d report`: which views are shown, and on which pages.
+
+Masks and reconstructions are those of the network, of which this folder knows nothing: whoever calls hands in an
+`Annotator` that adds them to a view.
+"""
+
+from __future__ import annotations
+
+import webbrowser
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+from urllib.parse import quote
+
+import numpy as np
+
+from ...core.camera import Camera
+from ...core.errors import InputError
+from ...core.outputs import check_file, claim, write_file
+from ...core.progress import track
+from ...core.schema import SHARD_FIELDS, Row
+from ...render.render_file import find_renders
+from ..manifest import MANIFEST
+from ..reader import Shards
+from .html import PAGE, page_html
+from .view import View, render_views, shard_views
+
+__all__ = ["Annotator", "Asked", "draw_contact_sheet", "inspect_data", "open_in_browser", "report_dataset"]
+
+MOST = 64  # rows in one file: beyond this, a folder of pages loads faster
+SHEET_MOST = 1024  # rows on one sheet, which is made in memory
+
+
+class Annotator(Protocol):
+    """Adds the layers of a network to views.
+
+    Attributes
+    ----------
+    run : folder of the run whose network it shows, or None
+    missing : layer -> why no view has it
+    """
+
+    run: Path | None
+    missing: dict[str, str]
+
+    def add(self, view: View) -> View:
+        """Return the view with its layers, or with the reason why it has none."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Which views are asked for: one of row, rows and model.
+
+    Attributes
+    ----------
+    row : index of a row; of renders, of a model's file
+    rows : the first, and the one behind the last
+    model : id, or synset/id
+    view : of that model; where None the row's own, of renders the one with the most points
+    every : all views of the model
+    run : a run whose network shall reconstruct
+    """
+
+    row: int | None = None
+    rows: tuple[int, int] | None = None
+    model: str | None = None
+    view: int | None = None
+    every: bool = False
+    run: Path | None = None
+
+    def __post_init__(self) -> None:
+        if [self.row, self.rows, self.model].count(None) != 2:
+            raise InputError("give either --row I or --model ID, or --rows A:B")
+        if self.rows is not None and not 0 <= self.rows[0] < self.rows[1]:
+            raise InputError(f"--rows {self.rows[0]}:{self.rows[1]} is empty: A:B are the rows from A to B - 1")
+        if self.every and self.rows is not None:
+            raise InputError("--views all shows one model: give --row I or --model ID")
+        if self.view is not None and (self.rows is not None or self.every):
+            raise InputError("--view V chooses one view of a model: give it with --row I or --model ID alone")
+
+
+class Source:
+    """What is looked at: the rows of shards, or the models of a folder of renders, or one render file.
+
+    Parameters
+    ----------
+    path : folder of shards, folder of renders, a render file, or what `cma3d build` makes, whose shards are meant
+
+    Raises
+    ------
+    InputError : it is none of these
+    """
+
+    def __init__(self, path: Path) -> None:
+        if (path / "shards" / MANIFEST).is_file():  # what `cma3d build` or `cma3d demo` made
+            path = path / "shards"
+        self.path = path
+        self.shards = Shards(path) if (path / MANIFEST).is_file() or not _holds_renders(path) else None
+        self.files: list[Path] = []
+        if self.shards is None:
+            self.files = [path] if path.is_file() else find_renders(path)
+        self.total = len(self.shards) if self.shards is not None else len(self.files)
+        self.unit = "row" if self.shards is not None else "model"
+        if not self.total:
+            raise InputError(f"{path} holds no row: pack again")
+
+    def check(self, row: int) -> int:
+        """Give the index back if there is such a row."""
+        if not 0 <= row < self.total:
+            raise InputError(f"{self.path} has no {self.unit} {row}: it has {self.unit}s 0 to {self.total - 1}")
+        return row
+
+    def find(self, model: str) -> list[int]:
+        """Give the rows of a model by its id or synset/id."""
+        if self.shards is not None:
+            return self.shards.find(model)
+        rows = [row for row, file in enumerate(self.files) if model in (file.stem, f"{file.parent.name}/{file.stem}")]
+        if not rows:
+            raise InputError(f"{self.path} has no render of the model {model!r}; it has {self.total} models")
+        return rows
+
+    def read(self, row: int, *, view: int | None = None, every: bool = False) -> list[View]:
+        """Read a row: of renders, the best view of a model, a chosen one, or all."""
+        self.check(row)
+        if self.shards is not None:
+            return shard_views(self.shards, self._siblings(row, view) if every or view is not None else [row])
+        return render_views(self.files[row], row, views=None if view is None else [view], every=every)
+
+    def _siblings(self, row: int, view: int | None) -> list[int]:
+        """Give the rows of a row's model, or the one with a view."""
+        assert self.shards is not None
+        names = self.shards.read([row], ["synset", "model_id"])
+        rows = self.shards.find(f"{names['synset'][0]}/{names['model_id'][0]}")
+        views = [int(number) for number in self.shards.read(rows, ["view"])["view"]]
+        if view is None:
+            return rows
+        if view not in views:
+            known = ", ".join(map(str, sorted(views)))
+            raise InputError(f"{self.path} holds no view {view} of the model {names['model_id'][0]!r}; packed: {known}")
+        return [rows[views.index(view)]]
+
+
+def _holds_renders(path: Path) -> bool:
+    return path.is_file() or (path / "render.json").is_file() or any(path.glob("*/*.h5"))
+
+
+def inspect_data(path: Path, out: Path, asked: Asked, annotate: Callable[[Path | None], Annotator]) -> Path:
+    """Make what `cma3d inspect` makes: a page, a folder of pages, or a picture of a row.
+
+    Parameters
+    ----------
+    path : shards or renders, see `Source`
+    out : name.html; name.png for a picture; a folder, which gets a page for each row
+    annotate : makes what adds the layers of a network; it is given the folder of a run, or None
+
+    Returns
+    -------
+    path : of what was written; of a folder's pages the first
+
+    Raises
+    ------
+    InputError : nothing there that was asked for, or `out` cannot be written
+    """
+    source = Source(path)
+    kind = out.suffix.lower()
+    if kind not in (".html", ".htm", ".png", ""):
+        raise InputError(f"{out}: give a name that ends in .html, or in .png for a picture, or a folder of pages")
+    rows, start = _rows(source, asked)
+    inputs = [source.path, asked.run]
+    if kind in (".html", ".htm") and not out.is_dir():
+        check_file(out, PAGE, inputs)
+    if kind == ".png":
+        return _draw_picture(source, rows[start], asked, out)
+    annotator = annotate(asked.run)
+    if kind == "" or out.is_dir():
+        return write_pages(source, rows if asked.rows else [rows[start]], out, annotator, asked=asked)[rows[start]]
+    if len(rows) > MOST:
+        raise InputError(f"{len(rows)} rows make a page that no browser likes: give -o FOLDER, or at most {MOST} rows")
+    views = [view for row in rows for view in source.read(row, view=asked.view, every=asked.every)]
+    first = next(i for i, view in enumerate(views) if view.row == rows[start])
+    if asked.every:  # begin with the row asked for; of renders, with the view that packing keeps
+        counts = [view.num_points for view in views]
+        mine = [i for i, view in enumerate(views) if view.row == asked.row and view.stored]
+        first = mine[0] if mine else counts.index(max(counts))
+    text = _page(source, [annotator.add(view) for view in views], first, annotator)
+    return write_file(out, PAGE, text.encode(), inputs=inputs)
+
+
+def _draw_picture(source: Source, row: int, asked: Asked, out: Path) -> Path:
+    """Draw a row to a PNG."""
+    from ..card.sheet import write_row
+
+    if asked.rows is not None or asked.every or asked.run is not None:
+        raise InputError(f"{out}: a picture shows one view; give a name that ends in .html, or --sheet for many rows")
+    (view,) = source.read(row, view=asked.view)
+    return write_row(as_row(view), f"{source.unit} {view.row}", out, inputs=[source.path])
+
+
+def draw_contact_sheet(
+    path: Path, out: Path, *, rows: tuple[int, int] | None = None, shows: Sequence[str] = ("rgb",)
+) -> Path:
+    """Draw a contact sheet of rows, or of up to 64 that are evenly spread.
+
+    Parameters
+    ----------
+    path : shards or renders, see `Source`; of renders the best view of each model is drawn
+    rows : the first and the one behind the last
+    shows : see `pack.sheet.contact_png`
+
+    Raises
+    ------
+    InputError : no such rows, or `out` is no PNG or cannot be written
+    """
+    from ..card.sheet import PICTURE, contact_png
+
+    if out.suffix.lower() != ".png":
+        raise InputError(f"{out}: the sheet is a picture, give a name that ends in .png")
+    source = Source(path)
+    if rows is None:
+        chosen = np.unique(np.linspace(0, source.total - 1, min(MOST, source.total)).astype(int)).tolist()
+    else:
+        chosen = _rows(source, Asked(rows=rows))[0]
+    if len(chosen) > SHEET_MOST:
+        raise InputError(f"--rows asks for {len(chosen)} rows on one sheet; give at most {SHEET_MOST}")
+    check_file(out, PICTURE, [source.path])
+    picture = contact_png((as_row(source.read(row)[0]) for row in chosen), shows)
+    return write_file(out, PICTURE, picture, inputs=[source.path])
+
+
+def as_row(view: View) -> Row:
+    """Give a view as a row of shards would hold it, for pictures.
+
+    Raises
+    ------
+    InputError : it was not shaded, or holds what cannot be drawn
+    """
+    height, width = view.depth.shape
+    where, wrong = f"view {view.view} of {view.synset}/{view.model_id}", ""
+    if view.rgb is None:
+        raise InputError(f"{where} has no colour: choose another --view")
+    if (view.pixels >= (width, height)).any():
+        wrong = "pixels outside its image"
+    elif not np.isfinite(view.points).all():
+        wrong = "points that are not finite"
+    else:
+        try:
+            Camera(view.intrinsics, view.cam_from_obj, width, height)
+        except ValueError as error:
+            wrong = f"no camera ({error})"
+    if wrong:
+        raise InputError(f"{where} has {wrong}: no picture, but its page (-o page.html) shows what there is")
+    return {field.name: np.asarray(getattr(view, field.name)) for field in SHARD_FIELDS}
+
+
+def _rows(source: Source, asked: Asked) -> tuple[list[int], int]:
+    """Choose the rows of a page, and which of them is shown first: a single row comes with its neighbours."""
+    if asked.rows is not None:
+        first, end = asked.rows
+        source.check(first)
+        return list(range(first, min(end, source.total))), 0
+    row = source.find(asked.model)[0] if asked.model is not None else source.check(asked.row or 0)
+    if asked.every or asked.view is not None:
+        return [row], 0
+    rows = [near for near in (row - 1, row, row + 1) if 0 <= near < source.total]
+    return rows, rows.index(row)
+
+
+def write_pages(
+    source: Source,
+    rows: Sequence[int],
+    folder: Path,
+    annotator: Annotator,
+    *,
+    asked: Asked | None = None,
+    home: str | None = None,
+) -> dict[int, Path]:
+    """Write a page for each row to a folder, each linked with the one before and the one after.
+
+    Returns
+    -------
+    pages : row -> its page
+    """
+    names = {row: f"{source.unit}-{row:06d}.html" for row in rows}
+    every, view = (asked.every, asked.view) if asked else (False, None)
+    with claim(folder, "pages", inputs=[source.path, annotator.run]) as output:
+        for place, row in enumerate(track(rows, len(rows), "pages")):
+            views = [annotator.add(found) for found in source.read(row, view=view, every=every)]
+            before = names[rows[place - 1]] if place else None
+            after = names[rows[place + 1]] if place + 1 < len(rows) else None
+            start = next((i for i, found in enumerate(views) if found.row == row), 0)
+            text = _page(source, views, start, annotator, neighbours=(before, after), home=home)
+            try:
+                output.write_text(names[row], text)
+            except OSError as error:
+                raise InputError(f"{folder} cannot be written: {error.strerror}; choose another place") from None
+    return {row: folder / name for row, name in names.items()}
+
+
+def _page(
+    source: Source,
+    views: Sequence[View],
+    start: int,
+    annotator: Annotator,
+    *,
+    neighbours: tuple[str | None, str | None] = (None, None),
+    home: str | None = None,
+) -> str:
+    return page_html(
+        views,
+        start=start,
+        total=source.total,
+        unit=source.unit,
+        source=str(source.path),
+        missing=annotator.missing,
+        neighbours=neighbours,
+        home=home,
+    )
+
+
+def open_in_browser(page: Path) -> bool:
+    """Show a page in the user's browser; False where there is none, as on a server."""
+    return webbrowser.open(page.resolve().as_uri())
+
+
+def report_dataset(path: Path, out: Path, annotator: Annotator, *, most: int = MOST) -> Path:
+    """Write a report on shards, and the inspection pages that its thumbnails open to a folder beside it.
+
+    Parameters
+    ----------
+    path : shards
+    out : name.html; the pages lie in name-rows/
+    annotator : adds the layers of a network to the pages
+    most : thumbnails; of more rows some, evenly spread, are shown
+
+    Raises
+    ------
+    InputError : no shards, a shard that cannot be read, or `out` cannot be written
+    """
+    from .report import REPORT, report_html, thumbnail
+    from .survey import spread, survey_shards
+
+    if out.suffix.lower() not in (".html", ".htm"):
+        raise InputError(f"{out}: the report is a page, give a name that ends in .html")
+    source = Source(path)
+    check_file(out, REPORT, [source.path])
+    if source.shards is None:
+        raise InputError(f"{path} holds renders: a report is on shards, `cma3d pack` makes them")
+    survey = survey_shards(source.shards)
+    rows = spread(len(source.shards), most)
+    folder = out.with_name(f"{out.stem}-rows")
+    written = {}
+    if rows:
+        written = write_pages(source, rows, folder, annotator, home=f"../{out.name}")
+    fields = source.shards.read(rows, ["rgb", "synset", "model_id", "view"]) if rows else {}
+    text = report_html(
+        source.shards,
+        survey,
+        pages={row: quote(f"{folder.name}/{page.name}") for row, page in written.items()},
+        thumbnails={row: thumbnail(fields["rgb"][place]) for place, row in enumerate(rows)},
+        names={
+            row: (str(fields["synset"][place]), str(fields["model_id"][place]), int(fields["view"][place]))
+            for place, row in enumerate(rows)
+        },
+    )
+    return write_file(out, REPORT, text.encode(), inputs=[source.path])

@@ -1,0 +1,141 @@
+"""Distances from stored points to the CAD model that they were rendered from.
+
+The mesh is read by trimesh, not by the reader that renders, so that a fault of the one cannot hide in the other;
+only where trimesh gives up (at a face index out of range) does that reader stand in.
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..core.errors import InputError, ModelError
+from ..core.scratch import Scratch
+from ..render.mesh.bounds import mesh_path, read_mesh_bytes
+from ..render.mesh.load import load_geometries
+from ..render.mesh.obj import Mesh, check_obj, in_reach, parse_obj
+from ..render.shapenet.listing import fetch, source_model
+from ..render.shapenet.selection import Layout
+
+__all__ = ["SourceMesh", "distance_to_mesh", "read_mesh", "source_mesh"]
+
+
+_ENLARGED = 1e3
+_AROUND = 1e-3  # share of a ray's length, before and behind its point, in which triangles that it meets count
+
+
+@dataclass(frozen=True)
+class SourceMesh:
+    """Triangles of a source model: (T, 3, 3) float64, object frame, and Open3D's ray casting scene over them."""
+
+    triangles: NDArray[np.float64]
+    scene: Any
+
+
+@lru_cache(maxsize=1)  # rows of one model stand side by side
+def source_mesh(source: Path, synset: str, model_id: str, layout: Layout = "auto") -> SourceMesh:
+    """Read the mesh of a model, wherever `source` holds it: a folder, or a zip.
+
+    Raises
+    ------
+    InputError : there is no such model, or its mesh cannot be read or holds no triangle
+    """
+    model = source_model(source, synset, model_id, layout)
+    with Scratch() as scratch:
+        try:
+            folder, _ = fetch(model, scratch.path)
+            if model.file.lower().endswith(".obj"):
+                return read_mesh(mesh_path(folder, model.file))
+            parts = load_geometries(folder, model.file)
+        except ModelError as error:
+            raise InputError(f"{model.key} of {source}: {error}") from None
+    triangles = [np.asarray(part.vertices, dtype=np.float64)[np.asarray(part.faces)] for part in parts]
+    return _scene(np.concatenate([*triangles, np.zeros((0, 3, 3))]), model.key)
+
+
+def read_mesh(path: Path) -> SourceMesh:
+    """Read the triangles of an OBJ; those with a vertex that is not finite are left out.
+
+    Raises
+    ------
+    InputError : it cannot be read, or holds no triangle
+    """
+    import trimesh
+
+    try:
+        data = read_mesh_bytes(path)
+        check_obj(data)
+    except ModelError as error:
+        raise InputError(f"{path}: {error}; see to the file") from None
+    try:
+        mesh = trimesh.load(io.BytesIO(data), file_type="obj", force="mesh", process=False, skip_materials=True)
+        triangles = np.asarray(mesh.vertices, dtype=np.float64)[np.asarray(mesh.faces)]
+    except Exception:  # trimesh raises whatever its parsers meet
+        triangles = _fan(parse_obj(data))
+    return _scene(triangles, str(path))
+
+
+def _scene(triangles: NDArray[np.float64], name: str) -> SourceMesh:
+    import open3d as o3d
+
+    triangles = triangles[in_reach(triangles.reshape(-1, 9))].reshape(-1, 3, 3)
+    if not len(triangles):
+        raise InputError(f"{name} holds no triangle")
+    scene = o3d.t.geometry.RaycastingScene()
+    corners = np.arange(3 * len(triangles), dtype=np.uint32).reshape(-1, 3)
+    vertices = triangles.reshape(-1, 3).astype(np.float32)
+    scene.add_triangles(o3d.core.Tensor.from_numpy(vertices), o3d.core.Tensor.from_numpy(corners))
+    return SourceMesh(triangles, scene)
+
+
+def _fan(mesh: Mesh) -> NDArray[np.float64]:
+    """(T, 3, 3) triangles of the faces that the project's own reader accepts, each split from its first corner."""
+    first = np.repeat(mesh.starts[:-1], np.maximum(mesh.sizes - 2, 0))
+    step = np.arange(len(first)) - np.repeat(np.cumsum(mesh.sizes - 2) - (mesh.sizes - 2), mesh.sizes - 2)
+    return mesh.vertices[mesh.corners[np.stack([first, first + step + 1, first + step + 2], axis=1)]]
+
+
+def distance_to_mesh(
+    points: NDArray[np.float32], mesh: SourceMesh, cam_from_obj: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Measure the distance of points to the source mesh.
+
+    Open3D works in float32 and is off by up to 2e-5 beside slivers. So it only names triangles, the nearest one and
+    those that the point's own camera ray meets close by, and the distance to them is taken in float64. Each is an
+    upper bound of the true distance; the smallest counts.
+
+    Parameters
+    ----------
+    points : (M, 3) float32, object frame
+    cam_from_obj : (4, 4) float64, the pose of the camera that saw them
+
+    Returns
+    -------
+    distance : (M,) float64, object units
+    """
+    import open3d as o3d
+    from trimesh.triangles import closest_point
+
+    exact = points.astype(np.float64)
+    everyone = np.arange(len(points))
+    nearest = mesh.scene.compute_closest_points(o3d.core.Tensor.from_numpy(points))["primitive_ids"].numpy()
+    eye = -cam_from_obj[:3, :3].T @ cam_from_obj[:3, 3]
+    rays = np.concatenate([np.broadcast_to(eye, exact.shape), exact - eye], axis=1).astype(np.float32)
+    met = mesh.scene.list_intersections(o3d.core.Tensor.from_numpy(rays))
+    beside = np.abs(met["t_hit"].numpy() - 1) < _AROUND  # the ray is at its point at t = 1
+    distance = np.full(len(points), np.inf)
+    for point, triangle in (
+        (everyone, nearest),
+        (met["ray_ids"].numpy()[beside], met["primitive_ids"].numpy()[beside]),
+    ):
+        # seen from the point and enlarged: trimesh's tolerances are absolute and take small triangles for slivers
+        seen = (mesh.triangles[triangle] - exact[point][:, None]) * _ENLARGED
+        gap = np.linalg.norm(closest_point(seen, np.zeros((len(seen), 3))), axis=1) / _ENLARGED
+        np.minimum.at(distance, point, gap)
+    return distance

@@ -1,0 +1,212 @@
+"""`cma3d reconstruct`: renders to full clouds, a file a view; every point with its pixel and colour."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from joblib import delayed
+from numpy.typing import NDArray
+
+from ..core.camera import Camera
+from ..core.errors import InputError, needs
+from ..core.hdf5 import FAULTS, told
+from ..core.outputs import Output, cannot_write, claim, reading
+from ..core.processes import each, workers
+from ..core.progress import Progress
+from ..render.choice import Choice, choose_renders
+from ..render.choose import choose_views, count_points
+from ..render.render_file import Render, find_renders, open_render
+from .backproject import Cloud, back_project
+from .config import CloudConfig
+from .filters import drop_outliers, one_a_voxel
+from .normals import depth_normals
+from .ply import cloud_vertices, view_comments, write_ply
+from .resume import begin, record, remove_others
+
+__all__ = ["CLOUDS", "CloudSummary", "reconstruct_renders", "write_clouds"]
+
+CLOUDS = "clouds.json"
+"""Says what a folder of clouds was made with, and at the end of a run what came out."""
+
+
+@dataclass
+class CloudSummary:
+    """What a run did.
+
+    Attributes
+    ----------
+    models, clouds, points : made by this run
+    present : models whose clouds were there before
+    uncoloured : clouds without colour, as their views had none
+    left_out : views without a point: {model, view, reason}
+    failures : render files that could not be used: {file, reason}
+    """
+
+    models: int = 0
+    clouds: int = 0
+    points: int = 0
+    present: int = 0
+    uncoloured: int = 0
+    left_out: list[dict[str, Any]] = field(default_factory=list)
+    failures: list[dict[str, Any]] = field(default_factory=list)
+
+    def add(self, other: CloudSummary) -> None:
+        """Add another summary's counts and lists."""
+        for entry in dataclasses.fields(self):
+            setattr(self, entry.name, getattr(self, entry.name) + getattr(other, entry.name))
+
+
+def reconstruct_renders(
+    renders: Path,
+    out: Path,
+    config: CloudConfig,
+    choice: Choice | None = None,
+    *,
+    jobs: int | None = None,
+    redo: bool = False,
+) -> CloudSummary:
+    """Reconstruct full clouds to `out/<synset>/<model_id>/view-00.ply` (or `.npz`).
+
+    The folder of a model is whole or absent, so a second call makes what is missing, and anew what is older than its
+    render. What is written does not depend on `jobs`.
+
+    Parameters
+    ----------
+    choice : models to take; all where None
+    jobs : processes; the number of cores where None
+    redo : replace clouds made with other settings instead of refusing
+
+    Raises
+    ------
+    InputError : no renders, `out` cannot be written or was made with other settings, a package is missing
+    """
+    _check_packages(config)
+    paths = choose_renders(find_renders(renders), choice or Choice())
+    with reading(renders), claim(out, "clouds", inputs=[renders]) as output:
+        try:
+            return _reconstruct_all(paths, output, config, jobs=jobs, redo=redo)
+        except OSError as error:
+            raise InputError(cannot_write(out, error)) from None
+
+
+def _reconstruct_all(
+    paths: list[Path], output: Output, config: CloudConfig, *, jobs: int | None, redo: bool
+) -> CloudSummary:
+    identity = begin(output, CLOUDS, dataclasses.asdict(config), redo=redo)
+    wanted = {path: f"{identity}-{_identity(path)}" for path in paths}
+    missing = {path: made for path, made in wanted.items() if not output.is_made(_name(path), made)}
+    summary = CloudSummary(present=len(wanted) - len(missing))
+    tasks = (delayed(_reconstruct)(path, output, config, made) for path, made in missing.items())
+    with each(workers(jobs), tasks) as results, Progress(len(missing), "models") as progress:
+        for done in results:
+            if isinstance(done, InputError):
+                raise done
+            summary.add(done)
+            progress.advance(failed=len(done.failures))
+    remove_others(output, identity)
+    record(output, CLOUDS, dataclasses.asdict(config), dataclasses.asdict(summary))
+    return summary
+
+
+def _name(path: Path) -> str:
+    return f"{path.parent.name}/{path.stem}"
+
+
+def _identity(path: Path) -> str:
+    """Return what changes as a render file is replaced; no order of times is asked for, as clocks jump."""
+    try:
+        found = path.stat()
+    except OSError:  # the worker that opens it lists it as failed
+        return "unreadable"
+    return f"{found.st_size}-{found.st_mtime_ns}"
+
+
+def _reconstruct(path: Path, output: Output, config: CloudConfig, made: str) -> CloudSummary | InputError:
+    """Make the clouds of one model."""
+    try:
+        with open_render(path) as render:
+            try:
+                with output.write_folder(_name(path), made) as partial:
+                    return write_clouds(render, partial, config)
+            except OSError as error:
+                if error.errno is None:  # HDF5's: the render's fault
+                    raise
+                return InputError(cannot_write(output.path / _name(path), error))
+    except (InputError, *FAULTS) as error:
+        return CloudSummary(failures=[{"file": f"{path.parent.name}/{path.name}", "reason": told(error)}])
+
+
+def write_clouds(render: Render, folder: Path, config: CloudConfig) -> CloudSummary:
+    """Write the clouds of a render's chosen views, view by view: of any size that one view fits in memory with."""
+    shaded, summary = render.shaded, CloudSummary(models=1)
+    num_points = count_points(render.view_depths())
+    for view in choose_views(num_points, config.keep):
+        if not num_points[view]:
+            name = f"{render.synset}/{render.model_id}"
+            summary.left_out.append({"model": name, "view": view, "reason": f"view {view} has no point"})
+            continue
+        coloured = bool(shaded[view])
+        summary.points += _write_cloud(render, view, folder, config, coloured=coloured)
+        summary.clouds += 1
+        summary.uncoloured += not coloured
+    return summary
+
+
+def _write_cloud(render: Render, view: int, folder: Path, config: CloudConfig, *, coloured: bool) -> int:
+    camera, depth = render.camera(view), render.view_depth(view)
+    cloud = _filtered(back_project(depth, camera), config)
+    column, line = cloud.pixels[:, 0], cloud.pixels[:, 1]
+    colours = render.rgb(view)[line, column] if coloured else None
+    normals = depth_normals(depth, camera)[line, column] if config.normals else None
+    path = folder / f"view-{view:02}.{config.format}"
+    if config.format == "ply":
+        comments = view_comments(camera, f"{render.synset}/{render.model_id} view {view}")
+        write_ply(path, cloud_vertices(cloud.points, cloud.pixels, colours, normals), comments)
+    else:
+        _write_npz(path, cloud, colours, normals, camera, render, view)
+    return len(cloud)
+
+
+def _filtered(cloud: Cloud, config: CloudConfig) -> Cloud:
+    if config.outliers:
+        cloud = cloud[drop_outliers(cloud.points, config.neighbours, config.outliers)]
+    return cloud[one_a_voxel(cloud.points, config.voxel)] if config.voxel else cloud
+
+
+def _write_npz(
+    path: Path,
+    cloud: Cloud,
+    colours: NDArray[np.uint8] | None,
+    normals: NDArray[np.float32] | None,
+    camera: Camera,
+    render: Render,
+    view: int,
+) -> None:
+    optional = {"colours": colours, "normals": normals}
+    content = io.BytesIO()  # a zip that cannot be written to its end would tell of it by itself, and without order
+    np.savez_compressed(
+        content,
+        points=cloud.points,
+        pixels=cloud.pixels,
+        **{name: array for name, array in optional.items() if array is not None},
+        intrinsics=camera.intrinsics,
+        cam_from_obj=camera.cam_from_obj,
+        size=np.array([camera.width, camera.height]),
+        synset=np.array(render.synset),
+        model_id=np.array(render.model_id),
+        view=np.array(view),
+    )
+    path.write_bytes(content.getbuffer())
+
+
+def _check_packages(config: CloudConfig) -> None:
+    if config.voxel or config.outliers:
+        try:
+            import open3d  # noqa: F401
+        except (ImportError, OSError) as error:
+            raise needs("open3d", "reconstruct", error) from None

@@ -1,0 +1,81 @@
+"""PLY files: points with whatever is known of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..core.camera import Camera
+
+__all__ = ["cloud_vertices", "view_comments", "write_ply"]
+
+_TYPES = {"f4": "float", "f8": "double", "u1": "uchar", "u2": "ushort", "u4": "uint", "i4": "int"}
+
+
+def write_ply(path: Path, vertices: Mapping[str, NDArray[Any]], comments: Sequence[str] = ()) -> None:
+    """Write points as a binary little-endian PLY.
+
+    Parameters
+    ----------
+    vertices : property name -> (M,) values; the dtype is kept
+    comments : lines of the header
+
+    Raises
+    ------
+    OSError : it cannot be written
+    """
+    columns = {name: np.asarray(values) for name, values in vertices.items()}
+    rows = np.empty(
+        len(next(iter(columns.values()))), [(name, values.dtype.newbyteorder("<")) for name, values in columns.items()]
+    )
+    for name, values in columns.items():
+        rows[name] = values
+    header = [
+        "ply",
+        "format binary_little_endian 1.0",
+        *(f"comment {line}" for line in comments),
+        f"element vertex {len(rows)}",
+        *(f"property {_TYPES[values.dtype.str[1:]]} {name}" for name, values in columns.items()),
+        "end_header",
+    ]
+    with path.open("wb") as file:
+        file.write(("\n".join(header) + "\n").encode("ascii", "backslashreplace"))
+        file.write(rows.tobytes())
+
+
+def cloud_vertices(
+    points: NDArray[np.float32],
+    pixels: NDArray[np.uint16],
+    colours: NDArray[np.uint8] | None = None,
+    normals: NDArray[np.float32] | None = None,
+) -> dict[str, NDArray[Any]]:
+    """Lay out a cloud as PLY's users name its properties: x y z, nx ny nz, red green blue; and u v, the pixel.
+
+    Parameters
+    ----------
+    points : (M, 3) float32, object frame
+    pixels : (M, 2) uint16, (u, v) = (column, row)
+    colours : (M, 3) uint8, sRGB; normals : (M, 3) float32, object frame
+    """
+    wide = pixels.astype(np.int32)  # Open3D passes over properties of 16 bits
+    parts = ((points, "x y z"), (normals, "nx ny nz"), (colours, "red green blue"), (wide, "u v"))
+    vertices: dict[str, NDArray[Any]] = {}
+    for array, names in parts:
+        if array is not None:
+            vertices |= dict(zip(names.split(), array.T, strict=True))
+    return vertices
+
+
+def view_comments(camera: Camera, name: str) -> list[str]:
+    """Give header lines that make a file speak for itself: whose it is, its camera, and the conventions."""
+    return [
+        name,
+        "x y z in the frame of the .obj file; u v = column and row of the pixel, centre at + 0.5",
+        f"size {camera.width} {camera.height}",
+        "intrinsics " + " ".join(map(repr, camera.intrinsics.ravel().tolist())),
+        "cam_from_obj " + " ".join(map(repr, camera.cam_from_obj.ravel().tolist())),
+    ]

@@ -1,0 +1,102 @@
+"""Bounds of a model's files, which no honest model meets: checked before anything is read or allocated."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ...core.errors import ModelError
+from ...core.untrusted import read_bytes
+
+__all__ = [
+    "MOST_BYTES",
+    "MOST_COORDINATE",
+    "MOST_ELEMENTS",
+    "MOST_FACES",
+    "MOST_LINES",
+    "MOST_LINE_BYTES",
+    "MOST_LOOKUPS",
+    "MOST_MATERIALS",
+    "MOST_RUNS",
+    "check_faces",
+    "error_reason",
+    "mesh_path",
+    "read_mesh_bytes",
+]
+
+MOST_BYTES = 2**30
+"""Of a mesh file; the largest of ShapeNet holds a fifth of it."""
+MOST_LINES = 50_000_000
+"""Of an OBJ: 5 million faces with vertices, normals and uvs take some 20 million."""
+MOST_RUNS = 10_000_000
+"""Changes from one kind of line to another in an OBJ."""
+MOST_COORDINATE = 1e9
+"""Object units: renderers work in float32, and Cycles takes a depth of 1e9 and above for the background."""
+MOST_FACES = 2**24
+"""Faces that can be told apart by a float32, in which Blender hands them back."""
+MOST_MATERIALS = 65_535
+"""Materials that a uint16 can tell apart."""
+MOST_LINE_BYTES = 8192
+"""Of a line that names a file or a material: twice what any file system takes for a path."""
+MOST_LOOKUPS = 10_000
+"""Files that a model's materials may name."""
+MOST_ELEMENTS = 100_000_000
+"""Vertices and indices of a scene, each part counted as often as it is shown."""
+
+
+def mesh_path(folder: Path, file: str) -> Path:
+    """Return the path of a model's mesh file once it is known to be one that may be read.
+
+    Parameters
+    ----------
+    folder : the model's folder; nothing outside is read
+    file : the mesh, relative to `folder`
+
+    Raises
+    ------
+    ModelError : it is not there, is no plain file, leads outside, or is larger than any mesh
+    """
+    path = folder / file
+    kind = path.suffix[1:].upper()
+    try:
+        if not path.is_file():
+            there = path.is_symlink() or path.exists()
+            raise ModelError(f"its {kind} is no plain file" if there else f"it has no {file}")
+        if not path.resolve().is_relative_to(folder.resolve()):
+            raise ModelError(f"its {kind} is a link that leads outside the model's folder")
+        size = path.stat().st_size
+    except (OSError, RuntimeError) as error:  # a name too long, links in a ring, no permission
+        raise ModelError(f"its {kind} cannot be read: {error_reason(error)}") from None
+    if size > MOST_BYTES:
+        raise ModelError(f"its {kind} has {size:,} bytes: more than {MOST_BYTES:,}, which no mesh has")
+    return path
+
+
+def read_mesh_bytes(path: Path) -> bytes:
+    """Read a mesh file of a bounded size.
+
+    Raises
+    ------
+    ModelError : it cannot be read, is no plain file, or is larger than any mesh
+    """
+    try:
+        return read_bytes(path, MOST_BYTES)
+    except (OSError, ValueError) as error:
+        raise ModelError(f"its {path.suffix[1:].upper()} cannot be read: {error_reason(error)}") from None
+
+
+def error_reason(error: BaseException) -> str:
+    """Name the reason why a file was refused, without its path."""
+    if isinstance(error, RuntimeError):  # pathlib's own for what the system calls ELOOP
+        return "links in a ring"
+    return str(getattr(error, "strerror", None) or error)
+
+
+def check_faces(number: int) -> None:
+    """Refuse a mesh of more faces than can be told apart in a render.
+
+    Raises
+    ------
+    ModelError : it has more
+    """
+    if number > MOST_FACES:
+        raise ModelError(f"it has {number:,} faces: more than {MOST_FACES:,} cannot be told apart in a render")

@@ -1,0 +1,89 @@
+"""Pictures of a model's materials: told by their headers whether they may be shown, before anything is decoded."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ...core.untrusted import open_regular
+
+__all__ = ["MOST_IN_MODEL", "MOST_PIXELS", "Picture", "bounded_pictures", "examine_picture"]
+
+MOST_PIXELS = 2**27
+"""Of one picture: 8192 x 8192 is half of it. Blender takes four bytes for each, and Cycles as many again."""
+MOST_IN_MODEL = 2**28
+"""Pixels of all pictures of one model."""
+_MOST_BYTES = 2**29
+_MOST_PATH = 1000  # bytes: Blender cuts longer ones
+_NO_PICTURE = "it is no picture that can be read"
+_READ = ("BMP", "DDS", "JPEG", "JPEG2000", "PNG", "PSD", "SGI", "TGA", "TIFF", "WEBP")
+"""Formats, by Pillow's names, that Blender reads as a still picture; it takes a GIF for a film."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """The header of a picture. `fault` tells why it is not shown; "" where nothing speaks against it."""
+
+    pixels: int = 0
+    has_alpha: bool = False
+    fault: str = ""
+
+
+def examine_picture(path: Path) -> Picture:
+    """Look at the header of what should be a picture; nothing is decoded, and a pipe or a device is not waited for."""
+    try:
+        pixels, has_alpha = _read_header(path)
+    except OSError as error:
+        return Picture(fault=error.strerror or _NO_PICTURE)
+    except ValueError as error:
+        return Picture(fault=str(error))
+    return Picture(pixels, has_alpha)
+
+
+def _read_header(path: Path) -> tuple[int, bool]:
+    """Read a picture's number of pixels, and whether it has an alpha channel.
+
+    Raises
+    ------
+    OSError, ValueError : it is none that may be shown
+    """
+    from PIL import Image
+
+    Image.init()  # all formats, not the common ones alone
+    if len(str(path).encode(errors="replace")) > _MOST_PATH:
+        raise ValueError("its path is too long")
+    if not str(path).isprintable():  # Blender takes UTF-8 alone
+        raise ValueError("its name is no text that can be shown")
+    with os.fdopen(open_regular(path), "rb") as file, bounded_pictures():
+        if os.fstat(file.fileno()).st_size > _MOST_BYTES:
+            raise ValueError(f"it has more than {_MOST_BYTES:,} bytes")
+        try:
+            with Image.open(file, formats=_READ) as image:
+                pixels, has_alpha = image.width * image.height, image.has_transparency_data
+        except Image.DecompressionBombError:
+            raise ValueError(f"it has more than {MOST_PIXELS:,} pixels") from None
+        except Exception:  # pillow raises whatever its parsers meet
+            raise ValueError(_NO_PICTURE) from None
+    if pixels <= 0:
+        raise ValueError("it has no pixels")
+    return pixels, has_alpha
+
+
+@contextmanager
+def bounded_pictures() -> Iterator[None]:
+    """Have Pillow refuse, by DecompressionBombError, whatever declares more than MOST_PIXELS when it is opened."""
+    from PIL import Image
+
+    before: Any = Image.MAX_IMAGE_PIXELS
+    Image.MAX_IMAGE_PIXELS = MOST_PIXELS // 2  # it warns from there on, and refuses twice as many
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = before

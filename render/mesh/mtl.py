@@ -1,0 +1,352 @@
+"""Materials of a ShapeNet model: the MTL read, textures found inside the model's folder, faults made harmless."""
+
+from __future__ import annotations
+
+import codecs
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from ...core.errors import ModelError
+from ...core.untrusted import read_bytes, shown
+from .bounds import MOST_LINE_BYTES, MOST_LOOKUPS, MOST_MATERIALS, error_reason
+from .images import MOST_IN_MODEL, Picture, examine_picture
+from .obj import decode
+
+__all__ = [
+    "GREY",
+    "LOST_TEXTURE",
+    "METALLIC",
+    "Material",
+    "Pictures",
+    "find_inside",
+    "library_lines",
+    "map_file",
+    "read_library",
+    "read_materials",
+]
+
+
+@dataclass(frozen=True)
+class Material:
+    """What one side of a surface looks like.
+
+    Attributes
+    ----------
+    colour : (r, g, b) in [0, 1], display values (sRGB) as modelling programs write them
+    alpha : in (0, 1]; 1 is opaque
+    texture : image file that takes the colour's place
+    mask : image file whose alpha or brightness multiplies `alpha`
+    highlight : in [0, 1], how strong highlights are; 0 is matt
+    gloss : in [0, 1], how sharp they are, from the specular exponent
+    metal : whether its reflections have its own colour
+    """
+
+    colour: tuple[float, float, float] = (0.8, 0.8, 0.8)
+    alpha: float = 1.0
+    texture: Path | None = None
+    mask: Path | None = None
+    highlight: float = 0.0
+    gloss: float = 0.0
+    metal: bool = False
+
+
+GREY = Material()
+"""Stands in for a material that no MTL defines."""
+
+LOST_TEXTURE = "texture"
+"""How a note begins that tells of a texture that is missing, refused or unreadable."""
+
+METALLIC = ("3", "4", "5", "6", "7", "8", "9")
+"""Values of `illum` that stand for reflections, to some programs for metal."""
+
+MATT = ("0", "1")
+"""Values of `illum` without highlights."""
+
+_MOST_BYTES = 2**26  # of an MTL; ShapeNet's largest have a hundredth of it
+
+# options of a map line that take one word; -o, -s, -t and -mm take numbers
+_WORD_OPTIONS = ("-blendu", "-blendv", "-boost", "-cc", "-clamp", "-imfchan", "-texres", "-bm", "-type")
+
+
+def read_materials(
+    folder: Path,
+    libraries: tuple[str, ...],
+    base: str = "models",
+    *,
+    forgive_paths: bool = True,
+    opaque_zero: bool = True,
+    metal: bool = False,
+) -> tuple[dict[str, Material], list[str]]:
+    """Read the MTL files that an OBJ names.
+
+    Parameters
+    ----------
+    folder : the model's folder, `<synset>/<id>`. Nothing outside is read.
+    libraries : names as `mtllib` gives them
+    base : where the OBJ lies in it
+    forgive_paths : see `find_inside`
+    opaque_zero : whether an entirely invisible part is taken as opaque: exporters that mix up `d` and `Tr` write
+        exactly 0 for surfaces that are there, and a part that depth shows should be seen
+    metal : whether `illum` 3 and above, reflections, makes a metal
+
+    Returns
+    -------
+    materials : by name
+    notes : what was amiss, one line each, without order or repetition mattering
+    """
+    materials: dict[str, Material] = {}
+    notes: list[str] = []
+    pictures = Pictures(folder, base, forgive_paths)
+    done: set[Path] = set()
+    for name in libraries[:MOST_LOOKUPS]:
+        path, note = find_inside(folder, name, base, forgive=forgive_paths)
+        if path is None:
+            notes.append(f"material library {note}")
+        elif path not in done:
+            done.add(path)
+            try:
+                _take_library(read_library(path), pictures, materials, notes)
+            except ModelError as error:
+                notes.append(f"material library {shown(name)!r} {error}")
+    for name, material in materials.items():
+        visible = 1.0 if opaque_zero and material.alpha <= 0 else material.alpha
+        materials[name] = replace(material, alpha=visible, metal=material.metal and metal)
+    return materials, list(dict.fromkeys(notes))
+
+
+def read_library(path: Path) -> bytes:
+    """Read an MTL file of a bounded size.
+
+    Raises
+    ------
+    ModelError : it cannot be read, or is larger than any; the message goes on after the file's name
+    """
+    try:
+        return read_bytes(path, _MOST_BYTES).removeprefix(codecs.BOM_UTF8)
+    except (OSError, ValueError) as error:
+        raise ModelError(f"cannot be read: {error_reason(error)}") from None
+
+
+def library_lines(data: bytes) -> Iterator[tuple[str, str]]:
+    """Yield keyword, in small letters, and rest of each line of an MTL; lines longer than any are left out."""
+    for line in data.splitlines():
+        if len(line) <= MOST_LINE_BYTES:
+            key, rest = [*decode(line).split(maxsplit=1), "", ""][:2]
+            yield key.lower(), rest.strip()
+
+
+@dataclass
+class Pictures:
+    """The pictures that a model's materials name, each looked for and looked at once.
+
+    Attributes
+    ----------
+    folder, base, forgive : see `find_inside`
+    """
+
+    folder: Path
+    base: str = "models"
+    forgive: bool = True
+    _found: dict[str, tuple[Path | None, str]] = field(default_factory=dict)
+    _seen: dict[Path, Picture] = field(default_factory=dict)
+    _folders: dict[Path, dict[str, str]] = field(default_factory=dict)
+    _pixels: int = 0
+
+    def find(self, reference: str) -> tuple[Path | None, str]:
+        """Find a picture that may be shown; None and why there is none where there is none."""
+        if reference not in self._found:
+            if len(self._found) >= MOST_LOOKUPS:
+                return None, f"of which more than {MOST_LOOKUPS:,} are named: the rest is not looked for"
+            path, note = self.locate(reference)
+            if path is not None and (fault := self.fault(path)):
+                path, note = None, f"{shown(reference)!r} cannot be read: {fault}"
+            self._found[reference] = path, note
+        return self._found[reference]
+
+    def locate(self, reference: str) -> tuple[Path | None, str]:
+        """Find the file of a picture, whatever it holds; see `find_inside`."""
+        return find_inside(self.folder, reference, self.base, forgive=self.forgive, folders=self._folders)
+
+    def fault(self, path: Path) -> str:
+        """Name what keeps the file of a picture from being shown; "" where nothing speaks against it."""
+        if path not in self._seen:
+            picture = examine_picture(path)
+            if self._pixels + picture.pixels > MOST_IN_MODEL:
+                picture = Picture(fault=f"the model's pictures have more than {MOST_IN_MODEL:,} pixels together")
+            self._pixels += picture.pixels
+            self._seen[path] = picture
+        return self._seen[path].fault
+
+
+def _take_library(data: bytes, pictures: Pictures, materials: dict[str, Material], notes: list[str]) -> None:
+    name = ""
+    matt: set[str] = set()
+    for key, rest in library_lines(data):
+        if key == "newmtl":
+            if len(materials) >= MOST_MATERIALS:
+                raise ModelError(f"defines more than {MOST_MATERIALS:,} materials: the rest is not read")
+            name = rest
+            materials[name] = GREY
+        elif name not in materials or not rest:
+            continue
+        elif key in ("map_kd", "map_d"):
+            path, note = pictures.find(map_file(rest))
+            if path is None:
+                notes.append(f"{LOST_TEXTURE} {note}")
+            elif key == "map_kd":
+                materials[name] = replace(materials[name], texture=path)
+            else:
+                materials[name] = replace(materials[name], mask=path)
+        else:
+            materials[name] = _read_value(materials[name], key, rest)
+            if key == "illum":
+                (matt.add if rest in MATT else matt.discard)(name)
+    for name in matt:  # wherever `Ks` stands
+        materials[name] = replace(materials[name], highlight=0.0)
+
+
+def _read_value(material: Material, key: str, rest: str) -> Material:
+    """Change a material by a line that holds numbers."""
+    if key == "kd":
+        return replace(material, colour=_colour(rest, material.colour))
+    if key == "d":
+        return replace(material, alpha=_alpha(rest, material.alpha))
+    if key == "ks":
+        return replace(material, highlight=sum(_colour(rest, (0.0, 0.0, 0.0))) / 3)
+    if key == "ns":
+        return replace(material, gloss=min(1.0, max(0.0, _number(rest, 0.0) / 1000)))
+    if key == "illum":
+        return replace(material, metal=rest in METALLIC)
+    return material
+
+
+def _is_number(word: str) -> bool:
+    return _number(word, -1.0) == _number(word, 1.0)
+
+
+def _number(word: str, default: float) -> float:
+    try:
+        value = float(word.split(maxsplit=1)[0])
+    except (ValueError, IndexError):
+        return default
+    return value if abs(value) < 1e9 else default  # also refuses NaN
+
+
+def _colour(rest: str, default: tuple[float, float, float]) -> tuple[float, float, float]:
+    words = rest.split()
+    if len(words) == 1:  # one number is a grey
+        words = words * 3
+    if len(words) < 3:
+        return default
+    red, green, blue = (min(1.0, max(0.0, _number(word, value))) for word, value in zip(words, default, strict=False))
+    return red, green, blue
+
+
+def _alpha(rest: str, default: float) -> float:
+    """Read `d`, 1 is opaque. `Tr` is not read: programs disagree on whether it is opacity or its opposite."""
+    return min(1.0, max(0.0, _number(rest.removeprefix("-halo").strip(), default)))
+
+
+def map_file(rest: str) -> str:
+    """Give the file name of a map line, its options skipped; a name may hold spaces."""
+    words = rest.split(" ")
+    while words[0].startswith("-") and len(words) > 1:
+        if words.pop(0).lower() in _WORD_OPTIONS:
+            words.pop(0)
+        while len(words) > 1 and _is_number(words[0]):
+            words.pop(0)
+    return " ".join(words).strip()
+
+
+def find_inside(
+    folder: Path,
+    reference: str,
+    base: str = "models",
+    *,
+    forgive: bool = True,
+    folders: dict[Path, dict[str, str]] | None = None,
+) -> tuple[Path | None, str]:
+    """Find the file that a model refers to, inside the model's folder.
+
+    Where paths are forgiven, backslashes count as slashes, letter case does not matter, and a file that is not where
+    it should be is also looked for in `images/`.
+
+    Parameters
+    ----------
+    folder : the model's folder
+    reference : path as written, relative to the folder's `base`
+    base : where the file that refers lies, relative to `folder`; "" is the folder itself
+    folders : keeps what the folders hold from one look to the next
+
+    Returns
+    -------
+    path : an existing plain file inside `folder` (links resolved), or None
+    note : why there is none, else ""
+    """
+    told = repr(shown(reference))
+    try:
+        if len(reference.encode(errors="surrogateescape")) > MOST_LINE_BYTES or "\0" in reference:
+            raise ValueError
+        top = folder.resolve()
+        if forgive:
+            return _find(top, reference.replace("\\", "/"), base, told, {} if folders is None else folders)
+        return _find_exactly(top, reference, base, told)
+    except ValueError:  # as that of half a surrogate pair is, which JSON may hold
+        return None, f"{told} is no file's name"
+    except (OSError, RuntimeError) as error:  # a name too long, links in a ring
+        return None, f"{told} cannot be looked up: {error_reason(error)}"
+
+
+def _find(top: Path, wanted: str, base: str, told: str, folders: dict[Path, dict[str, str]]) -> tuple[Path | None, str]:
+    if wanted.startswith("/") or wanted[1:2] == ":":
+        return None, f"{told} refused: an absolute path"
+    for place in dict.fromkeys((base, f"{base}/images", "images", "")):
+        path = _forgiving(top, f"{place}/{wanted}", folders)
+        if path is not None:
+            return path, ""
+    name = wanted.rsplit("/", 1)[-1]
+    path = _forgiving(top, f"images/{name}", folders) if name else None
+    if path is not None:
+        return path, ""
+    if not (top / base / wanted).resolve().is_relative_to(top):
+        return None, f"{told} refused: it leads outside the model's folder"
+    return None, f"{told} is missing"
+
+
+def _find_exactly(top: Path, reference: str, base: str, told: str) -> tuple[Path | None, str]:
+    if reference.startswith("/"):
+        return None, f"{told} refused: an absolute path"
+    path = (top / base / reference).resolve()
+    if not path.is_relative_to(top):
+        return None, f"{told} refused: it leads outside the model's folder"
+    return (path, "") if path.is_file() else (None, f"{told} is missing")
+
+
+def _forgiving(top: Path, reference: str, folders: dict[Path, dict[str, str]]) -> Path | None:
+    """Follow a path below `top` part by part, exact names first, then names alike but for case; never out of `top`.
+
+    `..` is taken back beforehand: `../<model_id>/texture.jpg` beside the OBJ names a file of the model's own.
+    """
+    inside = os.path.relpath(os.path.normpath(f"{top}/{reference}"), top)
+    path = top
+    for part in inside.split("/"):
+        if part == "..":
+            return None
+        if not (path / part).exists() and path.is_dir():
+            part = _alike(path, folders).get(part.casefold(), part)  # noqa: PLW2901
+        path = path / part
+        if not path.resolve().is_relative_to(top):
+            return None
+    return path.resolve() if path.is_file() else None
+
+
+def _alike(folder: Path, folders: dict[Path, dict[str, str]]) -> dict[str, str]:
+    """List what a folder holds, by names without regard to case: the first of those that are alike."""
+    if folder not in folders:
+        names: dict[str, str] = {}
+        for name in sorted(child.name for child in folder.iterdir()):
+            names.setdefault(name.casefold(), name)
+        folders[folder] = names
+    return folders[folder]

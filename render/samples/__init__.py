@@ -1,1 +1,0 @@
-"""A small procedural ShapeNet in the native V2 layout."""

@@ -1,0 +1,351 @@
+"""What is wrong with a ShapeNet, before days are spent on it: text and headers only, all models side by side."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import re
+from collections import Counter
+from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from joblib import delayed
+from rich.console import Console
+from rich.table import Table
+
+from ...core.errors import ModelError
+from ...core.processes import each, workers
+from ...core.progress import track
+from ...core.scratch import Scratch
+from ..mesh.bounds import MOST_LOOKUPS, mesh_path, read_mesh_bytes
+from ..mesh.load import check_mesh
+from ..mesh.mtl import METALLIC, Pictures, find_inside, library_lines, map_file, read_library
+from .listing import V2_FILE, Listing, Model, category_names, fetch
+from .scan import Scan, scan_obj
+from .synsets import TOTAL, V2_COUNTS, V2_NAMES
+
+__all__ = ["FINDINGS", "Diagnosis", "Examined", "diagnose", "diagnosis_text", "examine"]
+
+Weight = Literal["fatal", "lost", "mended", "note"]
+
+LARGE = 250_000
+"""Faces; twenty-five times the median of ShapeNet."""
+_BATCH = 32  # models a process takes at a time
+_LISTED = 20  # models that cannot be rendered, in the table
+_SMOOTH = 0.1  # share of stray stored normals that is worth a word
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A kind of fault.
+
+    Its weight is `fatal` where the model cannot be rendered, `lost` where something is left out or replaced, `mended`
+    where the render is as if the fault were not there, and `note` for what is good to know.
+    """
+
+    weight: Weight
+    meaning: str
+
+
+FINDINGS: dict[str, Finding] = {
+    "no OBJ": Finding("fatal", "the folder holds no mesh"),
+    "empty OBJ": Finding("fatal", "the mesh file holds no vertex"),
+    "no usable face": Finding("fatal", "vertices or lines, and no face with an area"),
+    "unreadable": Finding("fatal", "it or its archive is damaged, too large, or leads outside the model's folder"),
+    "missing texture": Finding("lost", "a picture is not there: the material's colour is shown"),
+    "unreadable texture": Finding("lost", "no picture, too large, or a GIF: the material's colour is shown"),
+    "refused reference": Finding("lost", "a path leads outside the model's folder: not read"),
+    "missing MTL": Finding("lost", "no material library: grey"),
+    "undefined material": Finding("lost", "a material that no library defines: grey"),
+    "bad index": Finding("lost", "faces that use a vertex that does not exist: left out"),
+    "NaN": Finding("lost", "faces with a vertex that is not finite, or beyond 1e9: left out"),
+    "face of two corners": Finding("lost", "faces with less than three corners: left out"),
+    "alpha zero": Finding("mended", "invisible materials (d 0): shown opaque"),
+    "Tr": Finding("mended", "transparency by Tr, whose sense is disputed: not read, opaque"),
+    "metallic illum": Finding("mended", "illum 3 and above, a mirror to some: not read"),
+    "doubled faces": Finding("mended", "faces there twice with opposite winding: merged to one of two sides"),
+    "duplicate faces": Finding("mended", "faces there more than once: one stays"),
+    "degenerate faces": Finding("mended", "faces without an area: left out"),
+    "lines or points": Finding("mended", "line and point elements: left out"),
+    "wrong normals": Finding("mended", "over a tenth of the stored normals are far off their face: not read"),
+    "backslash in path": Finding("mended", "read as a slash"),
+    "letter case of path": Finding("mended", "found under other letter case"),
+    "alpha below one": Finding("note", "materials with d below 1: depth takes them as they were opaque"),
+    "alpha map": Finding("note", "holes or glass by map_d: depth takes the surface as whole"),
+    "space in path": Finding("note", "a picture's name holds spaces"),
+    "negative index": Finding("note", "indices count backwards"),
+    "CRLF": Finding("note", "lines end as on Windows"),
+    "non-ASCII name": Finding("note", "ids, materials, groups or pictures"),
+    "very large mesh": Finding("note", f"{LARGE:,} faces or more: slow"),
+    "not unit size": Finding("note", "the box's diagonal is not 1, as ShapeNetCore.v2 has it"),
+    "flat": Finding("note", "no thickness: views along it are empty"),
+    "missing JSON": Finding("note", "no model_normalized.json: not needed"),
+    "same OBJ": Finding("note", "byte for byte the mesh of another model"),
+}
+"""All that the doctor tells, gravest first."""
+
+_FROM_SCAN = {
+    "faces with an index out of range": "bad index",
+    "faces with a vertex that is not finite": "NaN",
+    "faces with less than three corners": "face of two corners",
+    "opposite pairs merged": "doubled faces",
+    "duplicate faces dropped": "duplicate faces",
+    "faces without area dropped": "degenerate faces",
+    "lines and points": "lines or points",
+}
+_OF_FACES = [name for name in _FROM_SCAN.values() if name != "lines or points"]
+
+
+@dataclass
+class Examined:
+    """One model's findings: counts by name of `FINDINGS`; faces and bytes of its mesh; a digest of these bytes."""
+
+    key: str
+    found: dict[str, int] = field(default_factory=dict)
+    faces: int = 0
+    size: int = 0
+    digest: bytes = b""
+
+    @property
+    def fatal(self) -> bool:
+        """Whether it cannot be rendered."""
+        return any(FINDINGS[name].weight == "fatal" for name in self.found)
+
+
+def examine(model: Model, scratch: Path) -> Examined:
+    """Look over one model: its mesh as text, its material libraries, the headers of its pictures.
+
+    Parameters
+    ----------
+    scratch : an empty folder for what comes out of an archive
+    """
+    found: Counter[str] = Counter()
+    result = Examined(model.key)
+    try:
+        folder, refused = fetch(model, scratch)
+        found["refused reference"] += len(refused)
+        if not (folder / model.file).is_file():
+            found["no OBJ"] = 1
+        else:
+            _examine_mesh(mesh_path(folder, model.file), folder, model.file, found, result)
+    except Exception:  # whatever it is, the render of this model would be recorded as failed, and the rest goes on
+        found["unreadable"] = 1
+    found["non-ASCII name"] += not model.key.isascii()
+    result.found = {name: found[name] for name in FINDINGS if found[name]}
+    return result
+
+
+def _examine_mesh(path: Path, folder: Path, file: str, found: Counter[str], result: Examined) -> None:
+    data = read_mesh_bytes(path)
+    result.size, result.digest = len(data), hashlib.blake2b(data, digest_size=8).digest()
+    if not data and path.suffix.lower() != ".obj":
+        found["empty OBJ"] = 1
+        return
+    check_mesh(folder, file, data)
+    if path.suffix.lower() != ".obj":
+        return
+    scan = scan_obj(data)
+    result.faces = scan.faces
+    found.update({_FROM_SCAN[name]: count for name, count in scan.counts.items()})
+    found["empty OBJ"] += not scan.vertices
+    found["no usable face"] += bool(scan.vertices and not scan.usable)
+    found["wrong normals"] += scan.stray_normals > _SMOOTH
+    found["negative index"] += not scan.fast and re.search(rb"^f[^\n]*[ /]-\d", data, re.MULTILINE) is not None
+    found["CRLF"] += b"\r\n" in data
+    found["non-ASCII name"] += not data.isascii()
+    found["very large mesh"] += scan.faces >= LARGE
+    extent = scan.high - scan.low
+    found["flat"] += bool(scan.usable and extent.min() <= 1e-6 * extent.max())
+    if file == V2_FILE:
+        found["missing JSON"] += not path.with_suffix(".json").is_file()
+        found["not unit size"] += bool(scan.usable and abs(np.linalg.norm(extent) - 1) > 0.05)
+    _examine_libraries(scan, folder, os.path.dirname(file), found)  # noqa: PTH120
+
+
+def _examine_libraries(scan: Scan, folder: Path, base: str, found: Counter[str]) -> None:
+    """Look over the MTL files: what materials say, and whether the pictures that they name are there."""
+    defined: set[str] = set()
+    references: set[str] = set()
+    for name in scan.libraries[:MOST_LOOKUPS]:
+        path, note = find_inside(folder, name, base)
+        if path is None:
+            found["refused reference" if "refused" in note else "missing MTL"] += 1
+            continue
+        try:
+            text = read_library(path)
+        except ModelError:
+            found["missing MTL"] += 1
+            continue
+        found["non-ASCII name"] += not text.isascii()
+        _examine_library(text, defined, references, found)
+    if not found["missing MTL"]:
+        found["undefined material"] += len(set(scan.materials) - defined)
+    pictures = Pictures(folder, base)
+    for reference in sorted(references)[:MOST_LOOKUPS]:
+        _examine_reference(reference, pictures, found)
+
+
+def _examine_library(text: bytes, defined: set[str], references: set[str], found: Counter[str]) -> None:
+    for key, rest in library_lines(text):
+        if key == "newmtl":
+            defined.add(rest)
+        elif key == "d":
+            try:
+                alpha = float(rest.removeprefix("-halo").split()[0])
+            except (ValueError, IndexError):
+                continue
+            found["alpha zero"] += alpha <= 0
+            found["alpha below one"] += 0 < alpha < 1
+        elif key == "tr":
+            found["Tr"] += 1
+        elif key == "illum":
+            found["metallic illum"] += rest in METALLIC
+        elif key in ("map_kd", "map_d") and rest:
+            found["alpha map"] += key == "map_d"
+            references.add(map_file(rest))
+
+
+def _examine_reference(reference: str, pictures: Pictures, found: Counter[str]) -> None:
+    wanted = reference.replace("\\", "/")
+    found["backslash in path"] += "\\" in reference
+    found["space in path"] += " " in reference
+    found["non-ASCII name"] += not reference.isascii()
+    path, note = pictures.locate(reference)
+    if path is None:
+        found["refused reference" if "refused" in note else "missing texture"] += 1
+        return
+    named, real = os.path.normpath(f"{pictures.base}/{wanted}"), path.relative_to(pictures.folder.resolve()).as_posix()
+    found["letter case of path"] += named != real and named.casefold() == real.casefold()
+    found["unreadable texture"] += pictures.fault(path) != ""
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What all models were found to be, in the order of the listing."""
+
+    listing: Listing
+    models: list[Examined]
+
+    @property
+    def fatal(self) -> list[Examined]:
+        """Models that cannot be rendered."""
+        return [model for model in self.models if model.fatal]
+
+    def findings(self) -> list[dict[str, Any]]:
+        """Sum up: for each finding that occurs its models, its count over all of them, and up to five examples.
+
+        Faults of faces have a `share`, of the faces of all models.
+        """
+        rows = []
+        faces = sum(model.faces for model in self.models)
+        for name, finding in FINDINGS.items():
+            having = [model for model in self.models if name in model.found]
+            if having:
+                row = {"finding": name, "weight": finding.weight, "meaning": finding.meaning, "models": len(having)}
+                row["count"] = count = sum(model.found[name] for model in having)
+                if name in _OF_FACES and faces:  # a doubled face is two of the file's
+                    row["share"] = round((2 if name == "doubled faces" else 1) * count / faces, 6)
+                rows.append(row | {"examples": [model.key for model in having[:5]]})
+        return rows
+
+    def synsets(self) -> list[dict[str, Any]]:
+        """Count models by synset; `expected` is None where it is not known or only a part was looked at."""
+        names = V2_NAMES | category_names(self.listing.root)
+        known = self.listing.whole and all(model.file == V2_FILE for model in self.listing.models)
+        total = Counter(model.synset for model in self.listing.models)
+        there = Counter(
+            model.key.split("/")[0] for model in self.models if not {"no OBJ", "empty OBJ"} & set(model.found)
+        )
+        return [
+            {
+                "synset": synset,
+                "name": names.get(synset, ""),
+                "folders": total[synset],
+                "models": there[synset],
+                "expected": V2_COUNTS.get(synset) if known else None,
+            }
+            for synset in sorted(total)
+        ]
+
+    def as_json(self) -> dict[str, Any]:
+        """Give all of it as one document."""
+        return {
+            "root": str(self.listing.root),
+            "layout": self.listing.layout,
+            "folders": len(self.models),
+            "renderable": len(self.models) - len(self.fatal),
+            "expected_total": TOTAL,
+            "faces": sum(model.faces for model in self.models),
+            "bytes": sum(model.size for model in self.models),
+            "notes": self.listing.notes,
+            "synsets": self.synsets(),
+            "findings": self.findings(),
+            "fatal": [model.key for model in self.fatal],
+            "models": {model.key: model.found for model in self.models if model.found},
+        }
+
+
+def diagnose(listing: Listing, *, jobs: int | None = None) -> Diagnosis:
+    """Look over all models of a listing.
+
+    Parameters
+    ----------
+    jobs : processes; the number of cores where None
+    """
+    models = listing.models
+    batches = [models[begin : begin + _BATCH] for begin in range(0, len(models), _BATCH)]
+    jobs = max(1, min(jobs or os.cpu_count() or 1, len(batches)))
+    with each(workers(jobs), (delayed(_examine_batch)(batch) for batch in batches)) as results:
+        examined = list(track(chain.from_iterable(results), len(models), "models"))
+    times = Counter(model.digest for model in examined if model.size)
+    for model in examined:
+        if times[model.digest] > 1:
+            model.found["same OBJ"] = 1
+    return Diagnosis(listing, examined)
+
+
+def _examine_batch(models: list[Model]) -> list[Examined]:
+    examined = []
+    for model in models:
+        with Scratch() as scratch:
+            examined.append(examine(model, scratch.path))
+    return examined
+
+
+def diagnosis_text(diagnosis: Diagnosis) -> str:
+    """Lay a diagnosis out for people: counts by category, findings, models that cannot be rendered."""
+    synsets = Table("synset", "name", "models", "expected", title="Models with a mesh", title_justify="left")
+    for row in diagnosis.synsets():
+        expected = "not known" if row["expected"] is None else f"{row['expected']:,}"
+        synsets.add_row(row["synset"], row["name"], f"{row['models']:,}", expected)
+    findings = Table(
+        "weight", "finding", "models", "count", "of all faces", "what it is", title="Findings", title_justify="left"
+    )
+    for row in diagnosis.findings():
+        share = f"{row['share']:.1%}" if "share" in row else ""
+        findings.add_row(
+            row["weight"], row["finding"], f"{row['models']:,}", f"{row['count']:,}", share, row["meaning"]
+        )
+    for table in (synsets, findings):
+        for column in table.columns:
+            column.justify = "right" if column.header in ("models", "expected", "count", "of all faces") else "left"
+    console = Console(file=io.StringIO(), width=120, markup=False, highlight=False)
+    console.print(synsets)
+    console.print(findings)
+    fatal = diagnosis.fatal
+    for model in fatal[:_LISTED]:
+        console.print(f"cannot be rendered: {model.key}: {', '.join(model.found)}", soft_wrap=True)
+    if len(fatal) > _LISTED:
+        console.print(f"… and {len(fatal) - _LISTED:,} more: --json lists all")
+    faces = np.array([model.faces for model in diagnosis.models if model.faces] or [0])
+    console.print(
+        f"{len(diagnosis.models) - len(fatal):,} of {len(diagnosis.models):,} models can be rendered; "
+        f"faces: median {int(np.median(faces)):,}, most {faces.max():,}, together {faces.sum():,}",
+        soft_wrap=True,
+    )
+    text: str = console.file.getvalue()  # type: ignore[attr-defined]
+    return text.rstrip("\n")

@@ -1,0 +1,169 @@
+"""Which of the models are wanted: by synset, by id, by split, so many of each, one share of many."""
+
+from __future__ import annotations
+
+import csv
+import re
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from ...core.errors import InputError
+from ...core.untrusted import read_plain_text
+from ...core.wording import shorten
+from .model import Model
+
+__all__ = ["Layout", "Selection", "read_ids", "read_split", "select"]
+
+MOST_BYTES = 256 << 20  # of a list; ShapeNet's own table of 51,209 models has 5 MB
+
+Layout = Literal["auto", "v2", "v1", "zip", "flat"]
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What to take of a folder of models; everything by default.
+
+    Attributes
+    ----------
+    layout : how the folder is laid out; `auto` tells v2, v1 and zip apart
+    synsets : offsets or names; all where empty
+    ids : file of ids, one a line: `id` or `synset/id`; `#` begins a comment
+    split_csv : ShapeNet's official table id,synsetId,subSynsetId,modelId,split
+    split : its part to take, such as `train`; all of the table where None
+    limit : the first so many of each synset
+    shard : `i/n`, 0 <= i < n: one of n shares, applied last. A model's share depends on its synset and id alone
+    """
+
+    layout: Layout = "auto"
+    synsets: tuple[str, ...] = ()
+    ids: Path | None = None
+    split_csv: Path | None = None
+    split: str | None = None
+    limit: int | None = None
+    shard: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.split and not self.split_csv:
+            raise InputError(f"--split {shorten(self.split)} needs --split-csv FILE: ShapeNet's official table all.csv")
+        self.share()
+
+    def share(self) -> tuple[int, int]:
+        """Give (i, n) of `shard`; (0, 1) takes all.
+
+        Raises
+        ------
+        InputError : it is not i/n with 0 <= i < n
+        """
+        if self.shard is None:
+            return 0, 1
+        found = re.fullmatch(r"([0-9]{1,9})/([0-9]{1,9})", self.shard)
+        if not found or int(found[1]) >= int(found[2]):
+            raise InputError(
+                f"--shard {shorten(self.shard)}: expected i/n with 0 <= i < n, such as 0/8 to 7/8 for eight jobs"
+            )
+        return int(found[1]), int(found[2])
+
+
+def select(models: Sequence[Model], selection: Selection) -> tuple[list[Model], list[str]]:
+    """Apply ids, split, limit and share, in this order.
+
+    Parameters
+    ----------
+    models : sorted by synset and id
+
+    Returns
+    -------
+    models : those that are wanted, in the same order
+    notes : what was asked for and is not there, one line each
+
+    Raises
+    ------
+    InputError : a list cannot be read, or none of its models is there
+    """
+    chosen = list(models)
+    notes: list[str] = []
+    if selection.ids is not None:
+        chosen = _among(chosen, read_ids(selection.ids), selection, selection.ids, notes)
+    if selection.split_csv is not None:
+        wanted = read_split(selection.split_csv, selection.split)
+        chosen = _among(chosen, wanted, selection, selection.split_csv, notes)
+    if selection.limit is not None:
+        chosen = _first_of_each(chosen, selection.limit)
+    index, count = selection.share()
+    if count > 1:
+        chosen = [model for model in chosen if zlib.crc32(model.key.encode()) % count == index]
+    return chosen, notes
+
+
+def _first_of_each(models: list[Model], limit: int) -> list[Model]:
+    taken: dict[str, int] = {}
+    first = []
+    for model in models:
+        taken[model.synset] = taken.get(model.synset, 0) + 1
+        if taken[model.synset] <= limit:
+            first.append(model)
+    return first
+
+
+def _among(models: list[Model], wanted: set[str], selection: Selection, file: Path, notes: list[str]) -> list[Model]:
+    """Give the models whose id or key is wanted; say which of these are not there."""
+    chosen = [model for model in models if model.key in wanted or model.model_id in wanted]
+    if not chosen:
+        raise InputError(f"{file} names {len(wanted)} models, and none of them is there: is it for this ShapeNet?")
+    found = {model.key for model in chosen} | {model.model_id for model in chosen}
+    missing = sorted(wanted - found)
+    if missing and not selection.synsets:  # with --synset, those of other synsets are meant to be left out
+        shown = ", ".join(map(shorten, missing[:3])) + (", …" if len(missing) > 3 else "")
+        notes.append(f"{len(missing)} of the {len(wanted)} models that {file} names are not there: {shown}")
+    return chosen
+
+
+def read_ids(path: Path) -> set[str]:
+    """Read ids, one a line: `id` or `synset/id`; `#` begins a comment.
+
+    Raises
+    ------
+    InputError : it cannot be read, or names none
+    """
+    lines = (line.partition("#")[0].strip() for line in _text(path).splitlines())
+    ids = {line for line in lines if line}
+    if not ids:
+        raise InputError(f"{path} names no model: expected one id or synset/id a line")
+    return ids
+
+
+def read_split(path: Path, split: str | None) -> set[str]:
+    """Read the keys `synset/id` of one part of ShapeNet's split table; of all of it where `split` is None.
+
+    Raises
+    ------
+    InputError : it cannot be read, is no such table, or has no such part
+    """
+    table = csv.DictReader(_text(path).splitlines(), skipinitialspace=True)
+    needed = {"synsetId", "modelId", "split"}
+    parts: dict[str, set[str]] = {}
+    try:
+        if not needed <= set(table.fieldnames or ()):
+            raise InputError(f"{path} is not ShapeNet's split table: expected id,synsetId,subSynsetId,modelId,split")
+        for row in table:
+            if row["modelId"] and row["synsetId"]:
+                # programs that take offsets for numbers lose their leading zero
+                key = f"{row['synsetId'].strip().zfill(8)}/{row['modelId'].strip()}"
+                parts.setdefault((row["split"] or "").strip(), set()).add(key)
+    except csv.Error as error:
+        where = f"line {table.line_num + 1}: {error}"
+        raise InputError(f"{path} is not ShapeNet's split table, {where}: mend the line, or get it anew") from None
+    if split is not None and split not in parts:
+        known = ", ".join(map(shorten, sorted(parts)[:10])) + (", …" if len(parts) > 10 else "")
+        raise InputError(f"{path} has no split {shorten(repr(split))}; it has {known or 'no row'}")
+    return parts[split] if split is not None else set().union(*parts.values())
+
+
+def _text(path: Path) -> str:
+    text = read_plain_text(path, MOST_BYTES, "give a text file")
+    if "\0" in text:
+        raise InputError(f"{path} cannot be read: it holds zero bytes; give a text file")
+    return text
