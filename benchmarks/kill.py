@@ -23,7 +23,7 @@ from shapenet3d_cma.render.shapenet.listing import find_models
 from shapenet3d_cma.samples.config import SamplesConfig
 from shapenet3d_cma.samples.shapenet_folder import write_samples
 from shapenet3d_cma.tests.render.test_cluster import Cluster
-from shapenet3d_cma.tests.render.test_running import CONFIG, WORDS, blenders, start
+from shapenet3d_cma.tests.render.test_workers import CONFIG, WORDS, blenders, start
 from shapenet3d_cma.tests.same import assert_same_renders
 
 

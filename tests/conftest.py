@@ -55,8 +55,8 @@ def has(package: str) -> bool:
 
 # what cannot run without a package that an installation may lack; CI has all, so there nothing is passed over
 NEEDS = {
-    "render/test_render.py": "bpy",
-    "render/test_running.py": "bpy",
+    "render/test_rendering.py": "bpy",
+    "render/test_workers.py": "bpy",
     "render/test_cluster.py": "bpy",
     "model/": "torch",
 }

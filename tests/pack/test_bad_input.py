@@ -20,7 +20,7 @@ from shapenet3d_cma.pack.reader import Shards
 from shapenet3d_cma.pack.verify import verify_shards
 from shapenet3d_cma.render.choice import Choice
 from shapenet3d_cma.render.render_file import find_renders
-from shapenet3d_cma.tests.pack.test_shards import FULL_DISK, PACK, everything, vouch
+from shapenet3d_cma.tests.pack.test_packing import FULL_DISK, PACK, everything, vouch
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 

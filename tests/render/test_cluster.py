@@ -19,7 +19,7 @@ from shapenet3d_cma.render import cluster as cluster_module
 from shapenet3d_cma.render.rendering import read_failures, render_models
 from shapenet3d_cma.render.shapenet.listing import Model, find_models
 from shapenet3d_cma.render.workers import Limits
-from shapenet3d_cma.tests.render.test_running import CONFIG, WORDS, blenders, rendered, start, unbroken, world
+from shapenet3d_cma.tests.render.test_workers import CONFIG, WORDS, blenders, rendered, start, unbroken, world
 from shapenet3d_cma.tests.same import assert_same_renders
 from shapenet3d_cma.tests.waiting import PATIENCE, ended, wait_for
 

@@ -394,7 +394,7 @@ def test_few_shot_folds_are_drawn_stored_and_learned(
 
 
 def test_few_shot_reads_pickled_folds_first(fewshot_config: FewShotConfig, encoder_file: Path, tmp_path: Path) -> None:
-    from .test_layouts import write_fold
+    from .benchmarks.test_layouts import write_fold
 
     write_fold(tmp_path / "data" / "5way_2shot" / "0.pkl", 5, 2, points=80)
     config = dataclasses.replace(fewshot_config, epochs=1)

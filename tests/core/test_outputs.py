@@ -782,7 +782,7 @@ def test_only_what_the_dead_left_is_tidied(tmp_path: Path) -> None:
         output.write_text("a.txt", "a")
         with output.write_folder("b") as partial:
             (partial / "b.txt").write_text("b")
-            code = "import sys; from shapenet3d_cma.tests.test_outputs import begins; begins(sys.argv[1])"
+            code = "import sys; from shapenet3d_cma.tests.core.test_outputs import begins; begins(sys.argv[1])"
             died = subprocess.run([sys.executable, "-c", code, str(out)], check=False, timeout=60)
             assert died.returncode == -signal.SIGKILL
             make_files(out / HIDDEN / "tmp", {"mine.txt": b"mine"})

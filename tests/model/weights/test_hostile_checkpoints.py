@@ -25,7 +25,7 @@ from shapenet3d_cma.model.train.pretraining import pretrain
 from shapenet3d_cma.model.train.run_folder import RunFolder
 from shapenet3d_cma.model.weights.checkpoint import load_weights
 from shapenet3d_cma.model.weights.encoder import load_encoder
-from shapenet3d_cma.tests.model.test_point_mae import point_mae_weights
+from shapenet3d_cma.tests.model.methods.test_point_mae import point_mae_weights
 
 STEPS, PARAMETER = 3, "point_encoder.embed.local1.bias"
 Content = dict[str, Any]
