@@ -24,30 +24,39 @@ __all__ = ["build_dataset", "pack_names", "read_build_settings"]
 
 
 def pack_names() -> tuple[set[str], set[str]]:
-    """Give the names of packing's settings that rendering has, too (`--pack-NAME` in a build), and all the others."""
+    """Return the names of packing's settings that rendering has, too (`--pack-NAME` in a build), and all the others."""
     own = {field.name for field in dataclasses.fields(PackConfig)}
     shared = own & {field.name for field in dataclasses.fields(RenderConfig)}
     return shared, own - shared
 
 
-def read_build_settings(config_file: Path | None, given: Mapping[str, Any]) -> tuple[RenderConfig, PackConfig]:
+def read_build_settings(
+    config_file: Path | None, given: Mapping[str, Any]
+) -> tuple[RenderConfig, PackConfig]:
     """Merge defaults, a TOML file with the tables [render] and [pack], and given options (None: not given).
 
     Colour is given to the view that is packed, or to all of them where all are packed.
 
     Raises
     ------
-    InputError : as `read_settings`; a table that is neither; views to pack that would have no colour
+    InputError : as `read_settings`; a table that is neither; views to pack that would have no
+        colour
     """
     tables = {} if config_file is None else read_toml(config_file)
-    unknown = sorted(name for name in tables if name not in ("render", "pack") or not isinstance(tables[name], dict))
+    unknown = sorted(
+        name
+        for name in tables
+        if name not in ("render", "pack") or not isinstance(tables[name], dict)
+    )
     if unknown:
         raise InputError(
             f"{config_file}: {shorten(repr(unknown[0]))} is out of place; the settings of a build stand in [render] "
             "and [pack]"
         )
     shared, own = pack_names()
-    asked = {name: given.get(name) for name in own} | {name: given.get(f"pack_{name}") for name in shared}
+    asked = {name: given.get(name) for name in own} | {
+        name: given.get(f"pack_{name}") for name in shared
+    }
     pack = read_settings(PackConfig, config_file, asked, table="pack")
     asked = {field.name: given.get(field.name) for field in dataclasses.fields(RenderConfig)}
     if asked["colour"] is None and "colour" not in tables.get("render", {}):
@@ -88,9 +97,14 @@ def build_dataset(
     choice, redo = choice or Choice(), bool(run.get("redo", False))
     with claim(out, "dataset", inputs=[run.get("source")], shared=True, earlier=_is_earlier):
         if not redo:  # said before days are spent on rendering
-            check_settings(out / "shards", {"config": dataclasses.asdict(pack_config), "selection": choice.told()})
+            check_settings(
+                out / "shards",
+                {"config": dataclasses.asdict(pack_config), "selection": choice.told()},
+            )
         rendered = render_models(models, out / "renders", render_config, jobs=jobs, **run)
-        return rendered, pack_renders(out / "renders", out / "shards", pack_config, choice, jobs=jobs, redo=redo)
+        return rendered, pack_renders(
+            out / "renders", out / "shards", pack_config, choice, jobs=jobs, redo=redo
+        )
 
 
 def _is_earlier(folder: Path) -> bool:
@@ -98,4 +112,6 @@ def _is_earlier(folder: Path) -> bool:
     from .pack.manifest import read_record
     from .render.rendering import read_render_settings
 
-    return read_render_settings(folder / "renders") is not None or bool(read_record(folder / "shards")[0])
+    return read_render_settings(folder / "renders") is not None or bool(
+        read_record(folder / "shards")[0]
+    )

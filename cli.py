@@ -45,7 +45,9 @@ SHIPPED = {path.stem: path for path in (Path(__file__).parent / "model").glob("*
 RECIPES = {path.stem: path for path in (Path(__file__).parent / "model" / "tasks").glob("*.toml")}
 SHARED_NAMES, OWN_NAMES = pack_names()
 _AGAIN = 2.0  # seconds after which a stop that went unnoticed comes again
-JOBS = click.option("--jobs", type=WholeRange(1, 4096), help="Side by side; the number of cores where left out.")
+JOBS = click.option(
+    "--jobs", type=WholeRange(1, 4096), help="Side by side; the number of cores where left out."
+)
 LAYOUT = click.option(
     "--layout",
     type=click.Choice(get_args(Layout)),
@@ -56,12 +58,29 @@ LAYOUT = click.option(
 
 SELECTION = (
     LAYOUT,
-    click.option("--synset", "synsets", multiple=True, help="Only this category, by offset or name; may be repeated."),
-    click.option("--ids", type=FOLDER, help="Only the models of this file: an id or synset/id a line, # comments."),
-    click.option("--split-csv", type=FOLDER, help="Only the models of ShapeNet's official split table, all.csv."),
+    click.option(
+        "--synset",
+        "synsets",
+        multiple=True,
+        help="Only this category, by offset or name; may be repeated.",
+    ),
+    click.option(
+        "--ids",
+        type=FOLDER,
+        help="Only the models of this file: an id or synset/id a line, # comments.",
+    ),
+    click.option(
+        "--split-csv",
+        type=FOLDER,
+        help="Only the models of ShapeNet's official split table, all.csv.",
+    ),
     click.option("--split", help="Only this part of the split table: train, val or test."),
-    click.option("--limit", type=WholeRange(1), help="Only the first so many models of each category."),
-    click.option("--shard", metavar="I/N", help="Only the I-th of N shares, 0 <= I < N: for job arrays."),
+    click.option(
+        "--limit", type=WholeRange(1), help="Only the first so many models of each category."
+    ),
+    click.option(
+        "--shard", metavar="I/N", help="Only the I-th of N shares, 0 <= I < N: for job arrays."
+    ),
 )
 
 
@@ -81,7 +100,13 @@ def selection(command: Callable[..., Any]) -> Callable[..., Any]:
 def running(command: Callable[..., None]) -> Callable[..., None]:
     """Add the options that say how models are rendered, not what comes out; they arrive as the dictionary `run`."""
     given = (
-        click.option("--timeout", type=FiniteRange(1, 1e7), default=600.0, show_default=True, help="Seconds a model."),
+        click.option(
+            "--timeout",
+            type=FiniteRange(1, 1e7),
+            default=600.0,
+            show_default=True,
+            help="Seconds a model.",
+        ),
         click.option(
             "--memory-gib",
             type=FiniteRange(0.5, 1e6),
@@ -104,8 +129,12 @@ def running(command: Callable[..., None]) -> Callable[..., None]:
             help="Where Cycles computes; a GPU that is not there is said, and the CPU takes its place.",
         ),
         click.option("--retry-failed", is_flag=True, help="Try again what failed in earlier runs."),
-        click.option("--redo", is_flag=True, help="Replace renders that were made with other settings."),
-        click.option("--scheduler", help="Render on the Dask cluster of this scheduler, tcp://host:port."),
+        click.option(
+            "--redo", is_flag=True, help="Replace renders that were made with other settings."
+        ),
+        click.option(
+            "--scheduler", help="Render on the Dask cluster of this scheduler, tcp://host:port."
+        ),
     )
     names = ("timeout", "memory_gib", "renew_after", "device", "retry_failed", "redo", "scheduler")
 
@@ -124,16 +153,27 @@ def choosing(*, drawn: bool) -> Callable[[Callable[..., None]], Callable[..., No
 
     `drawn` says whether a split may be drawn, which takes a seed.
     """
-    given = [*SELECTION[1:4], click.option("--split", help="Only this part of the split: train, val or test.")]
+    given = [
+        *SELECTION[1:4],
+        click.option("--split", help="Only this part of the split: train, val or test."),
+    ]
     if drawn:
         shares: Any = (FiniteRange(0), FiniteRange(0), FiniteRange(0))
         text = "Draw the split, by model and from --seed, in these shares, such as 80 10 10."
-        given.append(click.option("--split-shares", "shares", type=shares, metavar="TRAIN VAL TEST", help=text))
+        given.append(
+            click.option(
+                "--split-shares", "shares", type=shares, metavar="TRAIN VAL TEST", help=text
+            )
+        )
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         @functools.wraps(command)
         def with_choice(**words: Any) -> None:
-            choice = {field.name: words.pop(field.name) for field in dataclasses.fields(Choice) if field.name in words}
+            choice = {
+                field.name: words.pop(field.name)
+                for field in dataclasses.fields(Choice)
+                if field.name in words
+            }
             command(choice=Choice(**choice), **words)
 
         for option in reversed(given):
@@ -166,7 +206,10 @@ class _Commands(click.Group):
             raise _UnexpectedEndError(*error.args) from error
 
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
 @click.version_option(__version__, prog_name="cma3d")
 def cli() -> None:
     """Regenerate ShapeNet3D-CMA from ShapeNet V2, check it, look at it, and pretrain CrossAlignNet on it.
@@ -200,10 +243,18 @@ def cli() -> None:
     type=click.Choice(["modelnet40", "fewshot", "scanobjectnn", "shapenetpart"]),
     help="A benchmark instead.",
 )
-@click.option("--layout", help="Of the benchmark, as `cma3d doctor --task` names it.  [default: its first]")
-@click.option("--train", type=WholeRange(1), default=24, show_default=True, help="With --task: of each class.")
-@click.option("--test", type=WholeRange(1), default=20, show_default=True, help="With --task: of each class.")
-@click.option("--val", type=WholeRange(1), default=4, show_default=True, help="With --task: of each class.")
+@click.option(
+    "--layout", help="Of the benchmark, as `cma3d doctor --task` names it.  [default: its first]"
+)
+@click.option(
+    "--train", type=WholeRange(1), default=24, show_default=True, help="With --task: of each class."
+)
+@click.option(
+    "--test", type=WholeRange(1), default=20, show_default=True, help="With --task: of each class."
+)
+@click.option(
+    "--val", type=WholeRange(1), default=4, show_default=True, help="With --task: of each class."
+)
 def samples(
     out: Path,
     config_file: Path | None,
@@ -220,8 +271,9 @@ def samples(
     Examples:
       cma3d samples shapenet-small
       cma3d samples shapenet-broken --per-category 1 --pathologies
-      cma3d samples small --task modelnet40                          pickled clouds, as Point-BERT hands them out
-      cma3d samples small --task modelnet40 --layout modelnet40-off  or modelnet40-text, -h5
+      cma3d samples small --task modelnet40                          pickled clouds, as Point-BERT
+      hands them out cma3d samples small --task modelnet40 --layout modelnet40-off  or
+      modelnet40-text, -h5
       cma3d samples small --task fewshot                             the forty folds, pickled
       cma3d samples small --task shapenetpart
     """
@@ -235,7 +287,9 @@ def samples(
             raise InputError(
                 f"--{(wrong or ['config'])[0].replace('_', '-')} is for the procedural ShapeNet, not for --task"
             )
-        written = write_miniature(out, task, layout=layout, train=train, test=test, val=val, seed=given["seed"] or 0)
+        written = write_miniature(
+            out, task, layout=layout, train=train, test=test, val=val, seed=given["seed"] or 0
+        )
         tell(f"{written['layout']} in {written['folder']}")
         return
     made = write_samples(out, read_settings(SamplesConfig, config_file, given))
@@ -247,13 +301,18 @@ def samples(
 @click.argument("shapenet", type=FOLDER)
 @selection
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-@click.option("--task", type=click.Choice(get_args(Task)), help="Look for a benchmark's data instead.")
+@click.option(
+    "--task", type=click.Choice(get_args(Task)), help="Look for a benchmark's data instead."
+)
 @JOBS
-def doctor(shapenet: Path, selection: Selection, as_json: bool, task: Task | None, jobs: int | None) -> None:
+def doctor(
+    shapenet: Path, selection: Selection, as_json: bool, task: Task | None, jobs: int | None
+) -> None:
     """Look over the models of SHAPENET before rendering: counts, missing files, faults. Reads text and headers only.
 
-    Exit status 1 where some models cannot be rendered; they are listed. `cma3d render` mends or records the rest.
-    With --task, SHAPENET is the folder of a benchmark: which layout, whether it is whole, and what to get if not.
+    Exit status 1 where some models cannot be rendered; they are listed. `cma3d render` mends or
+    records the rest. With --task, SHAPENET is the folder of a benchmark: which layout, whether it
+    is whole, and what to get if not.
 
     \b
     Examples:
@@ -298,18 +357,21 @@ def render(
 ) -> None:
     """Render the models of SHAPENET to RENDERS/<synset>/<model>.h5 with Blender's Cycles.
 
-    SHAPENET is ShapeNetCore v2 or v1, a folder of its zips as they are handed out, or any folder of models.
-    Models that have their file are not rendered again, so a stopped run is resumed by the same command. Models that
-    fail are listed in RENDERS/failures.jsonl and left alone from then on, unless --retry-failed is given.
+    SHAPENET is ShapeNetCore v2 or v1, a folder of its zips as they are handed out, or any folder of
+    models. Models that have their file are not rendered again, so a stopped run is resumed by the
+    same command. Models that fail are listed in RENDERS/failures.jsonl and left alone from then on,
+    unless --retry-failed is given.
 
     \b
     Examples:
       cma3d render ShapeNetCore.v2 renders
-      cma3d render ShapeNetCore.v2 renders --colour best          24 views measured, the best one shaded
-      cma3d render ShapeNetCore.v2 try --synset chair --limit 5 --views 8 --light interior
+      cma3d render ShapeNetCore.v2 renders --colour best          24 views measured, the best one
+      shaded cma3d render ShapeNetCore.v2 try --synset chair --limit 5 --views 8 --light interior
       cma3d render ShapeNetCore.v2 renders --split-csv all.csv --split train
-      cma3d render ShapeNetCore.v2 renders --shard $SLURM_ARRAY_TASK_ID/8     jobs 0 to 7 of an array
-      cma3d render zips renders                                   zips holds 02691156.zip, 02747177.zip, …
+      cma3d render ShapeNetCore.v2 renders --shard $SLURM_ARRAY_TASK_ID/8     jobs 0 to 7 of an
+      array
+      cma3d render zips renders                                   zips holds 02691156.zip,
+      02747177.zip, …
       cma3d render my-models renders --layout flat                OBJ, GLB, PLY, STL, OFF files
       cma3d render ShapeNetCore.v2 renders --retry-failed --timeout 3600 --memory-gib 24
       cma3d render ShapeNetCore.v2 renders --scheduler tcp://head:8786
@@ -321,10 +383,14 @@ def render(
     listing = list_models(shapenet, selection)
     refuse_overlap(renders, [shapenet])
     said = (listing.title, *listing.notes)
-    done = render_models(listing.models, renders, config, jobs=jobs, said=said, source=shapenet, **run)
+    done = render_models(
+        listing.models, renders, config, jobs=jobs, said=said, source=shapenet, **run
+    )
     tell(_rendered(done))
     if done.failures or done.quarantined:
-        tell(f"the failures and their reasons are in {renders / 'failures.jsonl'}; --retry-failed tries again")
+        tell(
+            f"the failures and their reasons are in {renders / 'failures.jsonl'}; --retry-failed tries again"
+        )
         sys.exit(1)
 
 
@@ -355,8 +421,9 @@ def build(
 ) -> None:
     """Render and pack in one go, the fast way: OUT/renders and OUT/shards.
 
-    Of each model all views are measured, and the one that is packed is shaded; with --keep all, all are. A stopped
-    build is resumed by the same command. A --config file has two tables, [render] and [pack].
+    Of each model all views are measured, and the one that is packed is shaded; with --keep all, all
+    are. A stopped build is resumed by the same command. A --config file has two tables, [render]
+    and [pack].
 
     \b
     Examples:
@@ -374,12 +441,22 @@ def build(
     said = (listing.title, *listing.notes)
     choice = Choice(split_csv=selection.split_csv, split=selection.split)
     rendered, packed = build_dataset(
-        listing.models, out, render_config, pack_config, choice, jobs=jobs, said=said, source=shapenet, **run
+        listing.models,
+        out,
+        render_config,
+        pack_config,
+        choice,
+        jobs=jobs,
+        said=said,
+        source=shapenet,
+        **run,
     )
     tell(_rendered(rendered))
     tell(_packed(packed, out / "shards"))
     if rendered.failures or rendered.quarantined or packed.failures:
-        tell(f"failures and their reasons: {out / 'renders' / 'failures.jsonl'}, {out / 'shards' / 'manifest.json'}")
+        tell(
+            f"failures and their reasons: {out / 'renders' / 'failures.jsonl'}, {out / 'shards' / 'manifest.json'}"
+        )
         sys.exit(1)
 
 
@@ -389,8 +466,9 @@ def build(
 def status(out: Path, as_json: bool) -> None:
     """Tell how far a render is: done, failed, left, rate, time left, and the reasons of failures.
 
-    OUT is a folder of renders, or what `cma3d build` or `cma3d demo` makes. Nothing is changed; the run may be going
-    on in another terminal, on another machine that shares the storage, or not at all.
+    OUT is a folder of renders, or what `cma3d build` or `cma3d demo` makes. Nothing is changed; the
+    run may be going on in another terminal, on another machine that shares the storage, or not at
+    all.
 
     \b
     Examples:
@@ -412,20 +490,30 @@ def status(out: Path, as_json: bool) -> None:
 @click.option("--redo", is_flag=True, help="Replace shards that were made with other settings.")
 @options(PackConfig)
 def pack(
-    renders: Path, shards: Path, choice: Choice, jobs: int | None, redo: bool, config_file: Path | None, **given: Any
+    renders: Path,
+    shards: Path,
+    choice: Choice,
+    jobs: int | None,
+    redo: bool,
+    config_file: Path | None,
+    **given: Any,
 ) -> None:
     """Turn RENDERS into SHARDS: depth to points that know their pixels, in farthest point order.
 
-    Shards that stand are kept where their render files are the same, byte for byte, so a stopped run is resumed by
-    the same command, and after some renders changed it packs only their shards anew.
+    Shards that stand are kept where their render files are the same, byte for byte, so a stopped
+    run is resumed by the same command, and after some renders changed it packs only their shards
+    anew.
 
     \b
     Examples:
       cma3d pack renders shards                    one row a model: the view with the most points
       cma3d pack renders shards --keep all --points 1024
-      cma3d pack renders shards/train --split-csv all.csv --split train        ShapeNet's official split
-      cma3d pack renders shards/val --split-shares 80 10 10 --split val --seed 7     one that is drawn, by model
-      cma3d pack renders shards --num-samples 41928 --seed 0                   as many as in the paper
+      cma3d pack renders shards/train --split-csv all.csv --split train        ShapeNet's official
+      split
+      cma3d pack renders shards/val --split-shares 80 10 10 --split val --seed 7     one that is
+      drawn, by model
+      cma3d pack renders shards --num-samples 41928 --seed 0                   as many as in the
+      paper
     """
     from .pack.packing import pack_renders
 
@@ -444,12 +532,18 @@ def _count(number: int, noun: str) -> str:
 
 def _left_out(views: Sequence[Mapping[str, str]]) -> str:
     first = f"because {views[0]['reason']}"
-    return f"1 view left out, {first}" if len(views) == 1 else f"{len(views)} views left out, the first {first}"
+    return (
+        f"1 view left out, {first}"
+        if len(views) == 1
+        else f"{len(views)} views left out, the first {first}"
+    )
 
 
 def _packed(packed: PackSummary, shards: Path) -> str:
     """Say in lines what was packed."""
-    lines = [f"{_count(packed.rows, 'row')} of {_count(len(packed.synsets), 'category')} in {shards}"]
+    lines = [
+        f"{_count(packed.rows, 'row')} of {_count(len(packed.synsets), 'category')} in {shards}"
+    ]
     if packed.left_out:
         lines.append(_left_out(packed.left_out))
     return "\n".join(lines + [_failed(failure) for failure in packed.failures])
@@ -467,11 +561,18 @@ def _failed(failure: Mapping[str, Any]) -> str:
 @click.option("--redo", is_flag=True, help="Replace clouds that were made with other settings.")
 @options(CloudConfig)
 def reconstruct(
-    renders: Path, out: Path, choice: Choice, jobs: int | None, redo: bool, config_file: Path | None, **given: Any
+    renders: Path,
+    out: Path,
+    choice: Choice,
+    jobs: int | None,
+    redo: bool,
+    config_file: Path | None,
+    **given: Any,
 ) -> None:
     """Turn RENDERS into full point clouds, OUT/<synset>/<model>/view-00.ply, every point with its colour and pixel.
 
-    Models whose clouds are there are not made again, so a stopped run is resumed by the same command.
+    Models whose clouds are there are not made again, so a stopped run is resumed by the same
+    command.
 
     \b
     Examples:
@@ -487,7 +588,9 @@ def reconstruct(
     before = f", {done.present} models there before" if done.present else ""
     tell(f"{done.clouds} clouds of {done.models} models, {done.points:,} points{before}: {out}")
     if done.uncoloured:
-        tell(f"{done.uncoloured} clouds have no colour: their views were not shaded (cma3d render --colour all)")
+        tell(
+            f"{done.uncoloured} clouds have no colour: their views were not shaded (cma3d render --colour all)"
+        )
     if done.left_out:
         tell(_left_out(done.left_out))
     _fail(done.failures)
@@ -495,14 +598,21 @@ def reconstruct(
 
 @cli.command()
 @click.argument("shards", type=FOLDER, nargs=-1, required=True)
-@click.option("--source", type=FOLDER, help="The ShapeNet that was rendered: measure every point's distance to it.")
+@click.option(
+    "--source",
+    type=FOLDER,
+    help="The ShapeNet that was rendered: measure every point's distance to it.",
+)
 @LAYOUT
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @JOBS
-def verify(shards: tuple[Path, ...], source: Path | None, layout: Layout, as_json: bool, jobs: int | None) -> None:
+def verify(
+    shards: tuple[Path, ...], source: Path | None, layout: Layout, as_json: bool, jobs: int | None
+) -> None:
     """Check every law of the conventions on every row of SHARDS; exit status 1 where one is broken.
 
-    Of several folders, such as the splits of a dataset, it also checks that they have no model in common.
+    Of several folders, such as the splits of a dataset, it also checks that they have no model in
+    common.
 
     \b
     Examples:
@@ -516,7 +626,11 @@ def verify(shards: tuple[Path, ...], source: Path | None, layout: Layout, as_jso
     verdicts = verify_shards(shards, source=source, layout=layout, jobs=jobs)
     broken = [verdict for verdict in verdicts if verdict.broken]
     if as_json:
-        tell(json.dumps({"holds": not broken, "laws": [verdict.as_json() for verdict in verdicts]}, indent=1))
+        tell(
+            json.dumps(
+                {"holds": not broken, "laws": [verdict.as_json() for verdict in verdicts]}, indent=1
+            )
+        )
     else:
         tell(verdict_table(verdicts))
     if broken:
@@ -526,11 +640,23 @@ def verify(shards: tuple[Path, ...], source: Path | None, layout: Layout, as_jso
 @cli.command()
 @click.argument("shards", type=FOLDER)
 @click.argument("out", type=FOLDER)
-@click.option("--format", "name", type=click.Choice(get_args(ExportFormat)), required=True, help="What to write.")
-@click.option("--full", is_flag=True, help="PLY of all points of each view, in place of the row's sample.")
+@click.option(
+    "--format",
+    "name",
+    type=click.Choice(get_args(ExportFormat)),
+    required=True,
+    help="What to write.",
+)
+@click.option(
+    "--full", is_flag=True, help="PLY of all points of each view, in place of the row's sample."
+)
 @JOBS
-@click.option("--redo", is_flag=True, help="Replace what was exported otherwise, or from other shards.")
-def export(shards: Path, out: Path, name: ExportFormat, full: bool, jobs: int | None, redo: bool) -> None:
+@click.option(
+    "--redo", is_flag=True, help="Replace what was exported otherwise, or from other shards."
+)
+def export(
+    shards: Path, out: Path, name: ExportFormat, full: bool, jobs: int | None, redo: bool
+) -> None:
     """Write SHARDS in the formats of others, a folder a model; OUT/README.txt tells what is what.
 
     \b
@@ -549,7 +675,9 @@ def export(shards: Path, out: Path, name: ExportFormat, full: bool, jobs: int | 
     from .pack.export.shard_export import export_shards
 
     if full and name != "ply":
-        raise InputError(f"--full is for --format ply, not for {name}, which has the depth of all pixels anyway")
+        raise InputError(
+            f"--full is for --format ply, not for {name}, which has the depth of all pixels anyway"
+        )
     done = export_shards(shards, out, name, full=full, jobs=jobs, redo=redo)
     before = f", {done.present} models there before" if done.present else ""
     tell(f"{done.rows} views of {done.models} models{before}: {out}")
@@ -559,14 +687,24 @@ def export(shards: Path, out: Path, name: ExportFormat, full: bool, jobs: int | 
 @cli.command()
 @click.argument("data", type=FOLDER)
 @click.option("--row", type=WholeRange(0), help="Index of the row; of renders, of the model.")
-@click.option("--rows", type=row_range, metavar="A:B", help="The rows from A to B - 1, in place of --row.")
+@click.option(
+    "--rows", type=row_range, metavar="A:B", help="The rows from A to B - 1, in place of --row."
+)
 @click.option("--model", help="Id of the model (or synset/id), in place of --row.")
 @click.option("--view", type=WholeRange(0), help="A view of the model, in place of the row's.")
 @click.option(
-    "--views", type=click.Choice(["one", "all"]), default="one", show_default=True, help="all: every view of the model."
+    "--views",
+    type=click.Choice(["one", "all"]),
+    default="one",
+    show_default=True,
+    help="all: every view of the model.",
 )
-@click.option("--run", type=FOLDER, help="A run of `cma3d pretrain`: show what its network reconstructs.")
-@click.option("-o", "--out", type=FOLDER, help="A page, a .png, or a folder of pages.  [default: page.html]")
+@click.option(
+    "--run", type=FOLDER, help="A run of `cma3d pretrain`: show what its network reconstructs."
+)
+@click.option(
+    "-o", "--out", type=FOLDER, help="A page, a .png, or a folder of pages.  [default: page.html]"
+)
 @click.option("--sheet", type=FOLDER, help="Draw a contact sheet to this PNG.")
 @click.option(
     "--show",
@@ -590,9 +728,9 @@ def inspect(
 ) -> None:
     """Look at rows of DATA, shards or renders: a page in which every pixel finds its point, and every point its pixel.
 
-    It is one HTML file that needs no network: open it from the disk, copy it from a server, mail it. It shows the
-    stored arrays, says how many points re-project to their pixel, and draws image, depth, normals, patches and the
-    masks of training. A single row comes with the rows beside it.
+    It is one HTML file that needs no network: open it from the disk, copy it from a server, mail
+    it. It shows the stored arrays, says how many points re-project to their pixel, and draws image,
+    depth, normals, patches and the masks of training. A single row comes with the rows beside it.
 
     \b
     Examples:
@@ -609,7 +747,9 @@ def inspect(
 
     if sheet is not None:
         if any(value is not None for value in (row, model, view, run, out)) or views != "one":
-            raise InputError("--sheet draws many rows: of the others, give it only --rows A:B and --show")
+            raise InputError(
+                "--sheet draws many rows: of the others, give it only --rows A:B and --show"
+            )
         written = draw_contact_sheet(data, sheet, rows=rows, shows=show or ("rgb",))
     else:
         if show:
@@ -623,13 +763,23 @@ def inspect(
 
 @cli.command()
 @click.argument("shards", type=FOLDER)
-@click.option("-o", "--out", type=FOLDER, default=Path("report.html"), show_default=True, help="The page to write.")
-@click.option("--most", type=WholeRange(0), default=64, show_default=True, help="Thumbnails, and pages.")
+@click.option(
+    "-o",
+    "--out",
+    type=FOLDER,
+    default=Path("report.html"),
+    show_default=True,
+    help="The page to write.",
+)
+@click.option(
+    "--most", type=WholeRange(0), default=64, show_default=True, help="Thumbnails, and pages."
+)
 @click.option("--open", "opens", is_flag=True, help="Open the report in the browser.")
 def report(shards: Path, out: Path, most: int, opens: bool) -> None:
     """Write one page on the dataset SHARDS: counts, points, depth, view directions, failures, repairs, thumbnails.
 
-    Each thumbnail opens its inspection page, as `cma3d inspect` makes it; these lie in a folder beside the report.
+    Each thumbnail opens its inspection page, as `cma3d inspect` makes it; these lie in a folder
+    beside the report.
 
     \b
     Examples:
@@ -656,17 +806,25 @@ def _fail(failures: list[dict[str, Any]]) -> None:
 def network_settings(command: Callable[..., None]) -> Callable[..., None]:
     """Add the settings of the network and its training; the command gets them as one `PretrainConfig`."""
     assign = click.option(
-        "--set", "assigned", metavar="NAME=VALUE", multiple=True, help="Any setting by its name; may be repeated."
+        "--set",
+        "assigned",
+        metavar="NAME=VALUE",
+        multiple=True,
+        help="Any setting by its name; may be repeated.",
     )
 
     @functools.wraps(command)
     def with_config(config_file: Path | None, assigned: tuple[str, ...], **given: Any) -> None:
         names = {field.name for field in dataclasses.fields(PretrainConfig)}
-        settings = assignments(assigned) | {name: given[name] for name in names & set(given) if given[name] is not None}
+        settings = assignments(assigned) | {
+            name: given[name] for name in names & set(given) if given[name] is not None
+        }
         if config_file is not None and str(config_file) in SHIPPED:
             config_file = SHIPPED[str(config_file)]
         config = read_settings(PretrainConfig, config_file, settings)
-        command(config=config, **{name: value for name, value in given.items() if name not in names})
+        command(
+            config=config, **{name: value for name, value in given.items() if name not in names}
+        )
 
     return assign(options(PretrainConfig)(with_config))
 
@@ -678,8 +836,9 @@ def network_settings(command: Callable[..., None]) -> Callable[..., None]:
 def pretrain(shards: Path, run: Path, config: PretrainConfig) -> None:
     """Pretrain CrossAlignNet on SHARDS; log, pictures and checkpoints go to RUN.
 
-    The same command resumes a run that was stopped. --config takes a file, or the name of a shipped one: paper, small,
-    point-mae (reconstruction without the image), contrast (alignment alone). RUN/run.html shows how it goes.
+    The same command resumes a run that was stopped. --config takes a file, or the name of a shipped
+    one: paper, small, point-mae (reconstruction without the image), contrast (alignment alone).
+    RUN/run.html shows how it goes.
 
     \b
     Examples:
@@ -694,16 +853,30 @@ def pretrain(shards: Path, run: Path, config: PretrainConfig) -> None:
 
     done = train(shards, run, config, report=say)
     if done["rank"] == 0:
-        tell(f"loss {done['first_loss']:.4f} at first, {done['last_loss']:.4f} at last; the run is in {run}")
+        tell(
+            f"loss {done['first_loss']:.4f} at first, {done['last_loss']:.4f} at last; the run is in {run}"
+        )
 
 
 @cli.command("model-info")
 @network_settings
-@click.option("--classes", type=WholeRange(1), default=40, show_default=True, help="Of the classifier.")
-@click.option("--shard-size", type=WholeRange(1), default=224, help="Side of the shards' images.", show_default=True)
-@click.option("--rows", type=WholeRange(1), default=41_928, help="Rows of the shards.", show_default=True)
+@click.option(
+    "--classes", type=WholeRange(1), default=40, show_default=True, help="Of the classifier."
+)
+@click.option(
+    "--shard-size",
+    type=WholeRange(1),
+    default=224,
+    help="Side of the shards' images.",
+    show_default=True,
+)
+@click.option(
+    "--rows", type=WholeRange(1), default=41_928, help="Rows of the shards.", show_default=True
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-def model_info(config: PretrainConfig, classes: int, shard_size: int, rows: int, as_json: bool) -> None:
+def model_info(
+    config: PretrainConfig, classes: int, shard_size: int, rows: int, as_json: bool
+) -> None:
     """Tell the size of the network: parameters and operations of each part, memory, operations of a whole run.
 
     Nothing is computed and no shards are needed. The settings are those of `cma3d pretrain`.
@@ -726,7 +899,8 @@ def model_info(config: PretrainConfig, classes: int, shard_size: int, rows: int,
 def export_encoder(source: Path, out: Path) -> None:
     """Write the point encoder of SOURCE as safetensors, which hold no code, to OUT.
 
-    SOURCE is a finished run, or a checkpoint of Point-MAE, pretrained or fine-tuned, whose parameters are renamed.
+    SOURCE is a finished run, or a checkpoint of Point-MAE, pretrained or fine-tuned, whose
+    parameters are renamed.
 
     \b
     Examples:
@@ -741,21 +915,34 @@ def export_encoder(source: Path, out: Path) -> None:
 def tasks(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that every downstream task has: where the encoder comes from, and how many processes read."""
     command = JOBS(command)
-    command = click.option("--scratch", is_flag=True, help="Start at random; with --init in the same sizes.")(command)
+    command = click.option(
+        "--scratch", is_flag=True, help="Start at random; with --init in the same sizes."
+    )(command)
     text = "A `cma3d pretrain` run, its encoder.safetensors, or Point-MAE's pretrain.pth."
     return click.option("--init", type=FOLDER, help=text)(command)
 
 
 def recipe(config_file: Path | None, name: str) -> Path:
-    """Give the file of settings: one by name, the user's own, or the task's shipped one."""
+    """Return the file of settings: one by name, the user's own, or the task's shipped one."""
     return RECIPES.get(str(config_file), config_file) if config_file is not None else RECIPES[name]
 
 
 @cli.command()
 @click.argument("run", type=FOLDER)
 @click.option("--task", type=click.Choice(get_args(Task)[:4]), required=True, help="The benchmark.")
-@click.option("--data", type=FOLDER, required=True, help="At or above the benchmark's folder; its layout is found.")
-@click.option("--seeds", type=WholeRange(1), default=3, show_default=True, help="Runs, over which means are taken.")
+@click.option(
+    "--data",
+    type=FOLDER,
+    required=True,
+    help="At or above the benchmark's folder; its layout is found.",
+)
+@click.option(
+    "--seeds",
+    type=WholeRange(1),
+    default=3,
+    show_default=True,
+    help="Runs, over which means are taken.",
+)
 @tasks
 @options(FinetuneConfig)
 def finetune(
@@ -771,33 +958,49 @@ def finetune(
 ) -> None:
     """Fine-tune a classifier on ModelNet40 or ScanObjectNN (tables 1 and 2); runs and tables go to RUN.
 
-    The table tells three accuracies: of the final epoch, of the best epoch on the test set (as the paper does, which
-    chooses on what it reports), and of the epoch that a held-out tenth of the training set chooses; each of one pass
-    and of ten votes. The same command goes on where it was stopped. Without --config each task has its own recipe,
-    Point-MAE's; --config takes a file in its place, or a shipped one: modelnet40, scanobjectnn, small.
+    The table tells three accuracies: of the final epoch, of the best epoch on the test set (as the
+    paper does, which chooses on what it reports), and of the epoch that a held-out tenth of the
+    training set chooses; each of one pass and of ten votes. The same command goes on where it was
+    stopped. Without --config each task has its own recipe, Point-MAE's; --config takes a file in
+    its place, or a shipped one: modelnet40, scanobjectnn, small.
 
     \b
     Examples:
       cma3d finetune ft --task modelnet40 --data data/ModelNet --init run
       cma3d finetune ft0 --task modelnet40 --data data/ModelNet --init run --scratch
-      cma3d finetune pb --task scanobjectnn-pb --data data/ScanObjectNN --init pretrain.pth --held-out 0
-      cma3d finetune try --task modelnet40 --data small --init run --config small --seeds 1
+      cma3d finetune pb --task scanobjectnn-pb --data data/ScanObjectNN --init pretrain.pth
+      --held-out 0 cma3d finetune try --task modelnet40 --data small --init run --config small
+      --seeds 1
     """
     from .model.tasks.finetune import finetune as train
 
     config = read_settings(FinetuneConfig, recipe(config_file, task.partition("-")[0]), given)
-    done = train(run, task, data, config, init=init, scratch=scratch, seeds=seeds, jobs=jobs, report=say)
+    done = train(
+        run, task, data, config, init=init, scratch=scratch, seeds=seeds, jobs=jobs, report=say
+    )
     tell(done["table"])
 
 
 @cli.command()
 @click.argument("run", type=FOLDER)
-@click.option("--data", type=FOLDER, required=True, help="Pickled folds, or ModelNet40, of which folds are drawn.")
 @click.option(
-    "--way", type=WholeRange(2), multiple=True, help="Classes of a fold; may be given twice.  [default: 5, 10]"
+    "--data",
+    type=FOLDER,
+    required=True,
+    help="Pickled folds, or ModelNet40, of which folds are drawn.",
 )
-@click.option("--shot", type=WholeRange(1), multiple=True, help="Shapes of a class.  [default: 10, 20]")
-@click.option("--folds", type=WholeRange(1, 10), default=10, show_default=True, help="Folds of each setting.")
+@click.option(
+    "--way",
+    type=WholeRange(2),
+    multiple=True,
+    help="Classes of a fold; may be given twice.  [default: 5, 10]",
+)
+@click.option(
+    "--shot", type=WholeRange(1), multiple=True, help="Shapes of a class.  [default: 10, 20]"
+)
+@click.option(
+    "--folds", type=WholeRange(1, 10), default=10, show_default=True, help="Folds of each setting."
+)
 @tasks
 @options(FewShotConfig)
 def fewshot(
@@ -814,8 +1017,9 @@ def fewshot(
 ) -> None:
     """Fine-tune on few shapes of few classes, ten folds each (table 3); runs and tables go to RUN.
 
-    Folds are read from {way}way_{shot}shot/{fold}.pkl where there are such, without running what a pickle may hold;
-    else drawn from ModelNet40 by way, shot and fold alone, and their indices written to folds.json.
+    Folds are read from {way}way_{shot}shot/{fold}.pkl where there are such, without running what a
+    pickle may hold; else drawn from ModelNet40 by way, shot and fold alone, and their indices
+    written to folds.json.
 
     \b
     Examples:
@@ -827,14 +1031,35 @@ def fewshot(
 
     config = read_settings(FewShotConfig, recipe(config_file, "fewshot"), given)
     settings = [(w, s) for w in way or (5, 10) for s in shot or (10, 20)]
-    done = train(run, data, config, init=init, scratch=scratch, settings=settings, folds=folds, jobs=jobs, report=say)
+    done = train(
+        run,
+        data,
+        config,
+        init=init,
+        scratch=scratch,
+        settings=settings,
+        folds=folds,
+        jobs=jobs,
+        report=say,
+    )
     tell(done["table"])
 
 
 @cli.command()
 @click.argument("run", type=FOLDER)
-@click.option("--data", type=FOLDER, required=True, help="At or above ShapeNetPart's folder; its layout is found.")
-@click.option("--seeds", type=WholeRange(1), default=1, show_default=True, help="Runs, over which means are taken.")
+@click.option(
+    "--data",
+    type=FOLDER,
+    required=True,
+    help="At or above ShapeNetPart's folder; its layout is found.",
+)
+@click.option(
+    "--seeds",
+    type=WholeRange(1),
+    default=1,
+    show_default=True,
+    help="Runs, over which means are taken.",
+)
 @tasks
 @options(SegmentConfig, leave_out=("held_out",))
 def segment(
@@ -851,9 +1076,9 @@ def segment(
 
     \b
     Examples:
-      cma3d segment seg --data data/shapenetcore_partanno_segmentation_benchmark_v0_normal --init run
-      cma3d segment seg --data data/hdf5_data --init pretrain.pth --train-on trainval
-      cma3d segment try --data small --init run --config small-parts
+      cma3d segment seg --data data/shapenetcore_partanno_segmentation_benchmark_v0_normal --init
+      run cma3d segment seg --data data/hdf5_data --init pretrain.pth --train-on trainval cma3d
+      segment try --data small --init run --config small-parts
     """
     from .model.tasks.segment import segment as train
 
@@ -893,7 +1118,16 @@ def probe(
     config = read_settings(ProbeConfig, config_file, given)
     where = data or shards
     assert where is not None
-    done = test(where, config, shards=shards is not None, init=init, scratch=scratch, out=out, jobs=jobs, report=say)
+    done = test(
+        where,
+        config,
+        shards=shards is not None,
+        init=init,
+        scratch=scratch,
+        out=out,
+        jobs=jobs,
+        report=say,
+    )
     tell(
         f"{100 * done['accuracy']:.1f} % of {done['test']:,} shapes right, {done['classes']} classes "
         f"(always the most frequent: {100 * done['chance']:.1f} %); C = {done['c']:g}"
@@ -904,11 +1138,28 @@ def probe(
 @click.argument("run", type=FOLDER)
 @click.option("-o", "--out", type=FOLDER, required=True, help="Folder for tables and picture.")
 @click.option("--data", type=FOLDER, help="The benchmark; where the run found it, if left out.")
-@click.option("--which", default="final", show_default=True, help="Weights: final, best_on_test or chosen_on_held_out.")
-@click.option("--votes", type=WholeRange(0), default=0, show_default=True, help="Draws to average; 0: one pass.")
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
-@click.option("--threads", type=WholeRange(0), default=0, help="CPU threads that compute; 0: torch's choice.")
-def evaluate(run: Path, out: Path, data: Path | None, which: str, votes: int, device: str, threads: int) -> None:
+@click.option(
+    "--which",
+    default="final",
+    show_default=True,
+    help="Weights: final, best_on_test or chosen_on_held_out.",
+)
+@click.option(
+    "--votes",
+    type=WholeRange(0),
+    default=0,
+    show_default=True,
+    help="Draws to average; 0: one pass.",
+)
+@click.option(
+    "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True
+)
+@click.option(
+    "--threads", type=WholeRange(0), default=0, help="CPU threads that compute; 0: torch's choice."
+)
+def evaluate(
+    run: Path, out: Path, data: Path | None, which: str, votes: int, device: str, threads: int
+) -> None:
     """Classify the test shapes with the weights of RUN, a folder of `cma3d finetune`: logits and confusion matrix.
 
     \b
@@ -918,18 +1169,38 @@ def evaluate(run: Path, out: Path, data: Path | None, which: str, votes: int, de
     """
     from .model.tasks.evaluate import evaluate as test
 
-    done = test(run, out, data=data, which=which, votes=votes, device=device, cpu_threads=threads, report=say)
+    done = test(
+        run,
+        out,
+        data=data,
+        which=which,
+        votes=votes,
+        device=device,
+        cpu_threads=threads,
+        report=say,
+    )
     tell(f"{done['text']}\nlook at {done['picture']}")
 
 
 @cli.command()
 @click.argument("shards", type=FOLDER)
 @click.argument("out", type=FOLDER)
-@click.option("--table", type=click.Choice(["6", "7", "8"]), required=True, help="Mask ratio, strategy, or tasks.")
-@click.option("--task", type=click.Choice(get_args(Task)[:4]), default="scanobjectnn-pb", show_default=True)
+@click.option(
+    "--table",
+    type=click.Choice(["6", "7", "8"]),
+    required=True,
+    help="Mask ratio, strategy, or tasks.",
+)
+@click.option(
+    "--task", type=click.Choice(get_args(Task)[:4]), default="scanobjectnn-pb", show_default=True
+)
 @click.option("--data", type=FOLDER, required=True, help="At or above the benchmark's folder.")
-@click.option("--pretrain-config", type=FOLDER, help="Settings of all pretrainings: a file, or paper, small.")
-@click.option("--seeds", type=WholeRange(1), default=1, show_default=True, help="Fine-tunings of each row.")
+@click.option(
+    "--pretrain-config", type=FOLDER, help="Settings of all pretrainings: a file, or paper, small."
+)
+@click.option(
+    "--seeds", type=WholeRange(1), default=1, show_default=True, help="Fine-tunings of each row."
+)
 @JOBS
 @options(FinetuneConfig)
 def ablate(
@@ -946,19 +1217,23 @@ def ablate(
 ) -> None:
     """Pretrain on SHARDS and fine-tune, once for each row of table 6, 7 or 8; rows and tables go to OUT.
 
-    Options and --config are those of the fine-tuning. A row that is done is kept, one that was stopped goes on.
+    Options and --config are those of the fine-tuning. A row that is done is kept, one that was
+    stopped goes on.
 
     \b
     Examples:
       cma3d ablate shards t6 --table 6 --data data/ScanObjectNN
-      cma3d ablate shards try --table 7 --task modelnet40 --data small --pretrain-config small --config small
+      cma3d ablate shards try --table 7 --task modelnet40 --data small --pretrain-config small
+      --config small
     """
     from .model.tasks.ablate import ablate as run
 
     chosen = None if pretrain_config is None else SHIPPED.get(str(pretrain_config), pretrain_config)
     pretraining = read_settings(PretrainConfig, chosen)
     config = read_settings(FinetuneConfig, recipe(config_file, task.partition("-")[0]), given)
-    done = run(shards, out, int(table), task, data, pretraining, config, seeds=seeds, jobs=jobs, report=say)
+    done = run(
+        shards, out, int(table), task, data, pretraining, config, seeds=seeds, jobs=jobs, report=say
+    )
     tell(done["text"])
 
 
@@ -1033,14 +1308,17 @@ def _say_stopped() -> NoReturn:
     say("cma3d: stopped; what was finished is kept, the same command goes on from there")
     atexit._run_exitfuncs()  # ends workers
     sys.stdout.flush()
-    os._exit(130)  # what C++ libraries, stopped half-way in their import, do at an exit may change the status
+    os._exit(
+        130
+    )  # what C++ libraries, stopped half-way in their import, do at an exit may change the status
 
 
 def _stop(*_: object) -> None:
     """End on Ctrl-C, and on SIGTERM, which batch systems send.
 
-    Libraries swallow the exception: in callbacks, and in imports that take any error for a missing package. So the
-    signal comes again until `main` has seen it, as if the user pressed again; while it is on its way, it waits.
+    Libraries swallow the exception: in callbacks, and in imports that take any error for a missing
+    package. So the signal comes again until `main` has seen it, as if the user pressed again; while
+    it is on its way, it waits.
     """
     signal.setitimer(signal.ITIMER_REAL, _AGAIN)
     error = sys.exc_info()[1]
@@ -1060,7 +1338,7 @@ def _unraisable(unraisable: sys.UnraisableHookArgs) -> None:
 
 
 def _stopped() -> bool:
-    """Tell whether a stop is under way: its alarm is set."""
+    """Check whether a stop is under way: its alarm is set."""
     return signal.getitimer(signal.ITIMER_REAL)[0] > 0
 
 

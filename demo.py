@@ -26,7 +26,7 @@ PACK = PackConfig()
 
 
 def pretrain_settings() -> PretrainConfig:
-    """Give the settings of a network that learns on two CPU cores."""
+    """Return the settings of a network that learns on two CPU cores."""
     return read_settings(PretrainConfig, Path(__file__).parent / "model" / "small.toml")
 
 
@@ -34,7 +34,9 @@ def _is_earlier(folder: Path) -> bool:
     """Recognise a demo that version 0.1 made."""
     from .render.rendering import read_render_settings
 
-    return (folder / "shapenet" / "README.txt").is_file() and read_render_settings(folder / "renders") is not None
+    return (folder / "shapenet" / "README.txt").is_file() and read_render_settings(
+        folder / "renders"
+    ) is not None
 
 
 def run_demo(out: Path, *, jobs: int | None = None) -> tuple[str, int]:
@@ -61,11 +63,15 @@ def run_demo(out: Path, *, jobs: int | None = None) -> tuple[str, int]:
 
     begin = time.monotonic()
     with claim(out, "demo", earlier=_is_earlier):
-        shapenet, renders, shards, run = (out / name for name in ("shapenet", "renders", "shards", "run"))
+        shapenet, renders, shards, run = (
+            out / name for name in ("shapenet", "renders", "shards", "run")
+        )
 
         say(f"[1/6] samples: a procedural ShapeNet in {shapenet}")
         made = write_samples(shapenet, SAMPLES)
-        say(f"[2/6] render: {sum(made['models'].values())} models, {RENDER.views} views each, with Blender's Cycles")
+        say(
+            f"[2/6] render: {sum(made['models'].values())} models, {RENDER.views} views each, with Blender's Cycles"
+        )
         rendered = render_models(find_models(shapenet), renders, RENDER, jobs=jobs)
         say("[3/6] pack: depth to points that know their pixels, in HDF5 shards")
         packed = pack_renders(renders, shards, PACK, jobs=jobs)
@@ -73,20 +79,33 @@ def run_demo(out: Path, *, jobs: int | None = None) -> tuple[str, int]:
         verdicts = verify_shards(shards, source=shapenet, jobs=jobs)
         say(verdict_table(verdicts))
         if any(verdict.broken for verdict in verdicts):
-            raise InputError(f"{shards} breaks a law, see above: this is a fault of the program, please report it")
+            raise InputError(
+                f"{shards} breaks a law, see above: this is a fault of the program, please report it"
+            )
         say("[5/6] inspect: pictures to check by eye")
         pictures = out / "pictures"
         overview = draw_overview(shards, pictures / "overview.png")
-        first, last = (draw_sheet(shards, pictures / f"row-{row}.png", row=row) for row in (0, packed.rows - 1))
+        first, last = (
+            draw_sheet(shards, pictures / f"row-{row}.png", row=row) for row in (0, packed.rows - 1)
+        )
         say("[6/6] pretrain: a small CrossAlignNet on these shards")
         trained = pretrain(shards, run, pretrain_settings(), report=say)
-        page = inspect_data(shards, out / "page.html", Asked(row=packed.rows // 2, run=run), NetworkAnnotator)
+        page = inspect_data(
+            shards, out / "page.html", Asked(row=packed.rows // 2, run=run), NetworkAnnotator
+        )
         report = report_dataset(shards, out / "report.html", NetworkAnnotator())
 
     failed = len(rendered.failures) + len(packed.failures)
     minutes = (time.monotonic() - begin) / 60
     return _summary(
-        out, minutes, made, packed.rows, failed, verdicts, trained, [overview, first, last, page, report]
+        out,
+        minutes,
+        made,
+        packed.rows,
+        failed,
+        verdicts,
+        trained,
+        [overview, first, last, page, report],
     ), failed
 
 

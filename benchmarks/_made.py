@@ -24,7 +24,7 @@ RENDER = RenderConfig(views=8, samples=16, colour="best")
 
 
 def renders_of(given: str | None, folder: Path) -> Path:
-    """Give the renders that were named, or render one procedural model of each category."""
+    """Return the renders that were named, or render one procedural model of each category."""
     if given:
         return Path(given)
     write_samples(folder / "shapenet", SamplesConfig(per_category=1))
@@ -50,7 +50,10 @@ def repeat_rows(shards: Path, out: Path, rows: int, shard_rows: int = 512) -> Pa
     """Write as many rows, those of `shards` over and over; every model id is new."""
     source = Shards(shards)
     encoded = [encode_row(row) for row in source]
-    attributes = {name: source.manifest[name] for name in ("config", "render_config", "selection", "seed", "source")}
+    attributes = {
+        name: source.manifest[name]
+        for name in ("config", "render_config", "selection", "seed", "source")
+    }
     out.mkdir(parents=True)
     with ShardWriter(out / "shard-00000.h5", attributes, max_rows=shard_rows) as shard:
         for number in range(rows):
@@ -62,17 +65,21 @@ def repeat_rows(shards: Path, out: Path, rows: int, shard_rows: int = 512) -> Pa
         {"file": file.name, "rows": size, "bytes": file.stat().st_size, "sha256": sha256(file)}
         for file, size in zip(shard.files, sizes, strict=True)
     ]
-    (out / "manifest.json").write_text(json.dumps(source.manifest | {"shards": entries, "rows": rows}))
+    (out / "manifest.json").write_text(
+        json.dumps(source.manifest | {"shards": entries, "rows": rows})
+    )
     return out
 
 
 def by_turns(rounds: int, *acts: Callable[[], float]) -> list[float]:
     """Run acts one after the other, again and again; give the best time of each, seconds."""
-    return [min(times) for times in zip(*([act() for act in acts] for _ in range(rounds)), strict=True)]
+    return [
+        min(times) for times in zip(*([act() for act in acts] for _ in range(rounds)), strict=True)
+    ]
 
 
 def timed(act: Callable[[], object]) -> float:
-    """Give the seconds that an act takes."""
+    """Return the seconds that an act takes."""
     begin = time.perf_counter()
     act()
     return time.perf_counter() - begin

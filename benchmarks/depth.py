@@ -2,9 +2,10 @@
 
     python benchmarks/depth.py [SHAPENET] [--views 8] [--size 224]
 
-Without SHAPENET it makes procedural samples and pathologies. The mesh is read by trimesh and cast by Open3D; its
-float32 hits are taken anew in float64 on the triangle that it names. Where ours differs by more than 1e-4, or one hits
-and the other does not, a float64 cast at all triangles tells who is right.
+Without SHAPENET it makes procedural samples and pathologies. The mesh is read by trimesh and cast
+by Open3D; its float32 hits are taken anew in float64 on the triangle that it names. Where ours
+differs by more than 1e-4, or one hits and the other does not, a float64 cast at all triangles tells
+who is right.
 """
 
 from __future__ import annotations
@@ -50,9 +51,11 @@ def exact_cast(triangles: np.ndarray, ray: np.ndarray) -> float:
 
 
 def compare(render: Render, mesh) -> tuple[np.ndarray, int, int, int]:
-    """Give errors where both hit, mismatched pixels, foreground pixels, and pixels that the exact cast denies."""
+    """Return errors where both hit, mismatched pixels, foreground pixels, and pixels that the exact cast denies."""
     errors, mismatched, foreground, wrong = [], 0, 0, 0
-    scale = max(1.0, float(np.abs(mesh.triangles).max()))  # 1 for ShapeNet, whose models have unit size
+    scale = max(
+        1.0, float(np.abs(mesh.triangles).max())
+    )  # 1 for ShapeNet, whose models have unit size
     for view, depth in enumerate(render.depth):
         rays = pixel_rays(render, view)
         tensor = o3d.core.Tensor.from_numpy(rays.astype(np.float32))
@@ -64,7 +67,9 @@ def compare(render: Render, mesh) -> tuple[np.ndarray, int, int, int]:
         normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
         origin, way = rays[both][:, :3], rays[both][:, 3:]
         with np.errstate(divide="ignore", invalid="ignore"):
-            exact = np.einsum("mk,mk->m", normal, corners[:, 0] - origin) / np.einsum("mk,mk->m", normal, way)
+            exact = np.einsum("mk,mk->m", normal, corners[:, 0] - origin) / np.einsum(
+                "mk,mk->m", normal, way
+            )
         exact = np.where(np.abs(exact - cast[both]) < LIMIT * scale, exact, cast[both])
         error = np.zeros(depth.shape)
         error[both] = np.abs(exact - depth[both]) / scale
@@ -78,7 +83,9 @@ def compare(render: Render, mesh) -> tuple[np.ndarray, int, int, int]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("shapenet", type=Path, nargs="?")
     parser.add_argument("--views", type=int, default=8)
     parser.add_argument("--size", type=int, default=224)
@@ -101,7 +108,9 @@ def main() -> None:
             worst = max(worst, (path.stem, missed), key=lambda pair: pair[1])
     error = np.concatenate(errors)
     print(f"{len(paths)} models, {words.views} views, {foreground:,} foreground pixels")
-    print(f"median error {np.median(error):.1e}, 99.99 % {np.quantile(error, 0.9999):.1e}, maximum {error.max():.1e}")
+    print(
+        f"median error {np.median(error):.1e}, 99.99 % {np.quantile(error, 0.9999):.1e}, maximum {error.max():.1e}"
+    )
     print(f"above {LIMIT:g}: {(error > LIMIT).sum()}")
     print(
         f"mask mismatches: {mismatched}, {1e4 * mismatched / foreground:.2f} in 10,000; most in {worst[0]}: {worst[1]}"

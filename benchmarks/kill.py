@@ -80,7 +80,9 @@ def kill_workers(world: Path, unbroken: Path, out: Path, kills: int, draw: rando
     return f"{done} Dask workers killed in {runs} runs; nothing lost"
 
 
-def kill_supervisors(world: Path, unbroken: Path, out: Path, kills: int, draw: random.Random) -> str:
+def kill_supervisors(
+    world: Path, unbroken: Path, out: Path, kills: int, draw: random.Random
+) -> str:
     """Kill the command at any moment of its life, start it again, and so on; when it is done, begin anew."""
     words, runs, done = ("render", world, out, *WORDS, "--jobs", "2"), 0, 0
     while done < kills:
@@ -117,7 +119,10 @@ def main() -> None:
             begin = time.monotonic()
             told = acts[name](world, unbroken, out, kills, random.Random(name))
             assert read_failures(out) == []
-            print(f"{told}; content equal to the unbroken run; {time.monotonic() - begin:.0f} s", flush=True)
+            print(
+                f"{told}; content equal to the unbroken run; {time.monotonic() - begin:.0f} s",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

@@ -2,8 +2,8 @@
 
     python benchmarks/memory.py [MODELS] [RENDERS]
 
-The supervisor is measured with workers that answer at once and render nothing; the worker with real Blender and small
-pictures of procedural models, without renewal.
+The supervisor is measured with workers that answer at once and render nothing; the worker with real
+Blender and small pictures of procedural models, without renewal.
 """
 
 from __future__ import annotations
@@ -36,13 +36,19 @@ class Echo(Worker):
 
     def render(self, job: dict[str, Any]) -> dict[str, Any]:
         if int(job["model_id"]) % 100:
-            return {"status": "done", "seconds": {"load": 0.1, "geometry": 0.2, "colour": 0.3, "write": 0.1}}
+            return {
+                "status": "done",
+                "seconds": {"load": 0.1, "geometry": 0.2, "colour": 0.3, "write": 0.1},
+            }
         os.write(self._log.fileno(), b"a line of Blender's log\n" * 160)
         return {"status": "failed", "kind": "model", "reason": "its OBJ is empty"}
 
 
 def supervisor(models: int) -> None:
-    names = [Model(f"{number % 55:08}", f"{number:032}", Path(f"/data/{number:032}")) for number in range(models)]
+    names = [
+        Model(f"{number % 55:08}", f"{number:032}", Path(f"/data/{number:032}"))
+        for number in range(models)
+    ]
     process, peak, stop = psutil.Process(), 0, threading.Event()
 
     def watch() -> None:
@@ -82,7 +88,9 @@ def worker(renders: int) -> None:
                 marks[number + 1] = f"{one._resident() * 1024:.0f}"
         one.close()
     print(
-        "worker: MiB after n renders: " + ", ".join(f"{number}: {size}" for number, size in marks.items()), flush=True
+        "worker: MiB after n renders: "
+        + ", ".join(f"{number}: {size}" for number, size in marks.items()),
+        flush=True,
     )
 
 

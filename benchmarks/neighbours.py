@@ -2,11 +2,12 @@
 
     python benchmarks/neighbours.py [SHAPENET] [--models 8] [--blenderproc "blenderproc run"]
 
-BlenderProc is run where it is found, or named by --blenderproc: the words that a script's name is added to. Where there
-is none, its loop is re-enacted with this project's own Blender: a process a model, Blender's importer, a render a view
-by all cores, nothing kept from view to view. All render the same models from the same cameras, in colour and depth.
-Without SHAPENET it makes procedural samples. All runs use the same machine and models one after the other, so the
-ratios count, not the seconds.
+BlenderProc is run where it is found, or named by --blenderproc: the words that a script's name is
+added to. Where there is none, its loop is re-enacted with this project's own Blender: a process a
+model, Blender's importer, a render a view by all cores, nothing kept from view to view. All render
+the same models from the same cameras, in colour and depth. Without SHAPENET it makes procedural
+samples. All runs use the same machine and models one after the other, so the ratios count, not the
+seconds.
 """
 
 from __future__ import annotations
@@ -117,8 +118,12 @@ def ours(models: list, views: int, samples: int, colour: str, out: Path) -> floa
 def write_cameras(model: Model, views: int, path: Path) -> None:
     """Write our cameras of a model for Blender as others use it: OpenGL axes, the object turned to stand on +Z."""
     upright = np.array([[1, 0, 0, 0], [0, 0, -1, 0], [0, 1, 0, 0], [0, 0, 0, 1]])
-    cameras = place_cameras(repair(read_obj(model.obj)).vertices, RenderConfig(views=views), model.key)
-    poses = [(upright @ camera.obj_from_cam @ np.diag([1, -1, -1, 1])).tolist() for camera in cameras]
+    cameras = place_cameras(
+        repair(read_obj(model.obj)).vertices, RenderConfig(views=views), model.key
+    )
+    poses = [
+        (upright @ camera.obj_from_cam @ np.diag([1, -1, -1, 1])).tolist() for camera in cameras
+    ]
     path.write_text(json.dumps({"intrinsics": cameras[0].intrinsics.tolist(), "poses": poses}))
 
 
@@ -131,57 +136,80 @@ def theirs(command: list[str], models: list, views: int, samples: int, out: Path
         cameras = folder / "cameras.json"
         write_cameras(model, views, cameras)
         words = [*command, str(model.obj), str(folder), str(cameras), str(samples)]
-        run = subprocess.run(words, check=False, capture_output=True, text=True)  # some Blenders crash as they end
+        run = subprocess.run(
+            words, check=False, capture_output=True, text=True
+        )  # some Blenders crash as they end
         if len(list(folder.glob("*.hdf5"))) != views:
             sys.exit(f"{shlex.join(words)} failed:\n{run.stdout[-2000:]}{run.stderr[-2000:]}")
     return time.perf_counter() - begin
 
 
 def cpu_seconds() -> float:
-    """Give what all processes that have ended used."""
+    """Return what all processes that have ended used."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
 
 def noise(image: np.ndarray, truth: np.ndarray, seen: np.ndarray) -> float:
-    """Give the PSNR over the object, dB."""
+    """Return the PSNR over the object, dB."""
     error = ((image.astype(float) - truth.astype(float))[seen] ** 2).mean()
     return float(10 * np.log10(255**2 / max(error, 1e-9)))
 
 
 def our_noise(models: list, samples: int, scratch: Path) -> float:
-    """Give the median PSNR of our images, dB."""
+    """Return the median PSNR of our images, dB."""
     for name, number in (("some", samples), ("many", REFERENCE)):
         ours(models, 6, number, "best", scratch / name)
     found = []
     for path in find_renders(scratch / "some"):
-        with open_render(path) as some, open_render(scratch / "many" / path.relative_to(scratch / "some")) as many:
+        with (
+            open_render(path) as some,
+            open_render(scratch / "many" / path.relative_to(scratch / "some")) as many,
+        ):
             view = int(np.argmax(some.shaded))
             found.append(noise(some.rgb(view), many.rgb(view), some.depth[view] > 0))
     return float(np.median(found))
 
 
 def their_noise(command: list[str], models: list, samples: int, scratch: Path) -> float:
-    """Give the median PSNR of their images, dB."""
+    """Return the median PSNR of their images, dB."""
     for name, number in (("some", samples), ("many", REFERENCE)):
         theirs(command, models, 1, number, scratch / name)
     found = []
     for path in sorted((scratch / "some").glob("*/0.hdf5")):
-        with h5py.File(path) as some, h5py.File(scratch / "many" / path.relative_to(scratch / "some")) as many:
+        with (
+            h5py.File(path) as some,
+            h5py.File(scratch / "many" / path.relative_to(scratch / "some")) as many,
+        ):
             depth = some["depth"][...]
-            found.append(noise(some["colors"][..., :3], many["colors"][..., :3], depth.reshape(224, 224) < 1e9))
+            found.append(
+                noise(
+                    some["colors"][..., :3], many["colors"][..., :3], depth.reshape(224, 224) < 1e9
+                )
+            )
     return float(np.median(found))
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("shapenet", type=Path, nargs="?")
     parser.add_argument("--models", type=int, default=8)
     parser.add_argument("--views", type=int, default=24)
     parser.add_argument("--samples", type=int, default=32)
-    parser.add_argument("--our-samples", type=int, help="ours at fewer samples: see where the noise is the same")
-    parser.add_argument("--times", type=int, default=4, help="our runs take so many times the models, as starts count")
-    parser.add_argument("--blenderproc", default="blenderproc run" if shutil.which("blenderproc") else "")
+    parser.add_argument(
+        "--our-samples", type=int, help="ours at fewer samples: see where the noise is the same"
+    )
+    parser.add_argument(
+        "--times",
+        type=int,
+        default=4,
+        help="our runs take so many times the models, as starts count",
+    )
+    parser.add_argument(
+        "--blenderproc", default="blenderproc run" if shutil.which("blenderproc") else ""
+    )
     words = parser.parse_args()
     fewer = words.our_samples or words.samples
     with tempfile.TemporaryDirectory() as folder:
@@ -191,12 +219,16 @@ def main() -> None:
             write_samples(root, SamplesConfig(per_category=2))
         every = find_models(root)
         models = every[:: max(1, len(every) // words.models)][: words.models]
-        many = every[:: max(1, len(every) // (words.models * words.times))][: words.models * words.times]
+        many = every[:: max(1, len(every) // (words.models * words.times))][
+            : words.models * words.times
+        ]
         script = scratch / "script.py"
         script.write_text(BLENDERPROC if words.blenderproc else LOOP)
         command = [*(shlex.split(words.blenderproc) or [sys.executable]), str(script)]
         name = "BlenderProc" if words.blenderproc else "BlenderProc's loop, re-enacted"
-        print(f"{words.views} views of 224 x 224, {words.samples} samples (ours {fewer}), {os.cpu_count()} cores\n")
+        print(
+            f"{words.views} views of 224 x 224, {words.samples} samples (ours {fewer}), {os.cpu_count()} cores\n"
+        )
         print("| | models | models an hour | s a model | CPU s a model | noise, PSNR dB |")
         print("|---|---|---|---|---|---|", flush=True)
         rates = {}
@@ -206,7 +238,9 @@ def main() -> None:
             "--colour all": (many, lambda out: ours(many, words.views, fewer, "all", out)),
         }
         quality = {name: their_noise(command, models[:4], words.samples, scratch / "their noise")}
-        quality["--colour best"] = quality["--colour all"] = our_noise(models[:4], fewer, scratch / "noise")
+        quality["--colour best"] = quality["--colour all"] = our_noise(
+            models[:4], fewer, scratch / "noise"
+        )
         for place, (run, (taken, render)) in enumerate(runs.items()):
             before = cpu_seconds()
             seconds = render(scratch / f"run{place}") / len(taken)

@@ -30,7 +30,9 @@ REFERENCE = 4096
 SETTINGS = [(samples, denoise) for denoise in (False, True) for samples in (4, 8, 16, 32, 64)]
 
 
-def measure(light: str, root: Path, models: int, size: int, scratch: Path) -> dict[tuple[int, bool], list]:
+def measure(
+    light: str, root: Path, models: int, size: int, scratch: Path
+) -> dict[tuple[int, bool], list]:
     """Give, for each setting, (PSNR over the foreground in dB, seconds) of every model."""
     config = RenderConfig(views=6, size=size, light=light)
     with few_cores(1):
@@ -81,10 +83,13 @@ def main() -> None:
         )
         print("\n| light | samples | denoised | PSNR, dB | CPU s a view |\n|---|---|---|---|---|")
         for light in words.lights:
-            for (samples, denoise), values in measure(light, root, words.models, words.size, Path(scratch)).items():
+            for (samples, denoise), values in measure(
+                light, root, words.models, words.size, Path(scratch)
+            ).items():
                 psnr, seconds = np.median(values, axis=0)
                 print(
-                    f"| {light} | {samples} | {'yes' if denoise else 'no'} | {psnr:.1f} | {seconds:.3f} |", flush=True
+                    f"| {light} | {samples} | {'yes' if denoise else 'no'} | {psnr:.1f} | {seconds:.3f} |",
+                    flush=True,
                 )
 
 

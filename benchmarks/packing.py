@@ -2,8 +2,9 @@
 
     python benchmarks/packing.py [RENDERS] [MODELS]
 
-Without RENDERS it renders procedural models. They are repeated under new names to 1,000 models for the profile, which
-is of one process, and to 200 and 2,000 for memory (shards of 100 rows, so that none is a whole run).
+Without RENDERS it renders procedural models. They are repeated under new names to 1,000 models for
+the profile, which is of one process, and to 200 and 2,000 for memory (shards of 100 rows, so that
+none is a whole run).
 """
 
 from __future__ import annotations
@@ -57,7 +58,9 @@ def sampling() -> str:
             np.minimum(distance, ((points - points[chosen]) ** 2).sum(axis=1), out=distance)
             chosen = int(distance.argmax())
 
-    slow, fast = by_turns(2, lambda: timed(plain), lambda: timed(lambda: farthest_point_order(points, 2048)))
+    slow, fast = by_turns(
+        2, lambda: timed(plain), lambda: timed(lambda: farthest_point_order(points, 2048))
+    )
     return f"sampling 2,048 of 30,000 points: {fast * 1e3:.0f} ms, {slow / fast:.0f} times as fast as the NumPy loop"
 
 
@@ -76,8 +79,14 @@ def profile(renders: Path, out: Path) -> str:
             rest += own
     told = ", ".join(f"{name} {share / total:.0%}" for name, share in shares.items())
     top = sorted(stats.stats.items(), key=lambda item: -item[1][2])[:8]
-    lines = [f"   {own / total:5.1%} {Path(file).name} {function}" for (file, _, function), (_, _, own, _, _) in top]
-    return f"profile of {total:.1f} s: {told}, all else {rest / total:.0%}; the largest:\n" + "\n".join(lines)
+    lines = [
+        f"   {own / total:5.1%} {Path(file).name} {function}"
+        for (file, _, function), (_, _, own, _, _) in top
+    ]
+    return (
+        f"profile of {total:.1f} s: {told}, all else {rest / total:.0%}; the largest:\n"
+        + "\n".join(lines)
+    )
 
 
 def peak(*words: object) -> tuple[float, float]:
@@ -94,16 +103,23 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         renders = renders_of(given, folder)
-        print(profile(repeat_renders(renders, folder / "many", count), folder / "shards"), flush=True)
+        print(
+            profile(repeat_renders(renders, folder / "many", count), folder / "shards"), flush=True
+        )
         found = {}
         for models in (200, 2000):
-            world, shards = repeat_renders(renders, folder / f"r{models}", models), folder / f"s{models}"
+            world, shards = (
+                repeat_renders(renders, folder / f"r{models}", models),
+                folder / f"s{models}",
+            )
             found[models] = (
                 peak("pack", world, shards, "--shard-rows", 100, "--jobs", 2),
                 peak("verify", shards, "--jobs", 2),
             )
         for place, what in enumerate(("packing", "verifying")):
-            (own, worker), (own_more, worker_more) = (found[models][place] for models in (200, 2000))
+            (own, worker), (own_more, worker_more) = (
+                found[models][place] for models in (200, 2000)
+            )
             print(
                 f"{what}: at most {own:.0f} MiB and {worker:.0f} a worker for 200 rows, "
                 f"{own_more:.0f} and {worker_more:.0f} for 2,000",

@@ -1,11 +1,13 @@
 """How fast a pretraining step is on this device, what part of its peak that is, and where the time goes.
 
-    python benchmarks/pretraining.py [--config NAME] [--batch 128 512] [--steps 30] [--set name=value] [--shards DIR]
+    python benchmarks/pretraining.py [--config NAME] [--batch 128 512] [--steps 30] [--set
+    name=value] [--shards DIR]
 
-For each batch size, before and after torch.compile: full steps (forward, backward, clipping, AdamW) on made-up rows on
-the device: samples/s, TFLOP/s, peak memory, the share of time outside of matrix products, hours for the paper's recipe.
-Operations are counted from the shapes of the products, see `cma3d model-info`. --shards measures the loader, too.
-Without arguments on a CPU: the small network, batch 16, few steps.
+For each batch size, before and after torch.compile: full steps (forward, backward, clipping, AdamW)
+on made-up rows on the device: samples/s, TFLOP/s, peak memory, the share of time outside of matrix
+products, hours for the paper's recipe. Operations are counted from the shapes of the products, see
+`cma3d model-info`. --shards measures the loader, too. Without arguments on a CPU: the small
+network, batch 16, few steps.
 """
 
 from __future__ import annotations
@@ -55,8 +57,12 @@ def made_up(config: PretrainConfig, batch: int, device: torch.device) -> Batch:
     rows = {
         "rows": torch.arange(batch),
         "points": torch.randn(batch, POINTS, 3, generator=generator),
-        "pixels": torch.randint(40, 184, (batch, config.patches, 2), generator=generator, dtype=torch.int32),
-        "rgb": torch.randint(0, 256, (batch, SIZE, SIZE, 3), generator=generator, dtype=torch.uint8),
+        "pixels": torch.randint(
+            40, 184, (batch, config.patches, 2), generator=generator, dtype=torch.int32
+        ),
+        "rgb": torch.randint(
+            0, 256, (batch, SIZE, SIZE, 3), generator=generator, dtype=torch.uint8
+        ),
     }
     return {name: values.to(device) for name, values in rows.items()}
 
@@ -81,7 +87,10 @@ def seconds_a_step(training: Training, batch: Batch, steps: int) -> float:
 def forward_seconds(training: Training, batch: Batch, passes: int) -> float:
     """Mean of a forward pass alone, without gradients."""
     data = {**batch, "seeds": batch["rows"]}
-    with torch.no_grad(), torch.autocast(training.device.type, torch.bfloat16, enabled=training.bfloat16):
+    with (
+        torch.no_grad(),
+        torch.autocast(training.device.type, torch.bfloat16, enabled=training.bfloat16),
+    ):
         training.network(data)
         wait(training.device)
         begun = time.perf_counter()
@@ -100,7 +109,11 @@ def outside_products(training: Training, batch: Batch) -> float:
         wait(training.device)
     name = "self_device_time_total" if training.device.type == "cuda" else "self_cpu_time_total"
     times = {event.key: getattr(event, name) for event in told.key_averages()}
-    products = sum(spent for key, spent in times.items() if any(word in key.split("::")[-1] for word in PRODUCTS))
+    products = sum(
+        spent
+        for key, spent in times.items()
+        if any(word in key.split("::")[-1] for word in PRODUCTS)
+    )
     return 1 - products / max(sum(times.values()), 1e-9)
 
 
@@ -118,7 +131,11 @@ def measure(config: PretrainConfig, mine: Ranks, steps: int, peak: float | None)
         return
     seconds = seconds_a_step(training, batch, steps)
     flops = count_flops(config, SIZE)[1] * config.batch_size / seconds / 1e12
-    memory = f"{torch.cuda.max_memory_allocated() / 2**30:.1f} GiB" if mine.device.type == "cuda" else "-"
+    memory = (
+        f"{torch.cuda.max_memory_allocated() / 2**30:.1f} GiB"
+        if mine.device.type == "cuda"
+        else "-"
+    )
     rate = config.batch_size / seconds
     print(
         f"{config.batch_size:>6}  {'yes' if training.compiled else 'no':>8}  {rate:>9,.1f}  {flops:>8.3f}  "
@@ -143,24 +160,34 @@ def loader(shards: Path, config: PretrainConfig, mine: Ranks) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--config", help="paper, small, point-mae, contrast, or a TOML file")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
     parser.add_argument("--batch", type=int, nargs="+")
     parser.add_argument("--steps", type=int)
     parser.add_argument("--shards", type=Path)
-    parser.add_argument("--peak", type=float, help="dense bf16 TFLOP/s of the card, where the table here lacks it")
+    parser.add_argument(
+        "--peak", type=float, help="dense bf16 TFLOP/s of the card, where the table here lacks it"
+    )
     parser.add_argument("--no-compile", action="store_true")
     words = parser.parse_args()
     given = assignments(words.set)
     device = choose_device(str(given.get("device", "auto")))
     cuda = device.type == "cuda"
     name = words.config or ("paper" if cuda else "small")
-    config = read_settings(PretrainConfig, SHIPPED.get(name, Path(name)), {"image_size": SIZE, **given})
+    config = read_settings(
+        PretrainConfig, SHIPPED.get(name, Path(name)), {"image_size": SIZE, **given}
+    )
     if config.threads:
         torch.set_num_threads(config.threads)
     mine = Ranks(0, 1, device)
-    card = torch.cuda.get_device_name() if cuda else f"{platform.processor() or platform.machine()} CPU"
+    card = (
+        torch.cuda.get_device_name()
+        if cuda
+        else f"{platform.processor() or platform.machine()} CPU"
+    )
     peak = words.peak or next((value for key, value in PEAKS.items() if key in card), None)
     print(f"{card}, torch {torch.__version__}, {torch.get_num_threads()} threads, network {name}")
     print(" batch  compiled  samples/s   TFLOP/s  of peak     memory   outside  hours to  compiled")
@@ -173,7 +200,9 @@ def main() -> None:
     each = dataclasses.replace(config, batch_size=64 if cuda else batches[0])
     training = Training(each, (SIZE, SIZE), Plan(10**6, each.batch_size, 300, 0), mine)
     seconds = forward_seconds(training, made_up(each, each.batch_size, device), 20 if cuda else 2)
-    print(f"forward pass at batch {each.batch_size}: {seconds:.4f} s (table 9: 0.381 s at batch 64 on an RTX A6000)")
+    print(
+        f"forward pass at batch {each.batch_size}: {seconds:.4f} s (table 9: 0.381 s at batch 64 on an RTX A6000)"
+    )
     if words.shards:
         loader(words.shards, config, mine)
 

@@ -2,7 +2,8 @@
 
     python benchmarks/probe.py RUN SHARDS [--shots 1 5 10 20] [--draws 5]
 
-Of each category so many rows are drawn to train a linear classifier on frozen features; all others try it.
+Of each category so many rows are drawn to train a linear classifier on frozen features; all others
+try it.
 """
 
 from __future__ import annotations
@@ -20,14 +21,18 @@ from shapenet3d_cma.pack.reader import Shards
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("run", type=Path, nargs="?")
     parser.add_argument("shards", type=Path, nargs="?")
     parser.add_argument("--shots", type=int, nargs="+", default=[1, 5, 10, 20])
     parser.add_argument("--draws", type=int, default=5)
     words = parser.parse_args()
     if words.shards is None:
-        print("give a finished RUN and its SHARDS; docs/pretraining.md tells how a small one is made")
+        print(
+            "give a finished RUN and its SHARDS; docs/pretraining.md tells how a small one is made"
+        )
         return
     trained, config = load_encoder(words.run)
     torch.manual_seed(0)
@@ -40,7 +45,9 @@ def main() -> None:
         name: encode(settled(encoder, batches), batches)
         for name, encoder in (("random weights", random), ("pretrained", trained))
     }
-    print(f"{len(labels)} rows of {len(categories)} categories; accuracy on the rows that were not drawn")
+    print(
+        f"{len(labels)} rows of {len(categories)} categories; accuracy on the rows that were not drawn"
+    )
     least = int(np.bincount(labels).min())
     for shots in (shots for shots in words.shots if shots < least):
         draw, told = np.random.default_rng(shots), {name: [] for name in features}
@@ -49,8 +56,12 @@ def main() -> None:
             for category in range(len(categories)):
                 held_out[draw.permutation(np.flatnonzero(labels == category))[:shots]] = False
             for name, values in features.items():
-                told[name].append(linear_probe(values, torch.from_numpy(labels), torch.from_numpy(held_out)))
-        said = ", ".join(f"{name} {np.mean(each):.1%} +- {np.std(each):.1%}" for name, each in told.items())
+                told[name].append(
+                    linear_probe(values, torch.from_numpy(labels), torch.from_numpy(held_out))
+                )
+        said = ", ".join(
+            f"{name} {np.mean(each):.1%} +- {np.std(each):.1%}" for name, each in told.items()
+        )
         print(f"{shots:>3} a category: {said}", flush=True)
 
 

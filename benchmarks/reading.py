@@ -2,10 +2,11 @@
 
     python benchmarks/reading.py [RENDERS] [ROWS]
 
-Without RENDERS it renders procedural models. Rows are repeated under new names, so each is a chunk of its own; every
-run reads each row once, in a drawn order, from files that are in the page cache. Acts take turns; the best counts. What
-one process reads is measured in seconds of the processor, which others on the machine disturb less, loaders by the
-clock. What two processes can do on the machine at that time is told by two that only inflate the same chunks.
+Without RENDERS it renders procedural models. Rows are repeated under new names, so each is a chunk
+of its own; every run reads each row once, in a drawn order, from files that are in the page cache.
+Acts take turns; the best counts. What one process reads is measured in seconds of the processor,
+which others on the machine disturb less, loaders by the clock. What two processes can do on the
+machine at that time is told by two that only inflate the same chunks.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ CHUNKS: list[bytes] = []  # of `inflate`, whose processes are forked and so have
 
 
 def busy(act: Callable[[], object]) -> float:
-    """Give the seconds of the processor that an act takes in this process."""
+    """Return the seconds of the processor that an act takes in this process."""
     begin = time.process_time()
     act()
     return time.process_time() - begin
@@ -48,7 +49,10 @@ def bare(files: list[Path], starts: list[int], rows: list[int], names: list[str]
     """Read rows with h5py alone, its dataset handles kept."""
     opened = [h5py.File(path) for path in files]
     kept = [
-        {name: file[name].asstr() if name in ("synset", "model_id") else file[name] for name in names}
+        {
+            name: file[name].asstr() if name in ("synset", "model_id") else file[name]
+            for name in names
+        }
         for file in opened
     ]
     which = (np.searchsorted(starts, rows, side="right") - 1).tolist()
@@ -82,7 +86,7 @@ def ours(folder: Path, rows: list[int], names: list[str], batch: int | None) -> 
 
 
 def epochs(data: torch.utils.data.Dataset, workers: int) -> float:
-    """Give the seconds of an epoch, workers running already."""
+    """Return the seconds of an epoch, workers running already."""
     ready = {"num_workers": workers, "persistent_workers": workers > 0}
     if isinstance(data, BlockShuffled):
         loader = DataLoader(data, batch_size=None, **ready)
@@ -98,7 +102,7 @@ def inflate(part: slice) -> None:
 
 
 def ceiling(processes: int) -> float:
-    """Give the seconds in which processes, each with its share, inflate all chunks."""
+    """Return the seconds in which processes, each with its share, inflate all chunks."""
     cuts = np.linspace(0, len(CHUNKS), processes + 1).astype(int).tolist()
     shares = [slice(*ends) for ends in itertools.pairwise(cuts)]
     with multiprocessing.get_context("fork").Pool(processes) as pool:
@@ -130,7 +134,11 @@ def main() -> None:
         reader = Shards(big)
         files, starts = reader.files, reader.starts.tolist()
         rows = np.random.default_rng(0).permutation(count)[:512].tolist()
-        for what, names in (("all fields", ALL), ("rgb, points, pixels", TRAINING), ("points", ["points"])):
+        for what, names in (
+            ("all fields", ALL),
+            ("rgb, points, pixels", TRAINING),
+            ("points", ["points"]),
+        ):
             plain, single, batches = by_turns(
                 8,  # short ones: another process disturbs some of each
                 lambda names=names: bare(files, starts, rows, names),

@@ -2,9 +2,10 @@
 
     python benchmarks/shard_faults.py [RENDERS] [KILLS] [FLIPS]
 
-After each kill (of the command and its workers) a copy of what is left is given the same command, and the result is
-compared to an unbroken one, array by array and attribute by attribute; what is left goes on to the next kill. Each flip
-is one bit of a shard, found or not by `verify`, with and without the help of the checksum in the manifest.
+After each kill (of the command and its workers) a copy of what is left is given the same command,
+and the result is compared to an unbroken one, array by array and attribute by attribute; what is
+left goes on to the next kill. Each flip is one bit of a shard, found or not by `verify`, with and
+without the help of the checksum in the manifest.
 """
 
 from __future__ import annotations
@@ -45,10 +46,14 @@ def kill_tree(process: subprocess.Popen[bytes]) -> None:
 
 def kills(renders: Path, folder: Path, count: int) -> str:
     unbroken, out, draw = folder / "unbroken", folder / "killed", random.Random(0)
-    seconds = timed(lambda: subprocess.run(command(renders, unbroken), check=True, capture_output=True))
+    seconds = timed(
+        lambda: subprocess.run(command(renders, unbroken), check=True, capture_output=True)
+    )
     standing, finished = [], 0
     while len(standing) < count:
-        process = subprocess.Popen(command(renders, out), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        process = subprocess.Popen(
+            command(renders, out), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
         try:
             process.wait(draw.uniform(0, seconds))
             assert process.returncode == 0
@@ -77,13 +82,17 @@ def flips(renders: Path, folder: Path, count: int) -> str:
     whole, draw = shard.read_bytes(), np.random.default_rng(0)
     reported = by_others = refused = 0
     for place, bit in zip(
-        draw.integers(0, len(whole), count).tolist(), draw.integers(0, 8, count).tolist(), strict=True
+        draw.integers(0, len(whole), count).tolist(),
+        draw.integers(0, 8, count).tolist(),
+        strict=True,
     ):
         flipped = bytearray(whole)
         flipped[place] ^= 1 << bit
         shard.write_bytes(flipped)
         try:
-            broken = {verdict.law.name for verdict in verify_shards(shards, jobs=1) if verdict.broken}
+            broken = {
+                verdict.law.name for verdict in verify_shards(shards, jobs=1) if verdict.broken
+            }
             reported += "sha256" in broken
             by_others += bool(broken - {"sha256"})
         except InputError as error:
@@ -99,7 +108,10 @@ def flips(renders: Path, folder: Path, count: int) -> str:
 
 def main() -> None:
     given = sys.argv[1] if len(sys.argv) > 1 else None
-    count, bits = (int(sys.argv[place]) if len(sys.argv) > place else default for place, default in ((2, 25), (3, 200)))
+    count, bits = (
+        int(sys.argv[place]) if len(sys.argv) > place else default
+        for place, default in ((2, 25), (3, 200))
+    )
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         renders = repeat_renders(renders_of(given, folder), folder / "many", 60)

@@ -2,9 +2,10 @@
 
     python benchmarks/throughput.py [SHAPENET] [--models 16] [--views 24] [--samples 32] [--long]
 
-Without SHAPENET it makes procedural samples. All runs use the same machine and models one after the other, so the
-ratios count, not the seconds; `benchmarks/neighbours.py` compares with others. --long measures our own cost alone, over
-all models of SHAPENET: what starting costs is then shared by many.
+Without SHAPENET it makes procedural samples. All runs use the same machine and models one after the
+other, so the ratios count, not the seconds; `benchmarks/neighbours.py` compares with others. --long
+measures our own cost alone, over all models of SHAPENET: what starting costs is then shared by
+many.
 """
 
 from __future__ import annotations
@@ -21,8 +22,10 @@ from shapenet3d_cma.samples.config import SamplesConfig
 from shapenet3d_cma.samples.shapenet_folder import write_samples
 
 
-def ours(models: list, views: int, samples: int, colour: str, jobs: int) -> tuple[float, dict[str, float]]:
-    """Give the wall time of a run and its seconds by phase, summed over workers."""
+def ours(
+    models: list, views: int, samples: int, colour: str, jobs: int
+) -> tuple[float, dict[str, float]]:
+    """Return the wall time of a run and its seconds by phase, summed over workers."""
     with tempfile.TemporaryDirectory() as out:
         config = RenderConfig(views=views, samples=samples, colour=colour)
         done = render_models(models, Path(out), config, jobs=jobs)
@@ -31,7 +34,9 @@ def ours(models: list, views: int, samples: int, colour: str, jobs: int) -> tupl
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("shapenet", type=Path, nargs="?")
     parser.add_argument("--models", type=int, default=16)
     parser.add_argument("--views", type=int, default=24)
@@ -43,9 +48,14 @@ def main() -> None:
         if words.shapenet is None:
             write_samples(root, SamplesConfig(per_category=2))
         every = find_models(root)
-        models = every if words.long else every[:: max(1, len(every) // words.models)][: words.models]
+        models = (
+            every if words.long else every[:: max(1, len(every) // words.models)][: words.models]
+        )
         print(f"{len(models)} models, {words.views} views of 224 x 224, {words.samples} samples\n")
-        print("| run | models an hour | seconds | own cost over Blender's rendering |\n|---|---|---|---|", flush=True)
+        print(
+            "| run | models an hour | seconds | own cost over Blender's rendering |\n|---|---|---|---|",
+            flush=True,
+        )
         walls, blender = {}, {}
         cores = os.sched_getaffinity(0)
         for colour, jobs in [("best", 2)] if words.long else [("best", 1), ("best", 2), ("all", 2)]:
@@ -56,13 +66,18 @@ def main() -> None:
             worked = sum(value for name, value in seconds.items() if name != "blender")
             cost = f"{worked / seconds['blender']:.2f} in the worker, {wall * jobs / seconds['blender']:.2f} in all"
             rate = 3600 * len(models) / wall
-            print(f"| --colour {colour} --jobs {jobs} | {rate:,.0f} | {wall:.1f} | {cost} |", flush=True)
+            print(
+                f"| --colour {colour} --jobs {jobs} | {rate:,.0f} | {wall:.1f} | {cost} |",
+                flush=True,
+            )
         if words.long:
             return
         print()
         print(f"two workers over one: {walls['best', 1] / walls['best', 2]:.2f}")
         alone = blender["best", 1] / blender["best", 2]
-        print(f"of at most {2 * alone:.2f}: Blender's own rendering takes {1 / alone:.2f} times as long beside another")
+        print(
+            f"of at most {2 * alone:.2f}: Blender's own rendering takes {1 / alone:.2f} times as long beside another"
+        )
         print(f"--colour best over --colour all: {walls['all', 2] / walls['best', 2]:.1f}")
 
 

@@ -21,7 +21,8 @@ _MOST_HEADER = 1024  # bytes: a plain array's has about a hundred
 _KINDS = "biuf"
 _DAMAGED = (
     zipfile.BadZipFile,  # no archive, one that is cut short, a wrong checksum
-    RuntimeError,  # an entry with a password, or (NotImplementedError) of a later version of the format
+    # an entry with a password, or (NotImplementedError) of a later version of the format
+    RuntimeError,
     EOFError,  # an entry that reaches beyond the end of the file
 )
 _NO_HEADER = (
@@ -66,7 +67,10 @@ def read_arrays(path: Path, names: Sequence[str]) -> dict[str, NDArray[Any]]:
                 chosen = [entries[f"{name}.npy"] for name in names]
                 if any(entry.compress_type != zipfile.ZIP_STORED for entry in chosen):
                     raise ValueError("its content is compressed")
-                return {name: _array(archive.read(entry)) for name, entry in zip(names, chosen, strict=True)}
+                return {
+                    name: _array(archive.read(entry))
+                    for name, entry in zip(names, chosen, strict=True)
+                }
         except _DAMAGED:
             raise ValueError("it is cut short, or no archive of NumPy") from None
 

@@ -78,11 +78,17 @@ class Camera:
             raise ValueError(f"image size must be positive, got {self.width} x {self.height}")
         k, rotation = self.intrinsics, self.cam_from_obj[:3, :3]
         if k[0, 0] <= 0 or k[1, 1] <= 0 or k[1, 0] != 0 or k[2].tolist() != [0, 0, 1]:
-            raise ValueError(f"intrinsics must be upper triangular with positive focal lengths, got {k.tolist()}")
+            raise ValueError(
+                f"intrinsics must be upper triangular with positive focal lengths, got {k.tolist()}"
+            )
         if self.cam_from_obj[3].tolist() != [0, 0, 0, 1]:
-            raise ValueError(f"the last row of cam_from_obj must be 0 0 0 1, got {self.cam_from_obj[3].tolist()}")
+            raise ValueError(
+                f"the last row of cam_from_obj must be 0 0 0 1, got {self.cam_from_obj[3].tolist()}"
+            )
         if np.abs(rotation @ rotation.T - np.eye(3)).max() > 1e-9 or np.linalg.det(rotation) < 0:
-            raise ValueError(f"cam_from_obj must hold a rotation with determinant +1, got {rotation.tolist()}")
+            raise ValueError(
+                f"cam_from_obj must hold a rotation with determinant +1, got {rotation.tolist()}"
+            )
 
     @classmethod
     def from_fov(cls, fov: float, width: int, height: int) -> Camera:
@@ -100,7 +106,7 @@ class Camera:
         return cls(intrinsics, np.eye(4), width, height)
 
     def look_at(self, eye: ArrayLike, target: ArrayLike, up: ArrayLike = (0, 1, 0)) -> Camera:
-        """Give the same camera placed at `eye`, its optical axis through `target`.
+        """Return the same camera placed at `eye`, its optical axis through `target`.
 
         Parameters
         ----------
@@ -117,7 +123,11 @@ class Camera:
         if length == 0:
             raise ValueError(f"eye and target coincide at {eye.tolist()}")
         forward = (target - eye) / length
-        for candidate in (np.asarray(up, dtype=np.float64), np.array([0.0, 0, 1]), np.array([1.0, 0, 0])):
+        for candidate in (
+            np.asarray(up, dtype=np.float64),
+            np.array([0.0, 0, 1]),
+            np.array([1.0, 0, 0]),
+        ):
             right = _cross(forward, candidate)
             if np.linalg.norm(right) > 1e-6 * np.linalg.norm(candidate):
                 break
@@ -128,7 +138,7 @@ class Camera:
         return dataclasses.replace(self, cam_from_obj=pose)
 
     def crop(self, window: Window) -> Camera:
-        """Give the camera of a part of the image: the same rays, counted from that part's corner.
+        """Return the camera of a part of the image: the same rays, counted from that part's corner.
 
         Parameters
         ----------
@@ -144,7 +154,9 @@ class Camera:
         intrinsics = self.intrinsics.copy()
         intrinsics[:2, 2] -= left, top
         intrinsics.setflags(write=False)
-        part = object.__new__(Camera)  # a part of a valid camera is valid: not checked again, a fifth of the time
+        part = object.__new__(
+            Camera
+        )  # a part of a valid camera is valid: not checked again, a fifth of the time
         changed = {"intrinsics": intrinsics, "width": right - left, "height": bottom - top}
         part.__dict__.update(self.__dict__ | changed)
         part.__dict__.pop("ray_from_pixel", None)
@@ -184,7 +196,10 @@ class Camera:
         uv : (..., 2) float64, pixels; the pixel that a point falls in is ``floor(uv)``
         depth : (...) float64, planar z, object units; not positive for points behind the camera
         """
-        cam = np.asarray(points, dtype=np.float64) @ self.cam_from_obj[:3, :3].T + self.cam_from_obj[:3, 3]
+        cam = (
+            np.asarray(points, dtype=np.float64) @ self.cam_from_obj[:3, :3].T
+            + self.cam_from_obj[:3, 3]
+        )
         depth = cam[..., 2]
         uvw = cam @ self.intrinsics.T
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -203,12 +218,17 @@ class Camera:
         points : (..., 3) float64, object frame
         """
         uv = np.asarray(uv, dtype=np.float64)
-        rays = np.concatenate([uv, np.ones_like(uv[..., :1])], axis=-1) @ np.linalg.inv(self.intrinsics).T
+        rays = (
+            np.concatenate([uv, np.ones_like(uv[..., :1])], axis=-1)
+            @ np.linalg.inv(self.intrinsics).T
+        )
         cam = rays * np.asarray(depth, dtype=np.float64)[..., None]
         points: FloatArray = (cam - self.cam_from_obj[:3, 3]) @ self.cam_from_obj[:3, :3]
         return points
 
-    def unproject_image(self, depth: NDArray[np.floating[Any]]) -> tuple[FloatArray, NDArray[np.int64]]:
+    def unproject_image(
+        self, depth: NDArray[np.floating[Any]]
+    ) -> tuple[FloatArray, NDArray[np.int64]]:
         """Lift every pixel that has depth, at its centre, to a point of the object.
 
         Parameters
@@ -217,14 +237,17 @@ class Camera:
 
         Returns
         -------
-        points : (M, 3) float64, object frame; pixels : (M, 2) int64, (u, v) = (column, row); row after row
+        points : (M, 3) float64, object frame; pixels : (M, 2) int64, (u, v) = (column, row); row
+            after row
 
         Raises
         ------
         ValueError : depth and camera differ in size, or depth is negative or not finite
         """
         if depth.shape != (self.height, self.width):
-            raise ValueError(f"depth is {depth.shape}, the camera's image {(self.height, self.width)}")
+            raise ValueError(
+                f"depth is {depth.shape}, the camera's image {(self.height, self.width)}"
+            )
         if not (np.isfinite(depth).all() and (depth >= 0).all()):
             raise ValueError("depth must be finite and not negative")
         rows, columns = np.nonzero(depth)

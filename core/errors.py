@@ -27,4 +27,6 @@ def needs(package: str, extra: str, cause: ImportError | OSError) -> InputError:
             f"{package} cannot be loaded: the system library {library} is missing or broken; "
             "`make libraries` in a checkout installs what is needed (the README lists it)"
         )
-    return InputError(f"{package} is not installed: pip install 'shapenet3d-cma[{extra}]' ({cause})")
+    return InputError(
+        f"{package} is not installed: pip install 'shapenet3d-cma[{extra}]' ({cause})"
+    )

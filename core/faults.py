@@ -23,7 +23,18 @@ __all__ = ["FAULT", "answer", "write_report"]
 
 FAULT = 70
 """Exit status of a fault of the program; EX_SOFTWARE of sysexits.h."""
-_PACKAGES = ("numpy", "h5py", "click", "joblib", "psutil", "pillow", "bpy", "open3d", "torch", "distributed")
+_PACKAGES = (
+    "numpy",
+    "h5py",
+    "click",
+    "joblib",
+    "psutil",
+    "pillow",
+    "bpy",
+    "open3d",
+    "torch",
+    "distributed",
+)
 _AGAIN = "then give the same command again, what was finished is kept"
 _REMEDIES = {
     errno.EACCES: f"see to its rights, {_AGAIN}",
@@ -42,18 +53,24 @@ _REMEDIES = {
 def answer(error: BaseException) -> tuple[str, int]:
     """Return the one line that says what happened and what to do, and the exit status.
 
-    The machine's limits and the state of its disks are the user's to mend: status 2. All else is our fault: 70, with
-    a report in a file; where none can be written, the report follows the line.
+    The machine's limits and the state of its disks are the user's to mend: status 2. All else is
+    our fault: 70, with a report in a file; where none can be written, the report follows the line.
     """
     if isinstance(error, MemoryError) or _is_memory(error):
-        return f"memory ran out: give fewer --jobs or smaller settings, or take a larger machine, {_AGAIN}", 2
+        return (
+            f"memory ran out: give fewer --jobs or smaller settings, or take a larger machine, {_AGAIN}",
+            2,
+        )
     if isinstance(error, BrokenExecutor):
         return f"a worker process died, as where memory runs out: give fewer --jobs, {_AGAIN}", 2
     if isinstance(error, OSError) and (error.errno is not None or is_full(error)):
         return _of_system(error), 2
     line, rest = _reported(error)
     if isinstance(error, RecursionError):
-        return f"what was given is nested too deeply to be read: give it with fewer levels; if it has few, {line}", 2
+        return (
+            f"what was given is nested too deeply to be read: give it with fewer levels; if it has few, {line}",
+            2,
+        )
     return f"this is a fault of the program: {line} ({_in_short(error)}){rest}", FAULT
 
 

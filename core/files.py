@@ -14,15 +14,17 @@ __all__ = ["is_full", "sha256"]
 
 
 def is_full(error: BaseException) -> bool:
-    """Tell whether an error says that a disk, or the user's share of it, is full; HDF5 says it in words alone."""
+    """Check whether an error says that a disk, or the user's share of it, is full; HDF5 says it in words alone."""
     full = (errno.ENOSPC, errno.EDQUOT)
     if isinstance(error, OSError) and error.errno in full:
         return True
-    return any(f"errno = {number}," in str(error) or os.strerror(number) in str(error) for number in full)
+    return any(
+        f"errno = {number}," in str(error) or os.strerror(number) in str(error) for number in full
+    )
 
 
 def sha256(path: Path) -> str:
-    """Give the SHA-256 of a file's bytes, in hexadecimal.
+    """Return the SHA-256 of a file's bytes, in hexadecimal.
 
     Raises
     ------
@@ -32,4 +34,6 @@ def sha256(path: Path) -> str:
         with os.fdopen(open_regular(path), "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}; see to the file or its rights") from None
+        raise InputError(
+            f"{path} cannot be read: {error.strerror}; see to the file or its rights"
+        ) from None

@@ -1,8 +1,9 @@
 """HDF5 files of others: opened so that nothing in them leads outside, and nothing takes memory without bound.
 
-libhdf5 follows external links, virtual datasets and external storage wherever they lead, trusts the sizes that a file
-declares, and where a chunk inflates to less than its dataset calls for it reads on in the process's memory. So what a
-file is made of is looked at before any of it is read, and chunks of numbers are inflated here, to their very length.
+libhdf5 follows external links, virtual datasets and external storage wherever they lead, trusts the
+sizes that a file declares, and where a chunk inflates to less than its dataset calls for it reads
+on in the process's memory. So what a file is made of is looked at before any of it is read, and
+chunks of numbers are inflated here, to their very length.
 """
 
 from __future__ import annotations
@@ -19,7 +20,16 @@ from numpy.typing import NDArray
 
 from .untrusted import open_regular, parse_json, shown
 
-__all__ = ["FAULTS", "Chunks", "Rows", "is_of_kind", "json_attribute", "open_file", "read_attribute", "told"]
+__all__ = [
+    "FAULTS",
+    "Chunks",
+    "Rows",
+    "is_of_kind",
+    "json_attribute",
+    "open_file",
+    "read_attribute",
+    "told",
+]
 
 FAULTS = (
     OSError,  # it cannot be opened, or libhdf5 cannot read on
@@ -86,14 +96,19 @@ def _check_root(file: h5py.File) -> None:
 
     file.id.links.iterate(look, info=True)
     if links:
-        raise ValueError(f"{shown(links[0].decode(errors='replace'))} is a link that leads elsewhere, not a dataset")
+        raise ValueError(
+            f"{shown(links[0].decode(errors='replace'))} is a link that leads elsewhere, not a dataset"
+        )
 
 
 def is_of_kind(path: Path, format: str, kind: str) -> bool:  # noqa: A002
     """Check whether a file is HDF5 whose root says that it is of a format and kind."""
     try:
         with open_file(path) as file:
-            return (read_attribute(file.id, "format"), read_attribute(file.id, "kind")) == (format, kind)
+            return (read_attribute(file.id, "format"), read_attribute(file.id, "kind")) == (
+                format,
+                kind,
+            )
     except FAULTS:
         return False
 
@@ -165,13 +180,13 @@ class Rows:
     Attributes
     ----------
     name, shape, dtype : as of an h5py.Dataset
-    chunks : where rows lie, once one of them was read; taken over from another object of the same dataset, it spares
-        the walk through the file's index
+    chunks : where rows lie, once one of them was read; taken over from another object of the same
+        dataset, it spares the walk through the file's index
 
     Raises
     ------
-    ValueError : it is missing or no plain dataset: a link, a group, a virtual one, one of references; or it declares
-        more than the file can hold
+    ValueError : it is missing or no plain dataset: a link, a group, a virtual one, one of
+        references; or it declares more than the file can hold
     """
 
     def __init__(self, file: h5py.File, name: str, storage: np.dtype[Any] | None = None) -> None:
@@ -187,7 +202,9 @@ class Rows:
         if not self.shape:
             raise ValueError(f"{name} has no rows")
         if raw > _RATIO * self._file_bytes:
-            raise ValueError(f"{name} declares {raw} bytes, more than a file of {self._file_bytes} bytes can hold")
+            raise ValueError(
+                f"{name} declares {raw} bytes, more than a file of {self._file_bytes} bytes can hold"
+            )
         self._row_bytes = math.prod(self.shape[1:]) * self._item_bytes
         self._by_row, self._shuffled, self._deflated = self._layout(raw)
         self.chunks: Chunks | None = None
@@ -227,7 +244,9 @@ class Rows:
             return False, False, False
         filters = [plist.get_filter(number)[0] for number in range(plist.get_nfilters())]
         if filters not in ([], [_SHUFFLE], [_DEFLATE], [_SHUFFLE, _DEFLATE]):
-            raise ValueError(f"{self.name} is packed with the filters {filters}, which no release of this program uses")
+            raise ValueError(
+                f"{self.name} is packed with the filters {filters}, which no release of this program uses"
+            )
         chunk = plist.get_chunk()
         chunk_bytes = math.prod(chunk) * self._item_bytes
         if chunk_bytes > max(_MOST_CHUNK, self._row_bytes):
@@ -238,7 +257,9 @@ class Rows:
         self._check_chunks(chunk, chunk_bytes, shuffled=shuffled, deflated=deflated)
         return False, shuffled, deflated
 
-    def _check_chunks(self, chunk: tuple[int, ...], size: int, *, shuffled: bool, deflated: bool) -> None:
+    def _check_chunks(
+        self, chunk: tuple[int, ...], size: int, *, shuffled: bool, deflated: bool
+    ) -> None:
         """Check that chunks that libhdf5 will read inflate to their very length."""
 
         def look(info: Any) -> None:
@@ -258,9 +279,17 @@ class Rows:
 
             def look(info: Any) -> None:
                 row = info.chunk_offset[0]
-                if info.byte_offset is not None and row < len(self) and not any(info.chunk_offset[1:]):
+                if (
+                    info.byte_offset is not None
+                    and row < len(self)
+                    and not any(info.chunk_offset[1:])
+                ):
                     self._check_place(info.byte_offset, info.size, self._row_bytes)
-                    places[row], sizes[row], masks[row] = info.byte_offset, info.size, info.filter_mask
+                    places[row], sizes[row], masks[row] = (
+                        info.byte_offset,
+                        info.size,
+                        info.filter_mask,
+                    )
 
             self._id.chunk_iter(look)
             self.chunks = places, sizes, masks
@@ -269,12 +298,16 @@ class Rows:
     def _check_place(self, place: int, size: int, inflated: int) -> None:
         """Refuse a chunk outside of the file, or larger than deflate makes what cannot be made smaller."""
         if place + size > self._file_bytes or size > inflated + inflated // 64 + 1024:
-            raise ValueError(f"{self.name} has a chunk of {size} bytes for {inflated}, or one outside of the file")
+            raise ValueError(
+                f"{self.name} has a chunk of {size} bytes for {inflated}, or one outside of the file"
+            )
 
     def _stored(self, place: int, size: int) -> bytes:
         try:
             return os.pread(self._handle, size, place)
-        except OSError as error:  # one without a number, as h5py's: nobody shall take it for an error of writing
+        except (
+            OSError
+        ) as error:  # one without a number, as h5py's: nobody shall take it for an error of writing
             raise OSError(f"{self.name} cannot be read: {error.strerror}") from None
 
     def _read(self, row: int, found: NDArray[Any]) -> None:
@@ -286,7 +319,9 @@ class Rows:
             return
         stored = self._stored(int(places[row]), size)
         shuffled, deflated = self._shuffled, self._deflated
-        data, shuffled = self._inflate(stored, int(masks[row]), self._row_bytes, shuffled=shuffled, deflated=deflated)
+        data, shuffled = self._inflate(
+            stored, int(masks[row]), self._row_bytes, shuffled=shuffled, deflated=deflated
+        )
         flat, itemsize = found.reshape(-1).view(np.uint8), self._item_bytes
         if not shuffled or itemsize == 1:
             flat[...] = np.frombuffer(data, np.uint8)
@@ -295,7 +330,9 @@ class Rows:
         for byte in range(itemsize):
             flat[byte::itemsize] = ordered[byte]
 
-    def _inflate(self, stored: bytes, mask: int, size: int, *, shuffled: bool, deflated: bool) -> tuple[bytes, bool]:
+    def _inflate(
+        self, stored: bytes, mask: int, size: int, *, shuffled: bool, deflated: bool
+    ) -> tuple[bytes, bool]:
         """Return a chunk's `size` bytes, and whether they are shuffled; HDF5 masks a filter that made it no smaller."""
         if deflated and not mask & (1 << int(shuffled)):
             stream = zlib.decompressobj()
@@ -304,7 +341,9 @@ class Rows:
             except zlib.error as error:
                 raise ValueError(f"{self.name}: {error}") from None
             if not stream.eof:
-                raise ValueError(f"{self.name}: a chunk that is cut short, or inflates to more than {size} bytes")
+                raise ValueError(
+                    f"{self.name}: a chunk that is cut short, or inflates to more than {size} bytes"
+                )
         else:
             data = stored
         if len(data) != size:
@@ -343,6 +382,12 @@ def _check_type(member: h5py.h5d.DatasetID, name: str, storage: np.dtype[Any] | 
     else:
         fits = kind.equal(h5py.h5t.py_create(storage, logical=True))
     if kind.committed() or not fits:
-        found = str(kind.dtype) if kind.get_class() in (h5py.h5t.INTEGER, h5py.h5t.FLOAT) else "another kind"
-        expected = "plain numbers" if storage is None else "text" if storage.hasobject else str(storage)
+        found = (
+            str(kind.dtype)
+            if kind.get_class() in (h5py.h5t.INTEGER, h5py.h5t.FLOAT)
+            else "another kind"
+        )
+        expected = (
+            "plain numbers" if storage is None else "text" if storage.hasobject else str(storage)
+        )
         raise ValueError(f"{name} is of {found}; expected {expected}")

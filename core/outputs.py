@@ -1,9 +1,10 @@
 """Output folders and files: what is written, replaced and removed, and what never is.
 
-A command writes into a folder that does not exist, is empty, or has this project's stamp for the same kind of output.
-The folder's record, `.cma3d/`, holds the stamp and a journal: a line for each file, with a digest of its content,
-written before the file takes its name. Only what the journal lists, and is still as it was written, is replaced or
-removed. A single file is replaced only by one of its own kind. All code that writes goes through this module.
+A command writes into a folder that does not exist, is empty, or has this project's stamp for the
+same kind of output. The folder's record, `.cma3d/`, holds the stamp and a journal: a line for each
+file, with a digest of its content, written before the file takes its name. Only what the journal
+lists, and is still as it was written, is replaced or removed. A single file is replaced only by one
+of its own kind. All code that writes goes through this module.
 
     .cma3d/stamp.json    the kind of output
     .cma3d/lock          held by who writes
@@ -54,7 +55,9 @@ _NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EINVAL, errno.ENOSYS)
 _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EINVAL)
 _HEAD = 2**20  # bytes of a file in which its stamp stands
 _PATIENCE = 1.0  # seconds for which a lock is tried
-_HEAD_HDF5 = 512  # first bytes of an HDF5 file of ours; they tell its size, so no two files of other content share them
+# first bytes of an HDF5 file of ours; they tell its size, so no two files of other content share
+# them
+_HEAD_HDF5 = 512
 
 
 # ---- what may be written where ----
@@ -75,9 +78,13 @@ def refuse_overlap(out: Path, inputs: Iterable[Path | None]) -> None:
         if here == there:
             raise InputError(f"{out} is what is read: choose another place to write to")
         if here.is_relative_to(there):
-            raise InputError(f"{out} lies in {given}, which is read: choose a place outside to write to")
+            raise InputError(
+                f"{out} lies in {given}, which is read: choose a place outside to write to"
+            )
         if there.is_relative_to(here):
-            raise InputError(f"{given}, which is read, lies in {out}: choose another place to write to")
+            raise InputError(
+                f"{given}, which is read, lies in {out}: choose another place to write to"
+            )
 
 
 def _plain(path: Path) -> Path:
@@ -117,7 +124,8 @@ def claim(
     inputs : folders and files that are read; None entries are left out
     shared : others of the same kind may write to it at the same time
     earlier : tells a folder that version 0.1 wrote, which kept no record
-    known : tells, by its content, a file that version 0.1 wrote in such a folder; a function of a module
+    known : tells, by its content, a file that version 0.1 wrote in such a folder; a function of a
+        module
 
     Raises
     ------
@@ -134,7 +142,9 @@ def claim(
             _check_claim(path, kind, earlier or _never)  # again: another may have been here first
             stamp = _read_stamp(path) or _write_stamp(path, kind, earlier=any(_content(path)))
             _name_holder(lock, shared=shared)
-            output = Output(path, kind, secrets.token_hex(8), known, earlier=bool(stamp.get("earlier")))
+            output = Output(
+                path, kind, secrets.token_hex(8), known, earlier=bool(stamp.get("earlier"))
+            )
             output.tidy()
         except OSError as error:
             raise InputError(cannot_write(path, error)) from None
@@ -152,7 +162,9 @@ def _check_claim(path: Path, kind: str, earlier: Callable[[Path], bool]) -> list
             raise InputError(f"{path} is {what}: choose another output folder")
         stamp = _read_stamp(path)
         if stamp is not None and stamp["kind"] != kind:
-            raise InputError(f"{path} holds {stamp['kind']} of cma3d, not {kind}: choose another output folder")
+            raise InputError(
+                f"{path} holds {stamp['kind']} of cma3d, not {kind}: choose another output folder"
+            )
         if stamp is not None:
             return []
         names = _content(path)
@@ -204,7 +216,7 @@ def _make(missing: list[Path]) -> list[Path]:
 
 
 def _is_bare(hidden: Path) -> bool:
-    """Tell whether a record's folder is what a kill right after its making leaves: locks at most, and no stamp."""
+    """Check whether a record's folder is what a kill right after its making leaves: locks at most, and no stamp."""
     if hidden.is_symlink() or not hidden.is_dir():
         return False
     locks = ("lock", "readers")
@@ -221,7 +233,11 @@ def _read_stamp(path: Path) -> dict[str, Any] | None:
             content = json.loads(file.read(4096))
     except (OSError, ValueError, RecursionError):
         return None
-    if not isinstance(content, dict) or content.get("format") != _FORMAT or not isinstance(content.get("kind"), str):
+    if (
+        not isinstance(content, dict)
+        or content.get("format") != _FORMAT
+        or not isinstance(content.get("kind"), str)
+    ):
         return None
     return content
 
@@ -239,7 +255,9 @@ def _write_stamp(path: Path, kind: str, *, earlier: bool) -> dict[str, Any]:
         partial.unlink(missing_ok=True)
     content = _read_stamp(path) or content
     if content["kind"] != kind:
-        raise InputError(f"{path} holds {content['kind']} of cma3d, not {kind}: choose another output folder")
+        raise InputError(
+            f"{path} holds {content['kind']} of cma3d, not {kind}: choose another output folder"
+        )
     return content
 
 
@@ -256,7 +274,11 @@ def _remove_unused(path: Path, made: list[Path]) -> None:
                 (path / HIDDEN / "tmp").rmdir()
                 for journal in _journal_files(path / HIDDEN):
                     journal.unlink()
-                for name in ("readers", "stamp.json", "lock"):  # in this order: a kill leaves what is understood
+                for name in (
+                    "readers",
+                    "stamp.json",
+                    "lock",
+                ):  # in this order: a kill leaves what is understood
                     (path / HIDDEN / name).unlink(missing_ok=True)
                 (path / HIDDEN).rmdir()
             for folder in made:
@@ -276,15 +298,21 @@ def _take(path: Path, *, shared: bool) -> int:
             lock = os.open(path / HIDDEN / "lock", flags, 0o666)
             failed.callback(os.close, lock)
             if not _lock(lock, fcntl.LOCK_SH if shared else fcntl.LOCK_EX):
-                raise InputError(f"{path} is being written by another process{_holder(lock)}: wait for it, or stop it")
+                raise InputError(
+                    f"{path} is being written by another process{_holder(lock)}: wait for it, or stop it"
+                )
             if os.fstat(lock).st_nlink:
                 break  # else its holder found the folder unused, and removed it
             failed.close()
         with ExitStack() as tried:
             readers = os.open(path / HIDDEN / "readers", flags, 0o666)
             tried.callback(os.close, readers)
-            if not _lock(readers, fcntl.LOCK_EX, 2 * _PATIENCE):  # who begins to read lets go before that
-                raise InputError(f"{path} is being read by another command: wait for it, or stop it")
+            if not _lock(
+                readers, fcntl.LOCK_EX, 2 * _PATIENCE
+            ):  # who begins to read lets go before that
+                raise InputError(
+                    f"{path} is being read by another command: wait for it, or stop it"
+                )
         failed.pop_all()
     return lock
 
@@ -305,7 +333,9 @@ def reading(path: Path) -> Iterator[None]:
             stack.callback(os.close, lock)
             _lock(readers, fcntl.LOCK_SH)
             if not _lock(lock, fcntl.LOCK_EX):
-                raise InputError(f"{path} is being written by another process{_holder(lock)}: wait until it has ended")
+                raise InputError(
+                    f"{path} is being written by another process{_holder(lock)}: wait until it has ended"
+                )
             with suppress(OSError):
                 fcntl.flock(lock, fcntl.LOCK_UN)
         yield
@@ -363,12 +393,20 @@ class Output:
     """
 
     def __init__(
-        self, path: Path, kind: str, claim: str, known: Callable[[Path], bool] | None = None, *, earlier: bool = False
+        self,
+        path: Path,
+        kind: str,
+        claim: str,
+        known: Callable[[Path], bool] | None = None,
+        *,
+        earlier: bool = False,
     ) -> None:
         self.path, self.kind, self.claim, self.earlier = path, kind, claim, earlier
         self._known = known if earlier else None
         self._record: dict[str, dict[str, Any]] | None = None
-        self._written: dict[str, tuple[int, ...]] = {}  # by this object: what is as it was left needs no reading
+        self._written: dict[
+            str, tuple[int, ...]
+        ] = {}  # by this object: what is as it was left needs no reading
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"path": self.path.absolute(), "_record": None, "_written": {}}
@@ -440,11 +478,13 @@ class Output:
 
     def write_json(self, name: str, content: Any, *, live: bool = False) -> Path:
         """Write a JSON file for people, too; see `write`."""
-        return self.write_text(name, json.dumps(content, indent=1, ensure_ascii=False) + "\n", live=live)
+        return self.write_text(
+            name, json.dumps(content, indent=1, ensure_ascii=False) + "\n", live=live
+        )
 
     @contextmanager
     def write_folder(self, name: str, made: str = "") -> Iterator[Path]:
-        """Give a new folder of the same name; at the end of the block it takes its place, whole.
+        """Return a new folder of the same name; at the end of the block it takes its place, whole.
 
         An older folder makes way if it is ours.
 
@@ -468,7 +508,9 @@ class Output:
             if self._is_equal(name, entry["digest"]):
                 return
             stands = self.check_free(name, folder=True)
-            self._note(entry | {"made": ""} if stands else entry)  # what stands must not pass for what is to come
+            self._note(
+                entry | {"made": ""} if stands else entry
+            )  # what stands must not pass for what is to come
             with self._out_of_the_way(path):
                 partial.rename(path)  # over an empty folder at most
             _sync(path.parent)
@@ -476,14 +518,14 @@ class Output:
                 self._note(entry)
 
     def _is_equal(self, name: str, digest: str) -> bool:
-        """Tell whether a folder that is not ours holds just what would be written: it stays, and stays not ours."""
+        """Check whether a folder that is not ours holds just what would be written: it stays, and stays not ours."""
         path = self.path / name
         if name in self.record or path.is_symlink() or not path.is_dir():
             return False
         return _is_filled(path) and _folder_digest(path) == digest
 
     def is_made(self, name: str, made: str) -> bool:
-        """Tell whether a folder stands that was written with this `made`."""
+        """Check whether a folder stands that was written with this `made`."""
         entry = self.record.get(name)
         return entry is not None and entry.get("made") == made and (self.path / name).is_dir()
 
@@ -498,7 +540,7 @@ class Output:
             yield file
 
     def live(self, name: str) -> Path:
-        """Give the path of a file that others write to by themselves, after it is recorded as ours.
+        """Return the path of a file that others write to by themselves, after it is recorded as ours.
 
         Raises
         ------
@@ -526,7 +568,9 @@ class Output:
             path = path / part
             if path.is_symlink() or (path.exists() and not path.is_dir()):
                 what = "a link" if path.is_symlink() else "a file"
-                raise InputError(f"{path} is {what}, where a folder belongs: move it away, or choose another folder")
+                raise InputError(
+                    f"{path} is {what}, where a folder belongs: move it away, or choose another folder"
+                )
             path.mkdir(exist_ok=True)
         return path
 
@@ -569,12 +613,16 @@ class Output:
             return True
         self._record = None  # another process may have written since
         if not self.owns(name):
-            changed = "changed since cma3d wrote it" if name in self.record else "not written by cma3d"
-            raise InputError(f"{path} is there, {changed}: move it away, or choose another output folder")
+            changed = (
+                "changed since cma3d wrote it" if name in self.record else "not written by cma3d"
+            )
+            raise InputError(
+                f"{path} is there, {changed}: move it away, or choose another output folder"
+            )
         return True
 
     def owns(self, name: str) -> bool:
-        """Tell whether a file or folder is recorded, and still as it was written."""
+        """Check whether a file or folder is recorded, and still as it was written."""
         entry, path = self.record.get(name), self.path / name
         try:
             self._check_way(name)
@@ -597,13 +645,19 @@ class Output:
         for part in _parts(name)[:-1]:
             path = path / part
             if path.is_symlink():
-                raise InputError(f"{path} is a link, where a folder belongs: move it away, or choose another folder")
+                raise InputError(
+                    f"{path} is a link, where a folder belongs: move it away, or choose another folder"
+                )
 
     def adopt(self, name: str, *, live: bool = False) -> None:
         """Record a file that the caller knows by its content, as one of version 0.1, which kept no record."""
         self._check_way(name)
         path = self.path / name
-        if path.is_file() and not path.is_symlink() and not (name in self.record and self.owns(name)):
+        if (
+            path.is_file()
+            and not path.is_symlink()
+            and not (name in self.record and self.owns(name))
+        ):
             self._note({"name": name} | ({"digest": _LIVE} if live else _digests(path)))
 
     @property
@@ -615,7 +669,7 @@ class Output:
         return self._record
 
     def as_json(self) -> dict[str, str]:
-        """Give what another process, that cannot be handed objects, needs to write here too; see `joined`."""
+        """Return what another process, that cannot be handed objects, needs to write here too; see `joined`."""
         return {"path": str(self.path.absolute()), "kind": self.kind, "claim": self.claim}
 
     @classmethod
@@ -632,7 +686,7 @@ class Output:
             _enter(self._record, entry)
 
     def _place(self, name: str) -> Path:
-        """Give the path of a name, in a folder that is made."""
+        """Return the path of a name, in a folder that is made."""
         parts = _parts(name)
         return (self.folder("/".join(parts[:-1])) if len(parts) > 1 else self.path) / parts[-1]
 
@@ -640,7 +694,10 @@ class Output:
     def _journal(self) -> _Journal:
         key = str(self.path.absolute())
         journal = _journals.get(key)
-        if journal is None or (journal.pid, journal.claim) != (os.getpid(), self.claim):  # a fork has its own
+        if journal is None or (journal.pid, journal.claim) != (
+            os.getpid(),
+            self.claim,
+        ):  # a fork has its own
             if journal is not None:
                 journal.close()
             journal = _journals[key] = _Journal(self.path / HIDDEN, self.claim)
@@ -648,7 +705,7 @@ class Output:
 
     @contextmanager
     def _partial(self, suffix: str) -> Iterator[Path]:
-        """Give a name in the folder of what is being written; what is left there afterwards is removed."""
+        """Return a name in the folder of what is being written; what is left there afterwards is removed."""
         partial = self._journal.partial(suffix)
         try:
             yield partial
@@ -677,7 +734,9 @@ class Output:
         hidden = self.path / HIDDEN
         tmp = hidden / "tmp"
         if tmp.is_symlink():
-            raise InputError(f"{tmp} is a link, where a folder belongs: move it away, or choose another folder")
+            raise InputError(
+                f"{tmp} is a link, where a folder belongs: move it away, or choose another folder"
+            )
         tmp.mkdir(exist_ok=True)
         self._record = None
         with _dead_journals(hidden) as dead:
@@ -720,7 +779,7 @@ class _Journal:
         os.fdatasync(self._file)
 
     def partial(self, suffix: str) -> Path:
-        """Give a new name for what is being written."""
+        """Return a new name for what is being written."""
         self._count += 1
         (self._hidden / "tmp").mkdir(exist_ok=True)
         return self._hidden / "tmp" / f"{self.token}-{self._count}{suffix[:16]}"
@@ -732,7 +791,7 @@ class _Journal:
 
 @contextmanager
 def _dead_journals(hidden: Path) -> Iterator[list[Path]]:
-    """Give the journals whose processes have ended, locked, so that they are one command's to join."""
+    """Return the journals whose processes have ended, locked, so that they are one command's to join."""
     dead = []
     with ExitStack() as stack:
         for journal in _journal_files(hidden):
@@ -766,8 +825,13 @@ def _read_journals(journals: Sequence[Path]) -> dict[str, dict[str, Any]]:
 
 
 def _enter(record: dict[str, dict[str, Any]], entry: dict[str, Any]) -> None:
-    name, digests = str(entry["name"]), {*entry.get("digests", ()), str(entry["digest"]), *entry.get("head", ())}
-    record[name] = entry | {"digests": sorted(digests.union(record.get(name, {}).get("digests", ())))}
+    name, digests = (
+        str(entry["name"]),
+        {*entry.get("digests", ()), str(entry["digest"]), *entry.get("head", ())},
+    )
+    record[name] = entry | {
+        "digests": sorted(digests.union(record.get(name, {}).get("digests", ())))
+    }
 
 
 # ---- single files ----
@@ -805,7 +869,9 @@ def stamp_text(kind: str) -> str:
     return f"shapenet3d-cma:{kind}"
 
 
-def write_file(path: Path, kind: str, content: bytes, *, inputs: Sequence[Path | None] = ()) -> Path:
+def write_file(
+    path: Path, kind: str, content: bytes, *, inputs: Sequence[Path | None] = ()
+) -> Path:
     """Write a single file, whole or not at all; only one with the stamp of the same kind is replaced.
 
     Parameters
@@ -844,14 +910,18 @@ def check_file(path: Path, kind: str, inputs: Sequence[Path | None] = ()) -> boo
         if not os.path.lexists(path):
             return False
         if path.is_symlink() or not path.is_file():
-            what = "a link" if path.is_symlink() else "a folder" if path.is_dir() else "no plain file"
+            what = (
+                "a link" if path.is_symlink() else "a folder" if path.is_dir() else "no plain file"
+            )
             raise InputError(f"{path} is {what}: give the name of a new file")
         with path.open("rb") as file:
             ours = stamp_text(kind).encode() in file.read(_HEAD)
     except OSError as error:
         raise InputError(cannot_write(path, error)) from None
     if not ours:
-        raise InputError(f"{path} is there and is no {kind} that cma3d wrote: move it away, or give another name")
+        raise InputError(
+            f"{path} is there and is no {kind} that cma3d wrote: move it away, or give another name"
+        )
     return True
 
 
@@ -870,19 +940,23 @@ class _TakenError(InputError):
 
 
 def _name_file(partial: Path, path: Path, *, replace: bool) -> None:
-    """Give a finished file its name. One that takes a new name never replaces another that came meanwhile."""
+    """Return a finished file its name. One that takes a new name never replaces another that came meanwhile."""
     if replace:
         partial.replace(path)
     else:
         try:
             os.link(partial, path, follow_symlinks=False)
         except FileExistsError:
-            raise _TakenError(f"{path} was written by another process meanwhile: it is left as it is") from None
+            raise _TakenError(
+                f"{path} was written by another process meanwhile: it is left as it is"
+            ) from None
         except OSError as error:
             if error.errno not in _NO_LINKS:
                 raise
             if os.path.lexists(path):
-                raise _TakenError(f"{path} was written by another process meanwhile: it is left as it is") from None
+                raise _TakenError(
+                    f"{path} was written by another process meanwhile: it is left as it is"
+                ) from None
             partial.rename(path)
     _sync(path.parent)
 
@@ -906,7 +980,15 @@ def _folder_digest(folder: Path) -> str:
     lines = []
     for path in sorted(folder.rglob("*")):
         link = path.is_symlink()
-        kind = "link" if link else "folder" if path.is_dir() else _file_digest(path) if path.is_file() else "other"
+        kind = (
+            "link"
+            if link
+            else "folder"
+            if path.is_dir()
+            else _file_digest(path)
+            if path.is_file()
+            else "other"
+        )
         lines.append(json.dumps([path.relative_to(folder).as_posix(), kind]))
     return hashlib.blake2b("\n".join(lines).encode(), digest_size=16).hexdigest()
 

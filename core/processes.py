@@ -45,8 +45,9 @@ def workers(jobs: int | None = None, **given: Any) -> Parallel:
 def each(parallel: Parallel, tasks: Iterable[Callable[..., Any]]) -> Iterator[Iterator[Any]]:
     """Yield the results of tasks in their order, as they come.
 
-    Where the block is left early, by an error such as a full disk, no further task is begun, and those under way end:
-    joblib would report each of them on the terminal, after the one line that matters.
+    Where the block is left early, by an error such as a full disk, no further task is begun, and
+    those under way end: joblib would report each of them on the terminal, after the one line that
+    matters.
 
     Parameters
     ----------
@@ -85,10 +86,11 @@ def end_with_parent(parent: int, *, by_kernel: bool = False) -> None:
 
     Parameters
     ----------
-    parent : id of the process that started this one, as that process knows it: it may have ended since
-    by_kernel : have Linux kill this process, at once and in the midst of any call. It does so already where the
-        *thread* ends that started the process: only for one that shall not outlive that thread either. Otherwise, and
-        on other systems, a thread looks
+    parent : id of the process that started this one, as that process knows it: it may have ended
+        since
+    by_kernel : have Linux kill this process, at once and in the midst of any call. It does so
+        already where the *thread* ends that started the process: only for one that shall not
+        outlive that thread either. Otherwise, and on other systems, a thread looks
     """
     if by_kernel and sys.platform == "linux":
         pr_set_pdeathsig = 1

@@ -28,7 +28,8 @@ class Progress(AbstractContextManager["Progress"]):
     Parameters
     ----------
     what : names the items, in the plural: "models"
-    parts : number and name of what each item consists of, such as (24, "views"): their rate is shown, too
+    parts : number and name of what each item consists of, such as (24, "views"): their rate is
+        shown, too
 
     Attributes
     ----------
@@ -65,10 +66,17 @@ class Progress(AbstractContextManager["Progress"]):
         words = f"{rate:.3g} a second"
         if self.parts:
             words += f", {rate * self.parts[0]:.3g} {self.parts[1]} a second"
-        return words + (f", {self.failed} failed" if self.failed else "") + (f", {self.note}" if self.note else "")
+        return (
+            words
+            + (f", {self.failed} failed" if self.failed else "")
+            + (f", {self.note}" if self.note else "")
+        )
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         if self._bar is not None:
             self._bar.stop()
@@ -102,4 +110,10 @@ def duration(seconds: float) -> str:
     """Say a time in words: 2 h 05 min, 3 min 20 s, 4 s."""
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {seconds:02} s" if minutes else f"{seconds} s"
+    return (
+        f"{hours} h {minutes:02} min"
+        if hours
+        else f"{minutes} min {seconds:02} s"
+        if minutes
+        else f"{seconds} s"
+    )

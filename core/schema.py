@@ -49,8 +49,8 @@ LIBVER = ("v110", "v110")  # 'latest' would write files that older HDF5 cannot r
 MOST_PIXELS = 8192 * 81920
 """Of an image: what the widest that can be rendered has."""
 RENDER_LEVEL, SHARD_LEVEL = 1, 6
-"""Of gzip, which notices flipped bits. Renders are read once or twice; shards are kept, copied, and read for months: 6
-makes them 5 % smaller, is read as fast, and costs packing 2 ms a row."""
+"""Of gzip, which notices flipped bits. Renders are read once or twice; shards are kept, copied, and
+read for months: 6 makes them 5 % smaller, is read as fast, and costs packing 2 ms a row."""
 
 
 class WrongFileError(InputError):
@@ -70,7 +70,7 @@ class Field:
     meaning: str
 
     def sizes(self, **letters: int) -> tuple[int, ...]:
-        """Give the shape behind the leading axis, its letters replaced: `field.sizes(H=224, W=224, P=2048)`."""
+        """Return the shape behind the leading axis, its letters replaced: `field.sizes(H=224, W=224, P=2048)`."""
         return tuple(letters[size] if isinstance(size, str) else size for size in self.shape)
 
     @property
@@ -86,14 +86,26 @@ _VIEW = (
     Field("cam_from_obj", "f8", (4, 4), "[R t; 0 1], x_cam = R x_obj + t, OpenCV axes"),
 )
 
-SHADED = Field("shaded", "?", (), "whether the view's rgb was rendered; where not, its rgb is all zero")
+SHADED = Field(
+    "shaded", "?", (), "whether the view's rgb was rendered; where not, its rgb is all zero"
+)
 RENDER_FIELDS = (*_VIEW, SHADED)
 """A render file: leading axis V, the views of one model."""
 
 RENDER_EXTRAS = (
-    Field("alpha", "u1", ("H", "W"), "share of the pixel that is covered, 255 = all; with a transparent background"),
+    Field(
+        "alpha",
+        "u1",
+        ("H", "W"),
+        "share of the pixel that is covered, 255 = all; with a transparent background",
+    ),
     Field("normal", "f4", ("H", "W", 3), "shading normal, object frame; 0 = background"),
-    Field("position", "f4", ("H", "W", 3), "the surface as Cycles places it, object frame; 0 = background"),
+    Field(
+        "position",
+        "f4",
+        ("H", "W", 3),
+        "the surface as Cycles places it, object frame; 0 = background",
+    ),
     Field("material", "u2", ("H", "W"), "index into the attribute materials; 65535 = background"),
 )
 """Further fields that a render file holds when they were asked for."""
@@ -111,7 +123,13 @@ SHARD_FIELDS = (
 
 
 def create_field(
-    file: h5py.File, field: Field, rows: int, *, growing: bool = False, level: int = RENDER_LEVEL, **letters: int
+    file: h5py.File,
+    field: Field,
+    rows: int,
+    *,
+    growing: bool = False,
+    level: int = RENDER_LEVEL,
+    **letters: int,
 ) -> h5py.Dataset:
     """Create a field's dataset with the layout of the schema: a chunk is exactly one row, so a row is one read.
 
@@ -135,7 +153,7 @@ def create_field(
 
 
 def shuffle(row: NDArray[Any], field: Field) -> memoryview:
-    """Give a row's bytes as HDF5's shuffle filter orders them: the first of all numbers, then the second of all.
+    """Return a row's bytes as HDF5's shuffle filter orders them: the first of all numbers, then the second of all.
 
     Parameters
     ----------
@@ -185,16 +203,23 @@ class Opened:
         try:
             return read(self.file.id, name)
         except FAULTS as error:
-            raise InputError(f"{shown(self.path, 4096)} is damaged: {told(error)}; make it again") from None
+            raise InputError(
+                f"{shown(self.path, 4096)} is damaged: {told(error)}; make it again"
+            ) from None
 
 
 def open_checked(
-    path: Path, fields: tuple[Field, ...], kind: str, *, extras: tuple[Field, ...] = (), **driver: Any
+    path: Path,
+    fields: tuple[Field, ...],
+    kind: str,
+    *,
+    extras: tuple[Field, ...] = (),
+    **driver: Any,
 ) -> Opened:
     """Open a file for reading and check that it is of this format, version and kind and follows the table.
 
-    Nothing that it is made of leads to another file, and nothing declares more than the file can hold; both are known
-    before any array is read.
+    Nothing that it is made of leads to another file, and nothing declares more than the file can
+    hold; both are known before any array is read.
 
     Parameters
     ----------
@@ -204,8 +229,8 @@ def open_checked(
 
     Raises
     ------
-    InputError : names the file, what was found, what was expected and what to do; a `WrongFileError` where another
-        release or program can read it
+    InputError : names the file, what was found, what was expected and what to do; a
+        `WrongFileError` where another release or program can read it
     """
     remedy = "delete it and render again" if kind == "render" else "copy it again, or pack again"
     where = shown(path, 4096)
@@ -228,9 +253,13 @@ def open_checked(
 def _check_kind(file: h5py.File, name: str, kind: str) -> None:
     found = {key: read_attribute(file.id, key) for key in ("format", "kind", "schema_version")}
     if found["format"] != FORMAT:
-        raise WrongFileError(f"{name} is no {FORMAT} file (attribute format is {shown(repr(found['format']))})")
+        raise WrongFileError(
+            f"{name} is no {FORMAT} file (attribute format is {shown(repr(found['format']))})"
+        )
     if found["kind"] != kind:
-        raise WrongFileError(f"{name} is a {shown(found['kind'])} file; a {kind} file is needed here")
+        raise WrongFileError(
+            f"{name} is a {shown(found['kind'])} file; a {kind} file is needed here"
+        )
     if found["schema_version"] != SCHEMA_VERSION:
         raise WrongFileError(
             f"{name} has schema version {shown(found['schema_version'])}; this program reads version {SCHEMA_VERSION}: "
@@ -238,15 +267,22 @@ def _check_kind(file: h5py.File, name: str, kind: str) -> None:
         )
 
 
-def _check_fields(file: h5py.File, name: str, fields: tuple[Field, ...], extras: tuple[Field, ...]) -> dict[str, Rows]:
+def _check_fields(
+    file: h5py.File, name: str, fields: tuple[Field, ...], extras: tuple[Field, ...]
+) -> dict[str, Rows]:
     """Open each field once its shape fits those of the others; extras only where the file has them."""
     letters: dict[str, int] = {}  # the sizes of this file, from the first field that has each
     found = {}
-    for field in (*fields, *(extra for extra in extras if file.id.links.exists(extra.name.encode()))):
+    for field in (
+        *fields,
+        *(extra for extra in extras if file.id.links.exists(extra.name.encode())),
+    ):
         rows = found[field.name] = Rows(file, field.name, field.storage)
         axes = ("rows", *field.shape)
         if len(rows.shape) != len(axes):
-            raise InputError(f"{name}: {field.name} has {len(rows.shape)} axes; expected {len(axes)}: make it again")
+            raise InputError(
+                f"{name}: {field.name} has {len(rows.shape)} axes; expected {len(axes)}: make it again"
+            )
         for letter, size in zip(axes, rows.shape, strict=True):
             if isinstance(letter, str):
                 letters.setdefault(letter, size)
@@ -265,10 +301,14 @@ def _check_sizes(name: str, letters: dict[str, int]) -> None:
     if min(letters.values()) < 1:
         raise InputError(f"{name} holds nothing: {_sizes(letters)}; make it again")
     if height * width > MOST_PIXELS or points > height * width:
-        raise InputError(f"{name} declares what no release writes: {_sizes(letters)}; make it again")
+        raise InputError(
+            f"{name} declares what no release writes: {_sizes(letters)}; make it again"
+        )
 
 
 def _sizes(letters: dict[str, int]) -> str:
     names = {"rows": "rows", "P": "points a row"}
-    counts = ", ".join(f"{letters[letter]} {word}" for letter, word in names.items() if letter in letters)
+    counts = ", ".join(
+        f"{letters[letter]} {word}" for letter, word in names.items() if letter in letters
+    )
     return f"{counts}, images of {letters['W']} x {letters['H']} pixels"

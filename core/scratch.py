@@ -28,7 +28,9 @@ class Scratch:
 
     def __init__(self) -> None:
         self.path = Path(tempfile.mkdtemp(prefix=SCRATCH))
-        self._mark = os.open(self.path / _MARK, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        self._mark = os.open(
+            self.path / _MARK, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600
+        )
         with suppress(OSError):  # without locks nobody sweeps it, see below
             fcntl.flock(self._mark, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
@@ -41,7 +43,10 @@ class Scratch:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.remove()
 

@@ -1,7 +1,8 @@
 """Settings of a stage: one frozen dataclass, read alike from the command line and from TOML.
 
-A stage declares its fields once with `setting`; `options` turns them into click options, `read_settings`
-merges defaults, a TOML file and the options given, and checks every value with the same types.
+A stage declares its fields once with `setting`; `options` turns them into click options,
+`read_settings` merges defaults, a TOML file and the options given, and checks every value with the
+same types.
 """
 
 from __future__ import annotations
@@ -45,20 +46,31 @@ T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def setting(default: Any, text: str, *, low: float | None = None, high: float | None = None, given: bool = True) -> Any:
+def setting(
+    default: Any,
+    text: str,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    given: bool = True,
+) -> Any:
     """Declare a dataclass field with its default, one line of help and an inclusive range.
 
     Parameters
     ----------
     given : False of what the program itself sets: no option, and refused in a file of settings
     """
-    return dataclasses.field(default=default, metadata={"help": text, "low": low, "high": high, "given": given})
+    return dataclasses.field(
+        default=default, metadata={"help": text, "low": low, "high": high, "given": given}
+    )
 
 
 class FiniteRange(click.FloatRange):
     """A range of floats that holds neither NaN, which passes any comparison, nor infinity."""
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
         """Convert a value, or fail."""
         try:
             number = float(super().convert(value, param, ctx))
@@ -77,7 +89,9 @@ class WholeRange(click.IntRange):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """Convert a value, or fail."""
-        if isinstance(value, int) and value.bit_length() > 64:  # may have more digits than Python writes
+        if (
+            isinstance(value, int) and value.bit_length() > 64
+        ):  # may have more digits than Python writes
             self.fail(f"{shorten(_repr(value))} has more than 64 bits.", param, ctx)
         return int(super().convert(value, param, ctx))
 
@@ -113,7 +127,7 @@ class GivenPath(click.Path):
 
 
 def click_type(field: dataclasses.Field[Any], hint: Any) -> click.ParamType[Any]:
-    """Give the click type that converts and checks a field's values."""
+    """Return the click type that converts and checks a field's values."""
     low, high = field.metadata["low"], field.metadata["high"]
     if typing.get_origin(hint) is types.UnionType:  # `int | None`: None means "not given"
         (hint,) = (arm for arm in typing.get_args(hint) if arm is not types.NoneType)
@@ -165,7 +179,9 @@ def options(
             if hints[field.name] is bool:
                 name, kind = [name[0], f"{flag}/--no-{flag[2:]}"], None
                 shown = "on" if default else "off"
-            help_text = field.metadata["help"] + ("" if default is None else f"  [default: {shown}]")
+            help_text = field.metadata["help"] + (
+                "" if default is None else f"  [default: {shown}]"
+            )
             command = click.option(*name, type=kind, default=None, help=help_text)(command)
         if not config:
             return command
@@ -194,7 +210,8 @@ def read_settings(
 
     Raises
     ------
-    InputError : a file that cannot be read, an unknown name, a value of the wrong type or out of range
+    InputError : a file that cannot be read, an unknown name, a value of the wrong type or out of
+        range
     """
     values: dict[str, Any] = {}
     where = f"{config_file}: " if config_file else ""
@@ -208,13 +225,17 @@ def read_settings(
     fields = {field.name: field for field in dataclasses.fields(settings)}  # type: ignore[arg-type]
     unknown = sorted(set(values) - set(fields))
     if unknown:
-        raise InputError(f"{where}unknown setting {shorten(repr(unknown[0]))}; the settings are {', '.join(fields)}")
+        raise InputError(
+            f"{where}unknown setting {shorten(repr(unknown[0]))}; the settings are {', '.join(fields)}"
+        )
     own = sorted(name for name in values if not fields[name].metadata["given"])
     if own:
         raise InputError(f"{where}{own[0]} is set by the program alone: leave it out")
     strange = sorted(set(given or {}) - set(fields))
     if strange:
-        raise InputError(f"unknown setting {shorten(repr(strange[0]))}; the settings are {', '.join(fields)}")
+        raise InputError(
+            f"unknown setting {shorten(repr(strange[0]))}; the settings are {', '.join(fields)}"
+        )
     values.update({name: value for name, value in (given or {}).items() if value is not None})
     hints = typing.get_type_hints(settings)
     for name, value in values.items():
@@ -224,7 +245,9 @@ def read_settings(
             values[name] = click_type(fields[name], hints[name]).convert(value, None, None)
         except (click.BadParameter, TypeError) as error:
             message = error.message if isinstance(error, click.BadParameter) else str(error)
-            raise InputError(f"{where}{name} = {shorten(_repr(value))}: {one_line(message, 300)}") from None
+            raise InputError(
+                f"{where}{name} = {shorten(_repr(value))}: {one_line(message, 300)}"
+            ) from None
     try:
         return settings(**values)
     except ValueError as error:
@@ -240,12 +263,19 @@ def read_toml(path: Path) -> dict[str, Any]:
     """
     text = read_plain_text(path, _MOST_TOML, "give a TOML file of settings")
     if max(map(len, text.split("\n"))) > _LONGEST_TOML:
-        raise InputError(f"{path} cannot be read as TOML: it has a line of more than {_LONGEST_TOML:,} characters")
+        raise InputError(
+            f"{path} cannot be read as TOML: it has a line of more than {_LONGEST_TOML:,} characters"
+        )
     try:
         values = tomllib.loads(text)
-    # besides its own error tomllib raises ValueError for what it takes for a number or a date, and is none
+    # besides its own error tomllib raises ValueError for what it takes for a number or a date, and
+    # is none
     except (ValueError, RecursionError) as error:
-        reason = "it is nested too deeply" if isinstance(error, RecursionError) else one_line(str(error), 300)
+        reason = (
+            "it is nested too deeply"
+            if isinstance(error, RecursionError)
+            else one_line(str(error), 300)
+        )
         raise InputError(f"{path} cannot be read as TOML: {reason}") from None
     if _levels(values) > _LEVELS_TOML:
         raise InputError(f"{path} cannot be read as TOML: it is nested too deeply")
@@ -257,7 +287,9 @@ def _levels(values: Any) -> int:
     depth, level = 0, [values]
     while level and depth <= _LEVELS_TOML:
         inner = [
-            value.values() if isinstance(value, dict) else value for value in level if isinstance(value, dict | list)
+            value.values() if isinstance(value, dict) else value
+            for value in level
+            if isinstance(value, dict | list)
         ]
         level, depth = [value for values in inner for value in values], depth + bool(inner)
     return depth
@@ -268,7 +300,11 @@ def _repr(value: Any) -> str:
     try:
         return repr(value)
     except (ValueError, RecursionError):
-        return f"a number of {value.bit_length():,} bits" if isinstance(value, int) else "a value that is too long"
+        return (
+            f"a number of {value.bit_length():,} bits"
+            if isinstance(value, int)
+            else "a value that is too long"
+        )
 
 
 def assignments(words: Sequence[str]) -> dict[str, Any]:
@@ -282,7 +318,9 @@ def assignments(words: Sequence[str]) -> dict[str, Any]:
     for word in words:
         name, separator, value = word.partition("=")
         if not separator or not name.strip():
-            raise InputError(f"--set {one_line(word, 80)}: give name=value, such as --set epochs=30")
+            raise InputError(
+                f"--set {one_line(word, 80)}: give name=value, such as --set epochs=30"
+            )
         try:
             given[name.strip().replace("-", "_")] = tomllib.loads(f"value = {value}")["value"]
         except (ValueError, RecursionError):  # text needs no quotes here
@@ -291,11 +329,17 @@ def assignments(words: Sequence[str]) -> dict[str, Any]:
 
 
 def _fits(value: Any, hint: Any) -> bool:
-    """Tell whether a value has the type of a field: TOML knows types, so "3" and 2.7 are no counts."""
+    """Check whether a value has the type of a field: TOML knows types, so "3" and 2.7 are no counts."""
     if typing.get_origin(hint) is tuple:
         arms = typing.get_args(hint)
-        return isinstance(value, list | tuple) and len(value) == len(arms) and all(map(_fits, value, arms))
-    if hint in (int, float) and isinstance(value, bool):  # bool is an int to Python, not to a reader
+        return (
+            isinstance(value, list | tuple)
+            and len(value) == len(arms)
+            and all(map(_fits, value, arms))
+        )
+    if hint in (int, float) and isinstance(
+        value, bool
+    ):  # bool is an int to Python, not to a reader
         return False
     wanted = {int: int, float: (int, float), bool: bool}.get(hint, str)
     return isinstance(value, wanted)  # type: ignore[arg-type]
@@ -308,6 +352,6 @@ def _in_words(hint: Any) -> str:
 
 
 def config_hash(settings: Any) -> str:
-    """Give 16 hexadecimal digits that stand for a settings dataclass: equal settings, equal digits."""
+    """Return 16 hexadecimal digits that stand for a settings dataclass: equal settings, equal digits."""
     text = json.dumps(dataclasses.asdict(settings), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

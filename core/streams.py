@@ -17,7 +17,8 @@ __all__ = ["keep_streams", "lost_output", "speak_utf8", "tell"]
 class _Kept(io.BufferedWriter):
     """A buffer that takes all that is written; `failure` is why, from some point on, nothing arrives.
 
-    What writes at last is Python's own FileIO: a signal between its return and ours would have bytes written twice.
+    What writes at last is Python's own FileIO: a signal between its return and ours would have
+    bytes written twice.
     """
 
     failure: OSError | None = None
@@ -61,7 +62,8 @@ _kept: dict[int, _Kept] = {}
 def speak_utf8() -> None:
     """Begin anew in Python's UTF-8 mode where the locale has another encoding.
 
-    In any other mode Python takes a name outside of ASCII for stray bytes, and no HDF5, JSON or page can hold it.
+    In any other mode Python takes a name outside of ASCII for stray bytes, and no HDF5, JSON or
+    page can hold it.
     """
     if sys.getfilesystemencoding() == "utf-8" or os.environ.get("PYTHONUTF8") == "1":
         return
@@ -72,8 +74,9 @@ def speak_utf8() -> None:
 def keep_streams() -> None:
     """Put streams in the place of standard output and error that lose what cannot be written, and never raise.
 
-    What their encoding lacks is written with backslashes. A descriptor that is closed is put to the null device, or
-    the next file that is opened would get its number, and with it what others print.
+    What their encoding lacks is written with backslashes. A descriptor that is closed is put to the
+    null device, or the next file that is opened would get its number, and with it what others
+    print.
     """
     closed = [descriptor for descriptor in (0, 1, 2) if _is_closed(descriptor)]
     for descriptor in closed:

@@ -43,12 +43,15 @@ _KINDS = {
     stat.S_IFBLK: "a device",
 }
 
-# a string's opening quote to its closing one, or to the end where it has none; never goes back, so time is linear
+# a string's opening quote to its closing one, or to the end where it has none; never goes back, so
+# time is linear
 _STRING = re.compile(r'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)', re.DOTALL)
 _BRACKET = re.compile(r"[\[\]{}]")
 
 
-def parse_json(text: str | bytes, *, most_depth: int = MOST_DEPTH, most_bytes: int = MOST_BYTES) -> Any:
+def parse_json(
+    text: str | bytes, *, most_depth: int = MOST_DEPTH, most_bytes: int = MOST_BYTES
+) -> Any:
     """Parse JSON that may be hostile: its length and depth are known to be bounded before it is parsed.
 
     Parameters
@@ -77,7 +80,7 @@ def parse_json(text: str | bytes, *, most_depth: int = MOST_DEPTH, most_bytes: i
 
 
 def _is_deep(text: str, most: int) -> bool:
-    """Tell whether brackets outside of strings are nested deeper than `most`."""
+    """Check whether brackets outside of strings are nested deeper than `most`."""
     if text.count("[") + text.count("{") <= most:
         return False
     brackets = "".join(_BRACKET.findall(_STRING.sub("", text))).encode("ascii")
@@ -163,8 +166,10 @@ def read_json(path: Path, *, most_depth: int = MOST_DEPTH, most_bytes: int = MOS
     return parse_json(read_bytes(path, most_bytes), most_depth=most_depth, most_bytes=most_bytes)
 
 
-def read_json_lines(path: Path, *, most_depth: int = MOST_DEPTH, most_bytes: int = 2**24) -> Iterator[Any]:
-    """Give the values of a file of JSON lines; a line that is too long, too deep or no JSON is left out.
+def read_json_lines(
+    path: Path, *, most_depth: int = MOST_DEPTH, most_bytes: int = 2**24
+) -> Iterator[Any]:
+    """Return the values of a file of JSON lines; a line that is too long, too deep or no JSON is left out.
 
     Parameters
     ----------
@@ -187,9 +192,10 @@ def read_json_lines(path: Path, *, most_depth: int = MOST_DEPTH, most_bytes: int
 
 
 def shown(value: object, most: int = MOST_SHOWN) -> str:
-    """Give a value as a message may repeat it: on one line, without control characters, cut where it is long.
+    """Return a value as a message may repeat it: on one line, without control characters, cut where it is long.
 
-    A plain text stays as it is; one with line breaks, escape sequences or what is no UTF-8 has them escaped.
+    A plain text stays as it is; one with line breaks, escape sequences or what is no UTF-8 has them
+    escaped.
     """
     text = str(value) if isinstance(value, str | Path) else _told(value)
     if len(text) > most:
@@ -200,5 +206,8 @@ def shown(value: object, most: int = MOST_SHOWN) -> str:
 def _told(value: object) -> str:
     try:
         return repr(value)
-    except (ValueError, RecursionError):  # a number of more than 4,300 digits; what is nested too deeply
+    except (
+        ValueError,
+        RecursionError,
+    ):  # a number of more than 4,300 digits; what is nested too deeply
         return f"a {type(value).__name__}"

@@ -8,19 +8,24 @@ __all__ = ["markdown", "one_line", "shorten", "visible"]
 
 LONGEST = 1500
 """Characters of a line on standard error."""
-_MARKUP = str.maketrans({sign: f"\\{sign}" for sign in "\\`*_{}[]()#+!|~"} | {"&": "&amp;", "<": "&lt;", ">": "&gt;"})
+_MARKUP = str.maketrans(
+    {sign: f"\\{sign}" for sign in "\\`*_{}[]()#+!|~"} | {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
+)
 
 
 def visible(text: str) -> str:
     """Write out what a terminal would obey: control characters, marks that turn the reading direction, stray bytes.
 
-    Line ends and tabs stay. Bytes of a file's name that Python could not decode are read as UTF-8, where they are that.
+    Line ends and tabs stay. Bytes of a file's name that Python could not decode are read as UTF-8,
+    where they are that.
     """
     if text.isprintable():
         return text
     with suppress(UnicodeEncodeError):  # half a surrogate pair, which stands for no byte
         text = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    return "".join(sign if sign.isprintable() or sign in "\n\t" else _escaped(sign) for sign in text)
+    return "".join(
+        sign if sign.isprintable() or sign in "\n\t" else _escaped(sign) for sign in text
+    )
 
 
 def _escaped(sign: str) -> str:
@@ -35,10 +40,10 @@ def shorten(text: str, most: int = 80) -> str:
 
 
 def one_line(text: str, most: int = LONGEST) -> str:
-    """Give a text as one line of bounded length that shows what it is made of."""
+    """Return a text as one line of bounded length that shows what it is made of."""
     return shorten(visible(" ".join(shorten(text, 4 * most).split())), most)
 
 
 def markdown(text: str) -> str:
-    """Give a text so that Markdown, with HTML in it, shows it as it is: no link, no tag, no end of a table's cell."""
+    """Return a text so that Markdown, with HTML in it, shows it as it is: no link, no tag, no end of a table's cell."""
     return one_line(text).translate(_MARKUP).replace("://", "&#58;//").replace("www.", "www&#46;")

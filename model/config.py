@@ -17,15 +17,21 @@ class PretrainConfig:
     # input
     patches: int = setting(64, "Point patches a cloud (m in the paper).", low=2)
     patch_points: int = setting(32, "Points a patch, nearest to its centre (K).", low=1)
-    image_size: int = setting(224, "Side of the image the network sees, pixels; 0: the shard's own size.", low=0)
+    image_size: int = setting(
+        224, "Side of the image the network sees, pixels; 0: the shard's own size.", low=0
+    )
     image_patch: int = setting(16, "Side of an image patch, pixels (S).", low=1)
     # masking
     mask_strategy: Literal["complementary", "correspondence", "random"] = setting(
         "complementary", "Which image cells are masked, given the masked point patches."
     )
-    mask_ratio: float = setting(0.6, "Share of point patches and of image cells that is masked.", low=0.05, high=0.95)
+    mask_ratio: float = setting(
+        0.6, "Share of point patches and of image cells that is masked.", low=0.05, high=0.95
+    )
     mask_collisions: bool = setting(True, "A cell with a masked and a visible patch masks both.")
-    max_ratio: float = setting(0.9, "mask_collisions masks at most this share of the point patches.", low=0, high=1)
+    max_ratio: float = setting(
+        0.9, "mask_collisions masks at most this share of the point patches.", low=0, high=1
+    )
     masked_cells: Literal["ratio", "exact"] = setting(
         "ratio",
         "ratio: as many cells as mask_ratio says, those without points at random; exact: those of patches only.",
@@ -38,63 +44,105 @@ class PretrainConfig:
     global_depth: int = setting(2, "Blocks of the global decoder (D_g).", low=1)
     reconstruction_depth: int = setting(4, "Layers of the reconstruction decoder (D_r).", low=1)
     mlp_ratio: int = setting(4, "Hidden channels of a block's MLP, in widths.", low=1)
-    embed_width: int = setting(128, "First channels w of mini-PointNet: 3-w-2w | 4w-4w-width.", low=1)
+    embed_width: int = setting(
+        128, "First channels w of mini-PointNet: 3-w-2w | 4w-4w-width.", low=1
+    )
     position_width: int = setting(128, "Hidden channels of the position MLPs.", low=1)
     head_width: int = setting(512, "Hidden channels of the heads (H_p, H_i).", low=1)
-    shared_width: int = setting(256, "Channels of the space that clouds and images share (z).", low=1)
+    shared_width: int = setting(
+        256, "Channels of the space that clouds and images share (z).", low=1
+    )
     drop_path: float = setting(
         0.1, "Share of samples that skip the last block; grows linearly from 0.", low=0, high=0.9
     )
     decoder_drop_path: float = setting(0.1, "The same in both decoders.", low=0, high=0.9)
-    image_tokens: Literal["visible", "all"] = setting("visible", "Image tokens that pass the image encoder.")
+    image_tokens: Literal["visible", "all"] = setting(
+        "visible", "Image tokens that pass the image encoder."
+    )
     embedded_patches: Literal["visible", "all"] = setting(
-        "visible", "Patches that mini-PointNet sees; all: its batch statistics know of the masked ones, as Point-MAE's."
+        "visible",
+        "Patches that mini-PointNet sees; all: its batch statistics know of the masked ones, as Point-MAE's.",
     )
     image_normalisation: Literal["imagenet", "half"] = setting(
         "imagenet", "Mean and deviation of colours: ImageNet's, or one half each."
     )
-    pooling: Literal["both", "max", "mean"] = setting("both", "Pooling before the heads; both: concatenated.")
-    # tasks
-    tasks: Literal["both", "reconstruction", "contrast"] = setting("both", "Which of the two tasks are trained.")
-    reconstruct_from: Literal["image", "points"] = setting(
-        "image", "What the reconstruction sees: image and visible patches, or these alone (Point-MAE's task)."
+    pooling: Literal["both", "max", "mean"] = setting(
+        "both", "Pooling before the heads; both: concatenated."
     )
-    chamfer: Literal["squared", "distance"] = setting("squared", "Chamfer distance: of squared distances, or plain.")
+    # tasks
+    tasks: Literal["both", "reconstruction", "contrast"] = setting(
+        "both", "Which of the two tasks are trained."
+    )
+    reconstruct_from: Literal["image", "points"] = setting(
+        "image",
+        "What the reconstruction sees: image and visible patches, or these alone (Point-MAE's task).",
+    )
+    chamfer: Literal["squared", "distance"] = setting(
+        "squared", "Chamfer distance: of squared distances, or plain."
+    )
     temperature: float = setting(0.07, "Tau of the contrast.", low=1e-4)
-    contrast_weight: float = setting(1e-4, "lambda: L = L_lmr + lambda L_gsa; 1 where contrast is alone.", low=0)
+    contrast_weight: float = setting(
+        1e-4, "lambda: L = L_lmr + lambda L_gsa; 1 where contrast is alone.", low=0
+    )
     # optimisation
-    epochs: int = setting(300, "Times through the shards (rows of a last short batch wait for the next).", low=1)
+    epochs: int = setting(
+        300, "Times through the shards (rows of a last short batch wait for the next).", low=1
+    )
     batch_size: int = setting(128, "Rows a step; all rows where the shards hold fewer.", low=1)
     learning_rate: float = setting(1e-3, "Highest learning rate.", low=0)
-    final_learning_rate: float = setting(1e-6, "Learning rate before the warm-up and after the cosine.", low=0)
+    final_learning_rate: float = setting(
+        1e-6, "Learning rate before the warm-up and after the cosine.", low=0
+    )
     warmup_epochs: int = setting(10, "Epochs of linear warm-up; at most half of all.", low=0)
     weight_decay: float = setting(0.05, "AdamW's decay, on matrices only.", low=0)
     clip_norm: float = setting(10.0, "Largest norm of the gradient; 0: no limit.", low=0)
-    seed: int = setting(0, "Of the initial weights, the order of rows and the masks.", low=0, high=2**31 - 1)
+    seed: int = setting(
+        0, "Of the initial weights, the order of rows and the masks.", low=0, high=2**31 - 1
+    )
     precision: Literal["auto", "float32", "bfloat16"] = setting(
-        "auto", "Of matrix products; auto: bfloat16 on a GPU that has it. Geometry and losses are float32 in any case."
+        "auto",
+        "Of matrix products; auto: bfloat16 on a GPU that has it. Geometry and losses are float32 in any case.",
     )
-    init: str = setting("", "Start the point encoder from this run, .safetensors file, or checkpoint of Point-MAE.")
+    init: str = setting(
+        "", "Start the point encoder from this run, .safetensors file, or checkpoint of Point-MAE."
+    )
     # running; none of these changes the result beyond rounding
-    device: Literal["auto", "cpu", "cuda"] = setting("auto", "Where to compute; auto: cuda if there is one.")
-    compile: Literal["auto", "on", "off"] = setting("auto", "torch.compile; auto: on a GPU. What fails runs without.")
-    threads: int = setting(0, "CPU threads that compute; 0: torch's choice. One is faster where cores are busy.", low=0)
-    data: Literal["auto", "device", "memory", "files"] = setting(
-        "auto", "Where rows are held; auto: on the GPU up to a quarter of its memory, else in memory, else read anew."
+    device: Literal["auto", "cpu", "cuda"] = setting(
+        "auto", "Where to compute; auto: cuda if there is one."
     )
-    memory_gib: float = setting(8.0, "data = auto holds shards up to this size, unpacked, in memory.", low=0)
+    compile: Literal["auto", "on", "off"] = setting(
+        "auto", "torch.compile; auto: on a GPU. What fails runs without."
+    )
+    threads: int = setting(
+        0, "CPU threads that compute; 0: torch's choice. One is faster where cores are busy.", low=0
+    )
+    data: Literal["auto", "device", "memory", "files"] = setting(
+        "auto",
+        "Where rows are held; auto: on the GPU up to a quarter of its memory, else in memory, else read anew.",
+    )
+    memory_gib: float = setting(
+        8.0, "data = auto holds shards up to this size, unpacked, in memory.", low=0
+    )
     workers: int = setting(4, "Processes that read the shards.", low=0)
-    checkpoint_seconds: float = setting(300.0, "Time between checkpoints; 0: after every step.", low=0)
+    checkpoint_seconds: float = setting(
+        300.0, "Time between checkpoints; 0: after every step.", low=0
+    )
     # watching
-    probe_epochs: int = setting(25, "Epochs between linear probes of the frozen encoder; 0: none.", low=0)
-    picture_epochs: int = setting(25, "Epochs between reconstructions of fixed samples; 0: none.", low=0)
+    probe_epochs: int = setting(
+        25, "Epochs between linear probes of the frozen encoder; 0: none.", low=0
+    )
+    picture_epochs: int = setting(
+        25, "Epochs between reconstructions of fixed samples; 0: none.", low=0
+    )
     tensorboard: bool = setting(False, "Write TensorBoard's files, too.")
 
     def __post_init__(self) -> None:
         if self.width % self.heads:
             raise ValueError(f"width = {self.width} is no multiple of heads = {self.heads}")
         if self.image_size % self.image_patch:
-            raise ValueError(f"image_size = {self.image_size} is no multiple of image_patch = {self.image_patch}")
+            raise ValueError(
+                f"image_size = {self.image_size} is no multiple of image_patch = {self.image_patch}"
+            )
         if self.contrasts and self.batch_size < 2:
             raise ValueError(
                 "batch_size = 1 leaves the contrast no negatives: take 2 or more, or tasks = reconstruction"

@@ -1,7 +1,8 @@
 """Several processes that train together, started by torchrun: who they are, and what they tell one another.
 
-Every rank holds the whole network and takes its share of each step's rows. What couples the samples of a batch, the
-contrast and batch normalisation, sees the rows of all ranks, so the loss is that of one process with the whole batch.
+Every rank holds the whole network and takes its share of each step's rows. What couples the samples
+of a batch, the contrast and batch normalisation, sees the rows of all ranks, so the loss is that of
+one process with the whole batch.
 """
 
 from __future__ import annotations
@@ -26,12 +27,12 @@ T = TypeVar("T")
 
 
 def size() -> int:
-    """Give the number of processes that train together; 1 where there are no others."""
+    """Return the number of processes that train together; 1 where there are no others."""
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
 def rank() -> int:
-    """Give this process's number among them, from 0."""
+    """Return this process's number among them, from 0."""
     return dist.get_rank() if size() > 1 else 0
 
 
@@ -119,7 +120,9 @@ class Ranks:
     rank: int
     size: int
     device: torch.device
-    talk: Any = None  # a gloo group, through which the processes agree without waiting for their devices
+    talk: Any = (
+        None  # a gloo group, through which the processes agree without waiting for their devices
+    )
 
     @property
     def leads(self) -> bool:
@@ -148,7 +151,7 @@ class Ranks:
         return made
 
     def any(self, flag: bool) -> bool:
-        """Tell whether any rank says so; all must ask at the same time."""
+        """Check whether any rank says so; all must ask at the same time."""
         if self.size == 1:
             return flag
         told = torch.tensor([float(flag)])
@@ -171,7 +174,9 @@ def ranks(device: torch.device) -> Iterator[Ranks]:
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield Ranks(0, 1, device)
         return
-    if "TORCHELASTIC_RUN_ID" in os.environ:  # else the parent may be a shell, which a process may well outlive
+    if (
+        "TORCHELASTIC_RUN_ID" in os.environ
+    ):  # else the parent may be a shell, which a process may well outlive
         end_with_parent(os.getppid())
     if device.type == "cuda":
         local = int(os.environ.get("LOCAL_RANK", "0"))

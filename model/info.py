@@ -59,10 +59,13 @@ class ModelInfo:
 
     Attributes
     ----------
-    forward, step : operations of matrix products for one sample: a forward pass; forward and backward
+    forward, step : operations of matrix products for one sample: a forward pass; forward and
+        backward
     state_bytes : weights, gradients and both moments of AdamW, float32
-    activation_bytes : what one sample keeps for the backward pass, uncompiled, in the settings' precision
-    classifier_parameters : of the classifier with `classes` classes that the point encoder is fine-tuned in
+    activation_bytes : what one sample keeps for the backward pass, uncompiled, in the settings'
+        precision
+    classifier_parameters : of the classifier with `classes` classes that the point encoder is
+        fine-tuned in
     """
 
     parts: list[Part]
@@ -79,11 +82,13 @@ class ModelInfo:
     classifier_parameters: int
 
     def as_json(self) -> dict[str, Any]:
-        """Give all of it as plain values."""
+        """Return all of it as plain values."""
         return dataclasses.asdict(self)
 
 
-def model_info(config: PretrainConfig, *, classes: int = 40, shard_size: int = 224, rows: int = 41_928) -> ModelInfo:
+def model_info(
+    config: PretrainConfig, *, classes: int = 40, shard_size: int = 224, rows: int = 41_928
+) -> ModelInfo:
     """Count parameters, operations and memory of the network that the settings describe.
 
     Parameters
@@ -106,7 +111,11 @@ def model_info(config: PretrainConfig, *, classes: int = 40, shard_size: int = 2
         classifier = Classifier(config, classes)
     forward, step, flops = count_flops(config, shard_size)
     parts = [
-        Part(name, sum(_parameters(network, each) for each in modules), sum(flops.get(each, 0) for each in modules))
+        Part(
+            name,
+            sum(_parameters(network, each) for each in modules),
+            sum(flops.get(each, 0) for each in modules),
+        )
         for name, *modules in _PARTS
     ]
     parameters = sum(parameter.numel() for parameter in network.parameters())
@@ -140,14 +149,18 @@ def count_flops(config: PretrainConfig, shard_size: int) -> tuple[int, int, dict
     modules : of a forward pass, by the name of the module
     """
     network = _network(config, shard_size)
-    with FakeTensorMode(allow_non_fake_inputs=True), sdpa_kernel(SDPBackend.MATH):  # attention as products that count
+    with (
+        FakeTensorMode(allow_non_fake_inputs=True),
+        sdpa_kernel(SDPBackend.MATH),
+    ):  # attention as products that count
         fake = network.to_empty(device="cpu")
         with FlopCounterMode(display=False) as forward:
             loss = fake(_batch(config, shard_size, _SAMPLES))["loss"]
         with FlopCounterMode(display=False) as backward:
             loss.backward()
     modules = {
-        name.partition(".")[2]: sum(counts.values()) // _SAMPLES for name, counts in forward.get_flop_counts().items()
+        name.partition(".")[2]: sum(counts.values()) // _SAMPLES
+        for name, counts in forward.get_flop_counts().items()
     }
     both = forward.get_total_flops() + backward.get_total_flops()
     return forward.get_total_flops() // _SAMPLES, both // _SAMPLES, modules
@@ -171,7 +184,10 @@ def _kept(config: PretrainConfig, shard_size: int, *, bfloat16: bool) -> int:
         return sum(storages.values())
 
     network = _network(config, shard_size)
-    with FakeTensorMode(allow_non_fake_inputs=True), torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+    with (
+        FakeTensorMode(allow_non_fake_inputs=True),
+        torch.autocast("cpu", torch.bfloat16, enabled=bfloat16),
+    ):
         fake = network.to_empty(device="cpu")
         return (kept(2 * _SAMPLES) - kept(_SAMPLES)) // _SAMPLES
 
@@ -206,9 +222,16 @@ def info_table(info: ModelInfo) -> str:
     """Say it for people: a line a part, then sums, memory and the operations of the whole run."""
     width = max(len(part.name) for part in info.parts)
     lines = [f"{'part':{width}}  {'parameters':>12}  {'GFLOP forward':>13}"]
-    lines += [f"{part.name:{width}}  {part.parameters:>12,}  {part.forward / 1e9:>13.3f}" for part in info.parts]
-    lines.append(f"{'pretraining network':{width}}  {info.parameters:>12,}  {info.forward / 1e9:>13.3f}")
-    lines.append(f"{f'classifier, {info.classes} classes':{width}}  {info.classifier_parameters:>12,}")
+    lines += [
+        f"{part.name:{width}}  {part.parameters:>12,}  {part.forward / 1e9:>13.3f}"
+        for part in info.parts
+    ]
+    lines.append(
+        f"{'pretraining network':{width}}  {info.parameters:>12,}  {info.forward / 1e9:>13.3f}"
+    )
+    lines.append(
+        f"{f'classifier, {info.classes} classes':{width}}  {info.classifier_parameters:>12,}"
+    )
     samples = info.rows // min(info.batch, info.rows) * min(info.batch, info.rows) * info.epochs
     precision = "bfloat16" if info.bfloat16 else "float32"
     gib = (info.state_bytes + info.batch * info.activation_bytes) / 2**30

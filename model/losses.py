@@ -1,6 +1,7 @@
 """The two losses of the pretraining: Chamfer distance and symmetric InfoNCE.
 
-Computed in float32, or in float64 what comes so. Call them outside of `torch.autocast`, which would round products.
+Computed in float32, or in float64 what comes so. Call them outside of `torch.autocast`, which would
+round products.
 """
 
 from __future__ import annotations
@@ -24,15 +25,20 @@ def chamfer_distance(predicted: Tensor, target: Tensor, *, squared: bool = True)
     ----------
     predicted : (..., K, 3) float
     target : (..., L, 3) float
-    squared : mean of squared distances, summed over both ways; else mean of distances, averaged over both ways
+    squared : mean of squared distances, summed over both ways; else mean of distances, averaged
+        over both ways
 
     Returns
     -------
     distance : (...) float32, squared units of the input, or units
     """
     predicted, target = full(predicted), full(target)
-    with torch.no_grad():  # only the choice of the nearest needs all pairs; the gradient needs the chosen ones
-        x, y, z = ((predicted[..., :, None, i] - target[..., None, :, i]).square() for i in range(3))
+    with (
+        torch.no_grad()
+    ):  # only the choice of the nearest needs all pairs; the gradient needs the chosen ones
+        x, y, z = (
+            (predicted[..., :, None, i] - target[..., None, :, i]).square() for i in range(3)
+        )
         distances = x + y + z  # (..., K, L)
         to_target, to_predicted = distances.argmin(-1), distances.argmin(-2)  # (..., K), (..., L)
     there = (predicted - _take(target, to_target)).square().sum(-1)  # (..., K)
@@ -57,8 +63,8 @@ def masked_mean(values: Tensor, masked: Tensor) -> Tensor:
 def info_nce(z_points: Tensor, z_images: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
     """Symmetric InfoNCE between the clouds and images of a batch (equations 7 and 8).
 
-    Row i of both belongs to sample i; the other rows are its negatives, those of all ranks where several processes
-    train together. Similarity is the cosine.
+    Row i of both belongs to sample i; the other rows are its negatives, those of all ranks where
+    several processes train together. Similarity is the cosine.
 
     Parameters
     ----------
@@ -67,8 +73,10 @@ def info_nce(z_points: Tensor, z_images: Tensor, temperature: float) -> tuple[Te
 
     Returns
     -------
-    loss : (B,) float32, half of point to image plus image to point; its mean over all ranks is L_gsa
-    retrieved : (B,) float32, half for the image that is the nearest to its cloud, half for the cloud to its image
+    loss : (B,) float32, half of point to image plus image to point; its mean over all ranks is
+        L_gsa
+    retrieved : (B,) float32, half for the image that is the nearest to its cloud, half for the
+        cloud to its image
     """
     with torch.autocast(z_points.device.type, enabled=False):  # the product, too, in float32
         dtype = torch.promote_types(full(z_points).dtype, full(z_images).dtype)
@@ -77,6 +85,10 @@ def info_nce(z_points: Tensor, z_images: Tensor, temperature: float) -> tuple[Te
         to_images = z_points @ all_gather(z_images).T / temperature  # (B, all)
         to_points = z_images @ all_gather(z_points).T / temperature  # (B, all)
     own = torch.arange(len(z_points), device=z_points.device) + rank() * len(z_points)
-    losses = [F.cross_entropy(side, own, reduction="none") for side in (to_images, to_points)]  # (B,) each
-    hits = [(side.detach().argmax(1) == own).float() for side in (to_images, to_points)]  # (B,) each
+    losses = [
+        F.cross_entropy(side, own, reduction="none") for side in (to_images, to_points)
+    ]  # (B,) each
+    hits = [
+        (side.detach().argmax(1) == own).float() for side in (to_images, to_points)
+    ]  # (B,) each
     return (losses[0] + losses[1]) / 2, (hits[0] + hits[1]) / 2

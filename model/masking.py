@@ -2,26 +2,29 @@
 
 Polarity everywhere: **True = masked** (hidden from the encoder), False = visible.
 
-Point patches are masked at random. The image is then masked in step with them, by one of three strategies:
+Point patches are masked at random. The image is then masked in step with them, by one of three
+strategies:
 
-- ``correspondence``: a cell is masked where a masked patch lies; cells of visible patches stay visible;
+- ``correspondence``: a cell is masked where a masked patch lies; cells of visible patches stay
+visible;
 - ``complementary``: the other way round, the image shows what the cloud lacks;
 - ``random``: cells are masked whatever the points do.
 
-Shapes are fixed, so that a batch is one tensor and a compiled graph serves every step. The image always
-keeps ``num_visible(cells, ratio)`` cells. Cells with points come first, by strategy; then cells without
-points at random; cells against the strategy only where a coarse grid leaves nothing else to show. On demand
-(`exact`) just the cells that the strategy names are masked: their number then differs from sample to sample,
-and what is masked is hidden from attention.
+Shapes are fixed, so that a batch is one tensor and a compiled graph serves every step. The image
+always keeps ``num_visible(cells, ratio)`` cells. Cells with points come first, by strategy; then
+cells without points at random; cells against the strategy only where a coarse grid leaves nothing
+else to show. On demand (`exact`) just the cells that the strategy names are masked: their number
+then differs from sample to sample, and what is masked is hidden from attention.
 
-The collision rule ("if a same image patch corresponds to a masked point cloud patch and a visible point
-cloud patch, then both the image patch and the two point cloud patches will be masked") changes the number
-of visible patches from sample to sample. Here the tensors keep ``num_visible(patches, ratio)`` slots for
-visible patches, the really visible ones first; a slot whose patch the rule took is hidden from attention,
-its content is never read, its token is the mask token in the decoders and its patch is a target of the
-reconstruction. So the rule raises the effective ratio and no shape. On a coarse grid it would mask nearly
-everything: it stops at `max_ratio`. It masks only patches whose cell holds a
-masked one already, so to the image it makes no difference.
+The collision rule ("if a same image patch corresponds to a masked point cloud patch and a visible
+point cloud patch, then both the image patch and the two point cloud patches will be masked")
+changes the number of visible patches from sample to sample. Here the tensors keep
+``num_visible(patches, ratio)`` slots for visible patches, the really visible ones first; a slot
+whose patch the rule took is hidden from attention, its content is never read, its token is the mask
+token in the decoders and its patch is a target of the reconstruction. So the rule raises the
+effective ratio and no shape. On a coarse grid it would mask nearly everything: it stops at
+`max_ratio`. It masks only patches whose cell holds a masked one already, so to the image it makes
+no difference.
 """
 
 from __future__ import annotations
@@ -34,14 +37,22 @@ from torch import Tensor
 
 from .noise import draw
 
-__all__ = ["Masks", "align_masks", "image_cells", "mask_cells", "mask_patches", "num_visible", "visible_first"]
+__all__ = [
+    "Masks",
+    "align_masks",
+    "image_cells",
+    "mask_cells",
+    "mask_patches",
+    "num_visible",
+    "visible_first",
+]
 
 _CLASS = 1 << 40  # above every number of `draw`: classes are sorted first, numbers break the ties
 POINT_STREAM, CELL_STREAM = 1, 2
 
 
 def num_visible(count: int, ratio: float) -> int:
-    """Give how many of `count` tokens stay visible at a mask ratio; at least one, and at least one is masked.
+    """Return how many of `count` tokens stay visible at a mask ratio; at least one, and at least one is masked.
 
     The number of masked ones is rounded down: 64 patches at 0.6 keep 26, 196 cells keep 79.
     """
@@ -49,8 +60,10 @@ def num_visible(count: int, ratio: float) -> int:
     return count - min(max(masked, 1), count - 1)
 
 
-def image_cells(pixels: Tensor, shard_size: tuple[int, int], image_size: tuple[int, int], patch: int) -> Tensor:
-    """Give the image cell that a pixel falls in: I_p = floor(v / S) * (W / S) + floor(u / S) (equation 2).
+def image_cells(
+    pixels: Tensor, shard_size: tuple[int, int], image_size: tuple[int, int], patch: int
+) -> Tensor:
+    """Return the image cell that a pixel falls in: I_p = floor(v / S) * (W / S) + floor(u / S) (equation 2).
 
     Where the image was resized, the pixel's centre is scaled with it, in exact integers.
 
@@ -72,7 +85,7 @@ def image_cells(pixels: Tensor, shard_size: tuple[int, int], image_size: tuple[i
 
 
 def _rank(keys: Tensor) -> Tensor:
-    """Give each entry's place in the order of its row: (B, N) int64, 0 for the smallest."""
+    """Return each entry's place in the order of its row: (B, N) int64, 0 for the smallest."""
     return keys.argsort(dim=1, stable=True).argsort(dim=1)
 
 
@@ -125,7 +138,13 @@ def cell_states(masked: Tensor, cells: Tensor, num_cells: int) -> tuple[Tensor, 
 
 
 def mask_cells(
-    masked: Tensor, cells: Tensor, noise: Tensor, strategy: str, ratio: float, *, exact: bool = False
+    masked: Tensor,
+    cells: Tensor,
+    noise: Tensor,
+    strategy: str,
+    ratio: float,
+    *,
+    exact: bool = False,
 ) -> Tensor:
     """Mask image cells in step with the point patches.
 
@@ -136,12 +155,13 @@ def mask_cells(
     noise : (B, C) int64, from `noise.draw`; decides among cells of equal standing
     strategy : complementary, correspondence or random
     ratio : share of masked cells
-    exact : mask the cells that the strategy names and no other, whatever the ratio; one cell stays visible in any
-        case. The random strategy names none and keeps to the ratio
+    exact : mask the cells that the strategy names and no other, whatever the ratio; one cell stays
+        visible in any case. The random strategy names none and keeps to the ratio
 
     Returns
     -------
-    masked_cells : (B, C) bool, True = masked; exactly ``C - num_visible(C, ratio)`` a row, but where `exact`
+    masked_cells : (B, C) bool, True = masked; exactly ``C - num_visible(C, ratio)`` a row, but
+        where `exact`
     """
     holds_masked, holds_visible = cell_states(masked, cells, noise.shape[1])
     if strategy == "complementary":
@@ -151,7 +171,9 @@ def mask_cells(
     elif strategy == "random":
         return mask_patches(noise, ratio)
     else:
-        raise ValueError(f"strategy = {strategy!r}; known are complementary, correspondence and random")
+        raise ValueError(
+            f"strategy = {strategy!r}; known are complementary, correspondence and random"
+        )
     standing = 1 - shown.long() + hidden.long()  # 0 shown first, 1 without points, 2 shown last
     if exact:
         return hidden & (_rank(noise + _CLASS * standing) > 0)
@@ -159,7 +181,7 @@ def mask_cells(
 
 
 def visible_first(masked: Tensor) -> Tensor:
-    """Give the order that puts visible tokens first: (B, N) bool to (B, N) int64 indices; order is kept else."""
+    """Return the order that puts visible tokens first: (B, N) bool to (B, N) int64 indices; order is kept else."""
     return masked.long().argsort(dim=1, stable=True)
 
 
@@ -195,10 +217,16 @@ def align_masks(
     cells : (B, G) int64, image cell of each patch centre, see `image_cells`
     seeds : (B,) int64, see `noise.sample_seeds`
     num_cells : C, cells of the image
-    strategy, ratio, collisions, max_ratio, exact : see `mask_cells`, `mask_patches`, `mask_collisions`
+    strategy, ratio, collisions, max_ratio, exact : see `mask_cells`, `mask_patches`,
+        `mask_collisions`
     """
     noise = draw(seeds, POINT_STREAM, cells.shape[1])  # (B, G)
     masked = mask_patches(noise, ratio)
     if collisions:
         masked = mask_collisions(masked, cells, noise, max_ratio)
-    return Masks(masked, mask_cells(masked, cells, draw(seeds, CELL_STREAM, num_cells), strategy, ratio, exact=exact))
+    return Masks(
+        masked,
+        mask_cells(
+            masked, cells, draw(seeds, CELL_STREAM, num_cells), strategy, ratio, exact=exact
+        ),
+    )

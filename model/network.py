@@ -2,13 +2,15 @@
 
 points, pixels, rgb -> patches -> aligned masks -> visible tokens -> two encoders ->
     global semantic alignment: D_g, heads H_p and H_i, contrast (equations 5 to 8)
-    local mask reconstruction: D_r with cross-attention to the image, Chamfer distance (equations 9 to 11)
+    local mask reconstruction: D_r with cross-attention to the image, Chamfer distance (equations 9
+    to 11)
 
 Letters in shape comments: B batch, G point patches, K points a patch, C image cells, W width;
-V of the G patches have a slot as visible ones (the collision rule may hide some of them, see `masking`);
-M = G - V.
+V of the G patches have a slot as visible ones (the collision rule may hide some of them, see
+`masking`); M = G - V.
 
-In its default size the network has 57,694,432 parameters, consistent with the 57.69 million of table 9.
+In its default size the network has 57,694,432 parameters, consistent with the 57.69 million of
+table 9.
 """
 
 from __future__ import annotations
@@ -35,7 +37,12 @@ IMAGE_STATISTICS = {  # mean and deviation, of sRGB in [0, 1]
     "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
     "half": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
 }
-_STREAMS = {"points": 16, "image": 17, "global": 18, "reconstruction": 19}  # of the dropped branches
+_STREAMS = {
+    "points": 16,
+    "image": 17,
+    "global": 18,
+    "reconstruction": 19,
+}  # of the dropped branches
 
 
 class CrossAlignNet(nn.Module):
@@ -51,8 +58,12 @@ class CrossAlignNet(nn.Module):
         super().__init__()
         self.config = config
         self.shard_size = shard_size
-        self.image_size = (config.image_size, config.image_size) if config.image_size else shard_size
-        self.num_cells = (self.image_size[0] // config.image_patch) * (self.image_size[1] // config.image_patch)
+        self.image_size = (
+            (config.image_size, config.image_size) if config.image_size else shard_size
+        )
+        self.num_cells = (self.image_size[0] // config.image_patch) * (
+            self.image_size[1] // config.image_patch
+        )
         self.point_encoder = PointEncoder(config)
         self.image_encoder = ImageEncoder(config, self.image_size) if config.sees_images else None
         self.alignment = GlobalAlignment(config) if config.contrasts else None
@@ -64,30 +75,41 @@ class CrossAlignNet(nn.Module):
 
         Parameters
         ----------
-        data : `points` (B, P, 3) float32, object frame, farthest point order; `pixels` (B, >= G, 2) integer,
-            (u, v) of the first points; `rgb` (B, H, W, 3) uint8, sRGB; `seeds` (B,) int64, see `noise`
+        data : `points` (B, P, 3) float32, object frame, farthest point order; `pixels` (B, >= G, 2)
+            integer, (u, v) of the first points; `rgb` (B, H, W, 3) uint8, sRGB; `seeds` (B,) int64,
+            see `noise`
 
         Returns
         -------
-        result : `loss`, () float32, mean over this rank's samples; per sample, (B,) float32: `loss_lmr` and
-            `loss_gsa` (zeros where the task is off), `mask_ratio` (share of masked point patches, after the collision
-            rule), `retrieval` (see `losses.info_nce`)
+        result : `loss`, () float32, mean over this rank's samples; per sample, (B,) float32:
+            `loss_lmr` and `loss_gsa` (zeros where the task is off), `mask_ratio` (share of masked
+            point patches, after the collision rule), `retrieval` (see `losses.info_nce`)
         """
         centres, neighbours = self.cut(data["points"])  # (B, G, 3), (B, G, K, 3)
         masks = self.masks(data["pixels"], data["seeds"])
-        slots = PatchSlots(masks.points, num_visible(self.config.patches, self.config.mask_ratio), self.config)
+        slots = PatchSlots(
+            masks.points, num_visible(self.config.patches, self.config.mask_ratio), self.config
+        )
         drop = DropPath(data["seeds"], self.config.drop_path if self.training else 0.0)
-        drop_decoders = DropPath(data["seeds"], self.config.decoder_drop_path if self.training else 0.0)
+        drop_decoders = DropPath(
+            data["seeds"], self.config.decoder_drop_path if self.training else 0.0
+        )
 
         points = self.encode_points(centres, neighbours, slots, drop)  # (B, V, W)
-        images = None if self.image_encoder is None else self.image_encoder(data["rgb"], masks.cells, drop)
+        images = (
+            None
+            if self.image_encoder is None
+            else self.image_encoder(data["rgb"], masks.cells, drop)
+        )
         centres, neighbours = slots.sort(centres), slots.sort(neighbours)
         zeros = torch.zeros_like(data["seeds"], dtype=torch.float32)
         loss_lmr = loss_gsa = retrieval = zeros
         if self.reconstruction is not None:
             patches = self.reconstruction(points, images, centres, slots, drop_decoders)
             with exactly(patches):
-                loss_lmr = slots.compare(patches, neighbours, squared=self.config.chamfer == "squared")  # (B,)
+                loss_lmr = slots.compare(
+                    patches, neighbours, squared=self.config.chamfer == "squared"
+                )  # (B,)
         if self.alignment is not None and images is not None:
             z_points, z_images = self.alignment(points, images, centres, slots, drop_decoders)
             loss_gsa, retrieval = info_nce(z_points, z_images, self.config.temperature)  # (B,)
@@ -103,12 +125,16 @@ class CrossAlignNet(nn.Module):
     def cut(self, points: Tensor) -> tuple[Tensor, Tensor]:
         """Normalise (B, P, 3) float32 clouds and cut them into patches: see `patches.make_patches`."""
         with exactly(points):
-            return make_patches(normalise_cloud(points), self.config.patches, self.config.patch_points)
+            return make_patches(
+                normalise_cloud(points), self.config.patches, self.config.patch_points
+            )
 
     def masks(self, pixels: Tensor, seeds: Tensor) -> Masks:
         """Mask both modalities: (B, >= G, 2) pixels and (B,) seeds to (B, G) and (B, C) bool, True = masked."""
         config = self.config
-        cells = image_cells(pixels[:, : config.patches], self.shard_size, self.image_size, config.image_patch)
+        cells = image_cells(
+            pixels[:, : config.patches], self.shard_size, self.image_size, config.image_patch
+        )
         return align_masks(
             cells,
             seeds,
@@ -120,13 +146,19 @@ class CrossAlignNet(nn.Module):
             exact=config.masked_cells == "exact",
         )
 
-    def encode_points(self, centres: Tensor, neighbours: Tensor, slots: PatchSlots, drop: DropPath) -> Tensor:
+    def encode_points(
+        self, centres: Tensor, neighbours: Tensor, slots: PatchSlots, drop: DropPath
+    ) -> Tensor:
         """Encode visible patches, F_p^v = E_p(T_p^v) (equation 3): (B, G, 3), (B, G, K, 3) to (B, V, W)."""
         encoder = self.point_encoder
         if self.config.embedded_patches == "all":
-            tokens, positions = (slots.pick_visible(each) for each in encoder.tokens(centres, neighbours))
+            tokens, positions = (
+                slots.pick_visible(each) for each in encoder.tokens(centres, neighbours)
+            )
         else:
-            tokens, positions = encoder.tokens(slots.pick_visible(centres), slots.pick_visible(neighbours))
+            tokens, positions = encoder.tokens(
+                slots.pick_visible(centres), slots.pick_visible(neighbours)
+            )
         visible: Tensor = encoder.transformer(tokens, positions, hidden=slots.hidden, drop=drop)
         return visible
 
@@ -140,7 +172,8 @@ class PatchSlots:
     Attributes
     ----------
     order : (B, G) int64, the patch in each slot
-    hidden : (B, V) bool or None; True = the collision rule took the patch of this slot, None = of no slot
+    hidden : (B, V) bool or None; True = the collision rule took the patch of this slot, None = of
+        no slot
     first : slots from this one on may hold masked patches and are reconstructed
     masked : (B, G - first) bool, True = the slot's patch is masked
     """
@@ -169,7 +202,9 @@ class PatchSlots:
         """Complete the visible tokens, [F_p^v, M_p]: (B, V, W) and (W,) to (B, G, W)."""
         if self.hidden is not None:
             visible = torch.where(self.hidden[..., None], mask_token.to(visible.dtype), visible)
-        missing = mask_token.to(visible.dtype).expand(visible.shape[0], self.order.shape[1] - self.visible, -1)
+        missing = mask_token.to(visible.dtype).expand(
+            visible.shape[0], self.order.shape[1] - self.visible, -1
+        )
         return torch.cat([visible, missing], dim=1)
 
     def compare(self, predicted: Tensor, neighbours: Tensor, *, squared: bool = True) -> Tensor:
@@ -184,7 +219,9 @@ class PatchSlots:
         -------
         loss : (B,) float32
         """
-        distances = chamfer_distance(predicted, neighbours[:, self.first :], squared=squared)  # (B, G - first)
+        distances = chamfer_distance(
+            predicted, neighbours[:, self.first :], squared=squared
+        )  # (B, G - first)
         return masked_mean(distances, self.masked)
 
 
@@ -204,7 +241,9 @@ class PointEncoder(nn.Module):
         super().__init__()
         self.embed = MiniPointNet(config.embed_width, config.width)
         self.position = PositionMLP(config.position_width, config.width)
-        self.transformer = Transformer(config.point_depth, config, qkv_bias=False, stream=_STREAMS["points"])
+        self.transformer = Transformer(
+            config.point_depth, config, qkv_bias=False, stream=_STREAMS["points"]
+        )
 
     def forward(
         self,
@@ -220,13 +259,16 @@ class PointEncoder(nn.Module):
         ----------
         centres : (B, N, 3) float32, normalised frame
         neighbours : (B, N, K, 3) float32, relative to the centre
-        hidden : (B, N) bool, True = no other token attends to this one, and its feature means nothing
+        hidden : (B, N) bool, True = no other token attends to this one, and its feature means
+            nothing
 
         Returns
         -------
         features : (B, N, W)
         """
-        features: Tensor = self.transformer(*self.tokens(centres, neighbours), hidden=hidden, drop=drop)
+        features: Tensor = self.transformer(
+            *self.tokens(centres, neighbours), hidden=hidden, drop=drop
+        )
         return features
 
     def tokens(self, centres: Tensor, neighbours: Tensor) -> tuple[Tensor, Tensor]:
@@ -234,9 +276,13 @@ class PointEncoder(nn.Module):
         return self.embed(neighbours), self.position(centres)
 
     def layer_features(
-        self, centres: Tensor, neighbours: Tensor, layers: Sequence[int], drop: DropPath | None = None
+        self,
+        centres: Tensor,
+        neighbours: Tensor,
+        layers: Sequence[int],
+        drop: DropPath | None = None,
     ) -> list[Tensor]:
-        """Give the features after some blocks, counted from 1, each through the final norm: (B, N, W) a block.
+        """Return the features after some blocks, counted from 1, each through the final norm: (B, N, W) a block.
 
         Part segmentation takes those of blocks 4, 8 and 12.
         """
@@ -262,9 +308,12 @@ class MiniPointNet(nn.Module):
             local = F.relu(_batch_norm(self.norm1, self.local1(neighbours)))  # (B, N, K, w)
         local = self.local2(local)  # (B, N, K, 2w)
         whole = local.amax(dim=2, keepdim=True)  # (B, N, 1, 2w)
-        # joint1 of [whole, local]: the part of `whole` is the same for all K points, so it is computed once
+        # joint1 of [whole, local]: the part of `whole` is the same for all K points, so it is
+        # computed once
         weight_whole, weight_local = self.joint1.weight.chunk(2, dim=1)
-        joint = F.linear(local, weight_local) + F.linear(whole, weight_whole, self.joint1.bias)  # (B, N, K, 4w)
+        joint = F.linear(local, weight_local) + F.linear(
+            whole, weight_whole, self.joint1.bias
+        )  # (B, N, K, 4w)
         tokens: Tensor = self.joint2(F.relu(_batch_norm(self.norm2, joint))).amax(dim=2)
         return tokens
 
@@ -296,12 +345,18 @@ class ImageEncoder(nn.Module):
         self.image_size = image_size
         self.num_cells = (image_size[0] // self.side) * (image_size[1] // self.side)
         self.exact = config.masked_cells == "exact" and config.mask_strategy != "random"
-        self.slots = self.num_cells if self.exact else num_visible(self.num_cells, config.mask_ratio)
+        self.slots = (
+            self.num_cells if self.exact else num_visible(self.num_cells, config.mask_ratio)
+        )
         self.sees_all = config.image_tokens == "all"
         self.embed = nn.Conv2d(3, config.width, self.side, stride=self.side)
         self.position = nn.Parameter(torch.zeros(self.num_cells, config.width))
-        self.transformer = Transformer(config.image_depth, config, qkv_bias=True, stream=_STREAMS["image"])
-        mean, deviation = (torch.tensor(each) * 255 for each in IMAGE_STATISTICS[config.image_normalisation])
+        self.transformer = Transformer(
+            config.image_depth, config, qkv_bias=True, stream=_STREAMS["image"]
+        )
+        mean, deviation = (
+            torch.tensor(each) * 255 for each in IMAGE_STATISTICS[config.image_normalisation]
+        )
         self.register_buffer("mean", mean, persistent=False)
         self.register_buffer("deviation", deviation, persistent=False)
 
@@ -311,7 +366,8 @@ class ImageEncoder(nn.Module):
         Parameters
         ----------
         rgb : (B, H, W, 3) uint8, sRGB; resized where H and W are not the encoder's
-        masked : (B, C) bool, True = masked; the same number in every row, but where the cells are masked exactly
+        masked : (B, C) bool, True = masked; the same number in every row, but where the cells are
+            masked exactly
         """
         cells = self.cut(rgb)  # (B, C, S, S, 3)
         positions = self.position.expand(len(rgb), -1, -1)  # (B, C, W)
@@ -322,21 +378,27 @@ class ImageEncoder(nn.Module):
             return ImageFeatures(whole, None, _pick(whole, shown), hidden)
         # picked before they are embedded: what is masked costs nothing
         tokens = self.embed_cells(_pick(cells, shown))
-        visible: Tensor = self.transformer(tokens, _pick(positions, shown), hidden=hidden, drop=drop)
+        visible: Tensor = self.transformer(
+            tokens, _pick(positions, shown), hidden=hidden, drop=drop
+        )
         return ImageFeatures(visible, hidden, visible, hidden)
 
     def cut(self, rgb: Tensor) -> Tensor:
         """Cut images into cells: (B, H, W, 3) uint8 to (B, C, S, S, 3) uint8, or float32 where they are resized."""
         if rgb.shape[1:3] != self.image_size:
             image = rgb.movedim(-1, 1).float()
-            rgb = F.interpolate(image, self.image_size, mode="bilinear", antialias=True).movedim(1, -1)
+            rgb = F.interpolate(image, self.image_size, mode="bilinear", antialias=True).movedim(
+                1, -1
+            )
         rows, columns = (size // self.side for size in self.image_size)
         cells = rgb.reshape(-1, rows, self.side, columns, self.side, 3).transpose(2, 3)
         return cells.reshape(-1, self.num_cells, self.side, self.side, 3)
 
     def normalise(self, cells: Tensor) -> Tensor:
-        """Give (..., 3) sRGB in [0, 255] as float32 of the mean and deviation that the settings name."""
-        normalised: Tensor = (cells.float() - self.get_buffer("mean")) / self.get_buffer("deviation")
+        """Return (..., 3) sRGB in [0, 255] as float32 of the mean and deviation that the settings name."""
+        normalised: Tensor = (cells.float() - self.get_buffer("mean")) / self.get_buffer(
+            "deviation"
+        )
         return normalised
 
     def embed_cells(self, cells: Tensor) -> Tensor:
@@ -356,12 +418,19 @@ class GlobalAlignment(nn.Module):
         self.pooling = config.pooling
         self.mask_token = nn.Parameter(torch.zeros(config.width))
         self.position = PositionMLP(config.position_width, config.width)
-        self.decoder = Transformer(config.global_depth, config, qkv_bias=False, stream=_STREAMS["global"])
+        self.decoder = Transformer(
+            config.global_depth, config, qkv_bias=False, stream=_STREAMS["global"]
+        )
         self.point_head = head(config)
         self.image_head = head(config)
 
     def forward(
-        self, points: Tensor, images: ImageFeatures, centres: Tensor, slots: PatchSlots, drop: DropPath
+        self,
+        points: Tensor,
+        images: ImageFeatures,
+        centres: Tensor,
+        slots: PatchSlots,
+        drop: DropPath,
     ) -> tuple[Tensor, Tensor]:
         """Map both modalities into the shared space.
 
@@ -375,7 +444,9 @@ class GlobalAlignment(nn.Module):
         -------
         z_points, z_images : (B, shared width)
         """
-        tokens = self.decoder(slots.add_mask_tokens(points, self.mask_token), self.position(centres), drop=drop)
+        tokens = self.decoder(
+            slots.add_mask_tokens(points, self.mask_token), self.position(centres), drop=drop
+        )
         pooled = pool(images.whole, self.pooling, images.whole_hidden)
         return self.point_head(pool(tokens, self.pooling)), self.image_head(pooled)
 
@@ -399,7 +470,12 @@ class MaskedReconstruction(nn.Module):
         self.head = nn.Linear(config.width, 3 * config.patch_points)
 
     def forward(
-        self, points: Tensor, images: ImageFeatures | None, centres: Tensor, slots: PatchSlots, drop: DropPath
+        self,
+        points: Tensor,
+        images: ImageFeatures | None,
+        centres: Tensor,
+        slots: PatchSlots,
+        drop: DropPath,
     ) -> Tensor:
         """Reconstruct masked patches.
 
@@ -413,10 +489,15 @@ class MaskedReconstruction(nn.Module):
         -------
         patches : (B, G - slots.first, K, 3) float32, relative to their centres
         """
-        tokens, positions = slots.add_mask_tokens(points, self.mask_token), self.position(centres)  # (B, G, W) each
+        tokens, positions = (
+            slots.add_mask_tokens(points, self.mask_token),
+            self.position(centres),
+        )  # (B, G, W) each
         if isinstance(self.decoder, CrossTransformer):
             assert images is not None
-            tokens = self.decoder(tokens, positions, images.visible, drop, hidden=images.visible_hidden)
+            tokens = self.decoder(
+                tokens, positions, images.visible, drop, hidden=images.visible_hidden
+            )
         else:
             tokens = self.decoder(tokens, positions, drop=drop)
         with exactly(tokens):
@@ -443,7 +524,9 @@ def pool(tokens: Tensor, how: str = "both", hidden: Tensor | None = None) -> Ten
         left_out = hidden[..., None]
         highest = tokens.masked_fill(left_out, -torch.inf).amax(1)
         mean = tokens.masked_fill(left_out, 0).sum(1) / (~left_out).sum(1)
-    return {"max": highest, "mean": mean}[how] if how != "both" else torch.cat([highest, mean], dim=-1)
+    return (
+        {"max": highest, "mean": mean}[how] if how != "both" else torch.cat([highest, mean], dim=-1)
+    )
 
 
 def head(config: PretrainConfig) -> nn.Sequential:
@@ -486,10 +569,12 @@ class DropPath:
         self.seeds, self.rate = seeds, rate
 
     def scales(self, stream: int, depth: int, branches: int) -> Tensor | None:
-        """Give each branch's factor, 0 or 1 / (1 - its rate): (depth, branches, B, 1, 1) float32, None for all 1."""
+        """Return each branch's factor, 0 or 1 / (1 - its rate): (depth, branches, B, 1, 1) float32, None for all 1."""
         if self.rate == 0:
             return None
-        rates = torch.linspace(0, self.rate, depth, device=self.seeds.device).repeat_interleave(branches)
+        rates = torch.linspace(0, self.rate, depth, device=self.seeds.device).repeat_interleave(
+            branches
+        )
         kept = uniform(self.seeds, stream, depth * branches) >= rates  # (B, depth branches)
         factors: Tensor = kept / (1 - rates)
         return factors.T.reshape(depth, branches, -1, 1, 1)
@@ -505,10 +590,17 @@ class Transformer(nn.Module):
         self.norm = nn.LayerNorm(config.width)
 
     def forward(
-        self, tokens: Tensor, positions: Tensor, *, hidden: Tensor | None = None, drop: DropPath | None = None
+        self,
+        tokens: Tensor,
+        positions: Tensor,
+        *,
+        hidden: Tensor | None = None,
+        drop: DropPath | None = None,
     ) -> Tensor:
         """Transform (B, N, W) tokens with (B, N, W) positions; hidden (B, N) bool, True = not attended to."""
-        (features,) = self.layer_features(tokens, positions, (len(self.blocks),), hidden=hidden, drop=drop)
+        (features,) = self.layer_features(
+            tokens, positions, (len(self.blocks),), hidden=hidden, drop=drop
+        )
         return features
 
     def layer_features(
@@ -520,7 +612,7 @@ class Transformer(nn.Module):
         hidden: Tensor | None = None,
         drop: DropPath | None = None,
     ) -> list[Tensor]:
-        """Give the features after some of the blocks, counted from 1, through the final norm; see `forward`."""
+        """Return the features after some of the blocks, counted from 1, through the final norm; see `forward`."""
         scales = drop.scales(self.stream, len(self.blocks), 2) if drop else None
         features = []
         for i, block in enumerate(self.blocks):
@@ -540,7 +632,13 @@ class CrossTransformer(nn.Module):
         self.norm = nn.LayerNorm(config.width)
 
     def forward(
-        self, tokens: Tensor, positions: Tensor, memory: Tensor, drop: DropPath, *, hidden: Tensor | None = None
+        self,
+        tokens: Tensor,
+        positions: Tensor,
+        memory: Tensor,
+        drop: DropPath,
+        *,
+        hidden: Tensor | None = None,
     ) -> Tensor:
         """Transform (B, N, W) tokens with (B, N, W) positions and (B, M, W) memory.
 
@@ -550,7 +648,9 @@ class CrossTransformer(nn.Module):
         """
         scales = drop.scales(self.stream, len(self.layers), 3)
         for i, layer in enumerate(self.layers):
-            tokens = layer(tokens + positions, memory, hidden, None if scales is None else scales[i])
+            tokens = layer(
+                tokens + positions, memory, hidden, None if scales is None else scales[i]
+            )
         normed: Tensor = self.norm(tokens)
         return normed
 
@@ -580,7 +680,9 @@ class CrossLayer(nn.Module):
         self.cross_attention = CrossAttention(config.width, config.heads)
         self.mlp = mlp(config)
 
-    def forward(self, x: Tensor, memory: Tensor, hidden: Tensor | None, scales: Tensor | None) -> Tensor:
+    def forward(
+        self, x: Tensor, memory: Tensor, hidden: Tensor | None, scales: Tensor | None
+    ) -> Tensor:
         """Transform (B, N, W) with memory (B, M, W), hidden (B, M); scales (3, B, 1, 1) from `DropPath`."""
         x = x + _scaled(self.self_attention(self.norm1(x), None), scales, 0)
         x = x + _scaled(self.cross_attention(self.norm2(x), memory, hidden), scales, 1)
@@ -598,7 +700,9 @@ class SelfAttention(nn.Module):
 
     def forward(self, x: Tensor, hidden: Tensor | None) -> Tensor:
         """Attend among (B, N, W) tokens; hidden (B, N) bool, True = not attended to."""
-        q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)  # (B, heads, N, W / heads)
+        q, k, v = (
+            self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        )  # (B, heads, N, W / heads)
         seen = None if hidden is None else ~hidden[:, None, None]  # (B, 1, 1, N)
         mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=seen)
         out: Tensor = self.out(mixed.transpose(1, 2).flatten(2))
@@ -617,7 +721,9 @@ class CrossAttention(nn.Module):
     def forward(self, x: Tensor, memory: Tensor, hidden: Tensor | None) -> Tensor:
         """Attend from (B, N, W) tokens to (B, M, W) memory; hidden (B, M) bool, True = not attended to."""
         q = self.q(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)  # (B, heads, N, W / heads)
-        k, v = self.kv(memory).unflatten(-1, (2, self.heads, -1)).permute(2, 0, 3, 1, 4)  # (B, heads, M, W / heads)
+        k, v = (
+            self.kv(memory).unflatten(-1, (2, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        )  # (B, heads, M, W / heads)
         seen = None if hidden is None else ~hidden[:, None, None]  # (B, 1, 1, M)
         mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=seen)
         out: Tensor = self.out(mixed.transpose(1, 2).flatten(2))
@@ -627,7 +733,9 @@ class CrossAttention(nn.Module):
 def mlp(config: PretrainConfig) -> nn.Sequential:
     """Make a block's MLP."""
     hidden = config.mlp_ratio * config.width
-    return nn.Sequential(nn.Linear(config.width, hidden), nn.GELU(), nn.Linear(hidden, config.width))
+    return nn.Sequential(
+        nn.Linear(config.width, hidden), nn.GELU(), nn.Linear(hidden, config.width)
+    )
 
 
 def _scaled(branch: Tensor, scales: Tensor | None, i: int) -> Tensor:

@@ -1,8 +1,8 @@
 """Randomness without a state: every draw is a function of (run seed, epoch, row, stream, position).
 
-A sample's masks and dropped branches are therefore the same alone and in a batch, on every device, and
-after a resumed run; there is no generator whose state would have to be saved. The function is splitmix64
-(Steele, Lea and Flood 2014): integers that wrap around at 64 bits.
+A sample's masks and dropped branches are therefore the same alone and in a batch, on every device,
+and after a resumed run; there is no generator whose state would have to be saved. The function is
+splitmix64 (Steele, Lea and Flood 2014): integers that wrap around at 64 bits.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ __all__ = ["draw", "sample_seeds", "uniform"]
 
 
 def _signed(value: int) -> int:
-    """Give the int64 that has the bits of an unsigned 64-bit number."""
+    """Return the int64 that has the bits of an unsigned 64-bit number."""
     return value - (1 << 64) if value >= 1 << 63 else value
 
 
@@ -35,7 +35,7 @@ def mix(x: Tensor) -> Tensor:
 
 
 def sample_seeds(seed: int, epoch: int, rows: Tensor) -> Tensor:
-    """Give each sample of a batch its seed.
+    """Return each sample of a batch its seed.
 
     Parameters
     ----------
@@ -68,10 +68,12 @@ def draw(seeds: Tensor, stream: int, count: int) -> Tensor:
     return numbers
 
 
-# An operator of its own, which compilers take as it is: they would make addresses of multiples of the position, and
-# fail where these wrap around.
+# An operator of its own, which compilers take as it is: they would make addresses of multiples of
+# the position, and fail where these wrap around.
 @torch.library.custom_op(
-    "shapenet3d_cma::draw", mutates_args=(), schema="(Tensor seeds, int stream, int count) -> Tensor"
+    "shapenet3d_cma::draw",
+    mutates_args=(),
+    schema="(Tensor seeds, int stream, int count) -> Tensor",
 )
 def _draw(seeds: Tensor, stream: int, count: int) -> Tensor:
     position = torch.arange(1, count + 1, device=seeds.device) + (stream << 20)

@@ -17,11 +17,11 @@ __all__ = ["BatchNorm", "forget", "is_fresh", "settle"]
 class BatchNorm(nn.BatchNorm1d):
     """Batch normalisation of (N, channels) over the rows of all ranks; on CPUs, too, where torch has none.
 
-    Every rank must hold the same number of rows. State and output are `nn.BatchNorm1d`'s, but the running statistics
-    are plain averages over the first 1 / momentum batches, and follow with the momentum thereafter. Torch lets them
-    begin at mean 0 and variance 1. The first layer's true variance, of neighbours relative to their centre times
-    weights of deviation 0.02, is about 1e-5: beside it that 1 weighs for 130 steps, in which evaluation sees patches
-    that are all alike.
+    Every rank must hold the same number of rows. State and output are `nn.BatchNorm1d`'s, but the
+    running statistics are plain averages over the first 1 / momentum batches, and follow with the
+    momentum thereafter. Torch lets them begin at mean 0 and variance 1. The first layer's true
+    variance, of neighbours relative to their centre times weights of deviation 0.02, is about 1e-5:
+    beside it that 1 weighs for 130 steps, in which evaluation sees patches that are all alike.
 
     Attributes
     ----------
@@ -35,9 +35,18 @@ class BatchNorm(nn.BatchNorm1d):
         if not self.training:
             return super().forward(input)
         if self.alone or size() == 1:
-            mean, variance = (torch.zeros_like(self.get_buffer(name)) for name in ("running_mean", "running_var"))
+            mean, variance = (
+                torch.zeros_like(self.get_buffer(name)) for name in ("running_mean", "running_var")
+            )
             normed = F.batch_norm(
-                input, mean, variance, self.weight, self.bias, training=True, momentum=1.0, eps=self.eps
+                input,
+                mean,
+                variance,
+                self.weight,
+                self.bias,
+                training=True,
+                momentum=1.0,
+                eps=self.eps,
             )  # with this momentum, mean and variance are the batch's afterwards
             self._remember(mean, variance)
             return normed
@@ -66,7 +75,7 @@ def forget(network: nn.Module) -> None:
 
 
 def is_fresh(network: nn.Module) -> bool:
-    """Tell whether a network has batch norms that have seen no batch yet."""
+    """Check whether a network has batch norms that have seen no batch yet."""
     return any(not norm.num_batches_tracked for norm in _norms(network))
 
 

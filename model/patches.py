@@ -11,8 +11,8 @@ __all__ = ["make_patches", "normalise_cloud"]
 def normalise_cloud(points: Tensor) -> Tensor:
     """Move each cloud's centroid to the origin and scale it into the unit ball.
 
-    The one normalisation of clouds (Point-MAE's): subtract the mean of the points, divide by the largest
-    norm that remains. A cloud whose points all coincide becomes zeros.
+    The one normalisation of clouds (Point-MAE's): subtract the mean of the points, divide by the
+    largest norm that remains. A cloud whose points all coincide becomes zeros.
 
     Parameters
     ----------
@@ -30,7 +30,8 @@ def normalise_cloud(points: Tensor) -> Tensor:
 def make_patches(points: Tensor, patches: int, patch_points: int) -> tuple[Tensor, Tensor]:
     """Cut clouds into patches: centres and their neighbours minus the centre, not rescaled.
 
-    Points stand in farthest point order, so the first ones are a farthest point sample: no sampling is done.
+    Points stand in farthest point order, so the first ones are a farthest point sample: no sampling
+    is done.
 
     Parameters
     ----------
@@ -45,7 +46,9 @@ def make_patches(points: Tensor, patches: int, patch_points: int) -> tuple[Tenso
     """
     centres = points[:, :patches]  # (B, G, 3)
     # without the matrix product, which loses half of the digits of a small distance
-    distances = torch.cdist(centres, points, compute_mode="donot_use_mm_for_euclid_dist")  # (B, G, P)
+    distances = torch.cdist(
+        centres, points, compute_mode="donot_use_mm_for_euclid_dist"
+    )  # (B, G, P)
     nearest = distances.topk(patch_points, largest=False).indices  # (B, G, K)
     index = nearest.flatten(1)[..., None].expand(-1, -1, 3)  # (B, G K, 3)
     neighbours = points.gather(1, index).view(*nearest.shape, 3)  # (B, G, K, 3)

@@ -17,10 +17,16 @@ ExportFormat = Literal["bop", "nerf", "ply", "png"]
 class PackConfig:
     """What shards are made with. The same renders and settings give the same rows."""
 
-    points: int = setting(2048, "Points of each row, by farthest point sampling.", low=1, high=1_000_000)
-    keep: Literal["best", "all"] = setting("best", "Views of a model to keep: the one with the most points, or all.")
+    points: int = setting(
+        2048, "Points of each row, by farthest point sampling.", low=1, high=1_000_000
+    )
+    keep: Literal["best", "all"] = setting(
+        "best", "Views of a model to keep: the one with the most points, or all."
+    )
     num_samples: int = setting(
-        0, "Rows to draw among those that the renders give, model by model; 0 takes all. The paper has 41928.", low=0
+        0,
+        "Rows to draw among those that the renders give, model by model; 0 takes all. The paper has 41928.",
+        low=0,
     )
     seed: int = setting(0, "Seed of what is drawn: the split, the samples.", low=0, high=2**63 - 1)
     shard_rows: int = setting(
@@ -29,4 +35,6 @@ class PackConfig:
         "it was at.",
         low=1,
     )
-    shard_mib: int = setting(1024, "Most MiB of one shard; it is held in memory until it is written.", low=1)
+    shard_mib: int = setting(
+        1024, "Most MiB of one shard; it is held in memory until it is written.", low=1
+    )

@@ -20,7 +20,9 @@ SHARD_NAME = re.compile(r"shard-\d{5,9}(_\d{2,9})?\.h5")
 """The names of our shards: a number of five digits or more, and from the second part on that of the part."""
 
 _ENTRY = {"file": str, "rows": int, "bytes": int, "sha256": str}
-_LEAST_ROW = 32  # bytes: six arrays, each at least a compressed chunk and its place in the file's index
+_LEAST_ROW = (
+    32  # bytes: six arrays, each at least a compressed chunk and its place in the file's index
+)
 _KINDS = {str: "a text", int: "a count"}
 
 
@@ -29,11 +31,13 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
     Returns
     -------
-    manifest : its `shards` is a list of {file, rows, bytes, sha256}; each file is known to exist in full length
+    manifest : its `shards` is a list of {file, rows, bytes, sha256}; each file is known to exist in
+        full length
 
     Raises
     ------
-    InputError : no folder, no manifest, another version, a shard that is missing or of another length
+    InputError : no folder, no manifest, another version, a shard that is missing or of another
+        length
     """
     path = folder / MANIFEST
     try:
@@ -44,11 +48,17 @@ def read_manifest(folder: Path) -> dict[str, Any]:
             raise InputError(f"{folder} is no folder of shards: {remedy}") from None
         if (folder / SETTINGS).exists():
             raise InputError(f"{folder} holds renders, not shards: {remedy}") from None
-        raise InputError(f"{folder} has no {MANIFEST}: packing was not finished, run it again ({remedy})") from None
+        raise InputError(
+            f"{folder} has no {MANIFEST}: packing was not finished, run it again ({remedy})"
+        ) from None
     except NotADirectoryError:
-        raise InputError(f"{folder} is a file: give the folder of shards that holds {MANIFEST}") from None
+        raise InputError(
+            f"{folder} is a file: give the folder of shards that holds {MANIFEST}"
+        ) from None
     except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}; see to the file or its rights") from None
+        raise InputError(
+            f"{path} cannot be read: {error.strerror}; see to the file or its rights"
+        ) from None
     except ValueError as error:
         raise InputError(f"{path} cannot be read: {error}; copy it again, or pack again") from None
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
@@ -60,12 +70,16 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         )
     entries = manifest.get("shards")
     if not isinstance(entries, list) or not entries:
-        raise InputError(f"{path} lists no shards: it is empty, or was changed; copy it again, or pack again")
+        raise InputError(
+            f"{path} lists no shards: it is empty, or was changed; copy it again, or pack again"
+        )
     names = set()
     for number, entry in enumerate(entries):
         _check_entry(path, number, entry)
         if entry["file"] in names:
-            raise InputError(f"{path} lists {shown(entry['file'])} twice: it was changed; copy it again, or pack again")
+            raise InputError(
+                f"{path} lists {shown(entry['file'])} twice: it was changed; copy it again, or pack again"
+            )
         names.add(entry["file"])
     return manifest
 
@@ -87,13 +101,19 @@ def read_record(folder: Path) -> tuple[dict[str, Any], set[str]]:
             settings |= {part: dict(record[part]) for part in ("selection",) if part in record}
         except (OSError, ValueError, KeyError, TypeError):
             continue
-    return settings, {file for file in files if isinstance(file, str) and SHARD_NAME.fullmatch(file)}
+    return settings, {
+        file for file in files if isinstance(file, str) and SHARD_NAME.fullmatch(file)
+    }
 
 
 def _check_entry(path: Path, number: int, entry: Any) -> None:
     for name, kind in _ENTRY.items():
         value = entry.get(name) if isinstance(entry, dict) else None
-        if not isinstance(value, kind) or isinstance(value, bool) or (isinstance(value, int) and value < 0):
+        if (
+            not isinstance(value, kind)
+            or isinstance(value, bool)
+            or (isinstance(value, int) and value < 0)
+        ):
             raise InputError(
                 f"{path}: {name} of entry {number} of shards is {shown(repr(value))}, not {_KINDS[kind]}: "
                 "it was changed; copy it again, or pack again"
@@ -106,9 +126,13 @@ def _check_entry(path: Path, number: int, entry: Any) -> None:
     try:
         size = file.stat().st_size if file.is_file() else None
     except OSError as error:
-        raise InputError(f"{where} cannot be read: {error.strerror}; see to the file or its rights") from None
+        raise InputError(
+            f"{where} cannot be read: {error.strerror}; see to the file or its rights"
+        ) from None
     if size is None:
-        raise InputError(f"{where} is missing, though the manifest lists it: copy it again, or pack again")
+        raise InputError(
+            f"{where} is missing, though the manifest lists it: copy it again, or pack again"
+        )
     if size != entry["bytes"]:
         raise InputError(
             f"{where} has {size} bytes, the manifest says {shown(entry['bytes'])}: "

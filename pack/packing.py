@@ -47,9 +47,10 @@ def pack_renders(
 ) -> PackSummary:
     """Pack a folder of render files into `shards/shard-00000.h5` … and `shards/manifest.json`.
 
-    Each shard is a function of the bytes of a fixed slice of the render files and of the settings, so the result does
-    not depend on `jobs`, and a second call keeps the shards that a killed one finished. The manifest is written last:
-    without it a folder is not yet a set of shards. What stood before is touched only when rows come out.
+    Each shard is a function of the bytes of a fixed slice of the render files and of the settings,
+    so the result does not depend on `jobs`, and a second call keeps the shards that a killed one
+    finished. The manifest is written last: without it a folder is not yet a set of shards. What
+    stood before is touched only when rows come out.
 
     Parameters
     ----------
@@ -59,8 +60,8 @@ def pack_renders(
 
     Raises
     ------
-    InputError : no renders, `shards` cannot be written or was made with other settings, a package is missing, no
-        row comes out, or fewer than were asked for
+    InputError : no renders, `shards` cannot be written or was made with other settings, a package
+        is missing, no row comes out, or fewer than were asked for
     """
     _check_packages()
     choice = choice or Choice()
@@ -106,7 +107,9 @@ def _pack_all(
             sources = _draw(renders, paths, packing, parallel, summary)
         with Progress(len(sources), "models") as progress:
             for number, part in enumerate(_slices(sources, config, int(render_config["views"]))):
-                packed, files = packing.pack(shards / f"shard-{number:05}.h5", part, parallel, progress)
+                packed, files = packing.pack(
+                    shards / f"shard-{number:05}.h5", part, parallel, progress
+                )
                 summary.add(packed)
                 entries += map(_entry, files)
     if not summary.rows:
@@ -131,22 +134,30 @@ def _is_shard(path: Path) -> bool:
     return path.name in read_record(path.parent)[1] and is_of_kind(path, FORMAT, "shard")
 
 
-def _slices(sources: Sequence[Source], config: PackConfig, views: int) -> Iterable[Sequence[Source]]:
+def _slices(
+    sources: Sequence[Source], config: PackConfig, views: int
+) -> Iterable[Sequence[Source]]:
     """Cut the models into the slices that shards are made of."""
     step = max(1, config.shard_rows // (1 if config.keep == "best" else views))
     return (sources[begin : begin + step] for begin in range(0, len(sources), step))
 
 
 def _draw(
-    renders: Path, paths: Sequence[Path], packing: _Packing, parallel: Parallel, summary: PackSummary
+    renders: Path,
+    paths: Sequence[Path],
+    packing: _Packing,
+    parallel: Parallel,
+    summary: PackSummary,
 ) -> list[Source]:
     """Draw models until they give `num_samples` rows; the last gives only as many as are still wanted.
 
-    The order of drawing is a function of the seed and of each model's name, so it does not change as models are
-    added. What is met on the way and cannot be used goes to `summary`.
+    The order of drawing is a function of the seed and of each model's name, so it does not change
+    as models are added. What is met on the way and cannot be used goes to `summary`.
     """
     config, drawn, missing = packing.config, list[Source](), packing.config.num_samples
-    order = sorted(paths, key=lambda path: lot(config.seed, "sample", f"{path.parent.name}/{path.stem}"))
+    order = sorted(
+        paths, key=lambda path: lot(config.seed, "sample", f"{path.parent.name}/{path.stem}")
+    )
     begin = 0
     with Progress(missing, "samples found") as progress:
         while missing and begin < len(order):
@@ -182,7 +193,11 @@ class _Packing:
 
     def present(self) -> set[str]:
         """List the names of the shards that stand, and may be ours."""
-        return {path.name for path in self.output.path.glob("shard-*.h5") if SHARD_NAME.fullmatch(path.name)}
+        return {
+            path.name
+            for path in self.output.path.glob("shard-*.h5")
+            if SHARD_NAME.fullmatch(path.name)
+        }
 
     def pack(
         self, path: Path, part: Sequence[Source], parallel: Parallel, progress: Progress
@@ -198,7 +213,10 @@ class _Packing:
                 return packed, files if packed.rows else []
             self.output.check_free(path.name)
         tasks = (delayed(pack_model)(source, self.config, self.render_hash) for source in part)
-        bounds: Any = {"max_rows": self.config.shard_rows, "max_bytes": self.config.shard_mib * 2**20}
+        bounds: Any = {
+            "max_rows": self.config.shard_rows,
+            "max_bytes": self.config.shard_mib * 2**20,
+        }
         with (
             each(parallel, tasks) as results,
             ShardWriter(path, dict(self.attributes), write=self._write, **bounds) as shard,
@@ -207,7 +225,11 @@ class _Packing:
         return packed, shard.files
 
     def _append_all(
-        self, shard: ShardWriter, part: Sequence[Source], results: Iterable[Packed], progress: Progress
+        self,
+        shard: ShardWriter,
+        part: Sequence[Source],
+        results: Iterable[Packed],
+        progress: Progress,
     ) -> PackSummary:
         """Append models' rows as they come."""
         packed, digests = PackSummary(), []
@@ -217,11 +239,15 @@ class _Packing:
             digests.append(model.digest)
             progress.advance()
         earlier = {file.name: sha256(file) for file in shard.files}
-        shard.attributes |= {"packed": vars(packed), "plan": self._plan(part, digests), "earlier": earlier}
+        shard.attributes |= {
+            "packed": vars(packed),
+            "plan": self._plan(part, digests),
+            "earlier": earlier,
+        }
         return packed
 
     def _plan(self, part: Sequence[Source], digests: Sequence[str]) -> str:
-        """Give digits that stand for all that decides a shard's content."""
+        """Return digits that stand for all that decides a shard's content."""
         names = [source.name for source in part]
         made_with = [SCHEMA_VERSION, dataclasses.asdict(self.config), self.render_hash]
         return hashlib.sha256(json.dumps([*made_with, names, list(digests)]).encode()).hexdigest()
@@ -239,7 +265,7 @@ class _Packing:
 
 
 def _parts(path: Path) -> list[Path]:
-    """Give the files of a shard that stand."""
+    """Return the files of a shard that stand."""
     files: list[Path] = []
     while (file := part_path(path, len(files))).exists():
         files.append(file)
@@ -247,7 +273,7 @@ def _parts(path: Path) -> list[Path]:
 
 
 def _read_packed(files: Sequence[Path], plan: str) -> PackSummary | None:
-    """Give the summary of a shard that stands, follows the plan and lacks nothing; None otherwise."""
+    """Return the summary of a shard that stands, follows the plan and lacks nothing; None otherwise."""
     try:
         with open_checked(files[-1], SHARD_FIELDS, "shard") as shard:
             if shard.attribute("plan") != plan:
@@ -257,18 +283,29 @@ def _read_packed(files: Sequence[Path], plan: str) -> PackSummary | None:
         return None
     match packed:
         # what failed may be mended, even where the file is the same
-        case {"synsets": dict(synsets), "left_out": list(left_out), "failures": [], "repairs": dict(repairs)}:
-            if earlier == {file.name: sha256(file) for file in files[:-1]} and _are_counts(synsets, repairs):
+        case {
+            "synsets": dict(synsets),
+            "left_out": list(left_out),
+            "failures": [],
+            "repairs": dict(repairs),
+        }:
+            if earlier == {file.name: sha256(file) for file in files[:-1]} and _are_counts(
+                synsets, repairs
+            ):
                 return PackSummary(Counter(synsets), left_out, [], Counter(repairs))
     return None
 
 
 def _are_counts(*tables: dict[str, Any]) -> bool:
-    return all(isinstance(count, int) and 0 <= count < 2**63 for table in tables for count in table.values())
+    return all(
+        isinstance(count, int) and 0 <= count < 2**63
+        for table in tables
+        for count in table.values()
+    )
 
 
 def _entry(path: Path) -> dict[str, Any]:
-    """Give what a manifest says of a shard."""
+    """Return what a manifest says of a shard."""
     with open_checked(path, SHARD_FIELDS, "shard") as shard:
         rows = len(shard.rows["view"])
     return {"file": path.name, "rows": rows, "bytes": path.stat().st_size, "sha256": sha256(path)}
@@ -282,7 +319,7 @@ def _check_packages() -> None:
 
 
 def _render_settings(renders: Path, paths: Sequence[Path]) -> tuple[str, dict[str, Any]]:
-    """Give the hash and the settings that a folder says it was rendered with, or else its first readable file."""
+    """Return the hash and the settings that a folder says it was rendered with, or else its first readable file."""
     settings = read_render_settings(renders)
     if settings is not None:
         _check_render_config(renders, settings[1])
@@ -327,7 +364,10 @@ def check_settings(shards: Path, asked: dict[str, Any]) -> None:
     said = {"config": "packed", "render_config": "packed from renders", "selection": "packed"}
     asked = json.loads(json.dumps(asked))  # as JSON brings it back
     for part, made in said.items():
-        was, now = defaults.get(part, {}) | before.get(part, {}), asked.get(part, before.get(part, {}))
+        was, now = (
+            defaults.get(part, {}) | before.get(part, {}),
+            asked.get(part, before.get(part, {})),
+        )
         for name in sorted({*was, *now}):
             if _essence(was.get(name)) != _essence(now.get(name)):
                 raise InputError(
@@ -337,19 +377,28 @@ def check_settings(shards: Path, asked: dict[str, Any]) -> None:
 
 
 def _essence(value: Any) -> Any:
-    """Give what matters of a setting: of a file its content."""
+    """Return what matters of a setting: of a file its content."""
     return value["sha256"] if isinstance(value, dict) and "sha256" in value else value
 
 
 def _shown(value: Any) -> Any:
-    return f"{value['file']} ({value['sha256'][:8]})" if isinstance(value, dict) and "sha256" in value else value
+    return (
+        f"{value['file']} ({value['sha256'][:8]})"
+        if isinstance(value, dict) and "sha256" in value
+        else value
+    )
 
 
 def _write_manifest(
-    output: Output, renders: Path, entries: list[dict[str, Any]], summary: PackSummary, attributes: dict[str, Any]
+    output: Output,
+    renders: Path,
+    entries: list[dict[str, Any]],
+    summary: PackSummary,
+    attributes: dict[str, Any],
 ) -> None:
     failed = [
-        {name: entry.get(name) for name in ("synset", "model_id", "kind", "reason")} for entry in read_failures(renders)
+        {name: entry.get(name) for name in ("synset", "model_id", "kind", "reason")}
+        for entry in read_failures(renders)
     ]
     manifest = {
         "format": FORMAT,

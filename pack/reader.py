@@ -20,9 +20,11 @@ from .manifest import read_manifest
 
 __all__ = ["Shards"]
 
-_MOST_OPEN = 128  # files at a time in a process: systems allow 1,024 and less, and all of ShapeNet's views are more
-# for each dataset: enough for names and numbers, whose chunk holds many rows; images are read once. HDF5 2 would give
-# each a table of 8,191 slots besides, more than half of the 1.3 MiB that an open file takes
+# files at a time in a process: systems allow 1,024 and less, and all of ShapeNet's views are more
+_MOST_OPEN = 128
+# for each dataset: enough for names and numbers, whose chunk holds many rows; images are read once.
+# HDF5 2 would give each a table of 8,191 slots besides, more than half of the 1.3 MiB that an open
+# file takes
 _CACHE: dict[str, Any] = {"rdcc_nbytes": 64 * 1024, "rdcc_nslots": 13}
 _NAMES = tuple(field.name for field in SHARD_FIELDS)
 
@@ -30,16 +32,19 @@ _NAMES = tuple(field.name for field in SHARD_FIELDS)
 class Shards(Sequence[Row]):
     """A folder of shards as a sequence of rows; a row is a dict of arrays by field name.
 
-    `shards[5]` is a row; `shards[10:20]` and `shards[[5, 3, 8]]` are batches: the same fields with a leading axis.
-    Files are opened when they are first read and their datasets are kept; a copy in another process (fork or
-    pickle) opens its own. A file that is not as it was when the reader was made is refused.
+    `shards[5]` is a row; `shards[10:20]` and `shards[[5, 3, 8]]` are batches: the same fields with
+    a leading axis. Files are opened when they are first read and their datasets are kept; a copy in
+    another process (fork or pickle) opens its own. A file that is not as it was when the reader was
+    made is refused.
 
     Parameters
     ----------
     folder : holds manifest.json and the shards it lists
     fields : those to read, unless told otherwise; all where None
-    checksums : compare each shard's sha256 to the manifest's when it is opened (0.1 s or less for 64 MiB)
-    most_open : files that are kept open, each about 1 MiB of memory; 1 is enough where rows are read in their order
+    checksums : compare each shard's sha256 to the manifest's when it is opened (0.1 s or less for
+        64 MiB)
+    most_open : files that are kept open, each about 1 MiB of memory; 1 is enough where rows are
+        read in their order
 
     Raises
     ------
@@ -73,12 +78,16 @@ class Shards(Sequence[Row]):
         names = _NAMES if fields is None else tuple(fields)
         for name in names:
             if name not in _NAMES:
-                raise InputError(f"{self.folder}: shards have no field {name!r}; they have {', '.join(_NAMES)}")
+                raise InputError(
+                    f"{self.folder}: shards have no field {name!r}; they have {', '.join(_NAMES)}"
+                )
         return names
 
     def _forget(self) -> None:
         self._datasets: OrderedDict[int, Opened] = OrderedDict()
-        self._chunks: dict[int, dict[str, Chunks]] = {}  # of files that were closed: walking an index takes a while
+        self._chunks: dict[
+            int, dict[str, Chunks]
+        ] = {}  # of files that were closed: walking an index takes a while
         self._process = os.getpid()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -98,7 +107,7 @@ class Shards(Sequence[Row]):
         return (self[row] for row in range(len(self)))
 
     def __getitem__(self, row: SupportsIndex | slice | Sequence[int] | NDArray[Any]) -> Row:  # type: ignore[override]
-        """Give a row by its index, or a batch of rows by a slice or several indices; negative ones count from the end.
+        """Return row by its index, or a batch of rows by a slice or several indices; negative ones count from the end.
 
         Raises
         ------
@@ -119,7 +128,10 @@ class Shards(Sequence[Row]):
         index %= len(self)
         file = int(np.searchsorted(self.starts, index, side="right") - 1)
         local, datasets = index - int(self.starts[file]), self._open(file)
-        return {name: self._slice(file, datasets[name], slice(local, local + 1))[0] for name in self.fields}
+        return {
+            name: self._slice(file, datasets[name], slice(local, local + 1))[0]
+            for name in self.fields
+        }
 
     def read(self, rows: Sequence[int] | NDArray[Any], fields: Sequence[str] | None = None) -> Row:
         """Read rows, in the given order, with as few calls as their neighbourhood allows.
@@ -131,11 +143,13 @@ class Shards(Sequence[Row]):
 
         Returns
         -------
-        batch : field name -> (B, ...) array in the schema's dtype; strings as an object array of str
+        batch : field name -> (B, ...) array in the schema's dtype; strings as an object array of
+            str
 
         Raises
         ------
-        InputError : a shard that is missing, was changed, or cannot be read; a field that there is not
+        InputError : a shard that is missing, was changed, or cannot be read; a field that there is
+            not
         IndexError : a row out of range
         """
         rows = np.asarray(rows, dtype=np.int64)
@@ -159,7 +173,9 @@ class Shards(Sequence[Row]):
         order = np.argsort(rows, kind="stable")
         files = np.searchsorted(self.starts, rows[order], side="right") - 1
         breaks = np.flatnonzero((np.diff(rows[order]) != 1) | (np.diff(files) != 0)) + 1
-        for run, file in zip(np.split(order, breaks), files[np.concatenate([[0], breaks])].tolist(), strict=True):
+        for run, file in zip(
+            np.split(order, breaks), files[np.concatenate([[0], breaks])].tolist(), strict=True
+        ):
             first = int(rows[run[0]] - self.starts[file])
             yield file, slice(first, first + len(run)), run
 
@@ -172,10 +188,14 @@ class Shards(Sequence[Row]):
         opened = self.check(index)
         if self.checksums and sha256(self.files[index]) != self.manifest["shards"][index]["sha256"]:
             opened.close()
-            raise InputError(f"{self.files[index]} is not what the manifest vouches for: copy it again, or pack again")
+            raise InputError(
+                f"{self.files[index]} is not what the manifest vouches for: copy it again, or pack again"
+            )
         if len(self._datasets) >= self.most_open:
             number, oldest = self._datasets.popitem(last=False)
-            self._chunks[number] = {name: rows.chunks for name, rows in oldest.rows.items() if rows.chunks is not None}
+            self._chunks[number] = {
+                name: rows.chunks for name, rows in oldest.rows.items() if rows.chunks is not None
+            }
             oldest.close()
         for name, chunks in self._chunks.pop(index, {}).items():
             opened.rows[name].chunks = chunks
@@ -187,8 +207,8 @@ class Shards(Sequence[Row]):
 
         Raises
         ------
-        InputError : it is missing, was changed since the reader was made, or holds another number of rows; see
-            `open_checked`
+        InputError : it is missing, was changed since the reader was made, or holds another number
+            of rows; see `open_checked`
         """
         path, entry = self.files[index], self.manifest["shards"][index]
         try:
@@ -198,7 +218,9 @@ class Shards(Sequence[Row]):
                 f"{path} cannot be read: {error.strerror}, though the manifest lists it: copy it again, or pack again"
             ) from None
         if (state.st_size, state.st_mtime_ns) != (entry["bytes"], self._stamps[index]):
-            raise InputError(f"{path} was changed while it was in use: start again with what is there now")
+            raise InputError(
+                f"{path} was changed while it was in use: start again with what is there now"
+            )
         opened = open_checked(path, SHARD_FIELDS, "shard", **_CACHE)
         rows = len(opened.rows["rgb"])
         if rows != entry["rows"]:
@@ -216,20 +238,26 @@ class Shards(Sequence[Row]):
             ) from None
 
     def find(self, model_id: str) -> list[int]:
-        """Give the rows of a model by its id, or by `synset/id`.
+        """Return the rows of a model by its id, or by `synset/id`.
 
         Raises
         ------
         InputError : no row has it
         """
         if not len(self):
-            raise InputError(f"{self.folder} has no row of the model {model_id!r}: it is empty; pack again")
+            raise InputError(
+                f"{self.folder} has no row of the model {model_id!r}: it is empty; pack again"
+            )
         names = self.read(range(len(self)), ["synset", "model_id"])
         rows = [
             row
-            for row, (synset, name) in enumerate(zip(names["synset"], names["model_id"], strict=True))
+            for row, (synset, name) in enumerate(
+                zip(names["synset"], names["model_id"], strict=True)
+            )
             if model_id in (name, f"{synset}/{name}")
         ]
         if not rows:
-            raise InputError(f"{self.folder} has no row of the model {model_id!r}; it has {len(self)} rows")
+            raise InputError(
+                f"{self.folder} has no row of the model {model_id!r}; it has {len(self)} rows"
+            )
         return rows

@@ -85,7 +85,7 @@ def pack_model(source: Source, config: PackConfig, render_hash: str) -> Packed:
 
 
 def digest(path: Path) -> str:
-    """Give digits that stand for a render file's content; none where it cannot be read: then packing says why."""
+    """Return digits that stand for a render file's content; none where it cannot be read: then packing says why."""
     try:
         return sha256(path)
     except InputError:
@@ -133,7 +133,9 @@ def look(path: Path, config: PackConfig, render_hash: str) -> tuple[tuple[int, .
 
 
 def _failed(path: Path, error: Exception) -> PackSummary:
-    return PackSummary(failures=[{"file": f"{path.parent.name}/{path.name}", "reason": told(error)}])
+    return PackSummary(
+        failures=[{"file": f"{path.parent.name}/{path.name}", "reason": told(error)}]
+    )
 
 
 def _repairs(render: Render) -> list[str]:
@@ -144,13 +146,17 @@ def _repairs(render: Render) -> list[str]:
     return list(names)
 
 
-def _choose(render: Render, path: Path, config: PackConfig, render_hash: str) -> tuple[list[int], PackSummary]:
+def _choose(
+    render: Render, path: Path, config: PackConfig, render_hash: str
+) -> tuple[list[int], PackSummary]:
     """Check a render file and choose its views: those that become rows, and those left out."""
     if render.config_hash != render_hash:
         raise InputError(f"{path} was rendered with other settings than the rest: render it again")
     names = {"synset": render.synset, "model_id": render.model_id}
     if names != {"synset": path.parent.name, "model_id": path.stem}:
-        raise InputError(f"{path} holds the model {'/'.join(names.values())}: delete it and render again")
+        raise InputError(
+            f"{path} holds the model {'/'.join(names.values())}: delete it and render again"
+        )
     shaded, summary, kept = render.shaded, PackSummary(), []
     num_points = count_points(render.view_depths())
     for view in choose_views(num_points, config.keep):

@@ -1,7 +1,7 @@
 """Distances from stored points to the CAD model that they were rendered from.
 
-The mesh is read by trimesh, not by the reader that renders, so that a fault of the one cannot hide in the other;
-only where trimesh gives up (at a face index out of range) does that reader stand in.
+The mesh is read by trimesh, not by the reader that renders, so that a fault of the one cannot hide
+in the other; only where trimesh gives up (at a face index out of range) does that reader stand in.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ __all__ = ["SourceMesh", "distance_to_mesh", "read_mesh", "source_mesh"]
 
 
 _ENLARGED = 1e3
-_AROUND = 1e-3  # share of a ray's length, before and behind its point, in which triangles that it meets count
+# share of a ray's length, before and behind its point, in which triangles that it meets count
+_AROUND = 1e-3
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,9 @@ def source_mesh(source: Path, synset: str, model_id: str, layout: Layout = "auto
             parts = load_geometries(folder, model.file)
         except ModelError as error:
             raise InputError(f"{model.key} of {source}: {error}") from None
-    triangles = [np.asarray(part.vertices, dtype=np.float64)[np.asarray(part.faces)] for part in parts]
+    triangles = [
+        np.asarray(part.vertices, dtype=np.float64)[np.asarray(part.faces)] for part in parts
+    ]
     return _scene(np.concatenate([*triangles, np.zeros((0, 3, 3))]), model.key)
 
 
@@ -74,7 +77,9 @@ def read_mesh(path: Path) -> SourceMesh:
     except ModelError as error:
         raise InputError(f"{path}: {error}; see to the file") from None
     try:
-        mesh = trimesh.load(io.BytesIO(data), file_type="obj", force="mesh", process=False, skip_materials=True)
+        mesh = trimesh.load(
+            io.BytesIO(data), file_type="obj", force="mesh", process=False, skip_materials=True
+        )
         triangles = np.asarray(mesh.vertices, dtype=np.float64)[np.asarray(mesh.faces)]
     except Exception:  # trimesh raises whatever its parsers meet
         triangles = _fan(parse_obj(data))
@@ -97,8 +102,12 @@ def _scene(triangles: NDArray[np.float64], name: str) -> SourceMesh:
 def _fan(mesh: Mesh) -> NDArray[np.float64]:
     """(T, 3, 3) triangles of the faces that the project's own reader accepts, each split from its first corner."""
     first = np.repeat(mesh.starts[:-1], np.maximum(mesh.sizes - 2, 0))
-    step = np.arange(len(first)) - np.repeat(np.cumsum(mesh.sizes - 2) - (mesh.sizes - 2), mesh.sizes - 2)
-    return mesh.vertices[mesh.corners[np.stack([first, first + step + 1, first + step + 2], axis=1)]]
+    step = np.arange(len(first)) - np.repeat(
+        np.cumsum(mesh.sizes - 2) - (mesh.sizes - 2), mesh.sizes - 2
+    )
+    return mesh.vertices[
+        mesh.corners[np.stack([first, first + step + 1, first + step + 2], axis=1)]
+    ]
 
 
 def distance_to_mesh(
@@ -106,9 +115,9 @@ def distance_to_mesh(
 ) -> NDArray[np.float64]:
     """Measure the distance of points to the source mesh.
 
-    Open3D works in float32 and is off by up to 2e-5 beside slivers. So it only names triangles, the nearest one and
-    those that the point's own camera ray meets close by, and the distance to them is taken in float64. Each is an
-    upper bound of the true distance; the smallest counts.
+    Open3D works in float32 and is off by up to 2e-5 beside slivers. So it only names triangles, the
+    nearest one and those that the point's own camera ray meets close by, and the distance to them
+    is taken in float64. Each is an upper bound of the true distance; the smallest counts.
 
     Parameters
     ----------
@@ -124,9 +133,13 @@ def distance_to_mesh(
 
     exact = points.astype(np.float64)
     everyone = np.arange(len(points))
-    nearest = mesh.scene.compute_closest_points(o3d.core.Tensor.from_numpy(points))["primitive_ids"].numpy()
+    nearest = mesh.scene.compute_closest_points(o3d.core.Tensor.from_numpy(points))[
+        "primitive_ids"
+    ].numpy()
     eye = -cam_from_obj[:3, :3].T @ cam_from_obj[:3, 3]
-    rays = np.concatenate([np.broadcast_to(eye, exact.shape), exact - eye], axis=1).astype(np.float32)
+    rays = np.concatenate([np.broadcast_to(eye, exact.shape), exact - eye], axis=1).astype(
+        np.float32
+    )
     met = mesh.scene.list_intersections(o3d.core.Tensor.from_numpy(rays))
     beside = np.abs(met["t_hit"].numpy() - 1) < _AROUND  # the ray is at its point at t = 1
     distance = np.full(len(points), np.inf)
@@ -134,7 +147,8 @@ def distance_to_mesh(
         (everyone, nearest),
         (met["ray_ids"].numpy()[beside], met["primitive_ids"].numpy()[beside]),
     ):
-        # seen from the point and enlarged: trimesh's tolerances are absolute and take small triangles for slivers
+        # seen from the point and enlarged: trimesh's tolerances are absolute and take small
+        # triangles for slivers
         seen = (mesh.triangles[triangle] - exact[point][:, None]) * _ENLARGED
         gap = np.linalg.norm(closest_point(seen, np.zeros((len(seen), 3))), axis=1) / _ENLARGED
         np.minimum.at(distance, point, gap)

@@ -51,18 +51,48 @@ LAWS = (
     Law("camera", 0, "errors", "K is a calibration matrix, R a rotation with determinant +1"),
     Law("pixel", 0, "pixels", "every point projects into the very pixel stored with it"),
     Law("pixel centre", 1e-3, "pixels", "and to the middle of that pixel"),
-    Law("point", 1e-9, "object units", "every point is its pixel's depth, back-projected and rounded to float32"),
+    Law(
+        "point",
+        1e-9,
+        "object units",
+        "every point is its pixel's depth, back-projected and rounded to float32",
+    ),
     Law("distinct pixels", 0, "points", "no pixel is stored twice in a row"),
     Law("num_points", 0, "points", "num_points counts the pixels with depth"),
-    Law("farthest point order", 1e-6, "object units", "each point is the farthest from those before it"),
-    Law("image", 0, "images", "the image is not of one colour alone; unless the background is black or transparent"),
-    Law("outline", 0.01, "of the pixels", "away from the object's depth, the image shows nothing but its background"),
+    Law(
+        "farthest point order",
+        1e-6,
+        "object units",
+        "each point is the farthest from those before it",
+    ),
+    Law(
+        "image",
+        0,
+        "images",
+        "the image is not of one colour alone; unless the background is black or transparent",
+    ),
+    Law(
+        "outline",
+        0.01,
+        "of the pixels",
+        "away from the object's depth, the image shows nothing but its background",
+    ),
     Law("view", 0, "views", "the view is one of those that were rendered"),
     Law("distinct rows", 0, "rows", "no other row is the same view of the same model"),
     Law("split", 0, "rows", "the row's model is drawn into the split that the manifest states"),
     Law("distinct models", 0, "models", "no model is in two of the sets (with several)"),
-    Law("attributes", 0, "attributes", "every shard states this program's conventions and the manifest's settings"),
-    Law("manifest", 0, "statements", "the manifest states this program's conventions, and the shards' rows by synset"),
+    Law(
+        "attributes",
+        0,
+        "attributes",
+        "every shard states this program's conventions and the manifest's settings",
+    ),
+    Law(
+        "manifest",
+        0,
+        "statements",
+        "the manifest states this program's conventions, and the shards' rows by synset",
+    ),
     Law("surface", 1e-5, "object units", "every point lies on the source mesh (with --source)"),
     Law("sha256", 0, "files", "every shard has the bytes that the manifest vouches for"),
 )
@@ -76,7 +106,8 @@ class Verdict:
     ----------
     worst : the largest figure met; inf where it could not be taken
     where : the row of the worst figure, as `shard row synset/model view`
-    reason : why the worst figure could not be taken, or which row it is; empty where the figure says all
+    reason : why the worst figure could not be taken, or which row it is; empty where the figure
+        says all
     broken : rows (or files) over the limit
     checked : rows (or files) that the law was applied to
     """
@@ -97,7 +128,7 @@ class Verdict:
             self.worst, self.where, self.reason = figure, where, reason
 
     def as_json(self) -> dict[str, Any]:
-        """Give what `--json` prints of it."""
+        """Return what `--json` prints of it."""
         return {
             "law": self.law.name,
             "meaning": self.law.meaning,
@@ -112,13 +143,18 @@ class Verdict:
 
 
 def verify_shards(
-    folders: Path | Sequence[Path], *, source: Path | None = None, layout: Layout = "auto", jobs: int | None = None
+    folders: Path | Sequence[Path],
+    *,
+    source: Path | None = None,
+    layout: Layout = "auto",
+    jobs: int | None = None,
 ) -> list[Verdict]:
     """Check every law on every row.
 
     Parameters
     ----------
-    folders : shards; of several, such as the splits of a dataset, also that they have no model in common
+    folders : shards; of several, such as the splits of a dataset, also that they have no model in
+        common
     source : the ShapeNet that they were made from, to measure every point's distance to its mesh
     layout : how `source` is laid out
     jobs : processes; the number of cores where None
@@ -129,9 +165,13 @@ def verify_shards(
 
     Raises
     ------
-    InputError : a folder is no readable set of shards, `source` no ShapeNet, or a package is missing
+    InputError : a folder is no readable set of shards, `source` no ShapeNet, or a package is
+        missing
     """
-    sets = [Shards(folder, most_open=1) for folder in ([folders] if isinstance(folders, Path) else folders)]
+    sets = [
+        Shards(folder, most_open=1)
+        for folder in ([folders] if isinstance(folders, Path) else folders)
+    ]
     for shards in sets:
         if not len(shards):
             raise InputError(f"{shards.folder} holds no row")
@@ -147,10 +187,17 @@ def verify_shards(
 
 
 def _verify_set(
-    rows: _Rows, verdicts: Mapping[str, Verdict], parallel: Parallel, source: Path | None, layout: Layout
+    rows: _Rows,
+    verdicts: Mapping[str, Verdict],
+    parallel: Parallel,
+    source: Path | None,
+    layout: Layout,
 ) -> None:
     """Check the laws that a set of shards can be held to by itself."""
-    shards, call = rows.shards, secrets.token_hex(4)  # another call may find other files under the same names
+    shards, call = (
+        rows.shards,
+        secrets.token_hex(4),
+    )  # another call may find other files under the same names
     tasks = (delayed(_check_file)(shards.folder, call, index) for index in range(len(shards.files)))
     with each(parallel, tasks) as files:
         for index, (other, same) in enumerate(track(files, len(shards.files), "shards")):
@@ -159,7 +206,9 @@ def _verify_set(
                 reason = f"other than expected: {', '.join(other)}" if other else ""
                 verdicts["attributes"].add(len(other), name, reason)
             verdicts["sha256"].add(0.0 if same else 1.0, name)
-    tasks = (delayed(_check)(shards.folder, call, row, source, layout) for row in range(len(shards)))
+    tasks = (
+        delayed(_check)(shards.folder, call, row, source, layout) for row in range(len(shards))
+    )
     with each(parallel, tasks) as results:
         for row, found in enumerate(track(results, len(shards), "rows")):
             for law, figure in found.figures.items():
@@ -168,7 +217,9 @@ def _verify_set(
                 rows.note(row, found.key)
     rows.find_twins(verdicts["distinct rows"])
     wrong = _misstated(rows)
-    verdicts["manifest"].add(len(wrong), f"{rows.prefix}{MANIFEST}", f"not as the shards: {', '.join(wrong)}")
+    verdicts["manifest"].add(
+        len(wrong), f"{rows.prefix}{MANIFEST}", f"not as the shards: {', '.join(wrong)}"
+    )
 
 
 def _misstated(rows: _Rows) -> list[str]:
@@ -183,10 +234,15 @@ def _misstated(rows: _Rows) -> list[str]:
 def _compare_sets(one: _Rows, two: _Rows, verdict: Verdict) -> None:
     """Find models that both sets hold."""
     models = [np.unique(rows.models[rows.known], return_index=True) for rows in (one, two)]
-    shared, first, second = np.intersect1d(models[0][0], models[1][0], assume_unique=True, return_indices=True)
+    shared, first, second = np.intersect1d(
+        models[0][0], models[1][0], assume_unique=True, return_indices=True
+    )
     verdict.checked += len(models[0][0]) + len(models[1][0])
     for left, right in zip(models[0][1][first], models[1][1][second], strict=True):
-        here, there = one.name(np.flatnonzero(one.known)[left]), two.name(np.flatnonzero(two.known)[right])
+        here, there = (
+            one.name(np.flatnonzero(one.known)[left]),
+            two.name(np.flatnonzero(two.known)[right]),
+        )
         verdict.add(1.0, there, f"the model of {here}")
         verdict.checked -= 1
     if not len(shared) and not verdict.where:
@@ -264,7 +320,9 @@ def verdict_table(verdicts: list[Verdict]) -> str:
             lines.append(
                 f"BROKEN {verdict.law.name}: {verdict.broken} of {verdict.checked}, worst in {verdict.where}{why}"
             )
-    rows = max(verdict.checked for verdict in verdicts if verdict.law.unit != "models")  # those are met in pairs
+    rows = max(
+        verdict.checked for verdict in verdicts if verdict.law.unit != "models"
+    )  # those are met in pairs
     broken = sum(1 for verdict in verdicts if verdict.broken)
     lines.append(f"{rows} rows: " + (f"{broken} laws are broken" if broken else "every law holds"))
     return "\n".join(lines)
@@ -279,7 +337,9 @@ def check_row(row: Row) -> dict[str, float]:
     """
     depth, points, pixels = row["depth"], row["points"], row["pixels"]
     numbers = (depth, points, row["intrinsics"], row["cam_from_obj"])
-    figures = {"finite": float(sum((~np.isfinite(array)).sum() for array in numbers) + (depth < 0).sum())}
+    figures = {
+        "finite": float(sum((~np.isfinite(array)).sum() for array in numbers) + (depth < 0).sum())
+    }
     height, width = depth.shape
     figures["image"] = float((row["rgb"] == row["rgb"][0, 0]).all() and depth.any())
     figures["outline"] = _stray(row["rgb"], depth)
@@ -293,7 +353,9 @@ def check_row(row: Row) -> dict[str, float]:
     uv, in_front = camera.project(points)
     off = np.abs(np.floor(uv) - pixels).max()
     figures["pixel"] = float(off) if (in_front > 0).all() else np.inf
-    figures["pixel centre"] = float(np.abs(uv - (pixels + 0.5)).max()) if (in_front > 0).all() else np.inf
+    figures["pixel centre"] = (
+        float(np.abs(uv - (pixels + 0.5)).max()) if (in_front > 0).all() else np.inf
+    )
     figures["distinct pixels"] = float(len(pixels) - len(np.unique(pixels, axis=0)))
     figures["num_points"] = float(abs(int(row["num_points"]) - np.count_nonzero(depth)))
     column, line = pixels[:, 0].astype(int), pixels[:, 1].astype(int)
@@ -307,10 +369,10 @@ def check_row(row: Row) -> dict[str, float]:
 
 
 def _stray(rgb: NDArray[np.uint8], depth: NDArray[np.float32]) -> float:
-    """Give the share of pixels that are of other colour than the background, more than two pixels from any depth.
+    """Return the share of pixels that are of other colour than the background, more than two pixels from any depth.
 
-    Two pixels are what the pixel filter reaches. A wire much thinner than a pixel may slip between depth's rays, so
-    the law allows some.
+    Two pixels are what the pixel filter reaches. A wire much thinner than a pixel may slip between
+    depth's rays, so the law allows some.
     """
     reach = 2
     near = np.pad(depth != 0, reach)
@@ -356,7 +418,9 @@ def _check_file(folder: Path, call: str, index: int) -> tuple[list[str] | None, 
     shards = _opened(folder, call)
     same = sha256(shards.files[index]) == shards.manifest["shards"][index]["sha256"]
     names = ["conventions", "config", "render_config", "seed"]
-    names += [name for name in ("selection", "split", "source") if name in shards.manifest]  # older sets lack some
+    names += [
+        name for name in ("selection", "split", "source") if name in shards.manifest
+    ]  # older sets lack some
     try:
         with shards.check(index) as opened:
             stated = {name: _plain(opened, name) for name in names}
@@ -364,7 +428,9 @@ def _check_file(folder: Path, call: str, index: int) -> tuple[list[str] | None, 
         raise
     except InputError:
         return None, same
-    expected = {name: shards.manifest.get(name, "missing") for name in stated} | {"conventions": CONVENTIONS}
+    expected = {name: shards.manifest.get(name, "missing") for name in stated} | {
+        "conventions": CONVENTIONS
+    }
     return [name for name, value in expected.items() if stated[name] != value], same
 
 
@@ -372,7 +438,11 @@ def _plain(opened: Opened, name: str) -> Any:
     """Read an attribute's value: a number, JSON, or else a text; None where it cannot be read."""
     try:
         stored = opened.attribute(name)
-        return stored if name in ("split", "source") or not isinstance(stored, str) else opened.json(name)
+        return (
+            stored
+            if name in ("split", "source") or not isinstance(stored, str)
+            else opened.json(name)
+        )
     except InputError:
         return None
 
@@ -409,17 +479,23 @@ def _check(folder: Path, call: str, index: int, source: Path | None, layout: Lay
     return _Found(where, figures, reasons, key)
 
 
-def _stated_split(manifest: Mapping[str, Any]) -> tuple[str, tuple[float, float, float], int] | None:
-    """Give the split, shares and seed that a manifest says its models were drawn with; None where it says none."""
+def _stated_split(
+    manifest: Mapping[str, Any],
+) -> tuple[str, tuple[float, float, float], int] | None:
+    """Return the split, shares and seed that a manifest says its models were drawn with; None where it says none."""
     try:
         train, val, test = map(float, manifest["selection"]["split_shares"])
-        return str(manifest["selection"]["split"]), (train, val, test), int(manifest["config"]["seed"])
+        return (
+            str(manifest["selection"]["split"]),
+            (train, val, test),
+            int(manifest["config"]["seed"]),
+        )
     except (KeyError, TypeError, ValueError):
         return None
 
 
 def _distance(row: Row, source: Path, layout: Layout) -> tuple[float, str]:
-    """Give the largest distance of a row's points to the source mesh; where it cannot be taken, inf and the reason."""
+    """Return largest distance of a row's points to the source mesh; where it cannot be taken, inf and the reason."""
     if not np.isfinite(row["points"]).all():
         return np.inf, "points that are not finite"
     try:
@@ -439,5 +515,8 @@ def _check_packages(source: Path | None, layout: Layout) -> None:
     for package in ("fpsample", *(("open3d", "trimesh") if source else ())):
         try:
             __import__(package)
-        except (ImportError, OSError) as error:  # OSError: a library that the package loads by itself
+        except (
+            ImportError,
+            OSError,
+        ) as error:  # OSError: a library that the package loads by itself
             raise needs(package, "reconstruct", error) from None

@@ -19,12 +19,25 @@ from .. import __version__
 from ..core.camera import CONVENTIONS
 from ..core.errors import InputError
 from ..core.outputs import cannot_write, write_new
-from ..core.schema import FORMAT, LIBVER, SCHEMA_VERSION, SHARD_FIELDS, SHARD_LEVEL, Field, Row, create_field, shuffle
+from ..core.schema import (
+    FORMAT,
+    LIBVER,
+    SCHEMA_VERSION,
+    SHARD_FIELDS,
+    SHARD_LEVEL,
+    Field,
+    Row,
+    create_field,
+    shuffle,
+)
 
 __all__ = ["EncodedRow", "ShardWriter", "encode_row", "part_path"]
 
 _GROWTH = 256  # rows by which the datasets grow; what is not used is cut off in the end
-_FILE_OVERHEAD, _ROW_OVERHEAD = 64 * 1024, 512  # bytes at most that HDF5 adds to the compressed arrays
+_FILE_OVERHEAD, _ROW_OVERHEAD = (
+    64 * 1024,
+    512,
+)  # bytes at most that HDF5 adds to the compressed arrays
 
 
 @dataclass(frozen=True)
@@ -67,35 +80,40 @@ def encode_row(row: Row) -> EncodedRow:
     for field in SHARD_FIELDS:
         if not field.shape:
             value = row[field.name]
-            values[field.name] = str(value) if field.dtype == "utf-8" else np.asarray(value, dtype=field.dtype)
+            values[field.name] = (
+                str(value) if field.dtype == "utf-8" else np.asarray(value, dtype=field.dtype)
+            )
             continue
         array = np.asarray(row[field.name])
         if array.ndim != len(field.shape):
-            raise ValueError(f"{field.name} has the shape {array.shape}, expected {len(field.shape)} axes")
+            raise ValueError(
+                f"{field.name} has the shape {array.shape}, expected {len(field.shape)} axes"
+            )
         chunks[field.name] = zlib.compress(shuffle(array, field), SHARD_LEVEL)
         shapes[field.name] = array.shape
     return EncodedRow(chunks, values, shapes)
 
 
 def part_path(path: Path, part: int) -> Path:
-    """Give the name of a shard's n-th file: shard-00000.h5, shard-00000_01.h5 and so on."""
+    """Return the name of a shard's n-th file: shard-00000.h5, shard-00000_01.h5 and so on."""
     return path if part == 0 else path.with_name(f"{path.stem}_{part:02}{path.suffix}")
 
 
 class ShardWriter(AbstractContextManager["ShardWriter"]):
     """Append rows to a shard. It is written when the block ends without an error, and with a row at least.
 
-    Where a model's rows would not fit within `max_rows` or `max_bytes`, the file is finished and the next part begins:
-    `shard-00000.h5`, `shard-00000_01.h5`, … Files are written whole or not at all. Until then a file is held in
-    memory, compressed, so memory is bounded by `max_bytes`.
+    Where a model's rows would not fit within `max_rows` or `max_bytes`, the file is finished and
+    the next part begins: `shard-00000.h5`, `shard-00000_01.h5`, … Files are written whole or not at
+    all. Until then a file is held in memory, compressed, so memory is bounded by `max_bytes`.
 
     Parameters
     ----------
     path : the first file
-    attributes : stored as text or JSON beside format, version and conventions; what is added before the end of the
-        block is stored in the last file
+    attributes : stored as text or JSON beside format, version and conventions; what is added before
+        the end of the block is stored in the last file
     write : writes a path's content, whole or not at all
-    max_rows, max_bytes : of one file; exceeded only by a single model (or row) that is larger by itself
+    max_rows, max_bytes : of one file; exceeded only by a single model (or row) that is larger by
+        itself
 
     Attributes
     ----------
@@ -107,7 +125,8 @@ class ShardWriter(AbstractContextManager["ShardWriter"]):
 
     Examples
     --------
-    >>> with ShardWriter(Path("shard-00000.h5"), {"seed": 0}, max_bytes=2**30) as shard:  # doctest: +SKIP
+    >>> with ShardWriter(Path("shard-00000.h5"), {"seed": 0}, max_bytes=2**30) as shard:  # doctest:
+    +SKIP
     ...     shard.append(row)
     """
 
@@ -145,7 +164,9 @@ class ShardWriter(AbstractContextManager["ShardWriter"]):
 
     def _fits(self, part: _Part, rows: Sequence[EncodedRow]) -> bool:
         size = part.nbytes + sum(row.nbytes for row in rows)
-        return not part.rows or (part.rows + len(rows) <= self._max_rows and size <= self._max_bytes)
+        return not part.rows or (
+            part.rows + len(rows) <= self._max_rows and size <= self._max_bytes
+        )
 
     def _finish(self) -> None:
         """Write the file at hand under its name."""
@@ -160,7 +181,10 @@ class ShardWriter(AbstractContextManager["ShardWriter"]):
         self.files.append(path)
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         if error is None and self._part is not None:
             self._finish()
@@ -171,13 +195,17 @@ class _Part:
 
     def __init__(self, shapes: dict[str, tuple[int, ...]]) -> None:
         self.rows, self.nbytes, self._shapes = 0, _FILE_OVERHEAD, shapes
-        self._values: dict[str, list[Any]] = {field.name: [] for field in SHARD_FIELDS if not field.shape}
+        self._values: dict[str, list[Any]] = {
+            field.name: [] for field in SHARD_FIELDS if not field.shape
+        }
         self._memory = io.BytesIO()
         self._file = h5py.File(self._memory, "w", libver=LIBVER)
         height, width = shapes["depth"]
         letters = {"H": height, "W": width, "P": shapes["points"][0]}
         self._datasets = {
-            field.name: create_field(self._file, field, 0, growing=True, level=SHARD_LEVEL, **letters)
+            field.name: create_field(
+                self._file, field, 0, growing=True, level=SHARD_LEVEL, **letters
+            )
             for field in SHARD_FIELDS
         }
 
@@ -190,14 +218,18 @@ class _Part:
             dataset = self._datasets[field.name]
             if self.rows == len(dataset):
                 dataset.resize(self.rows + _GROWTH, axis=0)
-            dataset.id.write_direct_chunk((self.rows,) + (0,) * len(field.shape), row.chunks[field.name])
+            dataset.id.write_direct_chunk(
+                (self.rows,) + (0,) * len(field.shape), row.chunks[field.name]
+            )
         self.rows += 1
         self.nbytes += row.nbytes
 
     def _check(self, field: Field, row: EncodedRow) -> None:
         expected = self._datasets[field.name].shape[1:]
         if row.shapes[field.name] != expected:
-            raise ValueError(f"{field.name} has shape {row.shapes[field.name]}, rows before {expected}")
+            raise ValueError(
+                f"{field.name} has shape {row.shapes[field.name]}, rows before {expected}"
+            )
 
     def finish(self, attributes: dict[str, Any]) -> memoryview:
         """Close the file and give its bytes."""
@@ -214,6 +246,8 @@ class _Part:
             "fields": {field.name: field.meaning for field in SHARD_FIELDS},
         }
         for name, value in (common | attributes).items():
-            self._file.attrs[name] = value if isinstance(value, str | int) else json.dumps(value, sort_keys=True)
+            self._file.attrs[name] = (
+                value if isinstance(value, str | int) else json.dumps(value, sort_keys=True)
+            )
         self._file.close()
         return self._memory.getbuffer()

@@ -29,7 +29,7 @@ class Cloud:
         return len(self.points)
 
     def __getitem__(self, index: NDArray[np.int64] | slice) -> Cloud:
-        """Give some of the points, each with its pixel."""
+        """Return some of the points, each with its pixel."""
         return Cloud(self.points[index], self.pixels[index])
 
 

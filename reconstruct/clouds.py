@@ -72,8 +72,8 @@ def reconstruct_renders(
 ) -> CloudSummary:
     """Reconstruct full clouds to `out/<synset>/<model_id>/view-00.ply` (or `.npz`).
 
-    The folder of a model is whole or absent, so a second call makes what is missing, and anew what is older than its
-    render. What is written does not depend on `jobs`.
+    The folder of a model is whole or absent, so a second call makes what is missing, and anew what
+    is older than its render. What is written does not depend on `jobs`.
 
     Parameters
     ----------
@@ -83,7 +83,8 @@ def reconstruct_renders(
 
     Raises
     ------
-    InputError : no renders, `out` cannot be written or was made with other settings, a package is missing
+    InputError : no renders, `out` cannot be written or was made with other settings, a package is
+        missing
     """
     _check_packages(config)
     paths = choose_renders(find_renders(renders), choice or Choice())
@@ -126,7 +127,9 @@ def _identity(path: Path) -> str:
     return f"{found.st_size}-{found.st_mtime_ns}"
 
 
-def _reconstruct(path: Path, output: Output, config: CloudConfig, made: str) -> CloudSummary | InputError:
+def _reconstruct(
+    path: Path, output: Output, config: CloudConfig, made: str
+) -> CloudSummary | InputError:
     """Make the clouds of one model."""
     try:
         with open_render(path) as render:
@@ -138,7 +141,9 @@ def _reconstruct(path: Path, output: Output, config: CloudConfig, made: str) -> 
                     raise
                 return InputError(cannot_write(output.path / _name(path), error))
     except (InputError, *FAULTS) as error:
-        return CloudSummary(failures=[{"file": f"{path.parent.name}/{path.name}", "reason": told(error)}])
+        return CloudSummary(
+            failures=[{"file": f"{path.parent.name}/{path.name}", "reason": told(error)}]
+        )
 
 
 def write_clouds(render: Render, folder: Path, config: CloudConfig) -> CloudSummary:
@@ -148,7 +153,9 @@ def write_clouds(render: Render, folder: Path, config: CloudConfig) -> CloudSumm
     for view in choose_views(num_points, config.keep):
         if not num_points[view]:
             name = f"{render.synset}/{render.model_id}"
-            summary.left_out.append({"model": name, "view": view, "reason": f"view {view} has no point"})
+            summary.left_out.append(
+                {"model": name, "view": view, "reason": f"view {view} has no point"}
+            )
             continue
         coloured = bool(shaded[view])
         summary.points += _write_cloud(render, view, folder, config, coloured=coloured)
@@ -157,7 +164,9 @@ def write_clouds(render: Render, folder: Path, config: CloudConfig) -> CloudSumm
     return summary
 
 
-def _write_cloud(render: Render, view: int, folder: Path, config: CloudConfig, *, coloured: bool) -> int:
+def _write_cloud(
+    render: Render, view: int, folder: Path, config: CloudConfig, *, coloured: bool
+) -> int:
     camera, depth = render.camera(view), render.view_depth(view)
     cloud = _filtered(back_project(depth, camera), config)
     column, line = cloud.pixels[:, 0], cloud.pixels[:, 1]
@@ -188,7 +197,9 @@ def _write_npz(
     view: int,
 ) -> None:
     optional = {"colours": colours, "normals": normals}
-    content = io.BytesIO()  # a zip that cannot be written to its end would tell of it by itself, and without order
+    content = (
+        io.BytesIO()
+    )  # a zip that cannot be written to its end would tell of it by itself, and without order
     np.savez_compressed(
         content,
         points=cloud.points,

@@ -14,9 +14,15 @@ __all__ = ["CloudConfig"]
 class CloudConfig:
     """What full clouds are made with. The same renders and settings give the same files."""
 
-    format: Literal["ply", "npz"] = setting("ply", "Files to write: PLY for viewers, or NPZ for NumPy.")
-    keep: Literal["best", "all"] = setting("best", "Views of a model: the one with the most points, or all.")
-    normals: bool = setting(False, "Add normals, from the depth's own geometry, towards the camera.")
+    format: Literal["ply", "npz"] = setting(
+        "ply", "Files to write: PLY for viewers, or NPZ for NumPy."
+    )
+    keep: Literal["best", "all"] = setting(
+        "best", "Views of a model: the one with the most points, or all."
+    )
+    normals: bool = setting(
+        False, "Add normals, from the depth's own geometry, towards the camera."
+    )
     voxel: float = setting(
         0.0,
         "Keep one point of each cube of this edge (object units), the one nearest to the mean; 0 keeps all.",

@@ -25,8 +25,11 @@ def one_a_voxel(points: NDArray[np.float32], size: float) -> NDArray[np.int64]:
     if not len(points):
         return np.zeros(0, dtype=np.int64)
     cloud, low = _open3d(points), points.min(axis=0).astype(np.float64)
-    # Open3D's own result holds the means, which are no pixel's points; its trace says who met in which cube
-    *_, trace = cloud.voxel_down_sample_and_trace(size, low, points.max(axis=0).astype(np.float64) + size)
+    # Open3D's own result holds the means, which are no pixel's points; its trace says who met in
+    # which cube
+    *_, trace = cloud.voxel_down_sample_and_trace(
+        size, low, points.max(axis=0).astype(np.float64) + size
+    )
     sizes = np.array([len(members) for members in trace])
     members = np.concatenate([np.asarray(members, dtype=np.int64) for members in trace])
     cube = np.repeat(np.arange(len(sizes)), sizes)

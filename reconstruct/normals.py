@@ -13,11 +13,11 @@ _NOISE = 1e-6  # relative: differences below this are float32's rounding, not th
 
 
 def depth_normals(depth: NDArray[np.float32], camera: Camera) -> NDArray[np.float32]:
-    """Give the surface's normal at every pixel that hit something.
+    """Return the surface's normal at every pixel that hit something.
 
-    On a plane, 1 / z is linear in (u, v): q . (u, v, 1), and the plane's normal is K^T q. So q is taken from the
-    slopes of 1 / z, each from the three pixels in a row that are closest to a line: steps and edges are not mixed in.
-    Planes come out exact, up to float32's rounding of depth.
+    On a plane, 1 / z is linear in (u, v): q . (u, v, 1), and the plane's normal is K^T q. So q is
+    taken from the slopes of 1 / z, each from the three pixels in a row that are closest to a line:
+    steps and edges are not mixed in. Planes come out exact, up to float32's rounding of depth.
 
     Parameters
     ----------
@@ -26,8 +26,8 @@ def depth_normals(depth: NDArray[np.float32], camera: Camera) -> NDArray[np.floa
 
     Returns
     -------
-    normals : (H, W, 3) float32, object frame, unit length, towards the camera; 0 at the background, and where a pixel
-        has no neighbour with depth in its row, or none in its column
+    normals : (H, W, 3) float32, object frame, unit length, towards the camera; 0 at the background,
+        and where a pixel has no neighbour with depth in its row, or none in its column
     """
     with np.errstate(divide="ignore"):
         inverse = np.where(depth > 0, 1 / depth.astype(np.float64), np.nan)
@@ -42,7 +42,9 @@ def depth_normals(depth: NDArray[np.float32], camera: Camera) -> NDArray[np.floa
 def _slope(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """(H, W) slope of each row at each of its places, from the three in a row with the least bend; NaN is no value."""
     padded = np.pad(values, ((0, 0), (2, 2)), constant_values=np.nan)
-    two_left, left, here, right, two_right = (padded[:, shift : shift + values.shape[1]] for shift in range(5))
+    two_left, left, here, right, two_right = (
+        padded[:, shift : shift + values.shape[1]] for shift in range(5)
+    )
     slopes = [
         (right - left) / 2,
         (4 * right - 3 * here - two_right) / 2,
@@ -50,8 +52,14 @@ def _slope(values: NDArray[np.float64]) -> NDArray[np.float64]:
         right - here,  # two are better than none
         here - left,
     ]
-    bends = [np.abs(left - 2 * here + right), np.abs(here - 2 * right + two_right), np.abs(here - 2 * left + two_left)]
-    middle = np.where(bends[0] <= 2 * np.fmin(bends[1], bends[2]) + _NOISE * here, 0, bends[0])  # the calmer estimate
+    bends = [
+        np.abs(left - 2 * here + right),
+        np.abs(here - 2 * right + two_right),
+        np.abs(here - 2 * left + two_left),
+    ]
+    middle = np.where(
+        bends[0] <= 2 * np.fmin(bends[1], bends[2]) + _NOISE * here, 0, bends[0]
+    )  # the calmer estimate
     middle = np.where(np.isnan(bends[1]) & np.isnan(bends[2]), bends[0], middle)
     last = 1e9 + np.abs([right - here, here - left])
     worth = np.stack([middle, bends[1], bends[2], *last])

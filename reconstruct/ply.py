@@ -16,7 +16,9 @@ __all__ = ["cloud_vertices", "view_comments", "write_ply"]
 _TYPES = {"f4": "float", "f8": "double", "u1": "uchar", "u2": "ushort", "u4": "uint", "i4": "int"}
 
 
-def write_ply(path: Path, vertices: Mapping[str, NDArray[Any]], comments: Sequence[str] = ()) -> None:
+def write_ply(
+    path: Path, vertices: Mapping[str, NDArray[Any]], comments: Sequence[str] = ()
+) -> None:
     """Write points as a binary little-endian PLY.
 
     Parameters
@@ -30,7 +32,8 @@ def write_ply(path: Path, vertices: Mapping[str, NDArray[Any]], comments: Sequen
     """
     columns = {name: np.asarray(values) for name, values in vertices.items()}
     rows = np.empty(
-        len(next(iter(columns.values()))), [(name, values.dtype.newbyteorder("<")) for name, values in columns.items()]
+        len(next(iter(columns.values()))),
+        [(name, values.dtype.newbyteorder("<")) for name, values in columns.items()],
     )
     for name, values in columns.items():
         rows[name] = values
@@ -71,7 +74,7 @@ def cloud_vertices(
 
 
 def view_comments(camera: Camera, name: str) -> list[str]:
-    """Give header lines that make a file speak for itself: whose it is, its camera, and the conventions."""
+    """Return header lines that make a file speak for itself: whose it is, its camera, and the conventions."""
     return [
         name,
         "x y z in the frame of the .obj file; u v = column and row of the pixel, centre at + 0.5",

@@ -50,7 +50,9 @@ def begin(output: Output, name: str, config: dict[str, Any], *, redo: bool) -> s
     return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def record(output: Output, name: str, config: dict[str, Any], last_run: dict[str, Any] | None = None) -> None:
+def record(
+    output: Output, name: str, config: dict[str, Any], last_run: dict[str, Any] | None = None
+) -> None:
     """Write what a folder is made with, and what the last run did.
 
     Raises

@@ -13,8 +13,9 @@ _BUCKET_HEIGHT = 7  # fpsample's advice for clouds of ten thousands of points
 def farthest_point_order(points: NDArray[np.float32], count: int) -> NDArray[np.int64]:
     """Choose points one after the other, each farthest from all chosen before it.
 
-    So any prefix of the result is itself a farthest point sample. The first point is the sampler's own choice, the
-    same for the same cloud; where several points are equally far, either may come first.
+    So any prefix of the result is itself a farthest point sample. The first point is the sampler's
+    own choice, the same for the same cloud; where several points are equally far, either may come
+    first.
 
     Parameters
     ----------
@@ -35,7 +36,9 @@ def farthest_point_order(points: NDArray[np.float32], count: int) -> NDArray[np.
         raise ValueError(f"{count} points asked of a cloud of {len(points)}")
     if len(points) == 1:
         return np.zeros(1, dtype=np.int64)
-    height = min(_BUCKET_HEIGHT, len(points).bit_length() - 1)  # a bucket tree may not be taller than the cloud
+    height = min(
+        _BUCKET_HEIGHT, len(points).bit_length() - 1
+    )  # a bucket tree may not be taller than the cloud
     order = fpsample.bucket_fps_kdline_sampling(points, count, h=height, start_idx=0)
     return order.astype(np.int64)
 
@@ -43,8 +46,9 @@ def farthest_point_order(points: NDArray[np.float32], count: int) -> NDArray[np.
 def greedy_excess(cloud: NDArray[np.float32], sample: NDArray[np.float32]) -> float:
     """Measure how far a sequence is from farthest point order: the readable reference of the law.
 
-    At each step the next point of the sample should be as far from the points before it as any point of the cloud
-    is. The excess is the largest amount by which some point of the cloud was farther.
+    At each step the next point of the sample should be as far from the points before it as any
+    point of the cloud is. The excess is the largest amount by which some point of the cloud was
+    farther.
 
     Parameters
     ----------

@@ -25,7 +25,12 @@ BLUR = 2  # pixels around the object that stay in its window; the widest pixel f
 GOLDEN_ANGLE = math.pi * (3 - math.sqrt(5))
 MOST_BYTES = 64 << 20  # of a view file
 MOST_VIEWS = 65535
-RANGES = {"azimuth": (-36000, 36000), "elevation": (-36000, 36000), "roll": (-36000, 36000), "distance": (0.01, 1000)}
+RANGES = {
+    "azimuth": (-36000, 36000),
+    "elevation": (-36000, 36000),
+    "roll": (-36000, 36000),
+    "distance": (0.01, 1000),
+}
 """Ranges of the numbers of a view: degrees, and a factor on the fitted distance."""
 FARTHEST = 1e9  # object units of a pose; beyond, no float32 of a point tells two pixels apart
 FloatArray = NDArray[np.float64]
@@ -34,13 +39,15 @@ FloatArray = NDArray[np.float64]
 def place_cameras(vertices: FloatArray, config: RenderConfig, key: str) -> list[Camera]:
     """Place a set of cameras around an object.
 
-    Each looks at the middle of the bounding box, from the distance at which the sphere around the object fits the
-    frame with the configured margin (or from farther, by the jitter): nothing is cropped.
+    Each looks at the middle of the bounding box, from the distance at which the sphere around the
+    object fits the frame with the configured margin (or from farther, by the jitter): nothing is
+    cropped.
 
     Parameters
     ----------
     vertices : (V, 3) float64, object frame, at least one
-    config : cameras, views, size, aspect, fov, elevation, turn, margin, distance_jitter, roll and seed are used
+    config : cameras, views, size, aspect, fov, elevation, turn, margin, distance_jitter, roll and
+        seed are used
     key : names the model; the same key and seed give the same cameras
 
     Returns
@@ -48,16 +55,22 @@ def place_cameras(vertices: FloatArray, config: RenderConfig, key: str) -> list[
     cameras : `config.views` of them
     """
     middle = (vertices.min(axis=0) + vertices.max(axis=0)) / 2
-    radius = float(np.linalg.norm(vertices - middle, axis=1).max()) or 1e-3  # a single point still needs a distance
+    radius = (
+        float(np.linalg.norm(vertices - middle, axis=1).max()) or 1e-3
+    )  # a single point still needs a distance
     fit = config.margin * radius / math.sin(math.radians(config.fov) / 2)
     camera = Camera.from_fov(config.fov, config.width, config.size)
     rng = _random_stream(config.seed, key)
-    turn = 2 * math.pi * rng.random()  # drawn in any case, so that what follows does not depend on the setting
+    turn = (
+        2 * math.pi * rng.random()
+    )  # drawn in any case, so that what follows does not depend on the setting
     if config.cameras == "file":
         views = _from_file(config)
     else:
         directions = DIRECTIONS[config.cameras](config, rng)
-        views = [_View(direction) for direction in _about_up(directions, turn if config.turn else 0.0)]
+        views = [
+            _View(direction) for direction in _about_up(directions, turn if config.turn else 0.0)
+        ]
     cameras = []
     for view in views:
         if view.pose is not None:
@@ -81,20 +94,23 @@ def find_window(vertices: FloatArray, camera: Camera) -> Window:
     window : the whole image where a vertex lies behind the camera, or the object beside the image
     """
     whole = (0, 0, camera.width, camera.height)
-    projection = camera.intrinsics @ camera.cam_from_obj[:3]  # as Camera.project, with vertices in columns: faster
+    projection = (
+        camera.intrinsics @ camera.cam_from_obj[:3]
+    )  # as Camera.project, with vertices in columns: faster
     image = projection[:, :3] @ vertices.T + projection[:, 3:]
     if not (image[2] > 0).all():
         return whole
     pixels = image[:2] / image[2]
     left, top = (max(math.floor(least) - BLUR, 0) for least in pixels.min(axis=1))
     right, bottom = (
-        min(math.ceil(most) + BLUR, size) for most, size in zip(pixels.max(axis=1), whole[2:], strict=True)
+        min(math.ceil(most) + BLUR, size)
+        for most, size in zip(pixels.max(axis=1), whole[2:], strict=True)
     )
     return (left, top, right, bottom) if left < right and top < bottom else whole
 
 
 def _random_stream(seed: int, key: str) -> np.random.Generator:
-    """Give a generator that seed and key alone decide, on every machine."""
+    """Return a generator that seed and key alone decide, on every machine."""
     digest = hashlib.sha256(f"{seed} {key}".encode()).digest()
     return np.random.Generator(np.random.PCG64(int.from_bytes(digest, "big")))
 
@@ -103,7 +119,7 @@ def _random_stream(seed: int, key: str) -> np.random.Generator:
 
 
 def _on_band(height: FloatArray, azimuth: FloatArray) -> FloatArray:
-    """Give the unit vectors at sines of elevation `height` and at `azimuth`, radians from +Z towards +X."""
+    """Return the unit vectors at sines of elevation `height` and at `azimuth`, radians from +Z towards +X."""
     across = np.sqrt(np.maximum(0, 1 - height**2))
     return np.stack([across * np.sin(azimuth), height, across * np.cos(azimuth)], axis=1)
 
@@ -127,7 +143,7 @@ def _fibonacci(config: RenderConfig, _: np.random.Generator) -> FloatArray:
 
 
 def _hammersley(config: RenderConfig, rng: np.random.Generator) -> FloatArray:
-    """Give the Hammersley set: low discrepancy, shifted at random per model."""
+    """Return the Hammersley set: low discrepancy, shifted at random per model."""
     step = np.arange(config.views)
     inverse = np.array([int(f"{index:032b}"[::-1], 2) / 2**32 for index in step])
     return _on_band(_band(config, (step / config.views + rng.random()) % 1), 2 * math.pi * inverse)
@@ -140,7 +156,7 @@ def _random(config: RenderConfig, rng: np.random.Generator) -> FloatArray:
 
 
 def _dodecahedron(_: RenderConfig, __: np.random.Generator) -> FloatArray:
-    """Give the 20 corners of a regular dodecahedron; elevations follow from it."""
+    """Return the 20 corners of a regular dodecahedron; elevations follow from it."""
     golden = (1 + math.sqrt(5)) / 2
     signs = [(a, b) for a in (-1.0, 1.0) for b in (-1.0, 1.0)]
     corners = [(a, b, c) for a, b in signs for c in (-1.0, 1.0)]
@@ -193,9 +209,9 @@ class _View:
 def load_view_file(config: RenderConfig) -> RenderConfig:
     """Put the content of a view file in place of its name, so that settings say what was rendered.
 
-    The file is a JSON list, one entry a view: `{"azimuth": 30, "elevation": 20}` in degrees (azimuth from +Z towards
-    +X), with `"distance"` (a factor on the fitted distance) and `"roll"` (degrees) where wanted; or
-    `{"cam_from_obj": [[…], …]}`, 4x4.
+    The file is a JSON list, one entry a view: `{"azimuth": 30, "elevation": 20}` in degrees
+    (azimuth from +Z towards +X), with `"distance"` (a factor on the fitted distance) and `"roll"`
+    (degrees) where wanted; or `{"cam_from_obj": [[…], …]}`, 4x4.
 
     Raises
     ------
@@ -218,8 +234,12 @@ def load_view_file(config: RenderConfig) -> RenderConfig:
         try:
             _check_view(entry)
         except ValueError as error:
-            raise InputError(f"{path}: view {number} is {shorten(json.dumps(entry))}: {error}") from None
-    return dataclasses.replace(config, cameras="file", views=len(entries), view_list=json.dumps(entries))
+            raise InputError(
+                f"{path}: view {number} is {shorten(json.dumps(entry))}: {error}"
+            ) from None
+    return dataclasses.replace(
+        config, cameras="file", views=len(entries), view_list=json.dumps(entries)
+    )
 
 
 def _check_view(entry: Any) -> None:
@@ -243,19 +263,29 @@ def _check_view(entry: Any) -> None:
         raise ValueError(f"{missing[0]} is missing")
     for name, value in entry.items():
         low, high = RANGES[name]
-        if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, int | float)
+            or not low <= value <= high
+        ):
             raise ValueError(f"{name} must be a number from {low:g} to {high:g}")
 
 
 def _check_pose(rows: Any) -> None:
     """Check a 4x4 matrix of JSON: numbers alone, a rotation, and a place that is not out of the world."""
-    if not isinstance(rows, list) or not all(isinstance(row, list) for row in rows) or [*map(len, rows)] != [4] * 4:
+    if (
+        not isinstance(rows, list)
+        or not all(isinstance(row, list) for row in rows)
+        or [*map(len, rows)] != [4] * 4
+    ):
         raise ValueError("cam_from_obj must be 4 lists of 4 finite numbers")
     numbers = [number for row in rows for number in row]
     if any(isinstance(number, bool) or not isinstance(number, int | float) for number in numbers):
         raise ValueError("cam_from_obj must be 4 lists of 4 finite numbers")
     if not all(abs(number) <= FARTHEST for number in numbers):
-        raise ValueError(f"the numbers of cam_from_obj must be finite, and none beyond {FARTHEST:g}")
+        raise ValueError(
+            f"the numbers of cam_from_obj must be finite, and none beyond {FARTHEST:g}"
+        )
     Camera(np.eye(3), np.array(rows, dtype=np.float64), 1, 1)
 
 

@@ -30,8 +30,10 @@ class Choice:
     synsets : offsets or names; all where empty
     ids : file of ids, one a line: `id` or `synset/id`
     split_csv : ShapeNet's official table id,synsetId,subSynsetId,modelId,split
-    split : its part to take, such as `train`; all of the table where None. Without a table: train, val or test
-    shares : how much of the models train, val and test get when there is no table. All views of a model go together
+    split : its part to take, such as `train`; all of the table where None. Without a table: train,
+        val or test
+    shares : how much of the models train, val and test get when there is no table. All views of a
+        model go together
     """
 
     synsets: tuple[str, ...] = ()
@@ -42,21 +44,25 @@ class Choice:
 
     def __post_init__(self) -> None:
         if self.split_csv and self.shares:
-            raise InputError("--split-csv and --split-shares: a split is either official or drawn, give one of the two")
+            raise InputError(
+                "--split-csv and --split-shares: a split is either official or drawn, give one of the two"
+            )
         if self.split and not (self.split_csv or self.shares):
             raise InputError(
                 f"--split {shorten(self.split)} needs --split-csv FILE, ShapeNet's official table all.csv, or "
                 "--split-shares TRAIN VAL TEST, by which it is drawn"
             )
         if self.shares and self.split not in SPLITS:
-            raise InputError(f"--split-shares needs --split train, val or test, got {shorten(str(self.split))}")
+            raise InputError(
+                f"--split-shares needs --split train, val or test, got {shorten(str(self.split))}"
+            )
         if self.shares and not (min(self.shares) >= 0 and 0 < sum(self.shares) < float("inf")):
             raise InputError(
                 f"--split-shares {' '.join(map(str, self.shares))}: three shares, none negative, not all 0"
             )
 
     def told(self) -> dict[str, Any]:
-        """Give what a manifest says of it; a list is named by its file's name and sha256.
+        """Return what a manifest says of it; a list is named by its file's name and sha256.
 
         Raises
         ------
@@ -68,7 +74,12 @@ class Choice:
         }
         shares = None if self.shares is None else list(self.shares)
         synsets = sorted(map(visible, self.synsets))
-        return {"synsets": synsets, **lists, "split": visible(self.split or "all"), "split_shares": shares}
+        return {
+            "synsets": synsets,
+            **lists,
+            "split": visible(self.split or "all"),
+            "split_shares": shares,
+        }
 
 
 def choose_renders(paths: Sequence[Path], choice: Choice, seed: int = 0) -> list[Path]:
@@ -89,18 +100,25 @@ def choose_renders(paths: Sequence[Path], choice: Choice, seed: int = 0) -> list
     """
     models = [Model(path.parent.name, path.stem, path) for path in paths]
     if choice.synsets:
-        wanted = _offsets(choice.synsets, {model.synset for model in models}, paths[0].parent.parent)
+        wanted = _offsets(
+            choice.synsets, {model.synset for model in models}, paths[0].parent.parent
+        )
         models = [model for model in models if model.synset in wanted]
     split = choice.split if choice.split_csv else None
     models, notes = select(
-        models, Selection(synsets=choice.synsets, ids=choice.ids, split_csv=choice.split_csv, split=split)
+        models,
+        Selection(synsets=choice.synsets, ids=choice.ids, split_csv=choice.split_csv, split=split),
     )
     for note in notes:
         say(note)
     if choice.shares is not None:
-        models = [model for model in models if drawn_split(model.key, choice.shares, seed) == choice.split]
+        models = [
+            model for model in models if drawn_split(model.key, choice.shares, seed) == choice.split
+        ]
     if not models:
-        raise InputError(f"{paths[0].parent.parent}: none of its {len(paths)} models is in the split {choice.split}")
+        raise InputError(
+            f"{paths[0].parent.parent}: none of its {len(paths)} models is in the split {choice.split}"
+        )
     return [model.folder for model in models]
 
 
@@ -111,13 +129,19 @@ def lot(seed: int, purpose: str, key: str) -> float:
 
 
 def drawn_split(key: str, shares: tuple[float, float, float], seed: int) -> str:
-    """Give the part, train, val or test, that a model `synset/id` is drawn into."""
+    """Return the part, train, val or test, that a model `synset/id` is drawn into."""
     place = lot(seed, "split", key) * sum(shares)
-    return SPLITS[0] if place < shares[0] else SPLITS[1] if place < shares[0] + shares[1] else SPLITS[2]
+    return (
+        SPLITS[0]
+        if place < shares[0]
+        else SPLITS[1]
+        if place < shares[0] + shares[1]
+        else SPLITS[2]
+    )
 
 
 def _offsets(synsets: tuple[str, ...], there: set[str], renders: Path) -> set[str]:
-    """Give the offsets of synsets that are named by offset or name."""
+    """Return the offsets of synsets that are named by offset or name."""
     names = {name: synset for synset, name in V2_NAMES.items()}
     wanted = {name if name in there else names.get(name, name) for name in synsets}
     missing = sorted(wanted - there)

@@ -1,10 +1,11 @@
 """Rendering on a Dask cluster that is there already: a model is a task, a Dask worker keeps a Blender of its own.
 
-The futures are asked for directly, not through joblib's dask backend: that one gives up the whole run when one task's
-workers died too often, and hands out tasks in batches that a dead worker loses together. Here each model is a task of
-its own and ends in a reply, whatever happens to the workers.
+The futures are asked for directly, not through joblib's dask backend: that one gives up the whole
+run when one task's workers died too often, and hands out tasks in batches that a dead worker loses
+together. Here each model is a task of its own and ends in a reply, whatever happens to the workers.
 
-Storage is shared: every worker reads the models and writes the renders under the same paths as the supervisor.
+Storage is shared: every worker reads the models and writes the renders under the same paths as the
+supervisor.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ __all__ = ["Setup", "check_scheduler", "render_on_cluster"]
 
 WAIT = 30.0  # seconds for the scheduler to answer, and for its first worker
 REFRESH = 10.0  # seconds between two looks at how many workers there are
-IDLE = 15.0  # seconds without a model after which a run's Blenders end: whoever asked for models may be gone
+# seconds without a model after which a run's Blenders end: whoever asked for models may be gone
+IDLE = 15.0
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,8 @@ def render_on_cluster(
     scheduler : its address, tcp://host:port
     jobs : see `blender.worker.render_model`; paths are absolute
     mark : a file that shows a worker that storage is shared
-    is_present : (out, config_hash) -> whether a model's file stands; a task that runs a second time renders nothing
+    is_present : (out, config_hash) -> whether a model's file stands; a task that runs a second time
+        renders nothing
 
     Yields
     ------
@@ -68,7 +71,8 @@ def render_on_cluster(
 
     Raises
     ------
-    InputError : dask is not installed, the scheduler does not answer or goes away, or it has no worker
+    InputError : dask is not installed, the scheduler does not answer or goes away, or it has no
+        worker
     """
     try:
         from distributed import Client
@@ -78,7 +82,9 @@ def render_on_cluster(
     run = uuid.uuid4().hex
     try:
         setup = Setup(run, config, limits, str(mark), _threads_by_host(client))
-        yield from _replies(client, lambda job: client.submit(_render, setup, job, is_present, pure=False), jobs)
+        yield from _replies(
+            client, lambda job: client.submit(_render, setup, job, is_present, pure=False), jobs
+        )
     finally:
         _leave(client, run)
 
@@ -86,7 +92,8 @@ def render_on_cluster(
 def check_scheduler(scheduler: str) -> None:
     """Ask a scheduler who it is and whether it has a worker, before anything is written for it.
 
-    A Dask client is not made for that: one that finds nobody, or somebody else, holds the program for a minute.
+    A Dask client is not made for that: one that finds nobody, or somebody else, holds the program
+    for a minute.
 
     Raises
     ------
@@ -105,11 +112,15 @@ def check_scheduler(scheduler: str) -> None:
         workers = asyncio.run(asyncio.wait_for(_count_workers(scheduler), 2 * WAIT))
     except Exception as error:  # whatever answered there, or did not
         reason = " ".join(str(error).split()) or "it does not answer"
-        raise InputError(f"no Dask scheduler answers at {scheduler} ({shorten(reason)}): {remedy}") from None
+        raise InputError(
+            f"no Dask scheduler answers at {scheduler} ({shorten(reason)}): {remedy}"
+        ) from None
     finally:
         quiet.setLevel(level)
     if not workers:
-        raise InputError(f"the Dask scheduler {scheduler} has no worker: `dask worker {scheduler}` starts one")
+        raise InputError(
+            f"the Dask scheduler {scheduler} has no worker: `dask worker {scheduler}` starts one"
+        )
 
 
 async def _count_workers(scheduler: str) -> int:
@@ -117,7 +128,9 @@ async def _count_workers(scheduler: str) -> int:
     from distributed.core import connect, send_recv
     from distributed.security import Security
 
-    comm = await asyncio.wait_for(connect(scheduler, timeout=WAIT, **Security().get_connection_args("scheduler")), WAIT)
+    comm = await asyncio.wait_for(
+        connect(scheduler, timeout=WAIT, **Security().get_connection_args("scheduler")), WAIT
+    )
     try:
         begin, workers = time.monotonic(), 0
         while not workers and time.monotonic() - begin < WAIT:
@@ -135,11 +148,17 @@ async def _count_workers(scheduler: str) -> int:
 def _check_address(scheduler: str, remedy: str) -> None:
     try:
         address = urlsplit(scheduler)
-        right = address.scheme in ("tcp", "tls") and address.hostname is not None and address.port is not None
+        right = (
+            address.scheme in ("tcp", "tls")
+            and address.hostname is not None
+            and address.port is not None
+        )
     except ValueError:
         right = False
     if not right or not scheduler.isprintable():
-        raise InputError(f"--scheduler {shorten(scheduler)} is no address of a Dask scheduler: {remedy}")
+        raise InputError(
+            f"--scheduler {shorten(scheduler)} is no address of a Dask scheduler: {remedy}"
+        )
 
 
 def _replies(
@@ -168,8 +187,11 @@ def _replies(
             continue
         del futures[number]
         reply = _result(future)
-        # once more: what its Dask workers died of, and what another run stopped that found this one at rest
-        if reply["status"] == "failed" and (reply["kind"] == "stopped" or ("lost" in reply and number not in again)):
+        # once more: what its Dask workers died of, and what another run stopped that found this one
+        # at rest
+        if reply["status"] == "failed" and (
+            reply["kind"] == "stopped" or ("lost" in reply and number not in again)
+        ):
             again.add(number)
             start(number)
         else:
@@ -177,13 +199,22 @@ def _replies(
 
 
 def _result(future: Any) -> dict[str, Any]:
-    """Give a task's reply; a failure that is "lost" where its Dask workers died too often for the scheduler."""
+    """Return a task's reply; a failure that is "lost" where its Dask workers died too often for the scheduler."""
     try:
         reply: dict[str, Any] = future.result()
     except Exception as error:
         if future.cancelled():
-            raise InputError("the Dask scheduler went away: start it, and give the same command again") from None
-        return {"status": "failed", "kind": "crash", "reason": str(error), "tries": 2, "log": [], "lost": True}
+            raise InputError(
+                "the Dask scheduler went away: start it, and give the same command again"
+            ) from None
+        return {
+            "status": "failed",
+            "kind": "crash",
+            "reason": str(error),
+            "tries": 2,
+            "log": [],
+            "lost": True,
+        }
     return reply
 
 
@@ -194,7 +225,9 @@ def _connect(make: Any, scheduler: str) -> Any:
         client = make(scheduler, timeout=WAIT, set_as_default=False)
     except (OSError, ValueError, TimeoutError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise InputError(f"the Dask scheduler {scheduler} went away ({reason}): start it again") from None
+        raise InputError(
+            f"the Dask scheduler {scheduler} went away ({reason}): start it again"
+        ) from None
     try:
         client.wait_for_workers(1, timeout=WAIT)
     except TimeoutError:
@@ -234,10 +267,14 @@ _CLOSED: set[str] = set()
 _LOCK = threading.Lock()
 
 
-def _render(setup: Setup, job: dict[str, Any], is_present: Callable[[Path, str], bool]) -> dict[str, Any]:
+def _render(
+    setup: Setup, job: dict[str, Any], is_present: Callable[[Path, str], bool]
+) -> dict[str, Any]:
     """Render one model in the Blender that this Dask worker keeps for the run."""
     out = Path(job["out"])
-    if is_present(out, job["config_hash"]):  # another worker wrote it, and died before it could say so
+    if is_present(
+        out, job["config_hash"]
+    ):  # another worker wrote it, and died before it could say so
         return {"status": "done", "seconds": {}}
     try:
         pool = _pool(setup)
@@ -249,7 +286,7 @@ def _render(setup: Setup, job: dict[str, Any], is_present: Callable[[Path, str],
 
 
 def _pool(setup: Setup) -> Pool | None:
-    """Give the pool of a run, made at its first task here; None where the run has been stopped."""
+    """Return the pool of a run, made at its first task here; None where the run has been stopped."""
     from distributed import get_worker
 
     with _LOCK:
@@ -257,7 +294,9 @@ def _pool(setup: Setup) -> Pool | None:
             return None
         if setup.run not in _POOLS:
             if not Path(setup.mark).is_file():
-                raise InputError(f"{setup.mark} is not there: storage must be shared, under the same paths")
+                raise InputError(
+                    f"{setup.mark} is not there: storage must be shared, under the same paths"
+                )
             check_blender()
             for run, idle in list(_POOLS.items()):
                 if not idle.busy:  # of a run that was killed, or rests: it starts anew if need be

@@ -22,25 +22,38 @@ class RenderConfig:
 
     # cameras
     cameras: str = setting(
-        "fibonacci", "Camera set: fibonacci, ring, hammersley, random, dodecahedron, or a .json file."
+        "fibonacci",
+        "Camera set: fibonacci, ring, hammersley, random, dodecahedron, or a .json file.",
     )
     views: int = setting(24, "Views of each model.", low=1, high=65535)
-    elevation: tuple[float, float] = setting((-10.0, 60.0), "Lowest and highest elevation of the cameras, degrees.")
+    elevation: tuple[float, float] = setting(
+        (-10.0, 60.0), "Lowest and highest elevation of the cameras, degrees."
+    )
     turn: bool = setting(True, "Turn the set about the up axis, by an angle drawn for each model.")
-    fov: float = setting(40.0, "Full angle of view over the image's shorter side, degrees.", low=1, high=170)
-    margin: float = setting(1.05, "Free space around the bounding sphere; 1 touches the frame.", low=1, high=10)
+    fov: float = setting(
+        40.0, "Full angle of view over the image's shorter side, degrees.", low=1, high=170
+    )
+    margin: float = setting(
+        1.05, "Free space around the bounding sphere; 1 touches the frame.", low=1, high=10
+    )
     distance_jitter: float = setting(
         0.0, "Draw cameras farther away by up to this share of the distance.", low=0, high=10
     )
-    roll: float = setting(0.0, "Draw rotations about the optical axis up to this, degrees.", low=0, high=180)
+    roll: float = setting(
+        0.0, "Draw rotations about the optical axis up to this, degrees.", low=0, high=180
+    )
     seed: int = setting(0, "Seed of what is drawn for each model.", low=0, high=2**63 - 1)
     # images
     size: int = setting(224, "Height of the images, pixels.", low=8, high=8192)
     aspect: float = setting(1.0, "Width of the images over their height.", low=0.1, high=10)
     # colour
-    colour: Literal["all", "best"] = setting("all", "Views that get colour: all, or only the one with the most points.")
+    colour: Literal["all", "best"] = setting(
+        "all", "Views that get colour: all, or only the one with the most points."
+    )
     samples: int = setting(32, "Light paths a pixel; more is less noise.", low=1, high=65536)
-    denoise: bool = setting(False, "Denoise the colour, guided by albedo and normals; pays under a panorama.")
+    denoise: bool = setting(
+        False, "Denoise the colour, guided by albedo and normals; pays under a panorama."
+    )
     light: Light = setting("studio", "Soft studio lights, or one of Blender's bundled panoramas.")
     light_turn: float = setting(0.0, "Turn the light about the up axis, degrees.")
     background: str = setting(
@@ -48,9 +61,14 @@ class RenderConfig:
     )
     # repairs
     weld: float = setting(
-        1e-6, "Weld vertices within this share of the model's size; 0 leaves them apart.", low=0, high=1e-6
+        1e-6,
+        "Weld vertices within this share of the model's size; 0 leaves them apart.",
+        low=0,
+        high=1e-6,
     )
-    merge_doubled: bool = setting(True, "Merge faces that stand twice, with opposite winding, into one with two sides.")
+    merge_doubled: bool = setting(
+        True, "Merge faces that stand twice, with opposite winding, into one with two sides."
+    )
     drop_duplicates: bool = setting(True, "Drop faces that stand again where one like them stands.")
     drop_degenerate: bool = setting(True, "Drop faces without area.")
     smooth_angle: float = setting(
@@ -68,22 +86,38 @@ class RenderConfig:
     opaque_zero: bool = setting(
         True, "Take an opacity of 0 (d 0) for 1: exporters write it for surfaces that are there."
     )
-    metal: bool = setting(False, "Show materials of illum 3 and above as metal; ShapeNet's are none.")
+    metal: bool = setting(
+        False, "Show materials of illum 3 and above as metal; ShapeNet's are none."
+    )
     # further fields of the render files
     normals: bool = setting(False, "Add the field normal: shading normals, object frame.")
-    positions: bool = setting(False, "Add the field position: where Cycles says the surface is, object frame.")
-    materials: bool = setting(False, "Add the field material: index of the material that a pixel shows.")
-    view_list: str = setting("", "The views of a .json file, as JSON; set by reading it.", given=False)
+    positions: bool = setting(
+        False, "Add the field position: where Cycles says the surface is, object frame."
+    )
+    materials: bool = setting(
+        False, "Add the field material: index of the material that a pixel shows."
+    )
+    view_list: str = setting(
+        "", "The views of a .json file, as JSON; set by reading it.", given=False
+    )
 
     def __post_init__(self) -> None:
         low, high = self.elevation
         if not -90 <= low <= high <= 90:
-            raise ValueError(f"elevation must be two rising angles between -90 and 90 degrees, got {low} {high}")
-        if self.background != "transparent" and not re.fullmatch(r"#[0-9a-fA-F]{6}", self.background):
-            raise ValueError(f"background must be a colour #rrggbb or transparent, got {self.background!r}")
+            raise ValueError(
+                f"elevation must be two rising angles between -90 and 90 degrees, got {low} {high}"
+            )
+        if self.background != "transparent" and not re.fullmatch(
+            r"#[0-9a-fA-F]{6}", self.background
+        ):
+            raise ValueError(
+                f"background must be a colour #rrggbb or transparent, got {self.background!r}"
+            )
         if self.cameras not in CAMERA_SETS and not self.cameras.endswith(".json"):
             sets = ", ".join(CAMERA_SETS[:-1])
-            raise ValueError(f"cameras must be one of {sets}, or a .json file of views, got {self.cameras!r}")
+            raise ValueError(
+                f"cameras must be one of {sets}, or a .json file of views, got {self.cameras!r}"
+            )
         if self.cameras == "file" and not self.view_list:
             raise ValueError(
                 "cameras = file stands for a view file that was read: give the file's name, it ends in .json"

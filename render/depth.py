@@ -16,8 +16,12 @@ NO_MATERIAL = 65535
 """Stands in the field material where nothing is seen."""
 
 _BESIDE = 1e-4  # share of the depth by which float32 may stray on a face
-_SLACK = 1e-9  # share of the depth by which a ray may miss a triangle and meet it: none slips between two with one edge
-_STEP = 1e-4  # share of the depth by which it must leave the plane from pixel to pixel for another face to begin there
+# share of the depth by which a ray may miss a triangle and meet it: none slips between two with one
+# edge
+_SLACK = 1e-9
+# share of the depth by which it must leave the plane from pixel to pixel for another face to begin
+# there
+_STEP = 1e-4
 
 
 def refine_depth(
@@ -25,10 +29,11 @@ def refine_depth(
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Take each hit anew, in float64, on the face that was hit.
 
-    A renderer intersects in float32: it may name a place up to 1e-4 beside its own ray where a face is a sliver, and
-    take a ray that passes a face's edge, or a face seen edge-on, for a hit, or the other way round. So where the exact
-    ray misses the face it is cast anew, first among the faces around, then among all; and where a pixel beside sees
-    another face farther in front, that face is tried, too. Polygons that are no triangles keep the given depth.
+    A renderer intersects in float32: it may name a place up to 1e-4 beside its own ray where a face
+    is a sliver, and take a ray that passes a face's edge, or a face seen edge-on, for a hit, or the
+    other way round. So where the exact ray misses the face it is cast anew, first among the faces
+    around, then among all; and where a pixel beside sees another face farther in front, that face
+    is tried, too. Polygons that are no triangles keep the given depth.
 
     Parameters
     ----------
@@ -38,7 +43,8 @@ def refine_depth(
 
     Returns
     -------
-    depth : (H, W) float32, rounded once from float64; face : (H, W) int64, 0 where there is no depth
+    depth : (H, W) float32, rounded once from float64; face : (H, W) int64, 0 where there is no
+        depth
     """
     shape = depth.shape
     seen = depth > 0
@@ -50,14 +56,18 @@ def refine_depth(
     lost: list[int] = []
     for place in np.flatnonzero(~hit):
         given, ray = float(depth[pixels[place]]), _rays(pixels[place], camera)
-        exact[place], found = _nearest(ray, _triangles_around(surface, faces[place]), surface, camera)
+        exact[place], found = _nearest(
+            ray, _triangles_around(surface, faces[place]), surface, camera
+        )
         if abs(exact[place] - given) > _BESIDE * given:
             lost.append(place)
         else:
             face[pixels[place]] = found
     for place, reached in zip(lost, _reached(surface, camera, pixels[lost]), strict=True):
         if triangular[reached].all():
-            exact[place], face[pixels[place]] = _nearest(_rays(pixels[place], camera), reached, surface, camera)
+            exact[place], face[pixels[place]] = _nearest(
+                _rays(pixels[place], camera), reached, surface, camera
+            )
         else:
             exact[place] = depth[pixels[place]]
     depth[pixels] = exact
@@ -68,9 +78,10 @@ def refine_depth(
 class _Planes:
     """The planes of the faces that an image shows, over the image: made once, met at many pixels.
 
-    With c a triangle's first corner seen from the camera, a and b its edges from there, and r the ray through a pixel,
-    of planar length 1: it meets the plane at the planar z (a x b) c / (a x b) r, at the barycentric coordinates
-    (b x c) r / (a x b) r and (c x a) r / (a x b) r (Moller and Trumbore). r is linear in column and row; so are they.
+    With c a triangle's first corner seen from the camera, a and b its edges from there, and r the
+    ray through a pixel, of planar length 1: it meets the plane at the planar z (a x b) c / (a x b)
+    r, at the barycentric coordinates (b x c) r / (a x b) r and (c x a) r / (a x b) r (Moller and
+    Trumbore). r is linear in column and row; so are they.
     """
 
     def __init__(self, face: NDArray[np.int64], surface: Surface, camera: Camera) -> None:
@@ -99,11 +110,14 @@ class _Planes:
 
         Returns
         -------
-        depth : (M,) planar z where ray and plane meet; inside : (M,) whether that lies inside the triangle
+        depth : (M,) planar z where ray and plane meet; inside : (M,) whether that lies inside the
+            triangle
         """
         row = pixels // self._width
         x, y = (pixels - row * self._width) + 0.5, row + 0.5
-        height, n_x, n_y, n_1, a_x, a_y, a_1, b_x, b_y, b_1 = self._table.take(self._slot[faces], axis=1)
+        height, n_x, n_y, n_1, a_x, a_y, a_1, b_x, b_y, b_1 = self._table.take(
+            self._slot[faces], axis=1
+        )
         with np.errstate(divide="ignore", invalid="ignore"):
             scale = 1 / (n_x * x + n_y * y + n_1)
             a, b = (a_x * x + a_y * y + a_1) * scale, (b_x * x + b_y * y + b_1) * scale
@@ -112,7 +126,9 @@ class _Planes:
 
 def _cross(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
     """(3, M) products of vectors that stand in columns, (3, M): a third of the time of `np.cross`."""
-    return np.stack([a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]])
+    return np.stack(
+        [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]]
+    )
 
 
 def _dot(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -130,14 +146,20 @@ def _rays(pixels: NDArray[np.int64], camera: Camera) -> NDArray[np.float64]:
 
 
 def _look_beside(
-    depth: NDArray[np.float32], face: NDArray[np.int64], triangular: NDArray[np.bool_], planes: _Planes
+    depth: NDArray[np.float32],
+    face: NDArray[np.int64],
+    triangular: NDArray[np.bool_],
+    planes: _Planes,
 ) -> None:
     """Where a pixel beside sees a face in front of this one's, see whether the exact ray meets that face; in place."""
     height, width = depth.shape
     near = np.zeros((height + 2, width + 2), dtype=np.float32)  # linear over the image of a plane
     near[1:-1, 1:-1] = 1 / np.where(depth > 0, depth, np.float32(np.inf))
     limit = _STEP * near[1:-1, 1:-1]
-    down, right = near[1:, 1:-1] - near[:-1, 1:-1], near[1:-1, 1:] - near[1:-1, :-1]  # from each pixel to the next
+    down, right = (
+        near[1:, 1:-1] - near[:-1, 1:-1],
+        near[1:-1, 1:] - near[1:-1, :-1],
+    )  # from each pixel to the next
     candidates, faces = [], []
     for before, after, step in ((down[:-1], down[1:], width), (right[:, :-1], right[:, 1:], 1)):
         bent = np.flatnonzero(np.abs(after - before) > limit)
@@ -158,19 +180,26 @@ def _look_beside(
     depth.ravel()[pixels[nearer]], face.ravel()[pixels[nearer]] = exact[nearer], tried[nearer]
 
 
-def _reached(surface: Surface, camera: Camera, pixels: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+def _reached(
+    surface: Surface, camera: Camera, pixels: NDArray[np.int64]
+) -> Iterator[NDArray[np.int64]]:
     """Give, for each pixel, the faces whose outline may hold its centre; all where one lies behind the camera."""
     if not len(pixels):
         return
     uv, depth = camera.project(surface.vertices)
-    low, high = (bound.reduceat(uv[surface.corners], surface.starts[:-1], axis=0) for bound in (np.minimum, np.maximum))
+    low, high = (
+        bound.reduceat(uv[surface.corners], surface.starts[:-1], axis=0)
+        for bound in (np.minimum, np.maximum)
+    )
     if not (depth > 0).all():
         low[:], high[:] = -np.inf, np.inf
     for place in np.stack([pixels % camera.width, pixels // camera.width], axis=1) + 0.5:
         yield np.flatnonzero(((low - 1e-3 <= place) & (place <= high + 1e-3)).all(axis=1))
 
 
-def _nearest(ray: NDArray[np.float64], faces: NDArray[np.int64], surface: Surface, camera: Camera) -> tuple[float, int]:
+def _nearest(
+    ray: NDArray[np.float64], faces: NDArray[np.int64], surface: Surface, camera: Camera
+) -> tuple[float, int]:
     """Cast one ray, (3,), at triangles; give planar z and face of the nearest hit, 0 and 0 where there is none."""
     if not len(faces):
         return 0.0, 0
@@ -185,10 +214,12 @@ def _nearest(ray: NDArray[np.float64], faces: NDArray[np.int64], surface: Surfac
 
 
 def _triangles_around(surface: Surface, face: int) -> NDArray[np.int64]:
-    """Give a triangle and all triangles that share a vertex with it."""
+    """Return a triangle and all triangles that share a vertex with it."""
     neighbours, starts = surface.faces_by_vertex
     vertices = surface.corners[surface.starts[face] : surface.starts[face + 1]]
-    around = np.unique(np.concatenate([neighbours[starts[vertex] : starts[vertex + 1]] for vertex in vertices]))
+    around = np.unique(
+        np.concatenate([neighbours[starts[vertex] : starts[vertex + 1]] for vertex in vertices])
+    )
     return around[surface.triangular[around]]
 
 
@@ -228,7 +259,12 @@ def seen_material(
     """
     rows, columns = np.nonzero(depth)
     faces = face[rows, columns]
-    from_behind = np.einsum("mk,mk->m", _normals(surface)[faces], _rays(rows * camera.width + columns, camera)) > 0
+    from_behind = (
+        np.einsum(
+            "mk,mk->m", _normals(surface)[faces], _rays(rows * camera.width + columns, camera)
+        )
+        > 0
+    )
     material = np.full(depth.shape, NO_MATERIAL, dtype=np.uint16)
     material[rows, columns] = np.where(from_behind, surface.back[faces], surface.front[faces])
     return material
@@ -240,21 +276,25 @@ def _normals(surface: Surface) -> NDArray[np.float64]:
         return np.zeros((0, 3))
     corners = surface.vertices[surface.corners]
     offset = corners - np.repeat(corners[surface.starts[:-1]], np.diff(surface.starts), axis=0)
-    # the last corner's successor lies in the next face, but its own offset from the first corner makes up for it:
-    # products with the first corner's offset, zero, vanish
+    # the last corner's successor lies in the next face, but its own offset from the first corner
+    # makes up for it: products with the first corner's offset, zero, vanish
     following = np.roll(offset, -1, axis=0)
     following[surface.starts[1:] - 1] = 0
     return np.add.reduceat(np.cross(offset, following), surface.starts[:-1], axis=0)
 
 
 def _outside(
-    hit: NDArray[np.float64], along: NDArray[np.float64], across: NDArray[np.float64], normal: NDArray[np.float64]
+    hit: NDArray[np.float64],
+    along: NDArray[np.float64],
+    across: NDArray[np.float64],
+    normal: NDArray[np.float64],
 ) -> NDArray[np.float64]:
     """(M,) how far points of the triangles' planes lie outside their edges; not positive inside. Object units.
 
     Parameters
     ----------
-    hit : (3, M) relative to the first corner; along, across : (3, M) the edges from there; normal : their product
+    hit : (3, M) relative to the first corner; along, across : (3, M) the edges from there; normal :
+        their product
     """
     unit = normal / np.sqrt(_dot(normal, normal))
     worst = np.full(hit.shape[1], -np.inf)

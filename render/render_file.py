@@ -53,17 +53,21 @@ def write_render(
     Parameters
     ----------
     cameras : V of them
-    geometry : depth (V, H, W) float32, planar z, object units, 0 = background; and those of RENDER_EXTRAS that each
-        view has
-    colour : view -> rgb (H, W, 3) uint8, sRGB, and perhaps alpha (H, W) uint8; views left out have no colour
-    attributes : `synset`, `model_id`, `config`, `config_hash`, `repairs`, `notes`, `materials`; stored as text or JSON
+    geometry : depth (V, H, W) float32, planar z, object units, 0 = background; and those of
+        RENDER_EXTRAS that each view has
+    colour : view -> rgb (H, W, 3) uint8, sRGB, and perhaps alpha (H, W) uint8; views left out have
+        no colour
+    attributes : `synset`, `model_id`, `config`, `config_hash`, `repairs`, `notes`, `materials`;
+        stored as text or JSON
     write : writes a path's content, whole or not at all
 
     Raises
     ------
     OSError : it cannot be written; `path` stays as it was
     """
-    from isal import isal_zlib  # an Intel library, for all machines: renders are read where it need not be
+    from isal import (
+        isal_zlib,
+    )  # an Intel library, for all machines: renders are read where it need not be
 
     views, height, width = geometry["depth"].shape
     arrays = {
@@ -71,12 +75,15 @@ def write_render(
         "intrinsics": np.stack([camera.intrinsics for camera in cameras]),
         "cam_from_obj": np.stack([camera.cam_from_obj for camera in cameras]),
     }
-    rows: dict[str, dict[int, NDArray[Any]]] = {name: dict(enumerate(array)) for name, array in arrays.items()}
+    rows: dict[str, dict[int, NDArray[Any]]] = {
+        name: dict(enumerate(array)) for name, array in arrays.items()
+    }
     rows["rgb"] = {}
     for view, fields in colour.items():
         for name, image in fields.items():
             rows.setdefault(name, {})[view] = image
-    # HDF5 may end the process when a disk is full: it builds the file in memory, and Python's own write can fail
+    # HDF5 may end the process when a disk is full: it builds the file in memory, and Python's own
+    # write can fail
     with h5py.File(path.name, "w", driver="core", backing_store=False, libver=LIBVER) as file:
         create_field(file, SHADED, views)[...] = [view in colour for view in range(views)]
         for field in (*RENDER_FIELDS, *RENDER_EXTRAS):
@@ -94,7 +101,9 @@ def write_render(
             "source": SOURCE,
         }
         for name, value in (common | attributes).items():
-            file.attrs[name] = value if isinstance(value, str | int) else json.dumps(value, sort_keys=True)
+            file.attrs[name] = (
+                value if isinstance(value, str | int) else json.dumps(value, sort_keys=True)
+            )
         file.flush()
         image = file.id.get_file_image()
     write(path, image)
@@ -157,7 +166,7 @@ class Render:
         return self.rows["depth"][view]
 
     def view_depths(self) -> Iterator[NDArray[np.float32]]:
-        """Give the depth of one view after the other."""
+        """Return the depth of one view after the other."""
         return (self.view_depth(view) for view in range(len(self.rows["depth"])))
 
     def rgb(self, view: int) -> NDArray[np.uint8]:
@@ -183,7 +192,8 @@ def is_render(path: Path) -> bool:
 def read_config_hash(path: Path) -> str:
     """Read what stands for a file's settings.
 
-    Through HDF5's low level, which is five times as fast as `open_render`: a run that is resumed asks 52,000 files.
+    Through HDF5's low level, which is five times as fast as `open_render`: a run that is resumed
+    asks 52,000 files.
 
     Raises
     ------
@@ -223,6 +233,14 @@ def find_renders(folder: Path) -> list[Path]:
     """
     paths = sorted(folder.glob("[!.]*/[!.]*.h5"))
     if not paths:
-        what = "does not exist" if not folder.exists() else "is a file" if folder.is_file() else "holds no render files"
-        raise InputError(f"{folder} {what}: `cma3d render SHAPENET RENDERS` makes RENDERS/<synset>/<model>.h5")
+        what = (
+            "does not exist"
+            if not folder.exists()
+            else "is a file"
+            if folder.is_file()
+            else "holds no render files"
+        )
+        raise InputError(
+            f"{folder} {what}: `cma3d render SHAPENET RENDERS` makes RENDERS/<synset>/<model>.h5"
+        )
     return paths

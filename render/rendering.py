@@ -66,9 +66,10 @@ def render_models(
 ) -> RenderSummary:
     """Render models that have no file yet to `renders/<synset>/<model_id>.h5`.
 
-    A model that fails, or on which Blender crashes, hangs or swells twice, is recorded in `failures.jsonl` with the
-    tail of Blender's log, and the run goes on. It is not tried again by later runs unless they are asked to. The
-    content of the files does not depend on `jobs`, on `scheduler` or on resuming.
+    A model that fails, or on which Blender crashes, hangs or swells twice, is recorded in
+    `failures.jsonl` with the tail of Blender's log, and the run goes on. It is not tried again by
+    later runs unless they are asked to. The content of the files does not depend on `jobs`, on
+    `scheduler` or on resuming.
 
     Parameters
     ----------
@@ -76,13 +77,15 @@ def render_models(
     timeout, memory_gib, renew_after, device : see `Limits`
     redo : replace files made with other settings instead of refusing
     retry_failed : try again what failed in earlier runs
-    scheduler : address of a Dask scheduler (tcp://host:port) whose workers render; this machine where None
+    scheduler : address of a Dask scheduler (tcp://host:port) whose workers render; this machine
+        where None
     said : lines to say before work begins, once nothing speaks against it
     source : the folder or archive that holds the models
 
     Raises
     ------
-    InputError : Blender does not load, `renders` cannot be written or was made with other settings, or a disk is full
+    InputError : Blender does not load, `renders` cannot be written or was made with other settings,
+        or a disk is full
     """
     config = load_view_file(config)
     if scheduler is None:
@@ -92,10 +95,14 @@ def render_models(
 
         check_scheduler(scheduler)
     begin = time.monotonic()
-    inputs = [source] if source else sorted({Path(model.archive or model.folder) for model in models})
+    inputs = (
+        [source] if source else sorted({Path(model.archive or model.folder) for model in models})
+    )
     limits = Limits(timeout, memory_gib, renew_after, device)
     try:
-        with claim(renders, "renders", inputs=inputs, shared=True, earlier=_is_earlier, known=is_render) as output:
+        with claim(
+            renders, "renders", inputs=inputs, shared=True, earlier=_is_earlier, known=is_render
+        ) as output:
             sweep_scratch()
             identity = config_hash(config)
             check_places(renders, {model.synset for model in models})
@@ -121,7 +128,9 @@ def render_models(
 
 def _is_earlier(folder: Path) -> bool:
     """Recognise a folder of renders that version 0.1 wrote."""
-    return read_render_settings(folder) is not None or any(map(is_render, folder.glob("[!.]*/[!.]*.h5")))
+    return read_render_settings(folder) is not None or any(
+        map(is_render, folder.glob("[!.]*/[!.]*.h5"))
+    )
 
 
 def _what_is_left(
@@ -132,7 +141,9 @@ def _what_is_left(
     missing = [model for model in models if not _stands(output, model, identity)]
     for path in (_path(renders, model) for model in missing):
         if path.is_dir():
-            raise InputError(f"{shown(path, 4096)} is a folder where a render belongs: move it away")
+            raise InputError(
+                f"{shown(path, 4096)} is a folder where a render belongs: move it away"
+            )
     summary = RenderSummary(present=len(models) - len(missing))
     if retry_failed:
         forget_failures(output, [(model.synset, model.model_id) for model in missing])
@@ -142,16 +153,24 @@ def _what_is_left(
         if entry.get("config_hash") == identity
     }
     wanted = [model for model in missing if (model.synset, model.model_id) not in failed]
-    summary.quarantined = [failed[key] for model in missing if (key := (model.synset, model.model_id)) in failed]
+    summary.quarantined = [
+        failed[key] for model in missing if (key := (model.synset, model.model_id)) in failed
+    ]
     if summary.present:
         say(f"{summary.present} models are rendered already")
     if summary.quarantined:
-        say(f"{len(summary.quarantined)} models failed before and are left out: --retry-failed tries them again")
+        say(
+            f"{len(summary.quarantined)} models failed before and are left out: --retry-failed tries them again"
+        )
     return wanted, summary
 
 
 def _follow(
-    replies: Iterator[tuple[Model, Reply]], total: int, output: Output, config: RenderConfig, summary: RenderSummary
+    replies: Iterator[tuple[Model, Reply]],
+    total: int,
+    output: Output,
+    config: RenderConfig,
+    summary: RenderSummary,
 ) -> None:
     """Count replies as they come, write failures down, and show how far it is."""
     renders = output.path
@@ -166,8 +185,14 @@ def _follow(
             if reply["kind"] == "disk":
                 raise _disk_full(renders, reply["reason"])
             if reply["kind"] == "start":
-                raise InputError(f"{reply['reason']}; nothing more can be rendered: mend that, give the command again")
-            names = {"synset": model.synset, "model_id": model.model_id, "config_hash": config_hash(config)}
+                raise InputError(
+                    f"{reply['reason']}; nothing more can be rendered: mend that, give the command again"
+                )
+            names = {
+                "synset": model.synset,
+                "model_id": model.model_id,
+                "config_hash": config_hash(config),
+            }
             failure = names | reply
             summary.failures.append(failure)
             with output.append(FAILURES) as file:
@@ -177,7 +202,9 @@ def _follow(
 
 
 def _disk_full(renders: Path, reason: str) -> InputError:
-    return InputError(f"{reason}: make room and give the same command again; what is in {renders} is whole")
+    return InputError(
+        f"{reason}: make room and give the same command again; what is in {renders} is whole"
+    )
 
 
 def _job(model: Model, output: Output, config: RenderConfig) -> dict[str, Any]:
@@ -202,9 +229,9 @@ def _render_here(
 
     try:
         # threads: each only waits for its Blender
-        yield from Parallel(n_jobs=jobs, backend="threading", return_as="generator_unordered", pre_dispatch=jobs)(
-            delayed(render_one)(model) for model in models
-        )
+        yield from Parallel(
+            n_jobs=jobs, backend="threading", return_as="generator_unordered", pre_dispatch=jobs
+        )(delayed(render_one)(model) for model in models)
     finally:
         pool.close()
         output.tidy()  # what a Blender was writing when it was ended
@@ -243,7 +270,11 @@ def _check_settings(output: Output, config: RenderConfig, identity: str, *, redo
     renders = output.path
     before = read_render_settings(renders)
     if before is not None and before[0] != identity and not redo:
-        changed = [name for name, value in dataclasses.asdict(config).items() if before[1].get(name) != _plain(value)]
+        changed = [
+            name
+            for name, value in dataclasses.asdict(config).items()
+            if before[1].get(name) != _plain(value)
+        ]
         name = min(changed, default="version")
         asked = _plain(getattr(config, name, identity))
         raise InputError(
@@ -272,7 +303,7 @@ def _check_one_file(renders: Path, identity: str) -> None:
 
 
 def _plain(value: Any) -> Any:
-    """Give a value as JSON brings it back."""
+    """Return a value as JSON brings it back."""
     return list(value) if isinstance(value, tuple) else value
 
 
@@ -282,7 +313,9 @@ def _stands(output: Output, model: Model, identity: str) -> bool:
     if _present(path, identity):
         return True
     name = f"{model.synset}/{model.model_id}.h5"
-    if is_render(path) and output.owns(name):  # to be replaced: until then it must not pass for done
+    if is_render(path) and output.owns(
+        name
+    ):  # to be replaced: until then it must not pass for done
         output.remove(name)
     return False
 

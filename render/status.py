@@ -1,7 +1,8 @@
 """What a run leaves for those who look at it from outside: its plan and a sign of life. And how to read them.
 
-What is done is not written down a second time: a model is done when its file is there. So runs that share a folder,
-such as the tasks of a job array, need not agree on anything, and a killed run leaves nothing that is wrong.
+What is done is not written down a second time: a model is done when its file is there. So runs that
+share a folder, such as the tasks of a job array, need not agree on anything, and a killed run
+leaves nothing that is wrong.
 """
 
 from __future__ import annotations
@@ -122,8 +123,14 @@ def read_failures(renders: Path) -> list[dict[str, Any]]:
     except FileNotFoundError:
         return []
     except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}; move it away: it lists failures alone") from None
-    return [entry for (synset, model), entry in last.items() if not _is_there(renders / synset / f"{model}.h5")]
+        raise InputError(
+            f"{path} cannot be read: {error.strerror}; move it away: it lists failures alone"
+        ) from None
+    return [
+        entry
+        for (synset, model), entry in last.items()
+        if not _is_there(renders / synset / f"{model}.h5")
+    ]
 
 
 def _is_failure(entry: Any) -> bool:
@@ -133,7 +140,9 @@ def _is_failure(entry: Any) -> bool:
     texts = ("synset", "model_id", "kind", "reason")
     if not all(isinstance(entry.get(name), str) for name in texts):
         return False
-    return isinstance(entry.get("config_hash", ""), str) and all(map(_is_name, (entry["synset"], entry["model_id"])))
+    return isinstance(entry.get("config_hash", ""), str) and all(
+        map(_is_name, (entry["synset"], entry["model_id"]))
+    )
 
 
 def _is_name(name: object) -> bool:
@@ -161,8 +170,12 @@ def forget_failures(output: Output, keys: Iterable[Key]) -> None:
     except FileNotFoundError:
         return
     except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read: {error}; move it away: it lists failures alone") from None
-    output.write_bytes(FAILURES, b"".join(line for line in lines if _failed_key(line) not in again), live=True)
+        raise InputError(
+            f"{path} cannot be read: {error}; move it away: it lists failures alone"
+        ) from None
+    output.write_bytes(
+        FAILURES, b"".join(line for line in lines if _failed_key(line) not in again), live=True
+    )
 
 
 def _failed_key(line: bytes) -> Key | None:
@@ -184,17 +197,21 @@ def read_status(out: Path) -> dict[str, Any]:
     Returns
     -------
     status : "planned", "done", "failed", "left" (models), "running" (bool), "models_per_second" and
-        "views_per_second" (over the last minutes, 0 where nothing runs), "seconds_left" (None where unknown),
-        "synsets": synset -> {"planned", "done", "failed"}, and "failures": kind -> list of {synset, model_id, reason,
-        tries}
+        "views_per_second" (over the last minutes, 0 where nothing runs), "seconds_left" (None where
+        unknown), "synsets": synset -> {"planned", "done", "failed"}, and "failures": kind -> list
+        of {synset, model_id, reason, tries}
 
     Raises
     ------
     InputError : no renders there
     """
-    renders = next((folder for folder in (out, out / "renders") if (folder / SETTINGS).is_file()), None)
+    renders = next(
+        (folder for folder in (out, out / "renders") if (folder / SETTINGS).is_file()), None
+    )
     if renders is None:
-        raise InputError(f"{out} is no folder of renders: `cma3d render SHAPENET RENDERS` or `cma3d build` makes one")
+        raise InputError(
+            f"{out} is no folder of renders: `cma3d render SHAPENET RENDERS` or `cma3d build` makes one"
+        )
     identity = _identity(renders / SETTINGS)
     plans = [plan for plan in _read_plans(renders) if plan["config_hash"] == identity]
     running = [plan for plan in plans if _lives(plan)]
@@ -204,7 +221,10 @@ def read_status(out: Path) -> dict[str, Any]:
         for entry in read_failures(renders)
         if entry.get("config_hash") == identity
     }
-    planned = {(synset, model) for plan in plans for synset, model in plan["keys"]} or {*written, *failures}
+    planned = {(synset, model) for plan in plans for synset, model in plan["keys"]} or {
+        *written,
+        *failures,
+    }
     done, failed = planned & set(written), planned & set(failures)
     left = len(planned) - len(done) - len(failed)
     rate = _recent_rate([written[key] for key in done], running)
@@ -227,7 +247,9 @@ def _identity(path: Path) -> str:
     try:
         settings = read_json(path)
     except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}; see to the file or its rights") from None
+        raise InputError(
+            f"{path} cannot be read: {error.strerror}; see to the file or its rights"
+        ) from None
     except ValueError as error:
         raise InputError(f"{path} is damaged: {error}; `cma3d render` writes it anew") from None
     if not isinstance(settings, dict) or not isinstance(settings.get("config_hash"), str):
@@ -236,7 +258,7 @@ def _identity(path: Path) -> str:
 
 
 def _recent_rate(written: list[float], running: list[dict[str, Any]]) -> float:
-    """Give files a second over the last minutes, since the first of the runs that live began; 0 where none does."""
+    """Return files a second over the last minutes, since the first of the runs that live began; 0 where none does."""
     if not running:
         return 0.0
     begin = max(time.time() - RECENT, min(plan["started"] for plan in running))
@@ -246,7 +268,10 @@ def _recent_rate(written: list[float], running: list[dict[str, Any]]) -> float:
 def _by_synset(planned: set[Key], done: set[Key], failed: set[Key]) -> dict[str, dict[str, int]]:
     counts = {"planned": planned, "done": done, "failed": failed}
     counted = {name: Counter(synset for synset, _ in keys) for name, keys in counts.items()}
-    return {synset: {name: counted[name][synset] for name in counts} for synset in sorted(counted["planned"])}
+    return {
+        synset: {name: counted[name][synset] for name in counts}
+        for synset in sorted(counted["planned"])
+    }
 
 
 def _by_kind(failures: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
@@ -259,13 +284,20 @@ def _by_kind(failures: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
 
 def status_table(status: dict[str, Any]) -> str:
     """Lay a status out for people: totals, categories; of each kind of failure the most frequent reasons."""
-    lines = [f"{status['done']} of {status['planned']} models done, {status['failed']} failed, {status['left']} left"]
+    lines = [
+        f"{status['done']} of {status['planned']} models done, {status['failed']} failed, {status['left']} left"
+    ]
     if status["running"]:
         rates = f"{status['models_per_second']:.3g} models, {status['views_per_second']:.3g} views a second"
         seconds = status["seconds_left"]
-        lines.append(f"running: {rates}, " + ("time left unknown" if seconds is None else f"{duration(seconds)} left"))
+        lines.append(
+            f"running: {rates}, "
+            + ("time left unknown" if seconds is None else f"{duration(seconds)} left")
+        )
     else:
-        lines.append("finished" if not status["left"] else "not running: the same command as before goes on")
+        lines.append(
+            "finished" if not status["left"] else "not running: the same command as before goes on"
+        )
     lines += _synset_table(status["synsets"])
     for kind, entries in sorted(status["failures"].items()):
         lines.append(f"{len(entries)} failed by {shown(kind)}:")
@@ -278,7 +310,7 @@ def status_table(status: dict[str, Any]) -> str:
 
 
 def _synset_table(synsets: dict[str, dict[str, int]]) -> list[str]:
-    """Give a line for each category: done, failed, left."""
+    """Return a line for each category: done, failed, left."""
     lines = [f"{'category':<26}{'done':>8}{'failed':>8}{'left':>8}"]
     for synset, count in synsets.items():
         left = count["planned"] - count["done"] - count["failed"]
@@ -312,8 +344,13 @@ def _is_plan(plan: Any) -> bool:
         }:
             times = [started] if ended is None else [started, ended]
             return (
-                all(isinstance(key, list) and len(key) == 2 and all(map(_is_name, key)) for key in keys)
-                and all(isinstance(time, int | float) and 0 <= time <= MOST_SECONDS for time in times)
+                all(
+                    isinstance(key, list) and len(key) == 2 and all(map(_is_name, key))
+                    for key in keys
+                )
+                and all(
+                    isinstance(time, int | float) and 0 <= time <= MOST_SECONDS for time in times
+                )
                 and 0 <= views <= MOST_VIEWS
                 and 0 < pid < 2**31
             )
@@ -321,14 +358,14 @@ def _is_plan(plan: Any) -> bool:
 
 
 def _lives(plan: dict[str, Any]) -> bool:
-    """Tell whether a run goes on: it gave a sign of life of late, and its process, where it can be seen, is there."""
+    """Check whether a run goes on: it gave a sign of life of late, and its process, where it can be seen, is there."""
     if plan["ended"] is not None or time.time() - plan["seen"] > SILENT:
         return False
     return plan["host"] != socket.gethostname() or psutil.pid_exists(plan["pid"])
 
 
 def _written(renders: Path) -> dict[Key, float]:
-    """Give the models that have a file, with the time at which it was written."""
+    """Return the models that have a file, with the time at which it was written."""
     found = {}
     for synset in os.scandir(renders):
         if not synset.is_dir() or synset.name.startswith("."):

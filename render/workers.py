@@ -35,7 +35,9 @@ KEEP = 0.75  # of the memory limit, that a worker may hold between models
 LOOK = 0.1  # seconds between two looks at a worker's memory
 LOG_TAIL = 40  # lines kept of a worker's log for the failure report
 LOG_BYTES = 2**16  # of the log that are read for them
-ONE_BLAS_THREAD = {"OPENBLAS_NUM_THREADS": "1"}  # the others would spin beside Cycles': a fifth of the time
+ONE_BLAS_THREAD = {
+    "OPENBLAS_NUM_THREADS": "1"
+}  # the others would spin beside Cycles': a fifth of the time
 
 
 @dataclass(frozen=True)
@@ -46,8 +48,8 @@ class Limits:
     ----------
     timeout : seconds for one model
     memory_gib : resident memory of a worker, GiB; one that takes more is killed
-    renew_after : models after which a worker makes way for a fresh one; so does one that keeps, after a model,
-        more than three quarters of `memory_gib`
+    renew_after : models after which a worker makes way for a fresh one; so does one that keeps,
+        after a model, more than three quarters of `memory_gib`
     device : where Cycles computes; depth is the same everywhere, colour but for rounding
     """
 
@@ -79,14 +81,16 @@ def check_blender() -> None:
             "make an environment with python3.11, or render on another machine"
         )
     for package in ("bpy", "isal"):
-        probe = subprocess.run([sys.executable, "-c", f"import {package}"], capture_output=True, text=True, check=False)
+        probe = subprocess.run(
+            [sys.executable, "-c", f"import {package}"], capture_output=True, text=True, check=False
+        )
         if probe.returncode:
             lines = probe.stderr.strip().splitlines() or [f"exit status {probe.returncode}"]
             raise needs(package, "render", ImportError(lines[-1].partition(": ")[2] or lines[-1]))
 
 
 def count_cores() -> int:
-    """Give the number of cores that this process may use."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -132,9 +136,12 @@ class Worker:
 
         Raises
         ------
-        WorkerError : it died, took longer or more memory; it is stopped, and the next call starts another
+        WorkerError : it died, took longer or more memory; it is stopped, and the next call starts
+            another
         """
-        if self._process is None or self._process.poll() is not None:  # no model is to blame for what died idle
+        if (
+            self._process is None or self._process.poll() is not None
+        ):  # no model is to blame for what died idle
             self.stop()
             self._start_patiently()
         assert self._process is not None
@@ -142,11 +149,17 @@ class Worker:
         try:
             self._process.stdin.write(json.dumps(job) + "\n")
             self._process.stdin.flush()
-        except (OSError, ValueError):  # it died since the last job; the reply's absence says so below
+        except (
+            OSError,
+            ValueError,
+        ):  # it died since the last job; the reply's absence says so below
             pass
         reply = self._reply(self.limits.timeout)
         self._models += 1
-        if self._models >= self.limits.renew_after or self._resident() > KEEP * self.limits.memory_gib:
+        if (
+            self._models >= self.limits.renew_after
+            or self._resident() > KEEP * self.limits.memory_gib
+        ):
             self.stop()
         return reply
 
@@ -161,31 +174,47 @@ class Worker:
                     raise
                 if number == STARTS:
                     last = (self.tail() or ["it printed nothing"])[-1]
-                    raise WorkerError("start", f"Blender does not start: {error}; its last words: {last}") from None
+                    raise WorkerError(
+                        "start", f"Blender does not start: {error}; its last words: {last}"
+                    ) from None
 
     def _start(self) -> None:
         with self._lock:
             if self._closed:
                 raise WorkerError("stopped", "the run was stopped")
             self._scratch = Scratch()
-            own = {"threads": self.threads, "scratch": str(self._scratch.path), "parent": os.getpid()}
+            own = {
+                "threads": self.threads,
+                "scratch": str(self._scratch.path),
+                "parent": os.getpid(),
+            }
             own["device"] = self.limits.device
             settings = dataclasses.asdict(self.config) | own
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "shapenet3d_cma.render.blender.worker", json.dumps(settings)],
+                [
+                    sys.executable,
+                    "-m",
+                    "shapenet3d_cma.render.blender.worker",
+                    json.dumps(settings),
+                ],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._log,
                 text=True,
                 encoding="utf-8",
-                start_new_session=True,  # Ctrl-C reaches the supervisor alone, which then stops its workers
-                env=os.environ | ONE_BLAS_THREAD | {"PYTHONUNBUFFERED": "1", "TMPDIR": str(self._scratch.path)},
+                # Ctrl-C reaches the supervisor alone, which then stops its workers
+                start_new_session=True,
+                env=os.environ
+                | ONE_BLAS_THREAD
+                | {"PYTHONUNBUFFERED": "1", "TMPDIR": str(self._scratch.path)},
             )
             self._models = 0
             self._replies = queue.Queue()
             with contextlib.suppress(psutil.Error):
                 self._memory = psutil.Process(self._process.pid)
-        threading.Thread(target=self._listen, args=(self._process, self._replies), daemon=True).start()
+        threading.Thread(
+            target=self._listen, args=(self._process, self._replies), daemon=True
+        ).start()
         _tell_device(self._reply(START_LIMIT)["device"])
 
     @staticmethod
@@ -207,7 +236,9 @@ class Worker:
             except queue.Empty:
                 if self._resident() > self.limits.memory_gib:
                     self.stop()
-                    raise WorkerError("memory", f"it took more than {self.limits.memory_gib:g} GiB") from None
+                    raise WorkerError(
+                        "memory", f"it took more than {self.limits.memory_gib:g} GiB"
+                    ) from None
                 if time.monotonic() >= deadline:
                     self.stop()
                     raise WorkerError("timeout", f"it took longer than {timeout:g} s") from None
@@ -215,24 +246,29 @@ class Worker:
             code = self.stop()
             if self._closed:
                 raise WorkerError("stopped", "the run was stopped")
-            raise WorkerError("crash", f"Blender ended with {f'signal {-code}' if code < 0 else f'exit status {code}'}")
+            raise WorkerError(
+                "crash",
+                f"Blender ended with {f'signal {-code}' if code < 0 else f'exit status {code}'}",
+            )
         reply: dict[str, Any] = json.loads(line)
         return reply
 
     def _resident(self) -> float:
-        """Give the process's resident memory in GiB: what it really takes; Blender reserves far more addresses."""
+        """Return the process's resident memory in GiB: what it really takes; Blender reserves far more addresses."""
         try:
             return float(self._memory.memory_info().rss / GIB) if self._memory else 0.0
         except psutil.Error:
             return 0.0
 
     def tail(self) -> list[str]:
-        """Give the last lines of the log, and empty it: what one model printed is of no use to the next."""
+        """Return the last lines of the log, and empty it: what one model printed is of no use to the next."""
         if self._log.closed:
             return []
         number = self._log.fileno()
         size = os.fstat(number).st_size
-        text = os.pread(number, LOG_BYTES, max(0, size - LOG_BYTES)).decode("utf-8", errors="replace")
+        text = os.pread(number, LOG_BYTES, max(0, size - LOG_BYTES)).decode(
+            "utf-8", errors="replace"
+        )
         os.ftruncate(number, 0)
         return text.splitlines()[-LOG_TAIL:]
 
@@ -261,7 +297,9 @@ class Worker:
         code = process.wait()
         for stream in (process.stdin, process.stdout):
             if stream is not None:
-                with contextlib.suppress(OSError, ValueError):  # unsent bytes for a process that is gone
+                with contextlib.suppress(
+                    OSError, ValueError
+                ):  # unsent bytes for a process that is gone
                     stream.close()
         if scratch is not None:
             scratch.remove()
@@ -280,8 +318,8 @@ def _nameless_file() -> BinaryIO:
 class Pool:
     """Blender workers of one process; each starts when first needed, and renders for whichever thread asks.
 
-    Blender's processes die with the thread that started them (Linux tells them so), hence with their supervisor,
-    whatever kills it.
+    Blender's processes die with the thread that started them (Linux tells them so), hence with
+    their supervisor, whatever kills it.
     """
 
     def __init__(self, config: RenderConfig, threads: int, limits: Limits) -> None:
@@ -296,7 +334,8 @@ class Pool:
 
         Returns
         -------
-        reply : as from `Worker.render`; a failure has "tries" and "log", the tail of what Blender printed
+        reply : as from `Worker.render`; a failure has "tries" and "log", the tail of what Blender
+            printed
         """
         worker = self._take()
         if worker is None:
@@ -343,7 +382,9 @@ class Pool:
         for worker in workers:
             worker.kill()
         deadline = time.monotonic() + 5
-        while self.busy and time.monotonic() < deadline:  # whoever waits for a reply reaps the process
+        while (
+            self.busy and time.monotonic() < deadline
+        ):  # whoever waits for a reply reaps the process
             time.sleep(0.01)
         for worker in workers:
             worker.close()

@@ -21,7 +21,9 @@ class SamplesConfig:
 
     per_category: int = setting(4, "Models in each category.", low=1, high=10000)
     seed: int = setting(0, "Another seed gives other models.", low=0)
-    pathologies: bool = setting(False, "Add one model for each known fault of ShapeNet's files, and pathologies.json.")
+    pathologies: bool = setting(
+        False, "Add one model for each known fault of ShapeNet's files, and pathologies.json."
+    )
     categories: str = setting("all", "Categories by name, separated by commas, or `all`.")
 
     def __post_init__(self) -> None:
@@ -31,7 +33,9 @@ class SamplesConfig:
             )
         unknown = [name for name in self.chosen if name not in CATEGORIES]
         if unknown:
-            raise ValueError(f"categories: {unknown[0]!r} is unknown; the names are {', '.join(CATEGORIES)}")
+            raise ValueError(
+                f"categories: {unknown[0]!r} is unknown; the names are {', '.join(CATEGORIES)}"
+            )
 
     @property
     def chosen(self) -> tuple[str, ...]:

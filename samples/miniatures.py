@@ -1,8 +1,8 @@
 """`cma3d samples --task`: small procedural benchmarks in exactly the layouts of the real ones.
 
-Shapes are those of `cma3d samples`: points drawn uniformly from the area of their parts. Scans see them from one side,
-with noise and, where the variant has it, a background. What is learned here says nothing about the benchmarks; it
-shows that the commands work, and how fast.
+Shapes are those of `cma3d samples`: points drawn uniformly from the area of their parts. Scans see
+them from one side, with noise and, where the variant has it, a background. What is learned here
+says nothing about the benchmarks; it shows that the commands work, and how fast.
 """
 
 from __future__ import annotations
@@ -38,7 +38,14 @@ MODELNET = {
     "table": "table",
 }  # fmt: skip
 """Twelve classes of ModelNet40 -> the procedural category that stands for each."""
-SCANS = {"cabinet": "cabinet", "chair": "chair", "shelf": "bookshelf", "table": "table", "bed": "bed", "sofa": "sofa"}
+SCANS = {
+    "cabinet": "cabinet",
+    "chair": "chair",
+    "shelf": "bookshelf",
+    "table": "table",
+    "bed": "bed",
+    "sofa": "sofa",
+}
 """Six classes of ScanObjectNN -> the procedural category."""
 PART_NAMES: dict[str, dict[int, str]] = {
     "Airplane": {
@@ -108,11 +115,13 @@ def draw_shape(
     normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
     points = points - points.mean(axis=0)
     points /= np.linalg.norm(points, axis=1).max()
-    return np.concatenate([points, normals], axis=1).astype(np.float32), owner[index].astype(np.int64)
+    return np.concatenate([points, normals], axis=1).astype(np.float32), owner[index].astype(
+        np.int64
+    )
 
 
 def numbered(split: str, counts: Counts) -> range:
-    """Give the numbers of a split's models; no model is in two splits."""
+    """Return the numbers of a split's models; no model is in two splits."""
     first = {"train": 0, "test": counts.train, "val": counts.train + counts.test}[split]
     return range(first, first + getattr(counts, split))
 
@@ -121,7 +130,7 @@ def numbered(split: str, counts: Counts) -> range:
 
 
 def modelnet_shapes(split: str, counts: Counts) -> Iterator[tuple[int, str, FloatArray]]:
-    """Give label, name and points of each shape."""
+    """Return label, name and points of each shape."""
     for label, (name, category) in enumerate(MODELNET.items()):
         for number in numbered(split, counts):
             yield label, f"{name}_{number + 1:04}", draw_shape(category, counts.seed, number)[0]
@@ -131,7 +140,9 @@ def write_lists(folder: Path, counts: Counts) -> None:
     """Write the list of classes and of each split's shapes."""
     write_lines(folder / "modelnet40_shape_names.txt", MODELNET)
     for split in ("train", "test"):
-        names = [f"{name}_{number + 1:04}" for name in MODELNET for number in numbered(split, counts)]
+        names = [
+            f"{name}_{number + 1:04}" for name in MODELNET for number in numbered(split, counts)
+        ]
         write_lines(folder / f"modelnet40_{split}.txt", names)
 
 
@@ -148,7 +159,9 @@ def modelnet_dat(folder: Path, counts: Counts) -> None:
         for label, _, cloud in modelnet_shapes(split, counts):
             points.append(cloud[farthest_point_order(np.ascontiguousarray(cloud[:, :3]), POINTS)])
             labels.append(np.array([label], dtype=np.int32))
-        (folder / f"modelnet40_{split}_{POINTS}pts_fps.dat").write_bytes(pickle.dumps([points, labels], protocol=4))
+        (folder / f"modelnet40_{split}_{POINTS}pts_fps.dat").write_bytes(
+            pickle.dumps([points, labels], protocol=4)
+        )
 
 
 def modelnet_text(folder: Path, counts: Counts) -> None:
@@ -184,20 +197,27 @@ def modelnet_off(folder: Path, counts: Counts) -> None:
         for split in ("train", "test"):
             (folder / name / split).mkdir(parents=True)
             for number in numbered(split, counts):
-                corners = np.concatenate([triangles(p.mesh) for p in build_parts(category, counts.seed, number)[0]])
+                corners = np.concatenate(
+                    [triangles(p.mesh) for p in build_parts(category, counts.seed, number)[0]]
+                )
                 vertices, faces = np.unique(corners.reshape(-1, 3), axis=0, return_inverse=True)
                 faces = faces.reshape(-1, 3)
                 head = f"OFF{'' if number % 4 == 3 else chr(10)}{len(vertices)} {len(faces)} 0\n"
                 rows = "".join(f"{x:.6f} {y:.6f} {z:.6f}\n" for x, y, z in vertices)
                 rows += "".join(f"3 {a} {b} {c}\n" for a, b, c in faces)
-                (folder / name / split / f"{name}_{number + 1:04}.off").write_text(head + rows, encoding="utf-8")
+                (folder / name / split / f"{name}_{number + 1:04}.off").write_text(
+                    head + rows, encoding="utf-8"
+                )
 
 
 def fewshot_pickles(folder: Path, counts: Counts) -> None:
     """Write ten folds of each setting, drawn from the shapes of the ModelNet40 miniature."""
     drawn = {split: list(modelnet_shapes(split, counts)) for split in ("train", "test")}
     labels = {split: np.array([label for label, _, _ in each]) for split, each in drawn.items()}
-    shapes = {split: [cloud[:FOLD_POINTS, :3].copy() for *_, cloud in each] for split, each in drawn.items()}
+    shapes = {
+        split: [cloud[:FOLD_POINTS, :3].copy() for *_, cloud in each]
+        for split, each in drawn.items()
+    }
     for way, shot in SETTINGS:
         (folder / f"{way}way_{shot}shot").mkdir()
         for number in range(FOLDS):
@@ -205,10 +225,15 @@ def fewshot_pickles(folder: Path, counts: Counts) -> None:
             train, test = fold_shapes(fold, labels["train"], labels["test"])
             of = {"train": (fold.train, train), "test": (fold.test, test)}
             content = {
-                split: [(shapes[split][i], int(label), int(labels[split][i])) for i, label in zip(*each, strict=True)]
+                split: [
+                    (shapes[split][i], int(label), int(labels[split][i]))
+                    for i, label in zip(*each, strict=True)
+                ]
                 for split, each in of.items()
             }
-            (folder / f"{way}way_{shot}shot" / f"{number}.pkl").write_bytes(pickle.dumps(content, protocol=4))
+            (folder / f"{way}way_{shot}shot" / f"{number}.pkl").write_bytes(
+                pickle.dumps(content, protocol=4)
+            )
 
 
 # ---- ScanObjectNN ----
@@ -236,12 +261,18 @@ def scan(
     mask = np.zeros(len(points), dtype=np.int64)
     if background:
         low, count = points.min(axis=0), POINTS // 5
-        floor = np.stack([rng.uniform(-1, 1, count), np.full(count, low[1]), rng.uniform(-1, 1, count)], axis=1)
+        floor = np.stack(
+            [rng.uniform(-1, 1, count), np.full(count, low[1]), rng.uniform(-1, 1, count)], axis=1
+        )
         points, mask = np.concatenate([points, floor]), np.concatenate([mask, np.full(count, -1)])
     if perturbed:
         turn = rng.uniform(-np.pi, np.pi)
         cos, sin = np.cos(turn), np.sin(turn)
-        points = points @ np.array([[cos, 0, sin], [0, 1, 0], [-sin, 0, cos]]) * rng.uniform(0.75, 1.25, 3)
+        points = (
+            points
+            @ np.array([[cos, 0, sin], [0, 1, 0], [-sin, 0, cos]])
+            * rng.uniform(0.75, 1.25, 3)
+        )
         inside = (points @ np.array([1.0, 0, 0])) < np.quantile(points[:, 0], rng.uniform(0.8, 1))
         points, mask = points[inside] + rng.uniform(-0.25, 0.25, 3), mask[inside]
     index = rng.choice(len(points), POINTS, replace=len(points) < POINTS)
@@ -260,7 +291,9 @@ def scanobjectnn_h5(folder: Path, counts: Counts) -> None:
                 for number in numbered(split, counts):
                     cloud, _ = draw_shape(category, counts.seed, number)
                     for _ in range(2 if perturbed else 1):
-                        scans.append(scan(cloud, rng, background=within == "main_split", perturbed=perturbed))
+                        scans.append(
+                            scan(cloud, rng, background=within == "main_split", perturbed=perturbed)
+                        )
                         labels.append(SCANOBJECTNN.index(class_name))
             order = rng.permutation(len(scans))
             with h5py.File(folder / within / f"{prefix}_{name}", "w") as file:
@@ -274,12 +307,12 @@ def scanobjectnn_h5(folder: Path, counts: Counts) -> None:
 
 @cache
 def labels_of(name: str) -> dict[str, int]:
-    """Give the label of each procedural part of a category."""
+    """Return the label of each procedural part of a category."""
     return {part: label for label, parts in PART_NAMES[name].items() for part in parts.split()}
 
 
 def part_shapes(split: str, counts: Counts) -> Iterator[tuple[str, str, FloatArray, IntArray]]:
-    """Give category, id, points with normals, and parts of each shape."""
+    """Return category, id, points with normals, and parts of each shape."""
     for name, category in CATEGORY.items():
         for number in numbered(split, counts):
             cloud, parts = draw_shape(category, counts.seed, number, labels_of(name))
@@ -288,7 +321,9 @@ def part_shapes(split: str, counts: Counts) -> Iterator[tuple[str, str, FloatArr
 
 def shapenetpart_text(folder: Path, counts: Counts) -> None:
     """Write the text form with its split lists."""
-    write_lines(folder / "synsetoffset2category.txt", (f"{name}\t{SYNSETS[name]}" for name in CATEGORY))
+    write_lines(
+        folder / "synsetoffset2category.txt", (f"{name}\t{SYNSETS[name]}" for name in CATEGORY)
+    )
     (folder / "train_test_split").mkdir()
     for split in ("train", "val", "test"):
         listed = []
@@ -298,18 +333,24 @@ def shapenetpart_text(folder: Path, counts: Counts) -> None:
             np.savetxt(folder / SYNSETS[name] / f"{model}.txt", rows, fmt="%.6f")
             listed.append(f"shape_data/{SYNSETS[name]}/{model}")
         text = json.dumps(listed)
-        (folder / "train_test_split" / f"shuffled_{split}_file_list.json").write_text(text, encoding="utf-8")
+        (folder / "train_test_split" / f"shuffled_{split}_file_list.json").write_text(
+            text, encoding="utf-8"
+        )
 
 
 def shapenetpart_h5(folder: Path, counts: Counts) -> None:
     """Write the HDF5 form; its categories are numbered among all sixteen."""
-    write_lines(folder / "all_object_categories.txt", (f"{name}\t{SYNSETS[name]}" for name in PARTS))
+    write_lines(
+        folder / "all_object_categories.txt", (f"{name}\t{SYNSETS[name]}" for name in PARTS)
+    )
     for split in ("train", "val", "test"):
         shapes = list(part_shapes(split, counts))
         write_lines(folder / f"{split}_hdf5_file_list.txt", [f"ply_data_{split}0.h5"])
         with h5py.File(folder / f"ply_data_{split}0.h5", "w") as file:
             file["data"] = np.stack([cloud[:, :3] for _, _, cloud, _ in shapes])
-            file["label"] = np.array([[list(PARTS).index(name)] for name, _, _, _ in shapes], dtype=np.uint8)
+            file["label"] = np.array(
+                [[list(PARTS).index(name)] for name, _, _, _ in shapes], dtype=np.uint8
+            )
             file["pid"] = np.stack([parts for *_, parts in shapes]).astype(np.uint8)
 
 
@@ -332,7 +373,14 @@ benchmark; results on it cannot be compared with anything. CC0 1.0.
 
 
 def write_miniature(
-    out: Path, task: str, *, layout: str | None = None, train: int = 24, test: int = 20, val: int = 4, seed: int = 0
+    out: Path,
+    task: str,
+    *,
+    layout: str | None = None,
+    train: int = 24,
+    test: int = 20,
+    val: int = 4,
+    seed: int = 0,
 ) -> dict[str, Any]:
     """Write a small procedural benchmark to OUT/<the layout's customary folder>, whole or not at all.
 
@@ -367,7 +415,14 @@ def write_miniature(
                 (tree / MARK).write_text(ABOUT.format(task=task, layout=layout), encoding="utf-8")
         except (OSError, RuntimeError) as error:  # HDF5 raises RuntimeError on a full disk
             raise InputError(cannot_write(folder, error)) from error
-    return {"folder": str(folder), "layout": layout, "train": train, "test": test, "val": val, "seed": seed}
+    return {
+        "folder": str(folder),
+        "layout": layout,
+        "train": train,
+        "test": test,
+        "val": val,
+        "seed": seed,
+    }
 
 
 def _is_earlier(out: Path) -> bool:

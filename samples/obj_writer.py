@@ -1,7 +1,7 @@
 """Parts to the text of OBJ and MTL, in the manners that ShapeNet's files have.
 
-The manners, drawn for each model: nearly every genuine ShapeNet model is two-sided by doubling, many carry normals
-averaged over hard edges, line elements and groups, and most are off the origin.
+The manners, drawn for each model: nearly every genuine ShapeNet model is two-sided by doubling,
+many carry normals averaged over hard edges, line elements and groups, and most are off the origin.
 """
 
 from __future__ import annotations
@@ -18,7 +18,15 @@ from . import palette as materials
 from .palette import Material, Part, Rng, between, chance, pick
 from .primitives import FloatArray, IntArray, Mesh, area_vectors, next_corner
 
-__all__ = ["ModelFiles", "Style", "draw_style", "model_files", "mtl_entry", "normalised", "rows_text"]
+__all__ = [
+    "ModelFiles",
+    "Style",
+    "draw_style",
+    "model_files",
+    "mtl_entry",
+    "normalised",
+    "rows_text",
+]
 
 
 @dataclass(frozen=True)
@@ -47,12 +55,16 @@ class Style:
 
 def draw_style(rng: Rng) -> Style:
     """Draw a manner: three of five models are doubled, four of five off the origin by up to 0.2."""
-    doubled, repeated, normals, polygons, lines = (chance(rng, p) for p in (0.6, 0.4, 0.6, 0.35, 0.5))
+    doubled, repeated, normals, polygons, lines = (
+        chance(rng, p) for p in (0.6, 0.4, 0.6, 0.35, 0.5)
+    )
     grouping = pick(rng, "g", "g", "o", "none")
     direction = rng.normal(size=3)
     reach = between(rng, 0.02, 0.2) if chance(rng, 0.8) else 0.0
     x, y, z = reach * direction / np.linalg.norm(direction)
-    return Style(doubled, repeated, normals, polygons, grouping, lines, (float(x), float(y), float(z)))
+    return Style(
+        doubled, repeated, normals, polygons, grouping, lines, (float(x), float(y), float(z))
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,14 +97,17 @@ def normalised(parts: Sequence[Part], offset: Sequence[float]) -> list[Part]:
     placed = []
     for part in parts:
         vertices = np.round((part.mesh.vertices - centre) * scale + np.asarray(offset), 6) + 0.0
-        placed.append(dataclasses.replace(part, mesh=dataclasses.replace(part.mesh, vertices=vertices)))
+        placed.append(
+            dataclasses.replace(part, mesh=dataclasses.replace(part.mesh, vertices=vertices))
+        )
     return placed
 
 
 def triangulated(mesh: Mesh, *, keep_flat: bool) -> Mesh:
     """Cut faces into fans of triangles.
 
-    With `keep_flat` only those that aren't flat: each reader would cut them its own way, to another surface.
+    With `keep_flat` only those that aren't flat: each reader would cut them its own way, to another
+    surface.
     """
     whole = mesh.sizes == 3
     if keep_flat:
@@ -104,7 +119,10 @@ def triangulated(mesh: Mesh, *, keep_flat: bool) -> Mesh:
         whole |= np.maximum.reduceat(height, mesh.starts) < 2e-6
     pieces = []
     for size in np.unique(mesh.sizes):
-        for chosen, fan in ((mesh.sizes == size) & whole, False), ((mesh.sizes == size) & ~whole, True):
+        for chosen, fan in (
+            ((mesh.sizes == size) & whole, False),
+            ((mesh.sizes == size) & ~whole, True),
+        ):
             corner = mesh.starts[chosen][:, None] + np.arange(size)
             if fan:
                 corner = corner[:, [[0, i, i + 1] for i in range(1, size - 1)]].reshape(-1, 3)
@@ -122,7 +140,7 @@ def drop_degenerate(mesh: Mesh) -> Mesh:
 
 
 def vertex_normals(mesh: Mesh) -> FloatArray:
-    """Give (n, 3) float64: normals averaged over all faces at a vertex, hard edges or not, as ShapeNet stores them."""
+    """Average the normals of all faces at a vertex, hard edges or not, as ShapeNet stores them."""
     normals = np.zeros_like(mesh.vertices)
     np.add.at(normals, mesh.corners, np.repeat(area_vectors(mesh), mesh.sizes, axis=0))
     lengths = np.linalg.norm(normals, axis=1, keepdims=True)
@@ -132,7 +150,7 @@ def vertex_normals(mesh: Mesh) -> FloatArray:
 
 
 def hard_edges(mesh: Mesh) -> IntArray:
-    """Give (k, 2) int64: edges whose two faces turn by more than 40 degrees."""
+    """Return (k, 2) int64: edges whose two faces turn by more than 40 degrees."""
     normals = area_vectors(mesh)
     normals /= np.linalg.norm(normals, axis=1, keepdims=True)
     face = np.repeat(np.arange(len(mesh.sizes)), mesh.sizes)
@@ -140,7 +158,9 @@ def hard_edges(mesh: Mesh) -> IntArray:
     order = np.lexsort((edges[:, 1], edges[:, 0]))
     edges, face = edges[order], face[order]
     twin = (edges[1:] == edges[:-1]).all(axis=1)
-    sharp = twin & ((normals[face[1:]] * normals[face[:-1]]).sum(axis=1) < math.cos(math.radians(40)))
+    sharp = twin & (
+        (normals[face[1:]] * normals[face[:-1]]).sum(axis=1) < math.cos(math.radians(40))
+    )
     return edges[1:][sharp]
 
 
@@ -150,10 +170,13 @@ def faces_text(sizes: IntArray, columns: Sequence[IntArray | None]) -> str:
     Parameters
     ----------
     sizes : (f,) int64, corners of each face
-    columns : indices of vertex, texture coordinate and normal of each corner, counted from 1; None where there are none
+    columns : indices of vertex, texture coordinate and normal of each corner, counted from 1; None
+        where there are none
     """
     present = [column for column in columns if column is not None]
-    corner = {1: " %d", 2: " %d/%d" if columns[2] is None else " %d//%d", 3: " %d/%d/%d"}[len(present)]
+    corner = {1: " %d", 2: " %d/%d" if columns[2] is None else " %d//%d", 3: " %d/%d/%d"}[
+        len(present)
+    ]
     lines = {int(size): "f" + corner * int(size) + "\n" for size in np.unique(sizes)}
     template = "".join([lines[size] for size in sizes.tolist()])
     return template % tuple(np.stack(present, axis=-1).ravel().tolist())
@@ -186,7 +209,7 @@ class Materials:
         self.textures: dict[str, NDArray[np.uint8]] = {}
 
     def name(self, material: Material) -> str:
-        """Give a material's name, and write it at its first use."""
+        """Return a material's name, and write it at its first use."""
         if id(material) not in self.names:
             name, path = f"material_{len(self.kept)}_24", None
             if material.texture is not None:
@@ -216,7 +239,8 @@ def model_files(parts: Sequence[Part], style: Style, rng: Rng) -> ModelFiles:
 
     Returns
     -------
-    files : faces of all parts, wound counter-clockwise; in a doubled model each part's faces come again, turned over
+    files : faces of all parts, wound counter-clockwise; in a doubled model each part's faces come
+        again, turned over
     """
     points = np.concatenate([part.mesh.vertices for part in parts])
     placed = normalised(parts, style.offset)
@@ -228,7 +252,9 @@ def model_files(parts: Sequence[Part], style: Style, rng: Rng) -> ModelFiles:
         mesh = dataclasses.replace(mesh, uvs=mesh.uvs * part.material.repeat)
         sides = [(mesh, part.material, part.name)]
         if style.doubled:
-            other = dataclasses.replace(mesh.flipped(), uvs=mesh.flipped().uvs * [-1.3, 1.3] + [0.21, 0.37])
+            other = dataclasses.replace(
+                mesh.flipped(), uvs=mesh.flipped().uvs * [-1.3, 1.3] + [0.21, 0.37]
+            )
             sides.append((other, backs[id(part.material)], part.name + "_back"))
         for side, (surface, material, name) in enumerate(sides):
             first = counts[0] - (len(mesh.vertices) if side and not style.repeated else 0)
@@ -239,13 +265,17 @@ def model_files(parts: Sequence[Part], style: Style, rng: Rng) -> ModelFiles:
             heads[1].append(rows_text("vt %.6f %.6f\n", uvs))
             normal_index = None
             if style.normals:
-                heads[2].append(rows_text("vn %.6f %.6f %.6f\n", np.round(vertex_normals(surface), 6) + 0.0))
+                heads[2].append(
+                    rows_text("vn %.6f %.6f %.6f\n", np.round(vertex_normals(surface), 6) + 0.0)
+                )
                 normal_index = surface.corners + counts[2]
                 counts[2] += len(surface.vertices)
             columns = [surface.corners + first, uv_index.reshape(-1) + counts[1], normal_index]
             counts[1] += len(uvs)
             header = "" if style.grouping == "none" else f"{style.grouping} mesh{number}_{name}\n"
-            bodies.append(f"{header}usemtl {library.name(material)}\n" + faces_text(surface.sizes, columns))
+            bodies.append(
+                f"{header}usemtl {library.name(material)}\n" + faces_text(surface.sizes, columns)
+            )
             if style.lines and not side:
                 bodies.append(rows_text("l %d %d\n", hard_edges(surface) + first))
     head = "# Procedural sample, CC0\n\nmtllib model_normalized.mtl\n\n"
@@ -253,4 +283,6 @@ def model_files(parts: Sequence[Part], style: Style, rng: Rng) -> ModelFiles:
     low, high = points.min(axis=0), points.max(axis=0)
     numbers = {"max": high, "centroid": points.mean(axis=0), "min": low}
     record: dict[str, object] = {key: np.round(value, 6).tolist() for key, value in numbers.items()}
-    return ModelFiles(text, library.text, library.textures, {**record, "numVertices": counts[0] - 1})
+    return ModelFiles(
+        text, library.text, library.textures, {**record, "numVertices": counts[0] - 1}
+    )

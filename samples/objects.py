@@ -1,6 +1,7 @@
 """Builders of household things: lamps, mugs, bottles, guitars, laptops, clocks.
 
-Each takes a random generator and the number of the model, which chooses the kind. Metres, +Y up, front -Z.
+Each takes a random generator and the number of the model, which chooses the kind. Metres, +Y up,
+front -Z.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ TO_FRONT = -90.0  # about x: what was built lying, its top up, then looks to the
 
 
 def shade(top: float, bottom: float, height: float, segments: int = 40) -> Mesh:
-    """Give a lampshade: an open sheet between two rims, its lower one at the origin."""
+    """Return a lampshade: an open sheet between two rims, its lower one at the origin."""
     return lathe([[bottom, 0], [top, height]], segments)
 
 
@@ -54,8 +55,12 @@ def lamp(rng: Rng, number: int) -> list[Part]:
         steps = int(rng.integers(4, 7))
         belly = np.c_[r * rng.uniform(0.35, 1.0, steps), np.linspace(0.04, h, steps)]
         profile = spline([[r, 0.03], *belly, [0.02, h + 0.03]], 36)
-        body = lathe([[0, 0], [r * 0.95, 0], [r, 0.012], *profile, [0.012, h + 0.16], [0, h + 0.16]], 36)
-        stand = [Part("body", body, materials.paint(rng) if chance(rng, 0.6) else materials.stone(rng))]
+        body = lathe(
+            [[0, 0], [r * 0.95, 0], [r, 0.012], *profile, [0.012, h + 0.16], [0, h + 0.16]], 36
+        )
+        stand = [
+            Part("body", body, materials.paint(rng) if chance(rng, 0.6) else materials.stone(rng))
+        ]
         top, width = h + 0.05, between(rng, 0.15, 0.2)
     else:
         h, width = between(rng, 1.3, 1.55), between(rng, 0.18, 0.26)
@@ -72,13 +77,29 @@ def lamp(rng: Rng, number: int) -> list[Part]:
                 for a in (0.5, 2.6, 4.7)
             ]
             hub = lathe(
-                [[0, h - 0.16], [0.05, h - 0.16], [0.05, h - 0.09], [0.012, h - 0.08], [0.012, h + 0.1], [0, h + 0.1]],
+                [
+                    [0, h - 0.16],
+                    [0.05, h - 0.16],
+                    [0.05, h - 0.09],
+                    [0.012, h - 0.08],
+                    [0.012, h + 0.1],
+                    [0, h + 0.1],
+                ],
                 20,
             )
             stand = [Part("legs", join(legs), materials.wood(rng)), Part("hub", hub, steel)]
         else:
             pole = lathe(
-                [[0, 0], [0.15, 0], [0.15, 0.02], [0.03, 0.04], [0.014, 0.08], [0.014, h + 0.1], [0, h + 0.1]], 28
+                [
+                    [0, 0],
+                    [0.15, 0],
+                    [0.15, 0.02],
+                    [0.03, 0.04],
+                    [0.014, 0.08],
+                    [0.014, h + 0.1],
+                    [0, h + 0.1],
+                ],
+                28,
             )
             stand = [Part("pole", pole, steel)]
     tall = between(rng, 0.18, 0.26)
@@ -88,17 +109,24 @@ def lamp(rng: Rng, number: int) -> list[Part]:
 
 
 def desk_lamp(rng: Rng, coat: Material, steel: Material, bulb: Material) -> list[Part]:
-    """Give a desk lamp of two arms with a joint and a conical head."""
-    base = lathe([[0, 0], [0.1, 0], [0.1, 0.012], [0.085, 0.025], [0.02, 0.03], [0.015, 0.07], [0, 0.07]], 32)
+    """Return a desk lamp of two arms with a joint and a conical head."""
+    base = lathe(
+        [[0, 0], [0.1, 0], [0.1, 0.012], [0.085, 0.025], [0.02, 0.03], [0.015, 0.07], [0, 0.07]], 32
+    )
     elbow = np.array([0.0, between(rng, 0.3, 0.4), between(rng, 0.1, 0.2)])
     head = elbow + np.array([0, between(rng, 0.1, 0.25), -between(rng, 0.32, 0.4)])
     aside = np.array([1.0, 0, 0])
-    arms = [bar(x * aside + [0, 0.05, 0], elbow + x * aside, 0.011, sides=8) for x in (-0.012, 0.012)]
+    arms = [
+        bar(x * aside + [0, 0.05, 0], elbow + x * aside, 0.011, sides=8) for x in (-0.012, 0.012)
+    ]
     arms += [bar(elbow + x * aside, head + x * aside, 0.011, sides=8) for x in (-0.018, 0.018)]
     joint = tube([elbow - 0.03 * aside, elbow + 0.03 * aside], 0.02, 16)
     r, wall = 0.075, 0.003
     outside = [[0, 0.12], [0.022, 0.12], [0.026, 0.06], [r * 0.6, 0.03], [r, -0.06]][::-1]
-    inside = [[radius - wall if radius else 0, y - wall if y > -0.05 else y] for radius, y in outside[::-1]]
+    inside = [
+        [radius - wall if radius else 0, y - wall if y > -0.05 else y]
+        for radius, y in outside[::-1]
+    ]
     cone = lathe([*outside, *inside, outside[0]], 32)
     lit = sphere(0.028, 16).moved(y=-0.01)
     tilt = between(rng, 10, 35)
@@ -112,12 +140,14 @@ def desk_lamp(rng: Rng, coat: Material, steel: Material, bulb: Material) -> list
 
 
 def hanging_lamp(rng: Rng, steel: Material, bulb: Material) -> list[Part]:
-    """Give one pendant, or a ring of them under one canopy."""
+    """Return one pendant, or a ring of them under one canopy."""
     drop, count = between(rng, 0.5, 0.9), (1 if chance(rng, 0.5) else int(rng.integers(3, 6)))
     r = between(rng, 0.2, 0.3) if count == 1 else 0.11
     outside = spline([[r, 0], [r * 0.95, r * 0.35], [r * 0.6, r * 0.75], [0.03, r * 0.95]], 20)
     inside = (outside - [0.004, 0.004])[::-1]
-    dome = lathe([*outside, [0, r * 0.95], [0, r * 0.95 - 0.01], *inside, outside[0]], 40, by_height=True)
+    dome = lathe(
+        [*outside, [0, r * 0.95], [0, r * 0.95 - 0.01], *inside, outside[0]], 40, by_height=True
+    )
     lit, canopy = (
         sphere(0.04, 16).moved(y=0.03),
         lathe([[0, -0.03], [0.07, -0.03], [0.08, 0], [0, 0]], 28).moved(y=drop + r),
@@ -125,7 +155,10 @@ def hanging_lamp(rng: Rng, steel: Material, bulb: Material) -> list[Part]:
     spread = 0.0 if count == 1 else 0.25
     domes, bulbs, cords = [], [], [canopy]
     for i in range(count):
-        x, z = spread * math.sin(2 * math.pi * i / count), spread * math.cos(2 * math.pi * i / count)
+        x, z = (
+            spread * math.sin(2 * math.pi * i / count),
+            spread * math.cos(2 * math.pi * i / count),
+        )
         y = 0.0 if count == 1 else 0.07 * (i % 3)
         domes.append(dome.moved(x, y, z))
         bulbs.append(lit.moved(x, y, z))
@@ -143,7 +176,7 @@ def hanging_lamp(rng: Rng, steel: Material, bulb: Material) -> list[Part]:
 
 
 def arc_lamp(rng: Rng, steel: Material, bulb: Material) -> list[Part]:
-    """Give a lamp on a long bow over a block of marble."""
+    """Return a lamp on a long bow over a block of marble."""
     reach, high = between(rng, 0.8, 1.1), between(rng, 1.6, 1.9)
     bow = spline(
         [
@@ -159,7 +192,9 @@ def arc_lamp(rng: Rng, steel: Material, bulb: Material) -> list[Part]:
     angles = np.linspace(0, math.pi / 2, 14)
     outside = np.c_[r * np.cos(angles), r * np.sin(angles)]
     outside[-1, 0] = 0
-    dome = lathe([*outside, *(outside[::-1] * 0.96), outside[0]], 36).moved(0, high * 0.8 - r * 0.9, 0.25 - reach)
+    dome = lathe([*outside, *(outside[::-1] * 0.96), outside[0]], 36).moved(
+        0, high * 0.8 - r * 0.9, 0.25 - reach
+    )
     lit = sphere(0.05, 18).moved(0, high * 0.8 - r * 0.7, 0.25 - reach)
     block = box((0.28, 0.12, 0.28), (0, 0.06, 0.3), 0.012, 2)
     return [
@@ -173,7 +208,9 @@ def arc_lamp(rng: Rng, steel: Material, bulb: Material) -> list[Part]:
 def mug(rng: Rng, number: int) -> list[Part]:
     """Straight, belly, cone, tall travel mug with a lid, and a cup on its saucer; five handles."""
     kind = ("straight", "belly", "cone", "travel", "cup")[number % 5]
-    h = {"straight": 0.1, "belly": 0.1, "cone": 0.11, "travel": 0.17, "cup": 0.06}[kind] * between(rng, 0.92, 1.1)
+    h = {"straight": 0.1, "belly": 0.1, "cone": 0.11, "travel": 0.17, "cup": 0.06}[kind] * between(
+        rng, 0.92, 1.1
+    )
     r = between(rng, 0.038, 0.045)
     control = {
         "straight": [[r, 0.003], [r, h * 0.5], [r, h]],
@@ -188,14 +225,21 @@ def mug(rng: Rng, number: int) -> list[Part]:
     inside[:, 1] = np.maximum(inside[:, 1], floor)
     inside = inside[: int((inside[:, 1] > floor).sum()) + 1]
     lip = [[outside[-1, 0] - wall / 2, h + 0.0015]]
-    shell = lathe([[0, 0], [control[0][0] - 0.004, 0], *outside, *lip, *inside, [0, floor]], 48, by_height=True)
+    shell = lathe(
+        [[0, 0], [control[0][0] - 0.004, 0], *outside, *lip, *inside, [0, floor]],
+        48,
+        by_height=True,
+    )
     printed = chance(rng, 0.65) and kind != "cup"
     glaze = materials.label(rng) if printed else materials.plastic(rng)
     if printed:
         shell = shell.with_uv(1, shift=(0.25, 0))  # a word in the middle of the front
     if not printed and chance(rng, 0.5):
         colours = [materials.draw(rng, materials.PLASTICS) for _ in range(3)]
-        glaze, shell = Material(colours[0], texture=textures.stripes(rng, colours)), shell.with_uv(2, 1)
+        glaze, shell = (
+            Material(colours[0], texture=textures.stripes(rng, colours)),
+            shell.with_uv(2, 1),
+        )
     parts = [Part("body", shell, glaze)]
     side = between(rng, 0.75, 1.0) if kind == "cup" else 1.0
     parts.append(
@@ -231,19 +275,31 @@ def mug(rng: Rng, number: int) -> list[Part]:
             ],
             48,
         )
-        parts.append(Part("saucer", dish, parts[0].material if not printed else materials.plastic(rng)))
+        parts.append(
+            Part("saucer", dish, parts[0].material if not printed else materials.plastic(rng))
+        )
     elif chance(rng, 0.5):
         level = h * between(rng, 0.7, 0.85)
         radius = float(np.interp(level, outside[:, 1], outside[:, 0])) - wall / 2
-        coffee = lathe([[0, level - 0.003], [radius, level - 0.003], [radius, level], [0, level]], 40)
+        coffee = lathe(
+            [[0, level - 0.003], [radius, level - 0.003], [radius, level], [0, level]], 40
+        )
         parts.append(Part("coffee", coffee, materials.plain("2a1509", 0.5)))
     return parts
 
 
-def mug_handle(rng: Rng, outside: np.ndarray[tuple[int, ...], np.dtype[np.float64]], h: float, number: int) -> Mesh:
-    """Give a handle on the right, its ends inside the wall: round, ear, square, or a plain loop."""
-    reach, low, high = between(rng, 0.024, 0.034), h * between(rng, 0.14, 0.25), h * between(rng, 0.74, 0.86)
-    at_low, at_high = (float(np.interp(y, outside[:, 1], outside[:, 0])) - 0.002 for y in (low, high))
+def mug_handle(
+    rng: Rng, outside: np.ndarray[tuple[int, ...], np.dtype[np.float64]], h: float, number: int
+) -> Mesh:
+    """Return a handle on the right, its ends inside the wall: round, ear, square, or a plain loop."""
+    reach, low, high = (
+        between(rng, 0.024, 0.034),
+        h * between(rng, 0.14, 0.25),
+        h * between(rng, 0.74, 0.86),
+    )
+    at_low, at_high = (
+        float(np.interp(y, outside[:, 1], outside[:, 0])) - 0.002 for y in (low, high)
+    )
     kind = ("round", "ear", "square")[number % 3]
     middle = {
         "round": [
@@ -266,7 +322,9 @@ def mug_handle(rng: Rng, outside: np.ndarray[tuple[int, ...], np.dtype[np.float6
         ],
     }[kind]
     path = spline([[at_high, high], *middle, [at_low, low]], 40)
-    handle = tube(np.c_[path, np.zeros(len(path))], between(rng, 0.0045, 0.006), 12).scaled(1, 1, 1.3)
+    handle = tube(np.c_[path, np.zeros(len(path))], between(rng, 0.0045, 0.006), 12).scaled(
+        1, 1, 1.3
+    )
     return handle.turned("y", 180 if chance(rng, 0.5) else 205)
 
 
@@ -284,8 +342,20 @@ def bottle(rng: Rng, number: int) -> list[Part]:
     }[kind]
     h, r = h * between(rng, 0.92, 1.08), r * between(rng, 0.92, 1.1)
     control = {
-        "wine": [[r, 0.01], [r, h * 0.55], [r * 0.97, h * 0.62], [r * 0.42, h * 0.74], [r * 0.38, h * 0.95]],
-        "beer": [[r, 0.008], [r, h * 0.5], [r * 0.9, h * 0.6], [r * 0.48, h * 0.8], [r * 0.42, h * 0.96]],
+        "wine": [
+            [r, 0.01],
+            [r, h * 0.55],
+            [r * 0.97, h * 0.62],
+            [r * 0.42, h * 0.74],
+            [r * 0.38, h * 0.95],
+        ],
+        "beer": [
+            [r, 0.008],
+            [r, h * 0.5],
+            [r * 0.9, h * 0.6],
+            [r * 0.48, h * 0.8],
+            [r * 0.42, h * 0.96],
+        ],
         "water": [
             [r, 0.008],
             [r * 0.94, h * 0.12],
@@ -295,8 +365,20 @@ def bottle(rng: Rng, number: int) -> list[Part]:
             [r * 0.42, h * 0.9],
             [r * 0.4, h * 0.95],
         ],
-        "flask": [[r * 0.7, 0.004], [r, h * 0.22], [r * 0.85, h * 0.48], [r * 0.3, h * 0.64], [r * 0.27, h * 0.9]],
-        "sauce": [[r, 0.006], [r * 0.86, h * 0.35], [r, h * 0.62], [r * 0.55, h * 0.8], [r * 0.4, h * 0.86]],
+        "flask": [
+            [r * 0.7, 0.004],
+            [r, h * 0.22],
+            [r * 0.85, h * 0.48],
+            [r * 0.3, h * 0.64],
+            [r * 0.27, h * 0.9],
+        ],
+        "sauce": [
+            [r, 0.006],
+            [r * 0.86, h * 0.35],
+            [r, h * 0.62],
+            [r * 0.55, h * 0.8],
+            [r * 0.4, h * 0.86],
+        ],
     }[kind]
     outside = spline(control, 40)
     neck = float(outside[-1, 0])
@@ -318,7 +400,12 @@ def bottle(rng: Rng, number: int) -> list[Part]:
     }[kind]
     band = outside[(outside[:, 1] > h * low) & (outside[:, 1] < h * high)] + [0.0006, 0]
     wrap = lathe(
-        [[band[0, 0] - 0.003, band[0, 1]], *band, [band[-1, 0] - 0.003, band[-1, 1]], [band[0, 0] - 0.003, band[0, 1]]],
+        [
+            [band[0, 0] - 0.003, band[0, 1]],
+            *band,
+            [band[-1, 0] - 0.003, band[-1, 1]],
+            [band[0, 0] - 0.003, band[0, 1]],
+        ],
         48,
         by_height=True,
     )
@@ -328,22 +415,54 @@ def bottle(rng: Rng, number: int) -> list[Part]:
         "wine": [[0, -0.05], [neck * 1.25, -0.05], [neck * 1.25, 0.002], [0, 0.002]],
         "beer": [[0, -0.004], [neck * 1.4, -0.004], [neck * 1.25, 0.004], [0, 0.005]],
         "water": [[0, -0.012], [neck * 1.3, -0.012], [neck * 1.3, 0.008], [0, 0.008]],
-        "flask": [[0, -0.01], [neck * 0.8, -0.01], [neck * 0.9, 0.012], [neck * 1.6, 0.03], [neck, 0.045], [0, 0.048]],
-        "sauce": [[0, -0.012], [neck * 1.35, -0.012], [neck * 1.25, 0.008], [neck * 0.3, 0.045], [0, 0.046]],
+        "flask": [
+            [0, -0.01],
+            [neck * 0.8, -0.01],
+            [neck * 0.9, 0.012],
+            [neck * 1.6, 0.03],
+            [neck, 0.045],
+            [0, 0.048],
+        ],
+        "sauce": [
+            [0, -0.012],
+            [neck * 1.35, -0.012],
+            [neck * 1.25, 0.008],
+            [neck * 0.3, 0.045],
+            [0, 0.046],
+        ],
     }[kind]
     return [*parts, Part("cap", lathe(cap, 32).moved(y=top), materials.plastic(rng))]
 
 
 def square_bottle(rng: Rng) -> list[Part]:
-    """Give a spirits bottle of rounded square section with a label on its front."""
+    """Return a spirits bottle of rounded square section with a label on its front."""
     w, d, h = between(rng, 0.07, 0.095), between(rng, 0.05, 0.07), between(rng, 0.17, 0.22)
     rings = []
-    for y, fx in ((0, 0.9), (0.006, 1), (h * 0.66, 1), (h * 0.74, 0.86), (h * 0.79, 0.4), (h * 0.8, 0.28), (h, 0.26)):
+    for y, fx in (
+        (0, 0.9),
+        (0.006, 1),
+        (h * 0.66, 1),
+        (h * 0.74, 0.86),
+        (h * 0.79, 0.4),
+        (h * 0.8, 0.28),
+        (h, 0.26),
+    ):
         wide, deep = w * fx, d * fx if fx > 0.5 else w * fx
-        ring = rounded_rectangle(wide, deep, min(0.012, 0.48 * deep) if fx > 0.5 else 0.49 * wide, 5)
+        ring = rounded_rectangle(
+            wide, deep, min(0.012, 0.48 * deep) if fx > 0.5 else 0.49 * wide, 5
+        )
         rings.append(np.c_[ring[:, 0], np.full(len(ring), y), ring[:, 1]])
     paper = fit_uv(box((w * 0.8, h * 0.42, 0.004), (0, h * 0.33, -d / 2 + 0.001), 0))
-    cap = lathe([[0, h - 0.01], [w * 0.17, h - 0.01], [w * 0.19, h + 0.025], [w * 0.17, h + 0.03], [0, h + 0.03]], 28)
+    cap = lathe(
+        [
+            [0, h - 0.01],
+            [w * 0.17, h - 0.01],
+            [w * 0.19, h + 0.025],
+            [w * 0.17, h + 0.03],
+            [0, h + 0.03],
+        ],
+        28,
+    )
     drawn = materials.label(rng)
     return [
         Part("glass", loft(rings), materials.glass(rng)),
@@ -355,7 +474,7 @@ def square_bottle(rng: Rng) -> list[Part]:
 def polar_outline(
     control: Sequence[tuple[float, float]], samples: int = 64
 ) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
-    """Give a left-right symmetric outline from (degrees from the bottom, radius) of its right side."""
+    """Return a left-right symmetric outline from (degrees from the bottom, radius) of its right side."""
     right = [(a, r) for a, r in control if 0 < a < 180]
     ring = [*control] + [(360 - a, r) for a, r in reversed(right)]
     angle = np.radians([a - 90 for a, _ in ring])
@@ -370,10 +489,43 @@ def guitar(rng: Rng, number: int) -> list[Part]:
     acoustic = kind in ("acoustic", "ukulele")
     wobble = between(rng, 0.94, 1.06)
     outline = {
-        "acoustic": [(0, 0.23), (35, 0.235), (65, 0.2), (90, 0.145), (118, 0.165), (145, 0.225), (180, 0.235)],
-        "ukulele": [(0, 0.23), (35, 0.235), (65, 0.2), (90, 0.15), (118, 0.165), (145, 0.225), (180, 0.235)],
-        "double": [(0, 0.2), (35, 0.215), (65, 0.18), (90, 0.13), (120, 0.17), (146, 0.25), (158, 0.2), (180, 0.13)],
-        "single": [(0, 0.2), (35, 0.21), (65, 0.18), (90, 0.14), (120, 0.16), (148, 0.215), (180, 0.2)],
+        "acoustic": [
+            (0, 0.23),
+            (35, 0.235),
+            (65, 0.2),
+            (90, 0.145),
+            (118, 0.165),
+            (145, 0.225),
+            (180, 0.235),
+        ],
+        "ukulele": [
+            (0, 0.23),
+            (35, 0.235),
+            (65, 0.2),
+            (90, 0.15),
+            (118, 0.165),
+            (145, 0.225),
+            (180, 0.235),
+        ],
+        "double": [
+            (0, 0.2),
+            (35, 0.215),
+            (65, 0.18),
+            (90, 0.13),
+            (120, 0.17),
+            (146, 0.25),
+            (158, 0.2),
+            (180, 0.13),
+        ],
+        "single": [
+            (0, 0.2),
+            (35, 0.21),
+            (65, 0.18),
+            (90, 0.14),
+            (120, 0.16),
+            (148, 0.215),
+            (180, 0.2),
+        ],
         "arrow": [],
     }[kind]
     thick = between(rng, 0.09, 0.11) if acoustic else 0.045
@@ -400,7 +552,10 @@ def guitar(rng: Rng, number: int) -> list[Part]:
     if acoustic:
         hole = [
             lathe([[0, 0], [0.05, 0], [0.05, 0.004], [0, 0.004]], 36),
-            lathe([[0.047, -0.002], [0.062, -0.002], [0.062, 0.003], [0.047, 0.003], [0.047, -0.002]], 36),
+            lathe(
+                [[0.047, -0.002], [0.062, -0.002], [0.062, 0.003], [0.047, 0.003], [0.047, -0.002]],
+                36,
+            ),
         ]
         placed = [mesh.turned("x", TO_FRONT).moved(0, 0.07, face + 0.0015) for mesh in hole]
         parts += [
@@ -417,21 +572,42 @@ def guitar(rng: Rng, number: int) -> list[Part]:
             for y in (-0.06, -0.11)
         ]
         parts.append(Part("pickups", join(pickups), materials.plain("1d1d1f", 0.4)))
-        parts.append(Part("metal", join([*knobs, box((0.09, 0.02, 0.02), (0, -0.1, face - 0.002))]), hardware))
-    return [Part(part.name, part.mesh.scaled(size, size, size), part.material, part.sheet) for part in parts]
+        parts.append(
+            Part(
+                "metal", join([*knobs, box((0.09, 0.02, 0.02), (0, -0.1, face - 0.002))]), hardware
+            )
+        )
+    return [
+        Part(part.name, part.mesh.scaled(size, size, size), part.material, part.sheet)
+        for part in parts
+    ]
 
 
-def guitar_neck(rng: Rng, top: float, face: float, dark: Material, hardware: Material) -> list[Part]:
-    """Give neck, fretboard, frets, head with its pegs, and six strings down to the bridge."""
+def guitar_neck(
+    rng: Rng, top: float, face: float, dark: Material, hardware: Material
+) -> list[Part]:
+    """Return neck, fretboard, frets, head with its pegs, and six strings down to the bridge."""
     nut = top + between(rng, 0.33, 0.38)
     neck = box((0.05, nut - top + 0.12, 0.03), (0, (nut + top) / 2 - 0.06, face + 0.008), 0.012, 3)
     board = box((0.056, nut - top + 0.09, 0.012), (0, (nut + top) / 2 - 0.045, face - 0.011), 0.002)
-    head = box((0.075, 0.17, 0.018), (0, 0.085, 0), 0.004).turned("x", 12).moved(0, nut - 0.012, face + 0.004)
+    head = (
+        box((0.075, 0.17, 0.018), (0, 0.085, 0), 0.004)
+        .turned("x", 12)
+        .moved(0, nut - 0.012, face + 0.004)
+    )
     frets = [
-        box((0.057, 0.002, 0.004), (0, nut - (nut + 0.1) * (1 - 2 ** (-i / 12)), face - 0.017), 0) for i in range(1, 13)
+        box((0.057, 0.002, 0.004), (0, nut - (nut + 0.1) * (1 - 2 ** (-i / 12)), face - 0.017), 0)
+        for i in range(1, 13)
     ]
     pegs = [
-        tube([[s * 0.025, nut + y, face + 0.01 + 0.2 * y], [s * 0.058, nut + y, face + 0.01 + 0.2 * y]], 0.007, 10)
+        tube(
+            [
+                [s * 0.025, nut + y, face + 0.01 + 0.2 * y],
+                [s * 0.058, nut + y, face + 0.01 + 0.2 * y],
+            ],
+            0.007,
+            10,
+        )
         for s in (-1, 1)
         for y in (0.03, 0.075, 0.12)
     ]
@@ -440,7 +616,12 @@ def guitar_neck(rng: Rng, top: float, face: float, dark: Material, hardware: Mat
         for x in np.linspace(-0.02, 0.02, 6)
     ]
     strings += [
-        bar([x, nut, face - 0.021], [x * 1.1, nut + 0.05 + abs(x) * 4, face - 0.001], 0.0016, sides=3)
+        bar(
+            [x, nut, face - 0.021],
+            [x * 1.1, nut + 0.05 + abs(x) * 4, face - 0.001],
+            0.0016,
+            sides=3,
+        )
         for x in np.linspace(-0.02, 0.02, 6)
     ]
     light = materials.wood(rng)
@@ -455,7 +636,12 @@ def guitar_neck(rng: Rng, top: float, face: float, dark: Material, hardware: Mat
 def laptop(rng: Rng, number: int) -> list[Part]:
     """Slim, thick with a number pad, convertible opened flat, small; keys as shapes or as a picture."""
     kind = ("slim", "thick", "flat", "small")[number % 4]
-    width, depth = {"slim": (0.32, 0.22), "thick": (0.37, 0.26), "flat": (0.3, 0.21), "small": (0.26, 0.18)}[kind]
+    width, depth = {
+        "slim": (0.32, 0.22),
+        "thick": (0.37, 0.26),
+        "flat": (0.3, 0.21),
+        "small": (0.26, 0.18),
+    }[kind]
     base, lid = {"slim": 0.013, "thick": 0.026, "flat": 0.012, "small": 0.017}[kind], 0.008
     opening = {
         "slim": between(rng, 100, 118),
@@ -464,15 +650,25 @@ def laptop(rng: Rng, number: int) -> list[Part]:
         "small": between(rng, 105, 125),
     }[kind]
     shell = Material(
-        materials.draw(rng, "c5c8cc 2f3136 d8cfc4 8fa3b5 e6e6e4 b5838d 4b5a52"), specular=0.5, shininess=200
+        materials.draw(rng, "c5c8cc 2f3136 d8cfc4 8fa3b5 e6e6e4 b5838d 4b5a52"),
+        specular=0.5,
+        shininess=200,
     )
     black = materials.plain("17181a", 0.3)
-    body = extrude(rounded_rectangle(width, depth, 0.012), base, 0.002).turned("x", 90).moved(y=base / 2)
-    cover = extrude(rounded_rectangle(width, depth, 0.012), lid, 0.002).moved(y=depth / 2, z=lid / 2)
+    body = (
+        extrude(rounded_rectangle(width, depth, 0.012), base, 0.002)
+        .turned("x", 90)
+        .moved(y=base / 2)
+    )
+    cover = extrude(rounded_rectangle(width, depth, 0.012), lid, 0.002).moved(
+        y=depth / 2, z=lid / 2
+    )
     bezel = box((width - 0.01, depth - 0.012, 0.002), (0, depth / 2, 0), 0.0005)
     pane = box((width - 0.03, depth - 0.042, 0.002), (0, depth / 2 + 0.006, -0.0012), 0)
     tilt, hinge = opening - 90, (0, base + 0.004, depth / 2 - 0.004)
-    display = textures.screen(rng, rgb("1d2b45"), rgb("f2f2ee"), materials.draw(rng, materials.PAINTS))
+    display = textures.screen(
+        rng, rgb("1d2b45"), rgb("f2f2ee"), materials.draw(rng, materials.PAINTS)
+    )
     parts = [
         Part("base", body, shell),
         Part("lid", cover.turned("x", tilt).moved(*hinge), shell),
@@ -484,7 +680,11 @@ def laptop(rng: Rng, number: int) -> list[Part]:
         ),
         Part(
             "hinge",
-            tube([[-width * 0.38, base, depth / 2 - 0.002], [width * 0.38, base, depth / 2 - 0.002]], 0.006, 12),
+            tube(
+                [[-width * 0.38, base, depth / 2 - 0.002], [width * 0.38, base, depth / 2 - 0.002]],
+                0.006,
+                12,
+            ),
             black,
         ),
         Part(
@@ -516,10 +716,19 @@ def clock(rng: Rng, number: int) -> list[Part]:
     kind = ("alarm", "wall", "grandfather", "mantel", "sunburst", "square")[number % 6]
     paper = rgb("f7f3e8") if chance(rng, 0.7) else rgb("22282f")
     ink = rgb("1c1c1e") if sum(paper) > 1.5 else rgb("efe7d2")
-    face = Material(paper, texture=textures.dial(rng, paper, ink, materials.draw(rng, "c0392b 1f5fa8 c98a1b")))
+    face = Material(
+        paper, texture=textures.dial(rng, paper, ink, materials.draw(rng, "c0392b 1f5fa8 c98a1b"))
+    )
     hands = Material(ink, specular=0.3)
     coat = materials.paint(rng) if kind in ("alarm", "wall") else materials.wood(rng)
-    r = {"alarm": 0.06, "wall": 0.15, "grandfather": 0.15, "mantel": 0.07, "sunburst": 0.1, "square": 0.13}[kind]
+    r = {
+        "alarm": 0.06,
+        "wall": 0.15,
+        "grandfather": 0.15,
+        "mantel": 0.07,
+        "sunburst": 0.1,
+        "square": 0.13,
+    }[kind]
     steel, hour = materials.metal(rng), between(rng, 0, 12)
     if kind in ("alarm", "wall", "sunburst"):
         depth = {"alarm": 0.055, "wall": 0.045, "sunburst": 0.04}[kind]
@@ -539,10 +748,14 @@ def clock(rng: Rng, number: int) -> list[Part]:
             parts += bells(r, steel)
         if kind == "sunburst":
             rays = [
-                bar([0, r * 0.9, -0.012], [0, r * (2.6 if i % 2 else 1.9), -0.012], 0.018, 0.005).turned("z", i * 15)
+                bar(
+                    [0, r * 0.9, -0.012], [0, r * (2.6 if i % 2 else 1.9), -0.012], 0.018, 0.005
+                ).turned("z", i * 15)
                 for i in range(24)
             ]
-            parts.append(Part("rays", join(rays), materials.wood(rng) if chance(rng, 0.5) else steel))
+            parts.append(
+                Part("rays", join(rays), materials.wood(rng) if chance(rng, 0.5) else steel)
+            )
         return parts
     if kind == "grandfather":
         return grandfather(rng, coat, [*clock_face(face, hands, r, -0.155, hour, 1.75)], steel)
@@ -557,23 +770,37 @@ def clock(rng: Rng, number: int) -> list[Part]:
     return [Part("plate", join(plate), coat), *clock_face(face, hands, r, -0.0225, hour, 0)]
 
 
-def clock_face(face: Material, hands: Material, r: float, z: float, hour: float, y: float) -> list[Part]:
-    """Give a dial whose front lies at `z` - 0.002, hands and their pin; seen from the front they turn to the right."""
-    disc = lathe([[0, 0], [r, 0], [r, 0.008], [0, 0.008]], 56).turned("x", TO_FRONT).moved(0, 0, z + 0.006)
+def clock_face(
+    face: Material, hands: Material, r: float, z: float, hour: float, y: float
+) -> list[Part]:
+    """Return dial whose front lies at `z` - 0.002, hands and their pin; seen from the front they turn to the right."""
+    disc = (
+        lathe([[0, 0], [r, 0], [r, 0.008], [0, 0.008]], 56)
+        .turned("x", TO_FRONT)
+        .moved(0, 0, z + 0.006)
+    )
     x, v = disc.vertices[disc.corners, 0], disc.vertices[disc.corners, 1]
-    uvs = np.stack([0.5 - x / (2 * r), 0.5 + v / (2 * r)], axis=-1)  # seen from the front, -X is on the right
+    uvs = np.stack(
+        [0.5 - x / (2 * r), 0.5 + v / (2 * r)], axis=-1
+    )  # seen from the front, -X is on the right
     disc = Mesh(disc.vertices, disc.sizes, disc.corners, uvs).moved(y=y)
     minute = (hour % 1) * 360
     pointers = [
-        bar([0, -0.12 * r, z - 0.004], [0, 0.52 * r, z - 0.004], 0.075 * r, 0.03 * r).turned("z", hour * 30),
-        bar([0, -0.15 * r, z - 0.0075], [0, 0.78 * r, z - 0.0075], 0.05 * r, 0.02 * r).turned("z", minute),
-        lathe([[0, 0], [0.05 * r, 0], [0.05 * r, 0.014], [0, 0.014]], 16).turned("x", TO_FRONT).moved(0, 0, z),
+        bar([0, -0.12 * r, z - 0.004], [0, 0.52 * r, z - 0.004], 0.075 * r, 0.03 * r).turned(
+            "z", hour * 30
+        ),
+        bar([0, -0.15 * r, z - 0.0075], [0, 0.78 * r, z - 0.0075], 0.05 * r, 0.02 * r).turned(
+            "z", minute
+        ),
+        lathe([[0, 0], [0.05 * r, 0], [0.05 * r, 0.014], [0, 0.014]], 16)
+        .turned("x", TO_FRONT)
+        .moved(0, 0, z),
     ]
     return [Part("dial", disc, face), Part("hands", join(pointers).moved(y=y), hands)]
 
 
 def bells(r: float, steel: Material) -> list[Part]:
-    """Give an alarm clock's two bells, hammer and feet."""
+    """Return an alarm clock's two bells, hammer and feet."""
     angles = np.linspace(0, math.pi / 2, 9)
     cup = np.c_[0.45 * r * np.cos(angles), 0.45 * r * np.sin(angles)]
     cup[-1, 0] = 0
@@ -596,7 +823,7 @@ def bells(r: float, steel: Material) -> list[Part]:
 
 
 def grandfather(rng: Rng, coat: Material, face: list[Part], steel: Material) -> list[Part]:
-    """Give a tall case with a door of glass, in which a pendulum hangs."""
+    """Return a tall case with a door of glass, in which a pendulum hangs."""
     body = [
         box((0.5, 0.28, 0.32), (0, 0.14, 0), 0.012),
         box((0.38, 1.2, 0.24), (0, 0.86, 0.02), 0.006),
@@ -606,7 +833,11 @@ def grandfather(rng: Rng, coat: Material, face: list[Part], steel: Material) -> 
     frame = [box((0.03, 1.06, 0.04), (s * 0.13, 0.87, -0.1)) for s in (-1, 1)] + [
         box((0.28, 0.03, 0.036), (0, y, -0.1)) for y in (0.35, 1.39)
     ]
-    bob = lathe([[0, 0], [0.06, 0], [0.05, 0.012], [0, 0.016]], 32).turned("x", TO_FRONT).moved(0, 0.62, -0.106)
+    bob = (
+        lathe([[0, 0], [0.06, 0], [0.05, 0.012], [0, 0.016]], 32)
+        .turned("x", TO_FRONT)
+        .moved(0, 0.62, -0.106)
+    )
     rod = box((0.012, 0.72, 0.008), (0, 0.98, -0.11))
     pane = box((0.24, 1.04, 0.012), (0, 0.87, -0.101), 0)
     return [

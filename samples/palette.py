@@ -28,7 +28,8 @@ class Material:
     shininess : MTL's Ns, 0 to 1000
     alpha : MTL's d, 1 is opaque
     texture : (h, w, 3) uint8, sRGB, or None
-    repeat : how often the texture comes in one unit of the mesh's texture coordinates (a metre on furniture)
+    repeat : how often the texture comes in one unit of the mesh's texture coordinates (a metre on
+        furniture)
     """
 
     colour: Rgb
@@ -103,17 +104,17 @@ def metal(rng: Rng) -> Material:
 
 
 def rubber() -> Material:
-    """Give the black of tyres."""
+    """Return the black of tyres."""
     return Material(rgb("1b1b1d"), specular=0.05, shininess=20)
 
 
 def dark_glass() -> Material:
-    """Give the dark of windows that nobody looks through."""
+    """Return the dark of windows that nobody looks through."""
     return Material(rgb("1a2229"), specular=0.9, shininess=600)
 
 
 def plain(digits: str, specular: float = 0.15) -> Material:
-    """Give a plain colour of six hexadecimal digits."""
+    """Return a plain colour of six hexadecimal digits."""
     return Material(rgb(digits), specular=specular)
 
 
@@ -140,9 +141,15 @@ def cloth(rng: Rng) -> Material:
     if kind == "plain" or a == b:
         return Material(a, specular=0.02)
     if kind == "stripes":
-        return Material(a, specular=0.02, texture=textures.stripes(rng, [a, b, rgb("efe7d6")]), repeat=2.5)
+        return Material(
+            a, specular=0.02, texture=textures.stripes(rng, [a, b, rgb("efe7d6")]), repeat=2.5
+        )
     if kind == "weave":
-        b = (0.5 * (a[0] + b[0]), 0.5 * (a[1] + b[1]), 0.5 * (a[2] + b[2]))  # near one another, as threads mostly are
+        b = (
+            0.5 * (a[0] + b[0]),
+            0.5 * (a[1] + b[1]),
+            0.5 * (a[2] + b[2]),
+        )  # near one another, as threads mostly are
         return Material(a, specular=0.02, texture=textures.weave(rng, a, b), repeat=3.0)
     return Material(a, specular=0.02, texture=textures.checks(rng, a, b), repeat=3.0)
 
@@ -150,10 +157,16 @@ def cloth(rng: Rng) -> Material:
 def stone(rng: Rng) -> Material:
     """Draw marble or terrazzo."""
     if chance(rng, 0.6):
-        ground, vein = (rgb(c) for c in (("efece6", "8d8a88") if chance(rng, 0.6) else ("2f3a36", "b9c2b4")))
-        return Material(ground, specular=0.6, shininess=300, texture=textures.marble(rng, ground, vein))
+        ground, vein = (
+            rgb(c) for c in (("efece6", "8d8a88") if chance(rng, 0.6) else ("2f3a36", "b9c2b4"))
+        )
+        return Material(
+            ground, specular=0.6, shininess=300, texture=textures.marble(rng, ground, vein)
+        )
     chips = [draw(rng, PAINTS) for _ in range(4)]
-    return Material(rgb("e6e1d8"), specular=0.4, texture=textures.speckle(rng, rgb("e6e1d8"), chips), repeat=2.0)
+    return Material(
+        rgb("e6e1d8"), specular=0.4, texture=textures.speckle(rng, rgb("e6e1d8"), chips), repeat=2.0
+    )
 
 
 def label(rng: Rng) -> Material:
@@ -168,5 +181,7 @@ def back(rng: Rng, front: Material) -> Material:
     if chance(rng, 0.25):
         a, b = rgb("ff00c8"), draw(rng, PAINTS)
         return Material(a, texture=textures.checks(rng, a, b, 64), alpha=front.alpha)
-    colours = [c for c in (rgb("9fb4c0"), rgb("d8d8d8"), rgb("3cb371"), rgb("c2527a")) if c != front.colour]
+    colours = [
+        c for c in (rgb("9fb4c0"), rgb("d8d8d8"), rgb("3cb371"), rgb("c2527a")) if c != front.colour
+    ]
     return Material(colours[int(rng.integers(len(colours)))], specular=0.05)

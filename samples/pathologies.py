@@ -1,7 +1,7 @@
 """One model for each known fault of ShapeNet's files, and what must come of it.
 
-Every entry of `PATHOLOGIES` says in words and figures what a renderer has to make of the model; `pathologies.json`
-beside the samples repeats that for programs.
+Every entry of `PATHOLOGIES` says in words and figures what a renderer has to make of the model;
+`pathologies.json` beside the samples repeats that for programs.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ class Pathology:
     outcome : "rendered" where something can be shown, "failed" where there is no surface at all
     expected : what must come of it, in words
     writer : writes its files
-    properties : what can be checked: `faces` in the file, `faces_after_repair`, `texture_shown`; `pairs`: repair makes
-        one face of each two
+    properties : what can be checked: `faces` in the file, `faces_after_repair`, `texture_shown`;
+        `pairs`: repair makes one face of each two
     suffix : added to the id
     """
 
@@ -72,7 +72,7 @@ class Pathology:
         self.writer(folder, rng)
 
     def record(self) -> dict[str, Any]:
-        """Give what pathologies.json says of it."""
+        """Return what pathologies.json says of it."""
         return {
             "synset": self.synset,
             "model_id": self.model_id,
@@ -84,7 +84,7 @@ class Pathology:
 
 
 def crate(material: Material) -> list[Part]:
-    """Give a box with a picture on each side, a lid and a foot: 36 triangles, easy to count."""
+    """Return a box with a picture on each side, a lid and a foot: 36 triangles, easy to count."""
     lid = Part("lid", box((0.9, 0.08, 0.5), (0, 0.66, 0), 0), materials.plain("3a6ea5"))
     foot = Part("foot", box((0.7, 0.1, 0.3), (0.1, -0.03, 0), 0), materials.plain("c98a1b"))
     return [Part("crate", fit_uv(box((0.8, 0.65, 0.4), (0, 0.32, 0), 0)), material), lid, foot]
@@ -94,12 +94,14 @@ CRATE_FACES = 36
 
 
 def printed(rng: Rng) -> Material:
-    """Give a picture on which left and right, up and down can be told."""
-    return Material(rgb("f4efe2"), texture=textures.label(rng, rgb("f4efe2"), rgb("1d2430"), rgb("c0392b")))
+    """Return a picture on which left and right, up and down can be told."""
+    return Material(
+        rgb("f4efe2"), texture=textures.label(rng, rgb("f4efe2"), rgb("1d2430"), rgb("c0392b"))
+    )
 
 
 def edited(*edits: Edit, style: Style | None = None) -> Writer:
-    """Give a writer of the crate with its files changed."""
+    """Return a writer of the crate with its files changed."""
 
     def write(folder: Path, rng: Rng) -> None:
         files = model_files(crate(printed(rng)), style or Style(), rng)
@@ -110,8 +112,10 @@ def edited(*edits: Edit, style: Style | None = None) -> Writer:
     return write
 
 
-def built(builder: Callable[[Rng, int], list[Part]], number: int, style: Style, *edits: Edit) -> Writer:
-    """Give a writer of one of the ordinary models in a manner, its files changed."""
+def built(
+    builder: Callable[[Rng, int], list[Part]], number: int, style: Style, *edits: Edit
+) -> Writer:
+    """Return a writer of one of the ordinary models in a manner, its files changed."""
 
     def write(folder: Path, rng: Rng) -> None:
         files = model_files(builder(rng, number), style, rng)
@@ -171,14 +175,16 @@ def scattered_normals(folder: Path, rng: Rng) -> None:
 
 def with_mask(folder: Path, rng: Rng) -> None:
     """Write a crate whose map_d cuts round holes into its sides."""
-    edited(in_mtl(r"^map_Kd.*$", "map_Kd ../images/texture0.png\nmap_d ../images/mask.png"))(folder, rng)
+    edited(in_mtl(r"^map_Kd.*$", "map_Kd ../images/texture0.png\nmap_d ../images/mask.png"))(
+        folder, rng
+    )
     rows, columns = np.indices((128, 128)) % 32 - 16
     mask = np.where(rows**2 + columns**2 < 100, 0, 255).astype(np.uint8)
     Image.fromarray(mask).save(folder / "images" / "mask.png", format="PNG")
 
 
 def without_files(*names: str) -> Writer:
-    """Give a writer that leaves files out."""
+    """Return a writer that leaves files out."""
 
     def write(folder: Path, rng: Rng) -> None:
         edited()(folder, rng)
@@ -202,7 +208,9 @@ def emptied(folder: Path, rng: Rng) -> None:
 
 def wire(folder: Path, rng: Rng) -> None:
     """Write vertices and line elements without a single face."""
-    edited(in_obj(r"^f .*\n", ""), in_obj(r"^usemtl .*\n", ""), more_obj("l 1 2 3 4 1\nl 5 6\n"))(folder, rng)
+    edited(in_obj(r"^f .*\n", ""), in_obj(r"^usemtl .*\n", ""), more_obj("l 1 2 3 4 1\nl 5 6\n"))(
+        folder, rng
+    )
 
 
 def non_ascii(folder: Path, rng: Rng) -> None:
@@ -230,7 +238,11 @@ def many_faces(folder: Path, rng: Rng) -> None:
     low, high = points.min(axis=0), points.max(axis=0)
     points = (points - (low + high) / 2) / np.linalg.norm(high - low)
     index = np.arange(around * along).reshape(along, around) + 1
-    right, up, both = np.roll(index, -1, axis=1), np.roll(index, -1, axis=0), np.roll(index, (-1, -1), axis=(0, 1))
+    right, up, both = (
+        np.roll(index, -1, axis=1),
+        np.roll(index, -1, axis=0),
+        np.roll(index, (-1, -1), axis=(0, 1)),
+    )
     faces = np.stack([index, right, both, index, both, up], axis=-1).reshape(-1, 3)
     text = "mtllib model_normalized.mtl\n" + rows_text("v %.6f %.6f %.6f\n", points)
     text += "g vase\nusemtl material_0_24\n" + rows_text("f %d %d %d\n", faces)
@@ -252,12 +264,17 @@ def enlarged(match: re.Match[str]) -> str:
 
 def relative(files: ModelFiles) -> ModelFiles:
     """Count the indices of the faces backward from the last vertex, as OBJ allows."""
-    counts = {key: len(re.findall(rf"^{key} ", files.obj, flags=re.MULTILINE)) for key in ("v", "vt")}
+    counts = {
+        key: len(re.findall(rf"^{key} ", files.obj, flags=re.MULTILINE)) for key in ("v", "vt")
+    }
 
     def corner(match: re.Match[str]) -> str:
         return f"{int(match.group(1)) - counts['v'] - 1}/{int(match.group(2)) - counts['vt'] - 1}"
 
-    lines = [re.sub(r"(\d+)/(\d+)", corner, line) if line.startswith("f ") else line for line in files.obj.split("\n")]
+    lines = [
+        re.sub(r"(\d+)/(\d+)", corner, line) if line.startswith("f ") else line
+        for line in files.obj.split("\n")
+    ]
     return dataclasses.replace(files, obj="\n".join(lines))
 
 
@@ -452,7 +469,11 @@ PATHOLOGIES: tuple[Pathology, ...] = (
         "rendered",
         "Faces whose corners coincide or lie on one line. They are dropped without a word to the user; the rest "
         "is rendered.",
-        edited(more_obj("v 0 0.7 0\nv 0 0.8 0\nv 0 0.9 0\nv 0 0.7 0\nf 25 26 27\nf 25 26 28\nf 1 1 2\n")),
+        edited(
+            more_obj(
+                "v 0 0.7 0\nv 0 0.8 0\nv 0 0.9 0\nv 0 0.7 0\nf 25 26 27\nf 25 26 28\nf 1 1 2\n"
+            )
+        ),
         {"faces_after_repair": CRATE_FACES},
     ),
     Pathology(

@@ -1,7 +1,8 @@
 """The vocabulary of shapes that the samples are built from: boxes, lathes, tubes, lofts, extrusions.
 
-All solids are closed, wound counter-clockwise seen from outside, and may penetrate one another. The frame is
-ShapeNet's: +Y up, -Z front, so somebody in front of an object has -X on their right. Units are metres.
+All solids are closed, wound counter-clockwise seen from outside, and may penetrate one another. The
+frame is ShapeNet's: +Y up, -Z front, so somebody in front of an object has -X on their right. Units
+are metres.
 """
 
 from __future__ import annotations
@@ -96,7 +97,9 @@ class Mesh:
         order = ends[face] - (np.arange(len(self.corners)) - self.starts[face])
         return dataclasses.replace(self, corners=self.corners[order], uvs=self.uvs[order])
 
-    def with_uv(self, scale_u: float, scale_v: float | None = None, shift: tuple[float, float] = (0.0, 0.0)) -> Mesh:
+    def with_uv(
+        self, scale_u: float, scale_v: float | None = None, shift: tuple[float, float] = (0.0, 0.0)
+    ) -> Mesh:
         """Scale and shift the texture coordinates; a scale above one repeats the texture more often."""
         scale = np.array([scale_u, scale_u if scale_v is None else scale_v])
         return dataclasses.replace(self, uvs=self.uvs * scale + np.array(shift))
@@ -111,7 +114,9 @@ def weld(mesh: Mesh) -> Mesh:
     face = np.repeat(np.arange(len(mesh.sizes)), mesh.sizes)
     sizes = np.bincount(face[keep], minlength=len(mesh.sizes))
     keep &= sizes[face] >= 3
-    return Mesh(mesh.vertices[first], sizes[sizes >= 3].astype(np.int64), corners[keep], mesh.uvs[keep])
+    return Mesh(
+        mesh.vertices[first], sizes[sizes >= 3].astype(np.int64), corners[keep], mesh.uvs[keep]
+    )
 
 
 def next_corner(mesh: Mesh) -> IntArray:
@@ -122,14 +127,16 @@ def next_corner(mesh: Mesh) -> IntArray:
 
 
 def area_vectors(mesh: Mesh) -> FloatArray:
-    """Give (f, 3) float64: each face's outward normal, its length the face's area."""
+    """Return (f, 3) float64: each face's outward normal, its length the face's area."""
     points = mesh.vertices[mesh.corners]
-    vectors: FloatArray = np.add.reduceat(np.cross(points, points[next_corner(mesh)]), mesh.starts, axis=0) / 2
+    vectors: FloatArray = (
+        np.add.reduceat(np.cross(points, points[next_corner(mesh)]), mesh.starts, axis=0) / 2
+    )
     return vectors
 
 
 def signed_volume(mesh: Mesh) -> float:
-    """Give the enclosed volume; negative where the faces look inward."""
+    """Return the enclosed volume; negative where the faces look inward."""
     return float((area_vectors(mesh) * mesh.vertices[mesh.corners[mesh.starts]]).sum() / 3)
 
 
@@ -162,7 +169,9 @@ def grid(points: Points, uvs: Points | None = None) -> Mesh:
     if uvs is None:
         uvs = np.stack(np.meshgrid(np.linspace(0, 1, n), np.linspace(0, 1, m)), axis=-1)
     index = np.arange(m * n).reshape(m, n)
-    quads = np.stack([index[:-1, :-1], index[:-1, 1:], index[1:, 1:], index[1:, :-1]], axis=-1).reshape(-1, 4)
+    quads = np.stack(
+        [index[:-1, :-1], index[:-1, 1:], index[1:, 1:], index[1:, :-1]], axis=-1
+    ).reshape(-1, 4)
     corner_uvs = np.asarray(uvs, dtype=np.float64).reshape(-1, 2)[quads.ravel()]
     return weld(Mesh(points.reshape(-1, 3), np.full(len(quads), 4), quads.ravel(), corner_uvs))
 
@@ -189,7 +198,9 @@ def polygon(outline: Points) -> Mesh:
     if turns.min() > 1e-9:
         return Mesh(points, np.array([k]), np.arange(k), np.zeros((k, 2)))
     if (np.cross(points - centre, following - centre) @ normal).min() <= 0:
-        raise ValueError("the outline of a polygon must be visible from its centre: build it from several")
+        raise ValueError(
+            "the outline of a polygon must be visible from its centre: build it from several"
+        )
     corners = np.stack([np.full(k, k), np.arange(k), np.roll(np.arange(k), -1)], axis=-1).ravel()
     return Mesh(np.vstack([points, centre]), np.full(k, 3), corners, np.zeros((3 * k, 2)))
 
@@ -225,36 +236,46 @@ def lathe(profile: Points, segments: int = 32, *, by_height: bool = False) -> Me
 
     Parameters
     ----------
-    profile : (k, 2) float, metres, (radius, y); upward on an outside. Solid where it begins and ends on the
-        axis or in the same point, else an open sheet
+    profile : (k, 2) float, metres, (radius, y); upward on an outside. Solid where it begins and
+        ends on the axis or in the same point, else an open sheet
     segments : number of flat faces around
-    by_height : v follows the height, so that a picture on the outside keeps its proportions; else the profile's length
+    by_height : v follows the height, so that a picture on the outside keeps its proportions; else
+        the profile's length
 
     Returns
     -------
-    mesh : u in [0, 1] with 0.5 at the front, growing to the right of somebody who faces it; v in [0, 1]
+    mesh : u in [0, 1] with 0.5 at the front, growing to the right of somebody who faces it; v in
+        [0, 1]
     """
     profile = np.asarray(profile, dtype=np.float64)
     angle = np.arange(segments) * (2 * math.pi / segments)
     around = np.stack([np.sin(angle), np.cos(angle)], axis=-1)
     around = np.concatenate([around, around[:1]])
     radius, height = profile[:, 0, None], profile[:, 1, None]
-    points = np.stack(np.broadcast_arrays(radius * around[:, 0], height, radius * around[:, 1]), axis=-1)
-    along = profile[:, 1] if by_height else np.cumsum(np.r_[0, np.linalg.norm(np.diff(profile, axis=0), axis=1)])
+    points = np.stack(
+        np.broadcast_arrays(radius * around[:, 0], height, radius * around[:, 1]), axis=-1
+    )
+    along = (
+        profile[:, 1]
+        if by_height
+        else np.cumsum(np.r_[0, np.linalg.norm(np.diff(profile, axis=0), axis=1)])
+    )
     v = (along - along.min()) / np.ptp(along)
     uvs = np.stack(np.broadcast_arrays(np.linspace(0, 1, segments + 1)[None], v[:, None]), axis=-1)
     return grid(points, uvs)
 
 
 def sphere(radius: float, segments: int = 24) -> Mesh:
-    """Give a ball around the origin."""
+    """Return a ball around the origin."""
     angle = np.linspace(-math.pi / 2, math.pi / 2, segments // 2 + 1)
     profile = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=-1)
     profile[[0, -1], 0] = 0
     return lathe(profile, segments)
 
 
-def tube(path: Points, radius: float | Sequence[float], sides: int = 12, *, closed: bool = False) -> Mesh:
+def tube(
+    path: Points, radius: float | Sequence[float], sides: int = 12, *, closed: bool = False
+) -> Mesh:
     """Sweep a circle along a path.
 
     Parameters
@@ -275,42 +296,67 @@ def tube(path: Points, radius: float | Sequence[float], sides: int = 12, *, clos
     for point, tangent, r in zip(path, tangents, np.broadcast_to(radius, len(path)), strict=True):
         normal = normal - tangent * (tangent @ normal)  # carried along without twist
         normal /= np.linalg.norm(normal)
-        rings.append(point + r * (np.cos(angle) * normal + np.sin(angle) * np.cross(tangent, normal)))
+        rings.append(
+            point + r * (np.cos(angle) * normal + np.sin(angle) * np.cross(tangent, normal))
+        )
     if not closed:
         return loft(rings)
     ring_points = np.concatenate([np.array(rings), np.array(rings[:1])])
     return outward(grid(np.concatenate([ring_points, ring_points[:, :1]], axis=1)))
 
 
-def bar(start: Points, end: Points, width: float, end_width: float | None = None, sides: int = 4) -> Mesh:
-    """Give a straight, possibly tapering bar between two points; square with four sides."""
-    scale = 0.5 / math.cos(math.pi / sides)  # from the width across flats to the radius of the corners
-    return box_uv(tube([start, end], [width * scale, (width if end_width is None else end_width) * scale], sides))
+def bar(
+    start: Points, end: Points, width: float, end_width: float | None = None, sides: int = 4
+) -> Mesh:
+    """Return a straight, possibly tapering bar between two points; square with four sides."""
+    scale = 0.5 / math.cos(
+        math.pi / sides
+    )  # from the width across flats to the radius of the corners
+    return box_uv(
+        tube(
+            [start, end],
+            [width * scale, (width if end_width is None else end_width) * scale],
+            sides,
+        )
+    )
 
 
 def extrude(outline: Points, depth: float, bevel: float = 0.0) -> Mesh:
-    """Give a flat outline a thickness.
+    """Return a flat outline a thickness.
 
     Parameters
     ----------
-    outline : (k, 2) float, metres, in the x-y plane, counter-clockwise seen from +Z; visible from its centre
+    outline : (k, 2) float, metres, in the x-y plane, counter-clockwise seen from +Z; visible from
+        its centre
     depth : metres, from z = -depth / 2 to depth / 2
     bevel : metres by which both rims are cut off
     """
     outline = np.asarray(outline, dtype=np.float64)
     edges = np.roll(outline, -1, axis=0) - outline
-    normals = np.stack([edges[:, 1], -edges[:, 0]], axis=-1) / np.linalg.norm(edges, axis=1, keepdims=True)
+    normals = np.stack([edges[:, 1], -edges[:, 0]], axis=-1) / np.linalg.norm(
+        edges, axis=1, keepdims=True
+    )
     vertex_normals = normals + np.roll(normals, 1, axis=0)
     vertex_normals /= np.maximum((vertex_normals**2).sum(axis=1, keepdims=True) / 2, 0.3)
     inset = outline - bevel * vertex_normals
     rings = [(outline, -depth / 2), (outline, depth / 2)]
     if bevel > 0:
-        rings = [(inset, -depth / 2), (outline, bevel - depth / 2), (outline, depth / 2 - bevel), (inset, depth / 2)]
+        rings = [
+            (inset, -depth / 2),
+            (outline, bevel - depth / 2),
+            (outline, depth / 2 - bevel),
+            (inset, depth / 2),
+        ]
     return box_uv(loft([np.c_[ring, np.full(len(ring), z)] for ring, z in rings]))
 
 
-def box(size: Sequence[float], centre: Sequence[float] = (0, 0, 0), bevel: float | None = None, steps: int = 1) -> Mesh:
-    """Give a box with rounded edges.
+def box(
+    size: Sequence[float],
+    centre: Sequence[float] = (0, 0, 0),
+    bevel: float | None = None,
+    steps: int = 1,
+) -> Mesh:
+    """Return a box with rounded edges.
 
     Parameters
     ----------
@@ -330,7 +376,7 @@ def box(size: Sequence[float], centre: Sequence[float] = (0, 0, 0), bevel: float
 
 
 def rounded_rectangle(width: float, height: float, radius: float, steps: int = 4) -> FloatArray:
-    """Give (4 (steps + 1), 2) float64: an outline around the origin, counter-clockwise."""
+    """Return (4 (steps + 1), 2) float64: an outline around the origin, counter-clockwise."""
     quarter = np.linspace(0, math.pi / 2, steps + 1)
     arc = radius * np.stack([np.cos(quarter), np.sin(quarter)], axis=-1)
     corners = []
@@ -342,32 +388,38 @@ def rounded_rectangle(width: float, height: float, radius: float, steps: int = 4
 
 
 def ellipse(width: float, height: float, segments: int = 24) -> FloatArray:
-    """Give (segments, 2) float64: an outline around the origin, counter-clockwise."""
+    """Return (segments, 2) float64: an outline around the origin, counter-clockwise."""
     angle = np.arange(segments) * (2 * math.pi / segments)
     return np.stack([width / 2 * np.cos(angle), height / 2 * np.sin(angle)], axis=-1)
 
 
 def spline(control: Points, samples: int, *, closed: bool = False) -> FloatArray:
-    """Give (samples, d) float64: a smooth curve (Catmull-Rom) through (k, d) control points, its ends included."""
+    """Return (samples, d) float64: a smooth curve (Catmull-Rom) through (k, d) control points, its ends included."""
     points: FloatArray = np.asarray(control, dtype=np.float64)
     if closed:
         points = np.concatenate([points, points[:1]])
         padded = np.concatenate([points[-2:-1], points, points[1:2]])
         t = np.linspace(0, len(points) - 1, samples, endpoint=False)
     else:
-        padded = np.concatenate([2 * points[:1] - points[1:2], points, 2 * points[-1:] - points[-2:-1]])
+        padded = np.concatenate(
+            [2 * points[:1] - points[1:2], points, 2 * points[-1:] - points[-2:-1]]
+        )
         t = np.linspace(0, len(points) - 1, samples)
     i = np.minimum(t.astype(int), len(points) - 2)
     s = (t - i)[:, None]
     a, b, c, d = padded[i], padded[i + 1], padded[i + 2], padded[i + 3]
-    curve: FloatArray = b + 0.5 * s * (c - a + s * (2 * a - 5 * b + 4 * c - d + s * (3 * (b - c) + d - a)))
+    curve: FloatArray = b + 0.5 * s * (
+        c - a + s * (2 * a - 5 * b + 4 * c - d + s * (3 * (b - c) + d - a))
+    )
     return curve
 
 
 def box_uv(mesh: Mesh, per_metre: float = 1.0) -> Mesh:
     """Lay the texture on each face along the axis that it looks to, upright and unmirrored seen from outside."""
     normals = np.repeat(area_vectors(mesh), mesh.sizes, axis=0)
-    axis = (np.abs(normals) * [1, 1.001, 1.002]).argmax(axis=1)  # a tie must not be left to rounding
+    axis = (np.abs(normals) * [1, 1.001, 1.002]).argmax(
+        axis=1
+    )  # a tie must not be left to rounding
     sign = np.sign(normals[np.arange(len(axis)), axis])
     x, y, z = mesh.vertices[mesh.corners].T
     u = np.choose(axis, [-sign * z, -x, sign * x])

@@ -29,7 +29,10 @@ def write_model(folder: Path, files: ModelFiles) -> None:
     write_text(models / "model_normalized.obj", files.obj)
     write_text(models / "model_normalized.mtl", files.mtl)
     record = {"id": folder.name, **files.json}
-    write_text(models / "model_normalized.json", json.dumps(record, ensure_ascii=False, sort_keys=True) + "\n")
+    write_text(
+        models / "model_normalized.json",
+        json.dumps(record, ensure_ascii=False, sort_keys=True) + "\n",
+    )
     for name, picture in files.textures.items():
         (folder / "images").mkdir(exist_ok=True)
         Image.fromarray(picture).save(folder / "images" / name, format="PNG")

@@ -1,7 +1,8 @@
 """Write the samples: a folder in ShapeNet V2's own layout, the same bytes for the same settings.
 
-Each model's folder is whole or absent, so a broken run goes on. A target that is there already must be an earlier one
-of the same seed: then new models are added, and whatever else lies in the folder stays.
+Each model's folder is whole or absent, so a broken run goes on. A target that is there already must
+be an earlier one of the same seed: then new models are added, and whatever else lies in the folder
+stays.
 """
 
 from __future__ import annotations
@@ -52,26 +53,29 @@ def digest(*words: object) -> bytes:
 
 
 def random_stream(*words: object) -> Rng:
-    """Give a generator that depends on the words alone."""
+    """Return a generator that depends on the words alone."""
     return np.random.Generator(np.random.PCG64(int.from_bytes(digest(*words), "big")))
 
 
 def model_id(seed: int, synset: str, number: int) -> str:
-    """Give the 32 hexadecimal digits that name a model."""
+    """Return the 32 hexadecimal digits that name a model."""
     return digest("id", seed, synset, number).hex()[:32]
 
 
 def build_parts(name: str, seed: int, number: int) -> tuple[list[Part], Style]:
     """Build model `number` of a category: its parts, in metres, and the manner in which it is written."""
     synset = CATEGORIES[name]
-    # Where the kinds begin differs from seed to seed: else the first model of every seed were of one kind.
+    # Where the kinds begin differs from seed to seed: else the first model of every seed were of
+    # one kind.
     shift = digest("kind", seed, synset)[0] if seed else 0
     parts = BUILDERS[name](random_stream("shape", seed, synset, number), number + shift)
     return parts, draw_style(random_stream("style", seed, synset, number))
 
 
 def write_samples(
-    out: Path, config: SamplesConfig, progress: Callable[[Iterable[Any]], Iterable[Any]] | None = None
+    out: Path,
+    config: SamplesConfig,
+    progress: Callable[[Iterable[Any]], Iterable[Any]] | None = None,
 ) -> dict[str, Any]:
     """Write a procedural ShapeNet.
 
@@ -89,7 +93,9 @@ def write_samples(
     ------
     InputError : `out` holds something else or cannot be written
     """
-    jobs: list[tuple[str, int] | Pathology] = [(n, k) for n in config.chosen for k in range(config.per_category)]
+    jobs: list[tuple[str, int] | Pathology] = [
+        (n, k) for n in config.chosen for k in range(config.per_category)
+    ]
     jobs += list(PATHOLOGIES) if config.pathologies else []
     folders = [job_folder(job, config.seed) for job in jobs]
     made = f"{__version__} seed {config.seed}"
@@ -105,11 +111,13 @@ def write_samples(
                         write_job(folder, job, config.seed)
             return summarise(out, config, folders)
     except OSError as error:
-        raise InputError(f"{out} cannot be written: {error.strerror or error}; choose another folder") from None
+        raise InputError(
+            f"{out} cannot be written: {error.strerror or error}; choose another folder"
+        ) from None
 
 
 def job_folder(job: tuple[str, int] | Pathology, seed: int) -> str:
-    """Give the folder of a model, relative to the root: synset/id."""
+    """Return the folder of a model, relative to the root: synset/id."""
     if isinstance(job, Pathology):
         return f"{job.synset}/{job.model_id}"
     name, number = job
@@ -150,7 +158,10 @@ def write_job(folder: Path, job: tuple[str, int] | Pathology, seed: int) -> None
 def write_root(output: Output, config: SamplesConfig, folders: list[str]) -> None:
     """Write taxonomy.json, README.txt and, where there are any, pathologies.json."""
     counts = count_models(folders)
-    entries = [{"synsetId": s, "name": NAMES[s], "children": [], "numInstances": n} for s, n in counts.items()]
+    entries = [
+        {"synsetId": s, "name": NAMES[s], "children": [], "numInstances": n}
+        for s, n in counts.items()
+    ]
     for synset, name, children in PARENTS:
         total = sum(counts.get(child, 0) for child in children)
         here = [child for child in children if child in counts]
@@ -159,9 +170,14 @@ def write_root(output: Output, config: SamplesConfig, folders: list[str]) -> Non
     options = ("" if config.categories == "all" else f" --categories {','.join(config.chosen)}") + (
         " --pathologies" if config.pathologies else ""
     )
-    fields = {"seed": config.seed, "per_category": config.per_category, "categories": " ".join(config.chosen)}
+    fields = {
+        "seed": config.seed,
+        "per_category": config.per_category,
+        "categories": " ".join(config.chosen),
+    }
     output.write_text(
-        "README.txt", README.format(**fields, pathologies="yes" if config.pathologies else "no", options=options)
+        "README.txt",
+        README.format(**fields, pathologies="yes" if config.pathologies else "no", options=options),
     )
     if config.pathologies:
         records = [pathology.record() for pathology in PATHOLOGIES]
@@ -176,7 +192,10 @@ def count_models(folders: list[str]) -> dict[str, int]:
 
 def summarise(out: Path, config: SamplesConfig, folders: list[str]) -> dict[str, Any]:
     """Count what there is."""
-    paths = [*(out / name for name in _ROOT), *(path for folder in folders for path in (out / folder).rglob("*"))]
+    paths = [
+        *(out / name for name in _ROOT),
+        *(path for folder in folders for path in (out / folder).rglob("*")),
+    ]
     sizes = [path.stat().st_size for path in paths if path.is_file()]
     return {
         "models": count_models(folders),

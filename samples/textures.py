@@ -59,7 +59,7 @@ def blend(a: Colour, b: Colour, amount: FloatArray) -> FloatArray:
 
 
 def noise(rng: np.random.Generator, size: int, rows: int, columns: int) -> FloatArray:
-    """Give (size, size) float64 in [0, 1]: smooth random values that join at the edges."""
+    """Return (size, size) float64 in [0, 1]: smooth random values that join at the edges."""
     lattice = rng.random((rows, columns))
     for axis, cells in ((0, rows), (1, columns)):
         position = np.arange(size) * (cells / size)
@@ -72,7 +72,9 @@ def noise(rng: np.random.Generator, size: int, rows: int, columns: int) -> Float
     return lattice
 
 
-def write_word(picture: FloatArray, word: str, row: int, column: int, scale: int, colour: Colour) -> None:
+def write_word(
+    picture: FloatArray, word: str, row: int, column: int, scale: int, colour: Colour
+) -> None:
     """Draw letters into a picture; what doesn't fit is cut off."""
     for place, letter in enumerate(word):
         bits = np.array([[bit == "1" for bit in line] for line in GLYPHS[letter].split()])
@@ -89,7 +91,8 @@ def wood(rng: np.random.Generator, light: Colour, dark: Colour, size: int = 192)
     rings = 0.5 + 0.5 * np.sin(2 * np.pi * (int(rng.integers(4, 7)) * v + 1.6 * warp))
     fibres = noise(rng, size, 96, 5)
     return to_image(
-        blend(light, dark, 0.55 * rings**2 + 0.4 * fibres) * (0.94 + 0.08 * noise(rng, size, 64, 24))[..., None]
+        blend(light, dark, 0.55 * rings**2 + 0.4 * fibres)
+        * (0.94 + 0.08 * noise(rng, size, 64, 24))[..., None]
     )
 
 
@@ -106,7 +109,10 @@ def weave(rng: np.random.Generator, warp: Colour, weft: Colour, size: int = 128)
 def checks(rng: np.random.Generator, ground: Colour, band: Colour, size: int = 128) -> Image:
     """Tartan: crossing bands, a wide and a narrow one, on a ground."""
     place = np.arange(size) / size
-    wide, narrow = ((place > 0.1) & (place < 0.45)).astype(float), ((place > 0.66) & (place < 0.74)).astype(float)
+    wide, narrow = (
+        ((place > 0.1) & (place < 0.45)).astype(float),
+        ((place > 0.66) & (place < 0.74)).astype(float),
+    )
     line = 0.5 * wide + 0.4 * narrow
     amount = (line[:, None] + line[None, :]) * (0.94 + 0.12 * rng.random((size, size)))
     return to_image(blend(ground, band, np.clip(amount, 0, 1)))
@@ -128,19 +134,26 @@ def marble(rng: np.random.Generator, ground: Colour, vein: Colour, size: int = 1
     return to_image(blend(ground, vein, 0.75 * veins**5 + 0.18 * noise(rng, size, 6, 6)))
 
 
-def speckle(rng: np.random.Generator, ground: Colour, chips: Sequence[Colour], size: int = 128) -> Image:
+def speckle(
+    rng: np.random.Generator, ground: Colour, chips: Sequence[Colour], size: int = 128
+) -> Image:
     """Terrazzo: chips of stone in a ground."""
     picture = np.tile(np.asarray(ground, dtype=np.float64), (size, size, 1))
     rows, columns = np.indices((size, size))
     for _ in range(70):
         y, x, radius, squash = *rng.integers(0, size, 2), rng.uniform(2, 6), rng.uniform(0.5, 1.6)
-        dy, dx = (rows - y + size // 2) % size - size // 2, (columns - x + size // 2) % size - size // 2
+        dy, dx = (
+            (rows - y + size // 2) % size - size // 2,
+            (columns - x + size // 2) % size - size // 2,
+        )
         picture[dy**2 * squash + dx**2 / squash < radius**2] = chips[int(rng.integers(len(chips)))]
     return to_image(picture)
 
 
-def label(rng: np.random.Generator, paper: Colour, ink: Colour, accent: Colour, size: int = 128) -> Image:
-    """Give two square fields side by side, each with a word, a sun above its left and a wedge rising to the left.
+def label(
+    rng: np.random.Generator, paper: Colour, ink: Colour, accent: Colour, size: int = 128
+) -> Image:
+    """Return two square fields side by side, each with a word, a sun above its left and a wedge rising to the left.
 
     It looks like neither its mirror image nor itself upside down.
     """
@@ -158,15 +171,21 @@ def label(rng: np.random.Generator, paper: Colour, ink: Colour, accent: Colour, 
     return to_image(picture)
 
 
-def dial(rng: np.random.Generator, paper: Colour, ink: Colour, accent: Colour, size: int = 256) -> Image:
-    """Give a clock's face: twelve strokes, a double one and a word below twelve o'clock."""
+def dial(
+    rng: np.random.Generator, paper: Colour, ink: Colour, accent: Colour, size: int = 256
+) -> Image:
+    """Return a clock's face: twelve strokes, a double one and a word below twelve o'clock."""
     y, x = (np.indices((size, size)) + 0.5) / size * 2 - 1
     radius, hour = np.hypot(x, y), (np.arctan2(x, -y) / (2 * np.pi) * 12) % 12
     picture = np.tile(np.asarray(paper, dtype=np.float64), (size, size, 1))
     offset = (hour - np.round(hour)) / 12 * 2 * np.pi * radius
     nearest = np.round(hour).astype(int) % 12
     width = np.where(nearest % 3 == 0, 0.035, 0.018)
-    stroke = (np.abs(offset) < width) & (radius > np.where(nearest % 3 == 0, 0.62, 0.7)) & (radius < 0.84)
+    stroke = (
+        (np.abs(offset) < width)
+        & (radius > np.where(nearest % 3 == 0, 0.62, 0.7))
+        & (radius < 0.84)
+    )
     picture[stroke] = ink
     picture[stroke & (nearest == 0)] = accent
     minute = hour * 5
@@ -176,14 +195,18 @@ def dial(rng: np.random.Generator, paper: Colour, ink: Colour, accent: Colour, s
     return to_image(picture)
 
 
-def screen(rng: np.random.Generator, dark: Colour, light: Colour, accent: Colour, size: int = 256) -> Image:
-    """Give a desktop with a bar on top, a window with lines of text and a chart, and a word."""
+def screen(
+    rng: np.random.Generator, dark: Colour, light: Colour, accent: Colour, size: int = 256
+) -> Image:
+    """Return a desktop with a bar on top, a window with lines of text and a chart, and a word."""
     picture = blend(dark, accent, 0.55 * noise(rng, size, 2, 2))
     picture[: size // 16] = 0.12
     picture[size // 5 : 4 * size // 5, size // 10 : size // 2] = light
     for line in range(8):
         top = size // 4 + line * size // 16
-        picture[top : top + size // 40, size // 8 : size // 8 + int(size * rng.uniform(0.15, 0.33))] = dark
+        picture[
+            top : top + size // 40, size // 8 : size // 8 + int(size * rng.uniform(0.15, 0.33))
+        ] = dark
     for column in range(5):
         left, height = int(size * (0.57 + 0.075 * column)), int(size * rng.uniform(0.1, 0.4))
         picture[int(0.8 * size) - height : int(0.8 * size), left : left + size // 20] = accent
@@ -192,7 +215,7 @@ def screen(rng: np.random.Generator, dark: Colour, light: Colour, accent: Colour
 
 
 def keyboard(ground: Colour, key: Colour, size: int = 256) -> Image:
-    """Give five rows of keys, each shifted against the last, and a space bar in the lowest."""
+    """Return five rows of keys, each shifted against the last, and a space bar in the lowest."""
     picture = np.tile(np.asarray(ground, dtype=np.float64), (size, size, 1))
     pitch_x, pitch_y = size / 14, size / 5
     for row in range(5):
@@ -205,13 +228,15 @@ def keyboard(ground: Colour, key: Colour, size: int = 256) -> Image:
 
 
 def fuselage(rng: np.random.Generator, ground: Colour, band: Colour, size: int = 256) -> Image:
-    """Give an airliner's skin: u around, 0.5 on top, v from nose to tail; windows, a band and a word a side."""
+    """Return an airliner's skin: u around, 0.5 on top, v from nose to tail; windows, a band and a word a side."""
     picture = np.tile(np.asarray(ground, dtype=np.float64), (size, size, 1))
     word = WORDS[int(rng.integers(len(WORDS)))]
     rows = np.arange(size)
     for side in (0.27, 0.73):
         line = int(side * size)
-        picture[:, line - 3 : line + 3] = np.where((rows[:, None, None] // 5 % 2 == 0), 0.12, ground)
+        picture[:, line - 3 : line + 3] = np.where(
+            (rows[:, None, None] // 5 % 2 == 0), 0.12, ground
+        )
         low = line + (-12 if side < 0.5 else 7)
         picture[:, low : low + 5] = band
     letters = np.tile(np.asarray(ground, dtype=np.float64), (24, size // 2, 1))

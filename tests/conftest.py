@@ -32,7 +32,8 @@ from shapenet3d_cma.samples.shapenet_folder import write_samples
 from shapenet3d_cma.tests.pictures import screenshots
 from shapenet3d_cma.tests.waiting import PATIENCE
 
-# machines differ in speed: no time limit on a drawn example; the same draws each time, so that red stays red
+# machines differ in speed: no time limit on a drawn example; the same draws each time, so that red
+# stays red
 hypothesis.settings.register_profile("laws", deadline=None, derandomize=True, max_examples=60)
 hypothesis.settings.load_profile("laws")
 
@@ -53,14 +54,17 @@ def has(package: str) -> bool:
     return importlib.util.find_spec(package) is not None
 
 
-# what cannot run without a package that an installation may lack; CI has all, so there nothing is passed over
+# what cannot run without a package that an installation may lack; CI has all, so there nothing is
+# passed over
 NEEDS = {
     "render/test_rendering.py": "bpy",
     "render/test_workers.py": "bpy",
     "render/test_cluster.py": "bpy",
     "model/": "torch",
 }
-collect_ignore = [] if os.environ.get("CI") else [name for name, package in NEEDS.items() if not has(package)]
+collect_ignore = (
+    [] if os.environ.get("CI") else [name for name, package in NEEDS.items() if not has(package)]
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -81,18 +85,31 @@ def render_without_blender(shapenet: Path, out: Path) -> None:
         scene = o3d.t.geometry.RaycastingScene()
         triangles = mesh.corners.reshape(-1, 3).astype(np.uint32)
         vertices = mesh.vertices.astype(np.float32)
-        scene.add_triangles(o3d.core.Tensor.from_numpy(vertices), o3d.core.Tensor.from_numpy(triangles))
+        scene.add_triangles(
+            o3d.core.Tensor.from_numpy(vertices), o3d.core.Tensor.from_numpy(triangles)
+        )
         cameras, views, colour = place_cameras(mesh.vertices, RENDER, model.key), [], {}
         for view, camera in enumerate(cameras):
             v, u = np.mgrid[: camera.height, : camera.width] + 0.5
             way = camera.unproject(np.stack([u, v], axis=-1), np.ones(u.shape)) - camera.eye
-            rays = np.concatenate([np.broadcast_to(camera.eye, way.shape), way], axis=-1).astype(np.float32)
+            rays = np.concatenate([np.broadcast_to(camera.eye, way.shape), way], axis=-1).astype(
+                np.float32
+            )
             hits = scene.cast_rays(o3d.core.Tensor.from_numpy(rays))["t_hit"].numpy()
             views.append(np.where(np.isfinite(hits), hits, np.float32(0)))
             grey = (255 - 100 * (views[-1] > 0)).astype(np.uint8)
             colour[view] = {"rgb": np.stack([grey, grey // 2 + 100, grey], axis=-1)}
-        attributes = {"synset": model.synset, "model_id": model.model_id, "config": dataclasses.asdict(RENDER)}
-        attributes |= {"config_hash": config_hash(RENDER), "repairs": {}, "notes": [], "materials": []}
+        attributes = {
+            "synset": model.synset,
+            "model_id": model.model_id,
+            "config": dataclasses.asdict(RENDER),
+        }
+        attributes |= {
+            "config_hash": config_hash(RENDER),
+            "repairs": {},
+            "notes": [],
+            "materials": [],
+        }
         path = out / model.synset / f"{model.model_id}.h5"
         path.parent.mkdir(parents=True, exist_ok=True)
         write_render(path, cameras, {"depth": np.stack(views)}, colour, attributes)
@@ -127,7 +144,12 @@ def cma3d() -> Callable[..., subprocess.CompletedProcess[str]]:
     def run(*words: object, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
         line: Sequence[str] = [sys.executable, "-m", "shapenet3d_cma.cli", *map(str, words)]
         return subprocess.run(
-            line, capture_output=True, text=True, check=False, env=os.environ | (env or {}), timeout=PATIENCE
+            line,
+            capture_output=True,
+            text=True,
+            check=False,
+            env=os.environ | (env or {}),
+            timeout=PATIENCE,
         )
 
     return run
@@ -155,7 +177,9 @@ def pytest_configure(config: pytest.Config) -> None:
 BEGUN = pytest.StashKey[float]()
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
     """Say where the pictures of the pages lie, if any were made."""
     folder = screenshots(config)
     if any(path.stat().st_mtime >= config.stash[BEGUN] for path in folder.glob("*.png")):

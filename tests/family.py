@@ -26,20 +26,32 @@ class Family:
     log : where its output goes; nowhere if None
     """
 
-    def __init__(self, words: list[object], more: Mapping[str, str] | None = None, log: Path | None = None) -> None:
+    def __init__(
+        self, words: list[object], more: Mapping[str, str] | None = None, log: Path | None = None
+    ) -> None:
         self.mark = secrets.token_hex(8)
         environment = os.environ | dict(more or {}) | {MARK: self.mark}
         with (log or Path(os.devnull)).open("ab") as output:
-            self.head = subprocess.Popen(list(map(str, words)), env=environment, stdout=output, stderr=output)
+            self.head = subprocess.Popen(
+                list(map(str, words)), env=environment, stdout=output, stderr=output
+            )
 
     def members(self) -> list[psutil.Process]:
-        """Give all that live, the head among them."""
-        return [process for process in psutil.process_iter() if _environment(process).get(MARK) == self.mark]
+        """Return all that live, the head among them."""
+        return [
+            process
+            for process in psutil.process_iter()
+            if _environment(process).get(MARK) == self.mark
+        ]
 
     def below(self, *words: str) -> list[psutil.Process]:
-        """Give those that live, but for the head; with words, those whose command line holds one of them."""
+        """Return those that live, but for the head; with words, those whose command line holds one of them."""
         found = [process for process in self.members() if process.pid != self.head.pid]
-        return [process for process in found if not words or any(word in command_line(process) for word in words)]
+        return [
+            process
+            for process in found
+            if not words or any(word in command_line(process) for word in words)
+        ]
 
     def kill_head(self) -> None:
         self.head.kill()
@@ -53,7 +65,7 @@ class Family:
 
 
 def _environment(process: psutil.Process) -> dict[str, str]:
-    """Give a process's environment; of a zombie, which has none any more, nothing."""
+    """Return a process's environment; of a zombie, which has none any more, nothing."""
     try:
         return process.environ()
     except (psutil.Error, OSError):

@@ -19,11 +19,34 @@ NAMES = (
     "encoder.safetensors", "pack.unfinished.json", ".runs", "x" * 255, "two\nlines", "](http://x)", "\udcff.bin",
 )  # fmt: skip
 """Names that commands use for their own files, that they once used, or that are hard to handle."""
-FOLDERS = ("", "03001627/", "03001627/model/", "train/000000/", "shapenet/02691156/", ".runs/", "renders/", "shards/")
-CONTENTS = (b"", b"mine", b"{}", b"[]", b"{", b"\x89HDF\r\n\x1a\n", b"<!doctype html>mine", b"ply\n", bytes(3000))
+FOLDERS = (
+    "",
+    "03001627/",
+    "03001627/model/",
+    "train/000000/",
+    "shapenet/02691156/",
+    ".runs/",
+    "renders/",
+    "shards/",
+)
+CONTENTS = (
+    b"",
+    b"mine",
+    b"{}",
+    b"[]",
+    b"{",
+    b"\x89HDF\r\n\x1a\n",
+    b"<!doctype html>mine",
+    b"ply\n",
+    bytes(3000),
+)
 
 FILES = st.dictionaries(
-    st.builds(str.__add__, st.sampled_from(FOLDERS), st.sampled_from([*NAMES, "model.ply", "view-00.ply", "model.h5"])),
+    st.builds(
+        str.__add__,
+        st.sampled_from(FOLDERS),
+        st.sampled_from([*NAMES, "model.ply", "view-00.ply", "model.h5"]),
+    ),
     st.sampled_from(CONTENTS),
     min_size=1,
     max_size=6,
@@ -68,7 +91,7 @@ def assert_kept(before: Snapshot, folder: Path, but: Iterable[str] = ()) -> None
 
 
 def clear(folder: Path) -> Path:
-    """Give an empty folder, for the next drawn example."""
+    """Return an empty folder, for the next drawn example."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     return folder

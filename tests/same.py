@@ -44,7 +44,9 @@ def assert_same_shards(one: Path, two: Path) -> None:
 def content(folder: Path) -> dict[str, bytes]:
     """Read all files of an output folder, but for its record."""
     names = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
-    return {name.as_posix(): (folder / name).read_bytes() for name in names if name.parts[0] != HIDDEN}
+    return {
+        name.as_posix(): (folder / name).read_bytes() for name in names if name.parts[0] != HIDDEN
+    }
 
 
 def leftovers(folder: Path) -> list[Path]:

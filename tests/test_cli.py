@@ -23,7 +23,7 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def refused(done: subprocess.CompletedProcess[str]) -> str:
-    """Give the one line that a refusal consists of."""
+    """Return the one line that a refusal consists of."""
     assert done.returncode == 2, done.stderr
     assert done.stdout == ""
     (line,) = done.stderr.splitlines()
@@ -64,10 +64,18 @@ def test_no_word_at_all_shows_the_help(cma3d: Run) -> None:
         (["verify", "none"], "none is no folder of shards: `cma3d pack"),
         (["inspect", "none"], "give either --row I or --model ID"),
         (["inspect", "none", "--row", "0"], "none is no folder of shards"),
-        pytest.param(["pretrain", "none", "run"], "none is no folder of shards", marks=pytest.mark.needs("torch")),
+        pytest.param(
+            ["pretrain", "none", "run"],
+            "none is no folder of shards",
+            marks=pytest.mark.needs("torch"),
+        ),
         (["pretrain", "a", "b", "--set", "width=100"], "width = 100 is no multiple of heads = 6"),
         (["pretrain", "a", "b", "--set", "colour=red"], "unknown setting 'colour'"),
-        pytest.param(["export-encoder", "none", "out"], "none is no point encoder", marks=pytest.mark.needs("torch")),
+        pytest.param(
+            ["export-encoder", "none", "out"],
+            "none is no point encoder",
+            marks=pytest.mark.needs("torch"),
+        ),
         (["samples", "x", "--categories", "zebra"], "'zebra' is unknown"),
         (
             ["render", "a", "b", "--config", "none.toml"],
@@ -75,7 +83,9 @@ def test_no_word_at_all_shows_the_help(cma3d: Run) -> None:
         ),
     ],
 )
-def test_wrong_words_get_one_line(cma3d_inside: Run, tmp_path: Path, words: list[str], says: str) -> None:
+def test_wrong_words_get_one_line(
+    cma3d_inside: Run, tmp_path: Path, words: list[str], says: str
+) -> None:
     before = os.getcwd()  # noqa: PTH109
     os.chdir(tmp_path)
     try:
@@ -124,12 +134,18 @@ def test_a_shard_of_another_version(cma3d_inside: Run, shards: Path, tmp_path: P
     manifest = json.loads((copy / "manifest.json").read_text())
     manifest["schema_version"] = 9
     (copy / "manifest.json").write_text(json.dumps(manifest))
-    for words in (("verify", copy), ("inspect", copy, "--row", 0), ("pretrain", copy, tmp_path / "run")):
+    for words in (
+        ("verify", copy),
+        ("inspect", copy, "--row", 0),
+        ("pretrain", copy, tmp_path / "run"),
+    ):
         assert "schema version 9; this program reads version 1" in refused(cma3d_inside(*words))
     assert not (tmp_path / "run").exists()
 
 
-def test_verify_speaks_to_people_and_to_programs(cma3d: Run, shards: Path, shapenet: Path, tmp_path: Path) -> None:
+def test_verify_speaks_to_people_and_to_programs(
+    cma3d: Run, shards: Path, shapenet: Path, tmp_path: Path
+) -> None:
     people = cma3d("verify", shards, "--source", shapenet)
     assert people.returncode == 0
     assert "every law holds" in people.stdout
@@ -155,7 +171,19 @@ def test_verify_speaks_to_people_and_to_programs(cma3d: Run, shards: Path, shape
 def test_render_lists_its_failures_and_exits_1(cma3d: Run, shapenet: Path, tmp_path: Path) -> None:
     world = shutil.copytree(shapenet, tmp_path / "shapenet")
     (world / "03797390" / "hollow").mkdir()
-    words = ("render", world, tmp_path / "renders", "--synset", "mug", "--size", 32, "--views", 2, "--samples", 1)
+    words = (
+        "render",
+        world,
+        tmp_path / "renders",
+        "--synset",
+        "mug",
+        "--size",
+        32,
+        "--views",
+        2,
+        "--samples",
+        1,
+    )
     done = cma3d(*words)
     assert done.returncode == 1
     assert "2 models rendered, 0 there before, 1 failed" in done.stdout
@@ -169,9 +197,23 @@ def test_render_lists_its_failures_and_exits_1(cma3d: Run, shapenet: Path, tmp_p
 
 
 @pytest.mark.needs("bpy")
-def test_settings_come_from_toml_and_the_command_line_wins(cma3d: Run, shapenet: Path, tmp_path: Path) -> None:
-    (tmp_path / "r.toml").write_text('size = 40\nviews = 3\nsamples = 1\ncolour = "best"\nelevation = [0.0, 10.0]\n')
-    words = ("render", shapenet, tmp_path / "renders", "--limit", 1, "--synset", "mug", "--config", tmp_path / "r.toml")
+def test_settings_come_from_toml_and_the_command_line_wins(
+    cma3d: Run, shapenet: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "r.toml").write_text(
+        'size = 40\nviews = 3\nsamples = 1\ncolour = "best"\nelevation = [0.0, 10.0]\n'
+    )
+    words = (
+        "render",
+        shapenet,
+        tmp_path / "renders",
+        "--limit",
+        1,
+        "--synset",
+        "mug",
+        "--config",
+        tmp_path / "r.toml",
+    )
     assert cma3d(*words, "--views", 2).returncode == 0
     (path,) = (tmp_path / "renders").glob("*/*.h5")
     with h5py.File(path) as file:
@@ -226,7 +268,10 @@ cli.main()
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_stop_is_never_lost_and_lets_tidying_end(word: str, number: signal.Signals) -> None:
     with subprocess.Popen(
-        [sys.executable, "-c", DEAF, word], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", DEAF, word],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     ) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "begun\n"
@@ -242,7 +287,17 @@ STOPPED = "cma3d: stopped; what was finished is kept, the same command goes on f
 
 @pytest.mark.needs("torch")
 def test_settings_come_from_shipped_files_assignments_and_options(cma3d_inside: Run) -> None:
-    words = ("--config", "small", "--set", "width=48", "--set", "tasks=contrast", "--heads", 6, "--json")
+    words = (
+        "--config",
+        "small",
+        "--set",
+        "width=48",
+        "--set",
+        "tasks=contrast",
+        "--heads",
+        6,
+        "--json",
+    )
     told = json.loads(cma3d_inside("model-info", *words).stdout)
     assert told["epochs"] == 32  # small.toml
     assert told["parameters"] < 1_000_000

@@ -24,7 +24,9 @@ HOSTILE = "\x1b[2J\x1b]0;x\x07\u202e\r\n\udcff" + "é" * 5000
 
 
 def parameters() -> list[tuple[str, click.Parameter]]:
-    return [(name, parameter) for name, command in cli.commands.items() for parameter in command.params]
+    return [
+        (name, parameter) for name, command in cli.commands.items() for parameter in command.params
+    ]
 
 
 def kinds(kind: Any) -> Iterator[Any]:
@@ -42,9 +44,15 @@ def test_every_option_has_a_type_that_knows_what_is_hostile() -> None:
     for name, parameter in parameters():
         for kind in kinds(parameter.type):
             where = f"{name} {parameter.name}: {kind}"
-            assert not isinstance(kind, click.types.FloatParamType) or isinstance(kind, FiniteRange), where
-            assert not isinstance(kind, click.types.IntParamType) or isinstance(kind, WholeRange), where
-            assert not isinstance(kind, click.Path | click.File) or isinstance(kind, GivenPath), where
+            assert not isinstance(kind, click.types.FloatParamType) or isinstance(
+                kind, FiniteRange
+            ), where
+            assert not isinstance(kind, click.types.IntParamType) or isinstance(kind, WholeRange), (
+                where
+            )
+            assert not isinstance(kind, click.Path | click.File) or isinstance(kind, GivenPath), (
+                where
+            )
             for known in counts:
                 counts[known] += isinstance(kind, known)
     assert min(counts.values()) > 20, counts
@@ -57,13 +65,19 @@ def test_every_number_of_every_command_is_one(family: type[Any], values: tuple[s
             if isinstance(kind, family):
                 for value in values:
                     with pytest.raises(click.BadParameter):
-                        raise AssertionError(f"{name} {parameter.name} took {kind.convert(value, None, None)}")
+                        raise AssertionError(
+                            f"{name} {parameter.name} took {kind.convert(value, None, None)}"
+                        )
 
 
 @pytest.fixture
-def answer(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Iterator[Any]:
+def answer(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> Iterator[Any]:
     """Run the command in this process, in an empty folder; give its exit status, output and errors."""
-    before = {name: signal.getsignal(name) for name in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)}
+    before = {
+        name: signal.getsignal(name) for name in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)
+    }
     monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)
     monkeypatch.setattr(module, "speak_utf8", lambda: None)
     monkeypatch.chdir(tmp_path)
@@ -87,7 +101,11 @@ def base(command: click.Command) -> dict[str, list[str]]:
         if isinstance(parameter, click.Argument):
             words[parameter.name] = [f"no-{parameter.name}"]
         elif parameter.required:
-            value = parameter.type.choices[0] if isinstance(parameter.type, click.Choice) else f"no-{parameter.name}"
+            value = (
+                parameter.type.choices[0]
+                if isinstance(parameter.type, click.Choice)
+                else f"no-{parameter.name}"
+            )
             words[parameter.name] = [parameter.opts[-1], value]
     if command.name == "samples":  # has no input that could be missing
         words["task"] = ["--task", "nothing"]
@@ -101,10 +119,15 @@ def one_of_each() -> list[Any]:
         for kind in kinds(parameter.type):
             if isinstance(parameter, click.Option) and parameter.is_flag:
                 continue
-            if name == "model-info" and kind is click.STRING:  # has no input that could be missing: computes
+            if (
+                name == "model-info" and kind is click.STRING
+            ):  # has no input that could be missing: computes
                 continue
             plain = isinstance(kind, FiniteRange | WholeRange | click.Choice)
-            chosen.setdefault((name, type(kind).__name__, "" if plain else parameter.name), (name, parameter, kind))
+            chosen.setdefault(
+                (name, type(kind).__name__, "" if plain else parameter.name),
+                (name, parameter, kind),
+            )
     return [pytest.param(*found, id=f"{found[0]}-{found[1].name}") for found in chosen.values()]
 
 
@@ -133,7 +156,9 @@ def test_hostile_values_are_refused_in_one_line(
     for value in values:
         words = base(command)
         given = [value] * parameter.nargs if parameter.nargs > 1 else [value]
-        words[parameter.name] = given if isinstance(parameter, click.Argument) else [parameter.opts[-1], *given]
+        words[parameter.name] = (
+            given if isinstance(parameter, click.Argument) else [parameter.opts[-1], *given]
+        )
         line = [word for part, found in words.items() for word in found]
         status, out, err = answer(name, *line)
         assert status == 2, (value, err)

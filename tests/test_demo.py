@@ -17,15 +17,29 @@ def test_the_demo_does_all_of_it_and_a_second_call_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The same steps as for users, on fewer and smaller models."""
-    monkeypatch.setattr(demo, "SAMPLES", SamplesConfig(per_category=1, categories="chair,mug,car,bed"))
+    monkeypatch.setattr(
+        demo, "SAMPLES", SamplesConfig(per_category=1, categories="chair,mug,car,bed")
+    )
     monkeypatch.setattr(demo, "RENDER", RenderConfig(views=4, size=64, samples=2, colour="best"))
     monkeypatch.setattr(demo, "PACK", PackConfig(points=512))
-    monkeypatch.setattr(demo, "pretrain_settings", lambda: dataclasses.replace(SMALL(), epochs=2, patches=16))
+    monkeypatch.setattr(
+        demo, "pretrain_settings", lambda: dataclasses.replace(SMALL(), epochs=2, patches=16)
+    )
     summary, failed = demo.run_demo(tmp_path)
     assert failed == 0
-    for line in ("4 procedural CAD models of 4 categories", "4 rows", "loss", "cma3d build ShapeNetCore.v2 dataset"):
+    for line in (
+        "4 procedural CAD models of 4 categories",
+        "4 rows",
+        "loss",
+        "cma3d build ShapeNetCore.v2 dataset",
+    ):
         assert line in summary
-    for made in ("shapenet/taxonomy.json", "shards/manifest.json", "pictures/overview.png", "run/run.html"):
+    for made in (
+        "shapenet/taxonomy.json",
+        "shards/manifest.json",
+        "pictures/overview.png",
+        "run/run.html",
+    ):
         assert (tmp_path / made).stat().st_size > 0
     assert json.loads((tmp_path / "run" / "log.jsonl").read_text().splitlines()[-1])["epoch"] == 2
     assert "every law holds" in capsys.readouterr().err

@@ -38,9 +38,13 @@ def test_what_breaks_a_bound_is_counted_and_kept(tmp_path: Path) -> None:
     (tmp_path / "scratch").mkdir()
     found = tmp_path / "found"
     tally = fuzz([tmp_path / "test_hostile.py"], 600, found, tmp_path / "scratch", jobs=2, rounds=1)
-    told = {(one["topic"], one["kind"]): (name, one["words"]) for name, one in tally.breaches.items()}
+    told = {
+        (one["topic"], one["kind"]): (name, one["words"]) for name, one in tally.breaches.items()
+    }
     assert set(told) == {("reader", "crashes"), ("slow", "hangs"), ("deadly", "crashes")}
-    assert len((found / told["reader", "crashes"][0]).read_bytes()) == 10, "the least case that shows it"
+    assert len((found / told["reader", "crashes"][0]).read_bytes()) == 10, (
+        "the least case that shows it"
+    )
     assert (found / told["slow", "hangs"][0]).read_bytes() == b"slow"
     assert (found / told["deadly", "crashes"][0]).read_bytes() == b"deadly"
     assert "SIGSEGV" in told["deadly", "crashes"][1]
@@ -48,14 +52,30 @@ def test_what_breaks_a_bound_is_counted_and_kept(tmp_path: Path) -> None:
     assert tally.peak["reader"] > 10
     assert tally.failed
     lines = tally.table().splitlines()
-    assert lines[0].split() == ["topic", "cases", "refused", "accepted", "crashes", "hangs", "peak", "MiB"]
+    assert lines[0].split() == [
+        "topic",
+        "cases",
+        "refused",
+        "accepted",
+        "crashes",
+        "hangs",
+        "peak",
+        "MiB",
+    ]
     assert [line.split()[0] for line in lines[1:4]] == ["deadly", "reader", "slow"]
 
 
 def test_nothing_is_found_where_nothing_is_wrong(tmp_path: Path) -> None:
     (tmp_path / "test_hostile.py").write_text(HOSTILE.partition("        if len(content) > 9")[0])
     (tmp_path / "scratch").mkdir()
-    tally = fuzz([tmp_path / "test_hostile.py"], 600, tmp_path / "found", tmp_path / "scratch", jobs=2, rounds=1)
+    tally = fuzz(
+        [tmp_path / "test_hostile.py"],
+        600,
+        tmp_path / "found",
+        tmp_path / "scratch",
+        jobs=2,
+        rounds=1,
+    )
     assert not tally.breaches
     assert not tally.failed
     assert not (tmp_path / "found").exists()

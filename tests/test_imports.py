@@ -18,13 +18,16 @@ FLOORS = ["core", "render", "reconstruct", "pack", "model", "samples", ""]
 
 
 def sources() -> dict[str, Path]:
-    """Give every module of the package by its name below the top."""
-    paths = [*ROOT.glob("*.py"), *(path for floor in FLOORS[:-1] for path in (ROOT / floor).rglob("*.py"))]
+    """Return every module of the package by its name below the top."""
+    paths = [
+        *ROOT.glob("*.py"),
+        *(path for floor in FLOORS[:-1] for path in (ROOT / floor).rglob("*.py")),
+    ]
     return {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in paths}
 
 
 def imports(name: str, path: Path) -> set[str]:
-    """Give the modules that a module imports: those of the package by their name below the top."""
+    """Return the modules that a module imports: those of the package by their name below the top."""
     found = set()
     package = name.split(".")[:-1]
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -55,14 +58,20 @@ def test_nothing_imports_upwards() -> None:
 def test_only_the_worker_imports_blender() -> None:
     for name, path in sources().items():
         if not name.startswith("render.blender"):
-            assert not {"bpy", "mathutils"} & {module.split(".")[0] for module in imports(name, path)}, name
+            assert not {"bpy", "mathutils"} & {
+                module.split(".")[0] for module in imports(name, path)
+            }, name
 
 
 def run_without(missing: set[str], code: str) -> subprocess.CompletedProcess[str]:
     """Run code in a Python that lacks some packages."""
     block = f"import sys\nfor name in {sorted(missing)}: sys.modules[name] = None\n"
     return subprocess.run(
-        [sys.executable, "-c", block + code], capture_output=True, text=True, check=False, timeout=PATIENCE
+        [sys.executable, "-c", block + code],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE,
     )
 
 
@@ -76,7 +85,11 @@ def run_without(missing: set[str], code: str) -> subprocess.CompletedProcess[str
     ],
 )
 def test_what_is_not_installed_is_only_missed_where_it_is_used(missing: set[str], but: str) -> None:
-    names = [name.removesuffix(".__init__") for name in sources() if not name.startswith(but) and name != "__init__"]
+    names = [
+        name.removesuffix(".__init__")
+        for name in sources()
+        if not name.startswith(but) and name != "__init__"
+    ]
     code = "".join(f"import shapenet3d_cma.{name}\n" for name in names)
     done = run_without(missing, code)
     assert done.returncode == 0, done.stderr
@@ -93,7 +106,11 @@ def test_the_parent_never_loads_blender_or_torch_by_itself() -> None:
 @pytest.mark.parametrize(
     ("missing", "words", "says"),
     [
-        ("torch", ["pretrain", "SHARDS", "OUT"], "torch is not installed: pip install 'shapenet3d-cma[train]'"),
+        (
+            "torch",
+            ["pretrain", "SHARDS", "OUT"],
+            "torch is not installed: pip install 'shapenet3d-cma[train]'",
+        ),
         (
             "fpsample",
             ["pack", "RENDERS", "OUT"],
@@ -103,7 +120,13 @@ def test_the_parent_never_loads_blender_or_torch_by_itself() -> None:
     ],
 )
 def test_a_missing_package_is_named_with_its_extra(
-    shapenet: Path, renders: Path, shards: Path, tmp_path: Path, missing: str, words: list[str], says: str
+    shapenet: Path,
+    renders: Path,
+    shards: Path,
+    tmp_path: Path,
+    missing: str,
+    words: list[str],
+    says: str,
 ) -> None:
     places = {"SHAPENET": shapenet, "RENDERS": renders, "SHARDS": shards, "OUT": tmp_path / "out"}
     line = [str(places.get(word, word)) for word in words]

@@ -11,9 +11,30 @@ from pathlib import Path
 from shapenet3d_cma.tests.test_imports import sources
 from shapenet3d_cma.tests.waiting import PATIENCE
 
-OF_PATHS = {"write_text", "write_bytes", "unlink", "rename", "rmdir", "mkdir", "touch", "symlink_to", "hardlink_to"}
+OF_PATHS = {
+    "write_text",
+    "write_bytes",
+    "unlink",
+    "rename",
+    "rmdir",
+    "mkdir",
+    "touch",
+    "symlink_to",
+    "hardlink_to",
+}
 OF_MODULES = {
-    "os": {"remove", "unlink", "rename", "replace", "renames", "removedirs", "rmdir", "mkdir", "makedirs", "truncate"}
+    "os": {
+        "remove",
+        "unlink",
+        "rename",
+        "replace",
+        "renames",
+        "removedirs",
+        "rmdir",
+        "mkdir",
+        "makedirs",
+        "truncate",
+    }
     | {"link", "symlink", "mkfifo", "open", "utime"},
     "shutil": {"rmtree", "move", "copy", "copy2", "copyfile", "copytree", "unpack_archive"},
     "tempfile": {"mkstemp", "mkdtemp", "NamedTemporaryFile", "TemporaryDirectory"},
@@ -44,11 +65,19 @@ def writes(node: ast.AST) -> str | None:
     if not isinstance(node, ast.Call):
         return None
     function, text = node.func, ast.unparse(node.func)
-    if text == "open" or (isinstance(function, ast.Attribute) and function.attr in ("open", "File")):
+    if text == "open" or (
+        isinstance(function, ast.Attribute) and function.attr in ("open", "File")
+    ):
         modes = [
-            word.value for word in [*node.args, *(k.value for k in node.keywords)] if isinstance(word, ast.Constant)
+            word.value
+            for word in [*node.args, *(k.value for k in node.keywords)]
+            if isinstance(word, ast.Constant)
         ]
-        wrong = [mode for mode in modes if isinstance(mode, str) and set(mode) & set("wax+") and len(mode) < 4]
+        wrong = [
+            mode
+            for mode in modes
+            if isinstance(mode, str) and set(mode) & set("wax+") and len(mode) < 4
+        ]
         return text if wrong else None
     if not isinstance(function, ast.Attribute):
         return None
@@ -62,7 +91,9 @@ def found() -> dict[str, set[str]]:
     """List what each module writes with, but for `outputs`."""
     listed = {}
     for name, path in sources().items():
-        calls = {writes(node) for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))} - {None}
+        calls = {writes(node) for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))} - {
+            None
+        }
         if calls and name != "core.outputs":
             listed[name] = calls
     return listed
@@ -75,25 +106,57 @@ def test_no_module_writes_but_one() -> None:
 
 def test_what_writes_is_seen() -> None:
     """The test above would see the writing that there was before."""
-    for line in ("path.write_text(x)", "path.open('w')", "open(path, mode='ab')", "os.replace(a, b)", "path.unlink()"):
+    for line in (
+        "path.write_text(x)",
+        "path.open('w')",
+        "open(path, mode='ab')",
+        "os.replace(a, b)",
+        "path.unlink()",
+    ):
         assert writes(ast.parse(line).body[0].value), line
-    for line in ("path.open('rb')", "output.write_text(name, x)", "self.output.touch(name)", "path.read_text()"):
+    for line in (
+        "path.open('rb')",
+        "output.write_text(name, x)",
+        "self.output.touch(name)",
+        "path.read_text()",
+    ):
         assert not writes(ast.parse(line).body[0].value), line
 
 
-def test_no_process_of_a_command_writes_but_by_it(renders: Path, shards: Path, shapenet: Path, tmp_path: Path) -> None:
+def test_no_process_of_a_command_writes_but_by_it(
+    renders: Path, shards: Path, shapenet: Path, tmp_path: Path
+) -> None:
     """Every command that writes, its workers and Blenders among them: each event of writing has `outputs` behind it."""
     log, root = tmp_path / "log", tmp_path / "world"
     root.mkdir()
-    more = {"CMA3D_AUDIT_LOG": str(log), "CMA3D_AUDIT_ROOT": f"{root}/", "PYTHONDONTWRITEBYTECODE": "1"}
+    more = {
+        "CMA3D_AUDIT_LOG": str(log),
+        "CMA3D_AUDIT_ROOT": f"{root}/",
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
     environment = os.environ | more | {"PYTHONPATH": str(Path(__file__).parent / "audit")}
 
     def run(*words: object) -> None:
         line = [sys.executable, "-m", "shapenet3d_cma.cli", *map(str, words)]
-        done = subprocess.run(line, capture_output=True, text=True, check=False, env=environment, timeout=PATIENCE)
+        done = subprocess.run(
+            line, capture_output=True, text=True, check=False, env=environment, timeout=PATIENCE
+        )
         assert done.returncode == 0, done.stderr
 
-    small = ("--views", 2, "--size", 32, "--samples", 1, "--limit", 1, "--synset", "chair", "--jobs", 2)
+    small = (
+        "--views",
+        2,
+        "--size",
+        32,
+        "--samples",
+        1,
+        "--limit",
+        1,
+        "--synset",
+        "chair",
+        "--jobs",
+        2,
+    )
     run("samples", root / "samples", "--per-category", 1, "--categories", "mug")
     run("samples", root / "small", "--task", "modelnet40", "--train", 2, "--test", 2)
     run("render", shapenet, root / "renders", *small)
@@ -101,8 +164,25 @@ def test_no_process_of_a_command_writes_but_by_it(renders: Path, shards: Path, s
     for again in ((), ("--redo",)):
         more_points = ("--points", 128) if again else ()
         run("pack", renders, root / "shards", "--jobs", 2, *more_points, *again)
-        run("reconstruct", renders, root / "clouds", "--jobs", 2, *(("--format", "npz") if again else ()), *again)
-        run("export", shards, root / "export", "--format", "png" if again else "bop", "--jobs", 2, *again)
+        run(
+            "reconstruct",
+            renders,
+            root / "clouds",
+            "--jobs",
+            2,
+            *(("--format", "npz") if again else ()),
+            *again,
+        )
+        run(
+            "export",
+            shards,
+            root / "export",
+            "--format",
+            "png" if again else "bop",
+            "--jobs",
+            2,
+            *again,
+        )
     run("inspect", shards, "--rows", "0:2", "-o", root / "pages")
     run("inspect", shards, "--row", 0, "-o", root / "page.html")
     run("inspect", shards, "--rows", "0:2", "--sheet", root / "sheet.png")

@@ -19,7 +19,9 @@ from shapenet3d_cma.core.outputs import HIDDEN
 from shapenet3d_cma.tests.layouts import FILES, assert_kept, clear, make_files, snapshot
 
 few = hypothesis.settings(
-    max_examples=6, phases=[hypothesis.Phase.generate], suppress_health_check=list(hypothesis.HealthCheck)
+    max_examples=6,
+    phases=[hypothesis.Phase.generate],
+    suppress_health_check=list(hypothesis.HealthCheck),
 )
 
 INTO_FOLDER: dict[str, list[str]] = {
@@ -54,26 +56,40 @@ MORE: dict[str, Sequence[Sequence[str]]] = {
     "build": [["--redo"]],
     "pack": [["--redo"], ["--num-samples", "2"]],
     "reconstruct": [["--redo"], ["--format", "npz"], ["--keep", "all"]],
-    "export": [["--redo"], ["--format", "png"], ["--format", "bop", "--redo"], ["--format", "nerf"], ["--full"]],
+    "export": [
+        ["--redo"],
+        ["--format", "png"],
+        ["--format", "bop", "--redo"],
+        ["--format", "nerf"],
+        ["--full"],
+    ],
 }
 NEEDS = {"render": "bpy", "build": "bpy", "demo": "bpy"} | dict.fromkeys(
-    ("pretrain", "finetune", "fewshot", "segment", "evaluate", "ablate", "probe", "export-encoder"), "torch"
+    ("pretrain", "finetune", "fewshot", "segment", "evaluate", "ablate", "probe", "export-encoder"),
+    "torch",
 )
 
 
 def marked(names: Any) -> list[Any]:
     """Mark the commands that need what may not be installed."""
-    return [pytest.param(name, marks=pytest.mark.needs(NEEDS[name])) if name in NEEDS else name for name in names]
+    return [
+        pytest.param(name, marks=pytest.mark.needs(NEEDS[name])) if name in NEEDS else name
+        for name in names
+    ]
 
 
 Call = Callable[..., tuple[int, str]]
 
 
 @pytest.fixture(scope="session")
-def inputs(shapenet: Path, renders: Path, shards: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def inputs(
+    shapenet: Path, renders: Path, shards: Path, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Path]:
     """What commands read: of the words in capitals, what stands for which."""
     data, run = tmp_path_factory.mktemp("law") / "data", tmp_path_factory.mktemp("law") / "run"
-    CliRunner().invoke(cli, ["samples", str(data), "--task", "modelnet40", "--train", "2", "--test", "2"])
+    CliRunner().invoke(
+        cli, ["samples", str(data), "--task", "modelnet40", "--train", "2", "--test", "2"]
+    )
     make_files(run, {"run.json": b"{}", "encoder.safetensors": b"not one"})
     return {"SHAPENET": shapenet, "RENDERS": renders, "SHARDS": shards, "DATA": data, "RUN": run}
 
@@ -99,7 +115,9 @@ def call(inputs: dict[str, Path]) -> Call:
 
 def test_every_command_that_writes_is_held_to_the_law() -> None:
     """A new command must be told here, or be known to write nothing."""
-    known = {words[0] for words in INTO_FOLDER.values()} | {words[0] for _, words in INTO_FILE.values()}
+    known = {words[0] for words in INTO_FOLDER.values()} | {
+        words[0] for _, words in INTO_FILE.values()
+    }
     assert set(cli.commands) - known == {"doctor", "status", "verify", "model-info"}
 
 
@@ -115,7 +133,9 @@ def test_a_folder_of_the_users_is_refused_untouched(
     top = clear(tmp_path_factory.getbasetemp() / "refused" / name.replace(" ", ""))
     make_files(top / "mine", data.draw(FILES))
     (top / "link").symlink_to("mine")
-    place = data.draw(st.sampled_from(["mine", "mine/", "link", "mine/new/..", "new/../mine", "link/."]))
+    place = data.draw(
+        st.sampled_from(["mine", "mine/", "link", "mine/new/..", "new/../mine", "link/."])
+    )
     more = data.draw(st.sampled_from([[], *MORE.get(name, [])]))
     before = snapshot(top)
     status, error = call([*INTO_FOLDER[name], *more], f"{top}/{place}")
@@ -125,7 +145,9 @@ def test_a_folder_of_the_users_is_refused_untouched(
         assert str(top / "mine") in error or str(top / "link") in error
 
 
-@pytest.mark.parametrize("name", marked(name for name, words in INTO_FOLDER.items() if words[0] != "samples"))
+@pytest.mark.parametrize(
+    "name", marked(name for name, words in INTO_FOLDER.items() if words[0] != "samples")
+)
 def test_an_output_in_or_around_an_input_is_refused(
     call: Call, inputs: dict[str, Path], tmp_path: Path, name: str
 ) -> None:
@@ -133,7 +155,14 @@ def test_an_output_in_or_around_an_input_is_refused(
     for key in [word for word in words if word in inputs and word != "DATA"]:
         given, before = inputs[key], snapshot(inputs[key].parent)
         (tmp_path / key).symlink_to(given)
-        for out in (given, given / "new", given.parent, tmp_path / key, tmp_path / key / "new", given / "new" / ".."):
+        for out in (
+            given,
+            given / "new",
+            given.parent,
+            tmp_path / key,
+            tmp_path / key / "new",
+            given / "new" / "..",
+        ):
             for more in ([], *MORE.get(name, [])):
                 status, error = call([*words, *more], out)
                 assert (status, snapshot(given.parent) == before) == (2, True), (out, more, error)
@@ -151,7 +180,15 @@ def test_an_export_to_the_models_themselves_is_refused(
     for out in (models, tmp_path, models / "03001627", *models.glob("*/*"), models / "new" / ".."):
         for words in (
             ["export", "SHARDS", "OUT", "--jobs", "1", "--format", to],
-            ["reconstruct", "RENDERS", "OUT", "--jobs", "1", "--format", "npz" if to == "png" else "ply"],
+            [
+                "reconstruct",
+                "RENDERS",
+                "OUT",
+                "--jobs",
+                "1",
+                "--format",
+                "npz" if to == "png" else "ply",
+            ],
         ):
             status, error = call([*words, *["--redo"] * redo], out)
             assert status == 2
@@ -177,7 +214,9 @@ def test_a_file_of_the_users_in_our_folder_stays(
     out = top / f"{name}-again"
     shutil.rmtree(out, ignore_errors=True)
     shutil.copytree(top / name, out)
-    own = sorted(key for key in snapshot(out) if not key.startswith(HIDDEN) and not key.endswith("/"))
+    own = sorted(
+        key for key in snapshot(out) if not key.startswith(HIDDEN) and not key.endswith("/")
+    )
     changed = data.draw(st.sets(st.sampled_from(own), max_size=2))
     mine = {key: what for key, what in data.draw(FILES).items() if not (out / key).exists()}
     make_files(out, mine)
@@ -191,11 +230,17 @@ def test_a_file_of_the_users_in_our_folder_stays(
 
 
 @pytest.mark.needs("bpy")
-def test_a_file_of_the_users_among_renders_stays(call: Call, inputs: dict[str, Path], tmp_path: Path) -> None:
+def test_a_file_of_the_users_among_renders_stays(
+    call: Call, inputs: dict[str, Path], tmp_path: Path
+) -> None:
     words = [*INTO_FOLDER["render"], "--synset", "chair", "--limit", "1", "--samples", "1"]
     assert call(words, tmp_path / "renders")[0] == 0
     (render,) = (tmp_path / "renders").glob("*/*.h5")
-    mine = {".partial-x": b"mine", f"{render.parent.name}/.partial-x.h5": b"mine", "notes/a.h5": b"mine"}
+    mine = {
+        ".partial-x": b"mine",
+        f"{render.parent.name}/.partial-x.h5": b"mine",
+        "notes/a.h5": b"mine",
+    }
     make_files(tmp_path / "renders", mine)
     before = {key: what for key, what in snapshot(tmp_path / "renders").items() if key in mine}
     assert call([*words, "--redo", "--size", "24"], tmp_path / "renders")[0] == 0
@@ -231,7 +276,9 @@ def test_a_file_of_the_users_is_not_replaced(
 
 
 @pytest.mark.parametrize("name", marked(INTO_FILE))
-def test_a_file_of_an_input_is_not_replaced(call: Call, inputs: dict[str, Path], tmp_path: Path, name: str) -> None:
+def test_a_file_of_an_input_is_not_replaced(
+    call: Call, inputs: dict[str, Path], tmp_path: Path, name: str
+) -> None:
     """`probe -o SHARDS/manifest.json` and `export-encoder RUN SHARDS/shard-00000.h5` lost shards."""
     shards = shutil.copytree(inputs["SHARDS"], tmp_path / "shards")
     suffix, words = INTO_FILE[name]

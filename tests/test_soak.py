@@ -17,7 +17,10 @@ SOAK = Path(shapenet3d_cma.__file__).parent / "tools" / "soak.py"
 def test_what_is_killed_and_begun_again_ends_as_if_nothing_had_been(tmp_path: Path) -> None:
     words = ["--models", "8", "--every", "4", "--least", "1"]
     done = subprocess.run(
-        [sys.executable, str(SOAK), str(tmp_path / "soak"), *words], capture_output=True, text=True, check=False
+        [sys.executable, str(SOAK), str(tmp_path / "soak"), *words],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "differences and faults: 0" in done.stdout

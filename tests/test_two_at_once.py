@@ -36,12 +36,22 @@ def held(folder: Path, kind: str, *, shared: bool = False) -> AbstractContextMan
     return claim(folder, kind, shared=shared, earlier=lambda _: True)
 
 
-def test_a_folder_that_is_written_to_is_refused(cma3d: Run, mine: Path, packed: Path, tmp_path: Path) -> None:
+def test_a_folder_that_is_written_to_is_refused(
+    cma3d: Run, mine: Path, packed: Path, tmp_path: Path
+) -> None:
     cases = (
         (held(packed, "shards"), packed, ["pack", mine, packed, *PACK]),
-        (held(packed, "shards"), packed, ["export", packed, tmp_path / "ply", "--format", "ply", "--jobs", 1]),
+        (
+            held(packed, "shards"),
+            packed,
+            ["export", packed, tmp_path / "ply", "--format", "ply", "--jobs", 1],
+        ),
         (held(mine, "renders", shared=True), mine, ["pack", mine, tmp_path / "new", *PACK]),
-        (held(mine, "renders", shared=True), mine, ["reconstruct", mine, tmp_path / "clouds", "--jobs", 1]),
+        (
+            held(mine, "renders", shared=True),
+            mine,
+            ["reconstruct", mine, tmp_path / "clouds", "--jobs", 1],
+        ),
     )
     for hold, folder, words in cases:
         before = {path: content(path) for path in (mine, packed)}
@@ -50,12 +60,16 @@ def test_a_folder_that_is_written_to_is_refused(cma3d: Run, mine: Path, packed: 
         assert (done.returncode, done.stdout) == (2, ""), done.stderr
         assert f"{folder} is being written by another process" in done.stderr.splitlines()[-1]
         assert {path: content(path) for path in before} == before
-        assert sorted(path.name for path in tmp_path.iterdir()) == ["renders", "shards"], "nothing is left behind"
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["renders", "shards"], (
+            "nothing is left behind"
+        )
         assert words[0] != "pack" or cma3d(*words).returncode == 0, "afterwards it goes on"
         shutil.rmtree(tmp_path / "new", ignore_errors=True)
 
 
-def test_renders_that_are_read_are_not_rendered_into(cma3d: Run, shapenet: Path, mine: Path) -> None:
+def test_renders_that_are_read_are_not_rendered_into(
+    cma3d: Run, shapenet: Path, mine: Path
+) -> None:
     with held(mine, "renders", shared=True):
         pass  # from now on it has a record, and so a lock
     words = ("render", shapenet, mine, "--views", 4, "--size", 80, "--samples", 4, "--jobs", 1)
@@ -67,10 +81,15 @@ def test_renders_that_are_read_are_not_rendered_into(cma3d: Run, shapenet: Path,
     assert content(mine) == before
 
 
-def test_two_that_start_together_make_what_one_makes(renders: Path, shards: Path, tmp_path: Path) -> None:
+def test_two_that_start_together_make_what_one_makes(
+    renders: Path, shards: Path, tmp_path: Path
+) -> None:
     def at_once(*words: object) -> None:
         line = [sys.executable, "-m", "shapenet3d_cma.cli", *map(str, words)]
-        both = [subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+        both = [
+            subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+            for _ in range(2)
+        ]
         said = [process.communicate(timeout=PATIENCE)[1] for process in both]
         assert {process.returncode for process in both} <= {0, 2}, said
         assert 0 in {process.returncode for process in both}, said
@@ -81,7 +100,10 @@ def test_two_that_start_together_make_what_one_makes(renders: Path, shards: Path
     for number in range(2):
         at_once("pack", renders, tmp_path / f"packed-{number}", *PACK)
         assert_same_shards(shards, tmp_path / f"packed-{number}")
-    for verb, source, more in (("export", shards, ["--format", "ply"]), ("reconstruct", renders, [])):
+    for verb, source, more in (
+        ("export", shards, ["--format", "ply"]),
+        ("reconstruct", renders, []),
+    ):
         once = tmp_path / f"{verb}-once"
         subprocess.run(
             [sys.executable, "-m", "shapenet3d_cma.cli", verb, source, once, *more, "--jobs", "1"],
@@ -91,6 +113,7 @@ def test_two_that_start_together_make_what_one_makes(renders: Path, shards: Path
         )
         at_once(verb, source, tmp_path / verb, *more, "--jobs", 1)
         models = [
-            {name: data for name, data in content(path).items() if "/" in name} for path in (once, tmp_path / verb)
+            {name: data for name, data in content(path).items() if "/" in name}
+            for path in (once, tmp_path / verb)
         ]
         assert models[0] == models[1]

@@ -9,8 +9,8 @@ from pathlib import Path
 import psutil
 
 PATIENCE = 3600.0
-"""Seconds after which what has not come hangs. Under `nice -n 19` beside busy cores, a process has one seventieth of a
-core: what takes 10 s on a quiet machine takes 700 s there."""
+"""Seconds after which what has not come hangs. Under `nice -n 19` beside busy cores, a process has
+one seventieth of a core: what takes 10 s on a quiet machine takes 700 s there."""
 
 
 def wait_for(condition: Callable[[], object], seconds: float = PATIENCE) -> None:
@@ -27,7 +27,7 @@ def count_lines(path: Path) -> int:
 
 
 def ended(processes: Iterable[psutil.Process]) -> bool:
-    """Tell whether all of some processes are gone; one that nobody has reaped yet is."""
+    """Check whether all of some processes are gone; one that nobody has reaped yet is."""
     return not any(_lives(process) for process in processes)
 
 

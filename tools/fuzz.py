@@ -1,8 +1,9 @@
 """Hostile input for hours: `make fuzz`, or `python tools/fuzz.py [MINUTES] [FOUND] [FILE]…`.
 
-Every file of tests/fuzz/ is run again and again, a process a core, with other draws and more of them each time, until
-the time is over. A case that breaks a bound is kept in FOUND, also where its process died of it; it belongs into
-tests/fuzz/corpus/<topic>/, which `make test` replays. Exit status 1 where a bound broke.
+Every file of tests/fuzz/ is run again and again, a process a core, with other draws and more of
+them each time, until the time is over. A case that breaks a bound is kept in FOUND, also where its
+process died of it; it belongs into tests/fuzz/corpus/<topic>/, which `make test` replays. Exit
+status 1 where a bound broke.
 """
 
 from __future__ import annotations
@@ -60,7 +61,13 @@ class Tally:
         """Add a case that its process could not tell of."""
         with self.lock:
             self.topics.setdefault(topic, Counter())
-            self.breaches[name] = {"topic": topic, "kind": kind, "words": words, "times": 1, "bytes": None}
+            self.breaches[name] = {
+                "topic": topic,
+                "kind": kind,
+                "words": words,
+                "times": 1,
+                "bytes": None,
+            }
 
     def table(self) -> str:
         """Format it: a line a topic, then a line a breach, and a line a test that failed otherwise."""
@@ -72,15 +79,29 @@ class Tally:
             lines.append(f"{topic:<20}" + "".join(shown) + f"{self.peak.get(topic, 0):>12,.0f}")
         total = sum((counts for counts in self.topics.values()), Counter[str]())
         lines.append(f"{'all':<20}" + "".join(f"{total[name]:>12,}" for name in names[:3]))
-        lines += [f"{one['kind']}: {name}, {one['times']} times: {one['words']}" for name, one in self.breaches.items()]
-        return "\n".join(lines + [f"failed: {name}: {words}" for name, words in self.failed.items()])
+        lines += [
+            f"{one['kind']}: {name}, {one['times']} times: {one['words']}"
+            for name, one in self.breaches.items()
+        ]
+        return "\n".join(
+            lines + [f"failed: {name}: {words}" for name, words in self.failed.items()]
+        )
 
     def different(self, topic: str, kind: str) -> int:
         """Count the different breaches of a topic: hypothesis repeats one many times as it looks for the least."""
-        return sum(breach["topic"] == topic and breach["kind"] == kind for breach in self.breaches.values())
+        return sum(
+            breach["topic"] == topic and breach["kind"] == kind for breach in self.breaches.values()
+        )
 
 
-def fuzz(files: list[Path], seconds: float, found: Path, scratch: Path, jobs: int, rounds: float = math.inf) -> Tally:
+def fuzz(
+    files: list[Path],
+    seconds: float,
+    found: Path,
+    scratch: Path,
+    jobs: int,
+    rounds: float = math.inf,
+) -> Tally:
     """Run files of tests in rounds until the time, or the number of rounds, is over.
 
     Parameters
@@ -110,7 +131,12 @@ def _run(file: Path, examples: int, end: float, found: Path, folder: Path, tally
     folder.mkdir()
     report, output, seed = folder / "report.json", folder / "output", secrets.randbelow(2**31)
     line = [sys.executable, "-m", "pytest", str(file), "-q", "-p", "no:cacheprovider", "--tb=short"]
-    line += ["-c", str(ROOT / "pyproject.toml"), f"--hypothesis-seed={seed}", f"--basetemp={folder / 'files'}"]
+    line += [
+        "-c",
+        str(ROOT / "pyproject.toml"),
+        f"--hypothesis-seed={seed}",
+        f"--basetemp={folder / 'files'}",
+    ]
     given = {"FUZZ_EXAMPLES": str(examples), "FUZZ_REPORT": str(report), "FUZZ_FOUND": str(found)}
     with output.open("wb") as log:
         process = subprocess.Popen(line, stdout=log, stderr=log, env=os.environ | given, cwd=ROOT)
@@ -154,7 +180,11 @@ def _bury(code: int, stuck: bool, running: Path, found: Path, tally: Tally) -> N
     name = f"{topic.decode()}-{secrets.token_hex(6)}"
     found.mkdir(parents=True, exist_ok=True)
     (found / name).write_bytes(content)
-    words = f"still at work after {STUCK:g} s" if stuck else f"the process died of {signal.Signals(-code).name}"
+    words = (
+        f"still at work after {STUCK:g} s"
+        if stuck
+        else f"the process died of {signal.Signals(-code).name}"
+    )
     tally.add_death(topic.decode(), "hangs" if stuck else "crashes", words, name)
 
 
@@ -166,18 +196,27 @@ def _last_line(output: Path) -> str:
 def main() -> None:
     """Read the command line, fuzz, print the table."""
     minutes = float(sys.argv[1]) if len(sys.argv) > 1 else 60.0
-    found = Path(sys.argv[2] if len(sys.argv) > 2 else Path(tempfile.gettempdir()) / "cma3d-fuzz").absolute()
+    found = Path(
+        sys.argv[2] if len(sys.argv) > 2 else Path(tempfile.gettempdir()) / "cma3d-fuzz"
+    ).absolute()
     files = [Path(name).absolute() for name in sys.argv[3:]]
-    files = files or [path for path in sorted(TESTS.glob("test_*.py")) if path.name != "test_bounds.py"]
+    files = files or [
+        path for path in sorted(TESTS.glob("test_*.py")) if path.name != "test_bounds.py"
+    ]
     if not files:
         sys.exit(f"fuzz: there is no test in {TESTS} but the harness's own")
     jobs = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     print(f"{len(files)} files of tests, {jobs} processes, {minutes:g} minutes", flush=True)
-    with tempfile.TemporaryDirectory(prefix="fuzzing-") as scratch:  # "cma3d-" is where the program itself may write
+    with tempfile.TemporaryDirectory(
+        prefix="fuzzing-"
+    ) as scratch:  # "cma3d-" is where the program itself may write
         tally = fuzz(files, 60 * minutes, found, Path(scratch), jobs)
     print(tally.table())
     broken = bool(tally.breaches or tally.failed)
-    print(f"{tally.processes} processes; " + (f"broken cases are in {found}" if broken else "no bound broke"))
+    print(
+        f"{tally.processes} processes; "
+        + (f"broken cases are in {found}" if broken else "no bound broke")
+    )
     sys.exit(broken)
 
 

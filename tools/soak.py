@@ -1,9 +1,10 @@
 """Everything that may befall a long run, at once: `make soak`, or `python tools/soak.py --help`.
 
-Procedural models go through render, pack, verify and export twice: once undisturbed, and once while processes are
-killed at random, two commands share each folder, the disk fills up and is freed, and the clock jumps. Each command is
-given again until it ends well. Exit status 0 where the two outcomes are equal, nothing half written and no process is
-left, and memory, file descriptors and processes stay flat.
+Procedural models go through render, pack, verify and export twice: once undisturbed, and once while
+processes are killed at random, two commands share each folder, the disk fills up and is freed, and
+the clock jumps. Each command is given again until it ends well. Exit status 0 where the two
+outcomes are equal, nothing half written and no process is left, and memory, file descriptors and
+processes stay flat.
 """
 
 from __future__ import annotations
@@ -33,7 +34,11 @@ from shapenet3d_cma.tests.same import assert_same_renders, assert_same_shards
 RENDER = ("--views", 3, "--size", 40, "--samples", 1, "--colour", "best", "--jobs")
 PACK = ("--points", 64, "--shard-rows", 50, "--jobs", 2)
 CATEGORIES = 16  # of the procedural models
-KINDS = {"render.blender.worker": "Blender", "popen_loky_posix": "worker", "shapenet3d_cma.cli": "command"}
+KINDS = {
+    "render.blender.worker": "Blender",
+    "popen_loky_posix": "worker",
+    "shapenet3d_cma.cli": "command",
+}
 OFFSETS = (0, -10_800, 7_200, -604_800, -60)  # seconds, that the clock is off
 JUMPING = """
 import time
@@ -43,8 +48,8 @@ def _jumped():
         return _time() + float(file.read() or 0)
 time.time, time.time_ns = _jumped, lambda: int(1e9 * _jumped())
 """
-"""What Python runs as it begins (`sitecustomize`): a clock that is off by what a file says. The clock of the machine is
-not ours to set, and libfaketime breaks Python's `time.sleep`."""
+"""What Python runs as it begins (`sitecustomize`): a clock that is off by what a file says. The
+clock of the machine is not ours to set, and libfaketime breaks Python's `time.sleep`."""
 END = 60.0  # seconds in which processes end whose command has ended
 LONG = 1800.0  # seconds after which a command hangs
 MOST, MOST_REFUSALS = 100, 1000  # times that one command is given
@@ -164,7 +169,11 @@ class Soak:
                     taken = process.memory_info().rss / 2**20, process.num_fds()
                     found.setdefault(kind(process), []).append(taken)
             for name, taken_by in found.items():
-                sample = Sample(max(mib for mib, _ in taken_by), max(number for _, number in taken_by), len(taken_by))
+                sample = Sample(
+                    max(mib for mib, _ in taken_by),
+                    max(number for _, number in taken_by),
+                    len(taken_by),
+                )
                 self.record.samples.setdefault((self.stage, name), []).append(sample)
 
     def kill(self) -> None:
@@ -189,7 +198,9 @@ class Soak:
 
     def kills_of(self, stage: str) -> int:
         """Count the kills in a stage."""
-        return sum(number for name, number in self.record.kills.items() if name.startswith(f"{stage} "))
+        return sum(
+            number for name, number in self.record.kills.items() if name.startswith(f"{stage} ")
+        )
 
     def fill(self) -> None:
         """Fill the disk now and then, for a while."""
@@ -208,7 +219,9 @@ class Soak:
             self.record.jumps += 1
             ahead = time.time() + 86_400
             for path in self.disk.folder.rglob("*"):
-                if self.draw.random() < 0.1 and not (path.parent / "manifest.json").exists():  # a reader would notice
+                if (
+                    self.draw.random() < 0.1 and not (path.parent / "manifest.json").exists()
+                ):  # a reader would notice
                     with contextlib.suppress(OSError):
                         os.utime(path, (ahead, ahead))
 
@@ -250,7 +263,10 @@ class Soak:
     def run(self, stage: str, *commands: Sequence[object]) -> None:
         """Run commands side by side, each again until it ends well."""
         self.stage, begin = stage, time.monotonic()
-        threads = [threading.Thread(target=self.insist, args=(number, line)) for number, line in enumerate(commands)]
+        threads = [
+            threading.Thread(target=self.insist, args=(number, line))
+            for number, line in enumerate(commands)
+        ]
         for thread in threads:
             thread.start()
             time.sleep(0.3)
@@ -260,7 +276,10 @@ class Soak:
 
     def insist(self, number: int, line: Sequence[object]) -> None:
         """Run a command again and again until it ends with status 0."""
-        log, more = self.out / "logs" / f"{self.stage.replace(' ', '-')}-{number}.txt", list[object]()
+        log, more = (
+            self.out / "logs" / f"{self.stage.replace(' ', '-')}-{number}.txt",
+            list[object](),
+        )
         tries = refusals = 0
         while tries < MOST and refusals < MOST_REFUSALS:
             before, begin = log.stat().st_size if log.exists() else 0, time.monotonic()
@@ -302,7 +321,9 @@ class Soak:
             time.sleep(0.05)
         self.record.last_end = max(self.record.last_end, time.monotonic() - begin)
         for process in family.members():
-            self.fault(f"{self.stage}: left after {END:g} s: {kind(process)} {command_line(process)[:120]}")
+            self.fault(
+                f"{self.stage}: left after {END:g} s: {kind(process)} {command_line(process)[:120]}"
+            )
         family.end()
         with self.lock:
             self.families.remove(family)
@@ -335,12 +356,18 @@ class Soak:
         """Run all stages without any disturbance."""
         out = self.out
         each = max(1, round(self.models / CATEGORIES))
-        self.run("unbroken samples", ["samples", out / "shapenet", "--per-category", each, "--seed", self.seed])
+        self.run(
+            "unbroken samples",
+            ["samples", out / "shapenet", "--per-category", each, "--seed", self.seed],
+        )
         with self.around(self.look):
             self.run("unbroken render", ["render", out / "shapenet", out / "renders", *RENDER, 2])
             self.run("unbroken pack", ["pack", out / "renders", out / "shards", *PACK])
             self.run("unbroken verify", ["verify", out / "shards", "--jobs", 2])
-            self.run("unbroken export", ["export", out / "shards", out / "export", "--format", "ply", "--jobs", 2])
+            self.run(
+                "unbroken export",
+                ["export", out / "shards", out / "export", "--format", "ply", "--jobs", 2],
+            )
 
     def disturbed(self) -> None:
         """Run them again, with all that may happen; compare after each stage."""
@@ -393,7 +420,10 @@ class Soak:
         for (stage, name), samples in self.record.samples.items():
             quarter = max(1, len(samples) // 4)
             first, last = (
-                [max(getattr(one, what) for one in part) for what in ("mib", "descriptors", "processes")]
+                [
+                    max(getattr(one, what) for one in part)
+                    for what in ("mib", "descriptors", "processes")
+                ]
                 for part in (samples[:quarter], samples[-quarter:])
             )
             lines.append(
@@ -408,26 +438,46 @@ class Soak:
     def report(self) -> str:
         """Format what was done and found."""
         record = self.record
-        disk = f"filled {record.fillings} times (tmpfs)" if self.disk.mounted else "not filled: no right to mount one"
+        disk = (
+            f"filled {record.fillings} times (tmpfs)"
+            if self.disk.mounted
+            else "not filled: no right to mount one"
+        )
         lines = self.judge_samples()
-        lines += ["", *(f"{name:<26}{seconds:>8.0f} s" for name, seconds in record.seconds.items()), ""]
+        lines += [
+            "",
+            *(f"{name:<26}{seconds:>8.0f} s" for name, seconds in record.seconds.items()),
+            "",
+        ]
         lines += [f"killed: {name:<18}{number:>6}" for name, number in sorted(record.kills.items())]
         lines += [f"killed in all     {sum(record.kills.values()):>14}"]
-        lines += [f"starts: {name:<18}{number:>6}" for name, number in record.starts.items() if "unb" not in name]
+        lines += [
+            f"starts: {name:<18}{number:>6}"
+            for name, number in record.starts.items()
+            if "unb" not in name
+        ]
         lines += [f"{number:>4} times: {name}" for name, number in record.answers.most_common()]
         peak = max((one.mib for samples in record.samples.values() for one in samples), default=0)
         lines += [f"clock jumped {record.jumps} times; disk {disk}"]
-        lines += [f"largest process {peak:.0f} MiB; the last process ended {record.last_end:.1f} s after its command"]
+        lines += [
+            f"largest process {peak:.0f} MiB; the last process ended {record.last_end:.1f} s after its command"
+        ]
         return "\n".join([*lines, f"differences and faults: {len(record.faults)}", *record.faults])
 
 
 def same_files(one: Path, two: Path) -> None:
     """Both folders hold the same files with the same bytes, but for the records of runs at their top."""
     names = [
-        {path.relative_to(top) for path in top.rglob("*") if path.is_file() and not is_record(path, top)}
+        {
+            path.relative_to(top)
+            for path in top.rglob("*")
+            if path.is_file() and not is_record(path, top)
+        }
         for top in (one, two)
     ]
-    assert names[0] == names[1], f"{len(names[0] ^ names[1])} files stand in one alone, {min(names[0] ^ names[1])}"
+    assert names[0] == names[1], (
+        f"{len(names[0] ^ names[1])} files stand in one alone, {min(names[0] ^ names[1])}"
+    )
     for name in sorted(names[0]):
         assert (one / name).read_bytes() == (two / name).read_bytes(), f"{name} differs"
 
@@ -443,8 +493,12 @@ def main() -> None:
     parser.add_argument("out", type=Path, help="a folder that is empty or not there")
     parser.add_argument("--models", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--every", type=float, default=20.0, help="seconds between kills, on average")
-    parser.add_argument("--least", type=int, default=5, help="kills that pack, verify and export take each")
+    parser.add_argument(
+        "--every", type=float, default=20.0, help="seconds between kills, on average"
+    )
+    parser.add_argument(
+        "--least", type=int, default=5, help="kills that pack, verify and export take each"
+    )
     given = parser.parse_args()
     out = given.out.absolute()
     if out.exists() and any(out.iterdir()):

@@ -1,8 +1,9 @@
 """Point-MAE's published weights as a point encoder: one key for another, nothing computed.
 
-The names are those of Point-MAE's own code (`models/Point_MAE.py`, `tools/builder.py`), which writes a checkpoint as
-`{"base_model": weights, ...}`: the encoder of a pretraining checkpoint under `MAE_encoder.`, that of a fine-tuned one
-at the top, each perhaps under `module.`, which data parallelism adds.
+The names are those of Point-MAE's own code (`models/Point_MAE.py`, `tools/builder.py`), which
+writes a checkpoint as `{"base_model": weights, ...}`: the encoder of a pretraining checkpoint under
+`MAE_encoder.`, that of a fine-tuned one at the top, each perhaps under `module.`, which data
+parallelism adds.
 
 ============================  ==============================
 Point-MAE                     here
@@ -21,7 +22,8 @@ blocks.blocks.N.mlp.fc1, fc2  transformer.blocks.N.mlp.0, mlp.2
 norm                          transformer.norm
 ============================  ==============================
 
-Its convolutions have windows of one point, so their weights, (out, in, 1), are the matrices of linear layers.
+Its convolutions have windows of one point, so their weights, (out, in, 1), are the matrices of
+linear layers.
 """
 
 from __future__ import annotations
@@ -58,7 +60,7 @@ _HEAD_WIDTH = 64  # channels of an attention head in every configuration that Po
 
 
 def rename(name: str) -> str | None:
-    """Give the name here of one of Point-MAE's parameters; None for what is no part of its encoder."""
+    """Return the name here of one of Point-MAE's parameters; None for what is no part of its encoder."""
     whole = name.replace("module.", "")
     if whole.startswith("MAE_encoder."):
         whole = whole.removeprefix("MAE_encoder.")
@@ -117,7 +119,7 @@ def _channels(weights: Mapping[str, Tensor], name: str) -> int:
 
 
 def _base_model(state: Mapping[Any, Any]) -> dict[Any, Tensor]:
-    """Give the network's weights of a checkpoint, whether they stand under `base_model` or at the top."""
+    """Return the network's weights of a checkpoint, whether they stand under `base_model` or at the top."""
     model = state.get("base_model", state)
     if not isinstance(model, Mapping):
         raise ValueError("base_model holds no weights")

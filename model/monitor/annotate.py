@@ -62,7 +62,7 @@ class NetworkAnnotator:
         return self._trained[size]
 
     def add(self, view: View) -> View:
-        """Give the view with masks and reconstruction, or with the reason why it has none.
+        """Return the view with masks and reconstruction, or with the reason why it has none.
 
         Raises
         ------
@@ -75,9 +75,13 @@ class NetworkAnnotator:
         config = self.config
         if len(view.points) < max(config.patches, config.patch_points):
             need = f"{config.patches} patches of {config.patch_points}"
-            return dataclasses.replace(view, missing=f"No patches and masks: {len(view.points)} points are no {need}.")
+            return dataclasses.replace(
+                view, missing=f"No patches and masks: {len(view.points)} points are no {need}."
+            )
         if not np.isfinite(view.points).all():
-            return dataclasses.replace(view, missing="No patches and masks: the row has points that are not finite.")
+            return dataclasses.replace(
+                view, missing="No patches and masks: the row has points that are not finite."
+            )
         try:
             view = dataclasses.replace(view, aligned=self._masks(view))
         except InputError as error:

@@ -1,6 +1,7 @@
 """What the network's own code makes of a row, as plain arrays for pictures: patches, masks, reconstructions.
 
-Nothing is computed a second time here: patches, masks and reconstructions come from what training calls.
+Nothing is computed a second time here: patches, masks and reconstructions come from what training
+calls.
 """
 
 from __future__ import annotations
@@ -33,7 +34,9 @@ _DEPTHS = ("point_depth", "image_depth", "global_depth", "reconstruction_depth")
 STRATEGIES: tuple[str, ...] = get_args(get_type_hints(PretrainConfig)["mask_strategy"])
 
 
-def patch_indices(points: NDArray[np.float32], patches: int, patch_points: int) -> NDArray[np.uint16]:
+def patch_indices(
+    points: NDArray[np.float32], patches: int, patch_points: int
+) -> NDArray[np.uint16]:
     """Tell which points make each patch, by matching what `make_patches` cut out with the points.
 
     Parameters
@@ -82,7 +85,9 @@ def all_masks(
     if (pixels[: config.patches] >= shard_size[::-1]).any():
         raise InputError("the row has pixels outside its image")
     network, grid = _without_weights(config, shard_size)
-    centres = torch.from_numpy(pixels[: config.patches].astype(np.int64)).expand(len(seeds), -1, -1)  # (S, G, 2)
+    centres = torch.from_numpy(pixels[: config.patches].astype(np.int64)).expand(
+        len(seeds), -1, -1
+    )  # (S, G, 2)
     drawn = torch.cat([sample_seeds(seed, 0, torch.tensor([row])) for seed in seeds])  # (S,)
     shape = (len(ratios), len(seeds), 2)
     points = np.empty((*shape, config.patches), dtype=np.bool_)
@@ -90,7 +95,11 @@ def all_masks(
     for t, strategy in enumerate(STRATEGIES):
         for r, ratio in enumerate(ratios):
             for rule in (0, 1):
-                chosen: dict[str, Any] = {"mask_strategy": strategy, "mask_ratio": ratio, "mask_collisions": bool(rule)}
+                chosen: dict[str, Any] = {
+                    "mask_strategy": strategy,
+                    "mask_ratio": ratio,
+                    "mask_collisions": bool(rule),
+                }
                 network.config = dataclasses.replace(config, **chosen)
                 masks = network.masks(centres, drawn)
                 points[r, :, rule] = masks.points.numpy()
@@ -99,12 +108,16 @@ def all_masks(
 
 
 @functools.lru_cache(maxsize=2)
-def _without_weights(config: PretrainConfig, shard_size: tuple[int, int]) -> tuple[CrossAlignNet, tuple[int, int]]:
+def _without_weights(
+    config: PretrainConfig, shard_size: tuple[int, int]
+) -> tuple[CrossAlignNet, tuple[int, int]]:
     """Make a network for its masks alone, which need no weights, and tell the rows and columns of its image's cells."""
     size = (config.image_size, config.image_size) if config.image_size else shard_size
     side = config.image_patch
     if size[0] % side or size[1] % side:
-        raise InputError(f"images of {size[1]} x {size[0]} pixels cannot be cut into patches of {side}")
+        raise InputError(
+            f"images of {size[1]} x {size[0]} pixels cannot be cut into patches of {side}"
+        )
     with torch.device("meta"):
         return CrossAlignNet(config, shard_size), (size[0] // side, size[1] // side)
 
@@ -136,8 +149,9 @@ class Trained:
 
         Returns
         -------
-        result : `masked` (S, G) and `cells` (S, C) bool, True = masked; `patches` (S, G, K, 3) float32, object
-            frame, zeros where visible; `chamfer` (S,) float32, the loss L_lmr of each seed
+        result : `masked` (S, G) and `cells` (S, C) bool, True = masked; `patches` (S, G, K, 3)
+            float32, object frame, zeros where visible; `chamfer` (S,) float32, the loss L_lmr of
+            each seed
 
         Raises
         ------
@@ -155,19 +169,27 @@ class Trained:
             "seeds": torch.cat([sample_seeds(seed, 0, torch.tensor([row])) for seed in seeds]),
         }
         caught: list[Any] = []
-        hook = network.reconstruction.register_forward_hook(lambda _, given, made: caught.extend((*given, made)))
+        hook = network.reconstruction.register_forward_hook(
+            lambda _, given, made: caught.extend((*given, made))
+        )
         try:
             loss = network(batch)["loss_lmr"]  # (S,)
         finally:
             hook.remove()
-        centres, slots, made = caught[2], caught[3], caught[-1]  # (S, G, 3) and (S, G - first, K, 3), by slots
+        centres, slots, made = (
+            caught[2],
+            caught[3],
+            caught[-1],
+        )  # (S, G, 3) and (S, G - first, K, 3), by slots
         masks = network.masks(batch["pixels"], batch["seeds"])
         whole = _to_object_frame(made + centres[:, slots.first :, None], batch["points"][0])
         patches = torch.zeros(many, config.patches, config.patch_points, 3)
         patches.scatter_(1, slots.order[:, slots.first :, None, None].expand_as(whole), whole)
         patches[~masks.points] = 0
         if not bool(patches.isfinite().all() & loss.isfinite().all()):
-            raise InputError(f"the run's network makes no finite numbers of row {row}: give another RUN, or none")
+            raise InputError(
+                f"the run's network makes no finite numbers of row {row}: give another RUN, or none"
+            )
         return {
             "masked": masks.points.numpy(),
             "cells": masks.cells.numpy(),
@@ -204,12 +226,16 @@ def read_run(run: Path, shard_size: tuple[int, int]) -> Trained:
     except (OSError, ValueError) as error:
         raise InputError(f"{about} cannot be read: {first_line(error)}; give another RUN") from None
     if not checkpoint.is_file():
-        raise InputError(f"{run} has no checkpoint yet: `cma3d pretrain` writes one every few minutes and at the end")
+        raise InputError(
+            f"{run} has no checkpoint yet: `cma3d pretrain` writes one every few minutes and at the end"
+        )
     try:
         state = load_weights(checkpoint)
         step, depths = check_step(state), {name: getattr(config, name) for name in _DEPTHS}
         with torch.random.fork_rng(devices=[]):
-            network = fill(lambda: CrossAlignNet(config, shard_size), part(state, "network"), depths).eval()
+            network = fill(
+                lambda: CrossAlignNet(config, shard_size), part(state, "network"), depths
+            ).eval()
     except (OSError, ValueError) as error:
         raise InputError(
             f"{checkpoint} cannot be read ({first_line(error)}): restore it from a copy, or train again"

@@ -36,12 +36,14 @@ _PENALTY = 1e-3  # of the squared weights
 def settled(encoder: PointEncoder, batches: Iterable[Patches]) -> PointEncoder:
     """Copy an encoder for evaluation, with running statistics that mean something.
 
-    Those of an encoder that has learned nothing are taken from the batches. Without, random weights would be measured
-    with batch norms that normalise nothing, and pretraining be held against less than it began with.
+    Those of an encoder that has learned nothing are taken from the batches. Without, random weights
+    would be measured with batch norms that normalise nothing, and pretraining be held against less
+    than it began with.
 
     Parameters
     ----------
-    batches : shapes that the probe learns from; looked at only where the encoder has learned nothing
+    batches : shapes that the probe learns from; looked at only where the encoder has learned
+        nothing
     """
     copied = copy.deepcopy(encoder).eval()
     if is_fresh(copied):
@@ -51,7 +53,7 @@ def settled(encoder: PointEncoder, batches: Iterable[Patches]) -> PointEncoder:
 
 @torch.no_grad()
 def encode(encoder: PointEncoder, batches: Iterable[Patches]) -> Tensor:
-    """Give features of whole clouds, none of their patches masked: maximum and mean, (N, 2 W) float32."""
+    """Return features of whole clouds, none of their patches masked: maximum and mean, (N, 2 W) float32."""
     return torch.cat([pool(encoder(*patches)).float() for patches in batches])
 
 
@@ -64,8 +66,8 @@ def cut(points: Tensor, config: PretrainConfig) -> Patches:
 def linear_probe(features: Tensor, labels: Tensor, held_out: Tensor) -> float:
     """Fit a linear classifier and give its accuracy on what was held out.
 
-    Multinomial logistic regression on standardised features, with a small penalty on the weights; fitted to its
-    optimum by L-BFGS from zero, so the outcome does not depend on any draw.
+    Multinomial logistic regression on standardised features, with a small penalty on the weights;
+    fitted to its optimum by L-BFGS from zero, so the outcome does not depend on any draw.
 
     Parameters
     ----------
@@ -87,7 +89,10 @@ def linear_probe(features: Tensor, labels: Tensor, held_out: Tensor) -> float:
 
     def loss() -> Tensor:
         optimizer.zero_grad()
-        value = F.cross_entropy(x[train] @ weight + bias, labels[train]) + _PENALTY * weight.square().sum()
+        value = (
+            F.cross_entropy(x[train] @ weight + bias, labels[train])
+            + _PENALTY * weight.square().sum()
+        )
         value.backward()  # type: ignore[no-untyped-call]
         return value
 
@@ -99,7 +104,7 @@ def linear_probe(features: Tensor, labels: Tensor, held_out: Tensor) -> float:
 
 
 def is_held_out(synset: str, model_id: str) -> bool:
-    """Tell whether a model is held out of the probe's training: one in five, all its views alike, in every run."""
+    """Check whether a model is held out of the probe's training: one in five, all its views alike, in every run."""
     digest = hashlib.sha256(f"{synset}/{model_id}".encode()).digest()
     return int.from_bytes(digest[:8], "big") < _HELD_OUT * 2**64
 
@@ -109,8 +114,9 @@ def probe(encoder: PointEncoder, feed: Feed, config: PretrainConfig) -> dict[str
 
     Returns
     -------
-    outcome : `accuracy` on held-out models, `chance` (the share of the most frequent category there), `categories`,
-        `train_rows`, `test_rows`; None where fewer than two categories have both
+    outcome : `accuracy` on held-out models, `chance` (the share of the most frequent category
+        there), `categories`, `train_rows`, `test_rows`; None where fewer than two categories have
+        both
     """
     rows, labels, held_out = _split(feed.data.shards)
     if not len(rows):
@@ -122,7 +128,9 @@ def probe(encoder: PointEncoder, feed: Feed, config: PretrainConfig) -> dict[str
 
     features = encode(settled(encoder, batches(rows[~held_out])), batches(rows))
     accuracy = linear_probe(
-        features, torch.from_numpy(labels).to(features.device), torch.from_numpy(held_out).to(features.device)
+        features,
+        torch.from_numpy(labels).to(features.device),
+        torch.from_numpy(held_out).to(features.device),
     )
     return {
         "accuracy": accuracy,
@@ -135,9 +143,13 @@ def probe(encoder: PointEncoder, feed: Feed, config: PretrainConfig) -> dict[str
 
 def _split(shards: Shards) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
     """Choose the probe's rows: their indices, labels and whether they are held out; empty where it cannot be."""
-    every = np.unique(np.linspace(0, len(shards) - 1, min(len(shards), _MOST_ROWS)).astype(np.int64))
+    every = np.unique(
+        np.linspace(0, len(shards) - 1, min(len(shards), _MOST_ROWS)).astype(np.int64)
+    )
     names = shards.read(every, ["synset", "model_id"])
-    held_out = np.array([is_held_out(*pair) for pair in zip(names["synset"], names["model_id"], strict=True)])
+    held_out = np.array(
+        [is_held_out(*pair) for pair in zip(names["synset"], names["model_id"], strict=True)]
+    )
     counts = [Counter(names["synset"][part].tolist()) for part in (held_out, ~held_out)]
     both: Sequence[str] = sorted(set(counts[0]) & set(counts[1]))
     if len(both) < 2:

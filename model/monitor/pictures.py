@@ -28,7 +28,7 @@ _SHARES = ("retrieval", "mask_ratio", "probe")
 
 
 def epoch_means(log: list[dict[str, Any]], name: str) -> NDArray[np.float64]:
-    """Give the mean over each epoch's steps: (epochs,) float64."""
+    """Return the mean over each epoch's steps: (epochs,) float64."""
     epochs = np.array([line["epoch"] for line in log]) - 1
     values = np.array([line[name] for line in log], dtype=np.float64)
     means: NDArray[np.float64] = np.bincount(epochs, values) / np.maximum(np.bincount(epochs), 1)
@@ -36,7 +36,12 @@ def epoch_means(log: list[dict[str, Any]], name: str) -> NDArray[np.float64]:
 
 
 def draw_curves(
-    log: list[dict[str, Any]], probes: list[dict[str, Any]], path: Path, *, curves: Sequence[str], batch: int
+    log: list[dict[str, Any]],
+    probes: list[dict[str, Any]],
+    path: Path,
+    *,
+    curves: Sequence[str],
+    batch: int,
 ) -> None:
     """Draw curves over the epochs, every step faintly and the epochs' means boldly.
 
@@ -61,7 +66,13 @@ def draw_curves(
         else:
             _draw_steps(axes, log, name, per_epoch)
         if name == "retrieval":
-            axes.axhline(1 / batch, color="tab:red", linewidth=1, linestyle=":", label=f"by chance: 1 of {batch}")
+            axes.axhline(
+                1 / batch,
+                color="tab:red",
+                linewidth=1,
+                linestyle=":",
+                label=f"by chance: 1 of {batch}",
+            )
         if name in _SHARES:
             axes.yaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
         axes.grid(visible=True, which="both", alpha=0.25)
@@ -75,18 +86,39 @@ def _draw_steps(axes: Axes, log: list[dict[str, Any]], name: str, per_epoch: int
     if not lines:
         return
     at, means = np.array([line["step"] for line in lines]) / per_epoch, epoch_means(lines, name)
-    axes.plot(at, [line[name] for line in lines], color="tab:blue", alpha=0.3, linewidth=0.8, label="step")
-    axes.plot(np.arange(len(means)) + 0.5, means, color="tab:blue", linewidth=1.8, label="mean of an epoch")
+    axes.plot(
+        at, [line[name] for line in lines], color="tab:blue", alpha=0.3, linewidth=0.8, label="step"
+    )
+    axes.plot(
+        np.arange(len(means)) + 0.5,
+        means,
+        color="tab:blue",
+        linewidth=1.8,
+        label="mean of an epoch",
+    )
 
 
 def _draw_probes(axes: Axes, probes: list[dict[str, Any]]) -> None:
     at = [line["epoch"] for line in probes]
-    axes.plot(at, [line["accuracy"] for line in probes], "o-", color="tab:green", markersize=4, label="frozen encoder")
+    axes.plot(
+        at,
+        [line["accuracy"] for line in probes],
+        "o-",
+        color="tab:green",
+        markersize=4,
+        label="frozen encoder",
+    )
     first, chance = probes[0], probes[0]["chance"]
     if first["epoch"] == 0:
         label = f"before the first step: {first['accuracy']:.0%}"
         axes.axhline(first["accuracy"], color="grey", linewidth=1, linestyle="--", label=label)
-    axes.axhline(chance, color="tab:red", linewidth=1, linestyle=":", label=f"most frequent category: {chance:.0%}")
+    axes.axhline(
+        chance,
+        color="tab:red",
+        linewidth=1,
+        linestyle=":",
+        label=f"most frequent category: {chance:.0%}",
+    )
     axes.set_ylim(0, 1)
 
 
@@ -105,16 +137,25 @@ def draw_reconstructions(
     ----------
     snapshots : by the number of epochs that were done, in rising order; all of the same samples
     images : (B, H, W, 3) uint8
-    cam_from_obj : (B, 4, 4) float64; clouds are drawn as the image's camera stood, without perspective
+    cam_from_obj : (B, 4, 4) float64; clouds are drawn as the image's camera stood, without
+        perspective
     path : PNG to write
     """
     first = next(iter(snapshots.values()))
-    titles = ["image, as masked", "visible patches", *(f"epoch {epoch}" for epoch in snapshots), "truth"]
+    titles = [
+        "image, as masked",
+        "visible patches",
+        *(f"epoch {epoch}" for epoch in snapshots),
+        "truth",
+    ]
     samples = len(first.rows)
     figure = Figure(figsize=(2.1 * len(titles), 2.2 * samples), layout="constrained")
     FigureCanvasAgg(figure)
     for i in range(samples):
-        panels = [figure.add_subplot(samples, len(titles), i * len(titles) + j + 1) for j in range(len(titles))]
+        panels = [
+            figure.add_subplot(samples, len(titles), i * len(titles) + j + 1)
+            for j in range(len(titles))
+        ]
         panels[0].imshow(masked_image(images[i], first.masked_cells[i]))
         turn, masked = cam_from_obj[i, :3, :3], first.masked[i]
         whole = (first.patches[i] + first.centres[i][:, None]) @ turn.T  # (G, K, 3)
@@ -142,13 +183,15 @@ def masked_image(image: NDArray[np.uint8], masked: NDArray[np.bool_]) -> NDArray
 
 
 def _frame(points: NDArray[Any]) -> tuple[float, float, float]:
-    """Give the middle (x, y) and half the side of the square that holds (..., 3) points as the camera sees them."""
+    """Return the middle (x, y) and half the side of the square that holds (..., 3) points as the camera sees them."""
     low, high = points[..., :2].min((0, 1)), points[..., :2].max((0, 1))
     middle = (low + high) / 2
     return float(middle[0]), float(middle[1]), float((high - low).max() / 2 * 1.1)
 
 
-def _draw_cloud(axes: Axes, seen: NDArray[Any], found: NDArray[Any], frame: tuple[float, float, float]) -> None:
+def _draw_cloud(
+    axes: Axes, seen: NDArray[Any], found: NDArray[Any], frame: tuple[float, float, float]
+) -> None:
     """Draw what is seen in grey, and what was masked in colours of depth; (..., 3) points in the camera's axes."""
     x, y, half = frame
     seen, found = seen.reshape(-1, 3), found.reshape(-1, 3)

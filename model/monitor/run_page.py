@@ -48,9 +48,17 @@ def page_text(
     }
     if probes:
         figures["linear probe"] = f"{probes[-1]['accuracy']:.1%} after {probes[-1]['epoch']} epochs"
-    numbers = "".join(f"<div><dt>{_text(name)}</dt><dd>{_text(value)}</dd></div>" for name, value in figures.items())
-    images = "".join(f'<p><img alt="{_text(picture.stem)}" src="{_embedded(picture)}"></p>' for picture in pictures)
-    settings = "".join(f"<tr><th>{_text(name)}</th><td>{_text(value)}</td></tr>" for name, value in config.items())
+    numbers = "".join(
+        f"<div><dt>{_text(name)}</dt><dd>{_text(value)}</dd></div>"
+        for name, value in figures.items()
+    )
+    images = "".join(
+        f'<p><img alt="{_text(picture.stem)}" src="{_embedded(picture)}"></p>'
+        for picture in pictures
+    )
+    settings = "".join(
+        f"<tr><th>{_text(name)}</th><td>{_text(value)}</td></tr>" for name, value in config.items()
+    )
     again = "" if finished else '<meta http-equiv="refresh" content="60">'
     title = f"pretraining on {_text(facts.get('shards', ''))}"
     return (

@@ -100,7 +100,8 @@ def reconstruct(network: CrossAlignNet, batch: Batch, *, seed: int = 0, epoch: i
 
     Parameters
     ----------
-    network : trains the reconstruction; is set to evaluation for the time, so that nothing of it changes
+    network : trains the reconstruction; is set to evaluation for the time, so that nothing of it
+        changes
     batch : `rows`, `points`, `pixels`, `rgb`, see `ShardRows.__getitems__`, on the network's device
     seed, epoch : decide the masks, with the rows
 
@@ -123,16 +124,26 @@ def _reconstruct(network: CrossAlignNet, batch: Batch, seeds: torch.Tensor) -> S
     assert network.reconstruction is not None
     centres, neighbours = network.cut(batch["points"])  # (B, G, 3), (B, G, K, 3)
     masks, config = network.masks(batch["pixels"], seeds), network.config
-    slots, drop = PatchSlots(masks.points, num_visible(config.patches, config.mask_ratio), config), DropPath(seeds, 0.0)
+    slots, drop = (
+        PatchSlots(masks.points, num_visible(config.patches, config.mask_ratio), config),
+        DropPath(seeds, 0.0),
+    )
     points = network.encode_points(centres, neighbours, slots, drop)
-    images = None if network.image_encoder is None else network.image_encoder(batch["rgb"], masks.cells)
-    found = network.reconstruction(points, images, slots.sort(centres), slots, drop)  # (B, G - first, K, 3)
+    images = (
+        None if network.image_encoder is None else network.image_encoder(batch["rgb"], masks.cells)
+    )
+    found = network.reconstruction(
+        points, images, slots.sort(centres), slots, drop
+    )  # (B, G - first, K, 3)
     predicted = torch.full_like(neighbours, torch.nan)
     places = slots.order[:, slots.first :, None, None].expand_as(found)
     predicted.scatter_(1, places, found.to(predicted.dtype))
     predicted[~masks.points] = torch.nan
     return Snapshot(
-        *(each.cpu().numpy() for each in (batch["rows"], centres, neighbours, predicted, masks.points, masks.cells))
+        *(
+            each.cpu().numpy()
+            for each in (batch["rows"], centres, neighbours, predicted, masks.points, masks.cells)
+        )
     )
 
 

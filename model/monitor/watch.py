@@ -23,8 +23,8 @@ __all__ = ["Board", "Watch", "draw_run"]
 class Watch:
     """Looks at the network between epochs; what it sees changes nothing in the training.
 
-    A probe or a reconstruction belongs to a number of steps done. Whatever is due at a step and not there yet is
-    made, so a resumed run has all of them.
+    A probe or a reconstruction belongs to a number of steps done. Whatever is due at a step and not
+    there yet is made, so a resumed run has all of them.
 
     Parameters
     ----------
@@ -32,9 +32,20 @@ class Watch:
     """
 
     def __init__(
-        self, training: Training, feed: Feed, folder: RunFolder, board: Board, report: Callable[[str], None]
+        self,
+        training: Training,
+        feed: Feed,
+        folder: RunFolder,
+        board: Board,
+        report: Callable[[str], None],
     ) -> None:
-        self.training, self.feed, self.folder, self.board, self.report = training, feed, folder, board, report
+        self.training, self.feed, self.folder, self.board, self.report = (
+            training,
+            feed,
+            folder,
+            board,
+            report,
+        )
         self.probed = {line["step"] for line in folder.read_lines(folder.probes)}
         self.probes = True
 
@@ -65,7 +76,9 @@ class Watch:
         outcome = probe(self.training.network.point_encoder, self.feed, self.training.config)
         if outcome is None:
             self.probes = False
-            self.report("no linear probe: the shards hold too few categories with models to train it and to try it on")
+            self.report(
+                "no linear probe: the shards hold too few categories with models to train it and to try it on"
+            )
             return
         self.probed.add(done)
         self.folder.append(self.folder.probes, {"step": done, "epoch": epoch, **outcome})
@@ -97,7 +110,8 @@ class Board:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError as error:
             raise needs("tensorboard", "tensorboard", error) from error
-        # This one library opens its file by itself, always a new one: its name has the time, host and process in it.
+        # This one library opens its file by itself, always a new one: its name has the time, host
+        # and process in it.
         with told(folder.board):
             place = folder.output.folder(folder.board.name)
             before = set(place.iterdir())
@@ -107,7 +121,10 @@ class Board:
 
     def line(self, line: dict[str, Any]) -> None:
         """Write a line of the log."""
-        self.scalars({name: value for name, value in line.items() if name not in ("step", "epoch")}, line["step"])
+        self.scalars(
+            {name: value for name, value in line.items() if name not in ("step", "epoch")},
+            line["step"],
+        )
 
     def scalars(self, values: dict[str, float], step: int) -> None:
         """Write values of a step."""
@@ -127,9 +144,17 @@ def draw_run(folder: RunFolder, training: Training, feed: Feed, *, finished: boo
     if not log:
         return
     config = training.config
-    curves = [*losses(config), *["retrieval"] * config.contrasts, *["probe"] * bool(probes), "mask_ratio", "lr"]
+    curves = [
+        *losses(config),
+        *["retrieval"] * config.contrasts,
+        *["probe"] * bool(probes),
+        "mask_ratio",
+        "lr",
+    ]
     batch = training.plan.batch
-    folder.write(folder.picture.name, lambda path: draw_curves(log, probes, path, curves=curves, batch=batch))
+    folder.write(
+        folder.picture.name, lambda path: draw_curves(log, probes, path, curves=curves, batch=batch)
+    )
     snapshots = read_snapshots(folder, training)
     if snapshots:
         rows = next(iter(snapshots.values())).rows.tolist()
@@ -155,11 +180,17 @@ def read_snapshots(folder: RunFolder, training: Training) -> dict[int, Snapshot]
         number = re.fullmatch(r"epoch-(\d+)\.npz", path.name)
         if number:
             found[int(number[1])] = path
-    shown = {epoch: Snapshot.load(found[epoch]) for epoch in epochs_shown(sorted(found))} if found else {}
+    shown = (
+        {epoch: Snapshot.load(found[epoch]) for epoch in epochs_shown(sorted(found))}
+        if found
+        else {}
+    )
     config = training.config
     expected = (config.patches, config.patch_points, training.network.num_cells)
     for epoch, snapshot in shown.items():
         sizes = (*snapshot.patches.shape[1:3], snapshot.masked_cells.shape[1])
         if snapshot.rows.tolist() != fixed_rows(training.plan.rows) or sizes != expected:
-            raise InputError(f"{found[epoch]} holds reconstructions of another run: remove it, it is made again")
+            raise InputError(
+                f"{found[epoch]} holds reconstructions of another run: remove it, it is made again"
+            )
     return shown

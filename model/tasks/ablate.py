@@ -21,7 +21,10 @@ __all__ = ["TABLES", "ablate"]
 
 STRATEGIES = ("random", "correspondence", "complementary")
 TABLES: dict[int, dict[str, dict[str, Any]]] = {
-    6: {f"mask ratio {ratio:.0%}": {"mask_ratio": ratio, "mask_collisions": False} for ratio in (0.4, 0.6, 0.8, 0.9)},
+    6: {
+        f"mask ratio {ratio:.0%}": {"mask_ratio": ratio, "mask_collisions": False}
+        for ratio in (0.4, 0.6, 0.8, 0.9)
+    },
     7: {each: {"mask_strategy": each, "mask_collisions": False} for each in STRATEGIES},
     8: {
         "reconstruction alone": {"tasks": "reconstruction"},
@@ -30,12 +33,22 @@ TABLES: dict[int, dict[str, dict[str, Any]]] = {
         "both, lambda 0.0001": {"tasks": "both", "contrast_weight": 1e-4},
     },
 }
-"""Table -> row -> the settings of the pretraining that make it. Tables 6 and 7 speak of fixed ratios, so
-the collision rule, which raises them, is off there."""
+"""Table -> row -> the settings of the pretraining that make it. Tables 6 and 7 speak of fixed
+ratios, so the collision rule, which raises them, is off there."""
 PAPER: dict[int, dict[str, float]] = {
-    6: {"mask ratio 40%": 83.8, "mask ratio 60%": 84.5, "mask ratio 80%": 84.2, "mask ratio 90%": 84.3},
+    6: {
+        "mask ratio 40%": 83.8,
+        "mask ratio 60%": 84.5,
+        "mask ratio 80%": 84.2,
+        "mask ratio 90%": 84.3,
+    },
     7: {"random": 84.1, "correspondence": 84.2, "complementary": 84.5},
-    8: {"reconstruction alone": 84.2, "contrast alone": 81.7, "both, lambda 0.001": 84.3, "both, lambda 0.0001": 84.5},
+    8: {
+        "reconstruction alone": 84.2,
+        "contrast alone": 81.7,
+        "both, lambda 0.001": 84.3,
+        "both, lambda 0.0001": 84.5,
+    },
 }
 """The paper's accuracies, PB-T50-RS, in percent."""
 
@@ -77,7 +90,9 @@ def ablate(
     inputs = [shards, data, Path(pretraining.init) if pretraining.init else None]
     rows: dict[str, dict[str, Any]] = {}
     content: dict[str, Any] = {}
-    with claim_results(out, "ablate", inputs, [f"table-{table}.md", f"table-{table}.json"]) as output:
+    with claim_results(
+        out, "ablate", inputs, [f"table-{table}.md", f"table-{table}.json"]
+    ) as output:
         fingerprint = ShardRows(shards, pretraining).fingerprint
         describe(output, {"verb": "ablate", "table": table, "task": task, "shards": fingerprint})
         for name, changes in TABLES[table].items():
@@ -86,9 +101,17 @@ def ablate(
             say = lambda line, name=name: report(f"{name}: {line}")  # noqa: E731
             config = dataclasses.replace(pretraining, **changes)
             pretrain(shards, first, config, say)  # says so where it is finished
-            found = finetune(second, task, data, finetuning, init=first, seeds=seeds, jobs=jobs, report=say)
-            rows[name] = {"changes": changes, "accuracy": found["accuracy"], "initial_hash": found["initial_hash"]}
-            content = summarise(output, table, task, rows, fingerprint, pretraining, finetuning, found)
+            found = finetune(
+                second, task, data, finetuning, init=first, seeds=seeds, jobs=jobs, report=say
+            )
+            rows[name] = {
+                "changes": changes,
+                "accuracy": found["accuracy"],
+                "initial_hash": found["initial_hash"],
+            }
+            content = summarise(
+                output, table, task, rows, fingerprint, pretraining, finetuning, found
+            )
     return content
 
 
@@ -106,7 +129,11 @@ def summarise(
     kept = list(next(iter(rows.values()))["accuracy"]["single"])
     head = [f"table {table}", *(COLUMNS[name] for name in kept), "the paper, PB-T50-RS"]
     cells = [
-        [name, *(in_words(row["accuracy"]["single"][each]) for each in kept), f"{PAPER[table][name]:.1f}"]
+        [
+            name,
+            *(in_words(row["accuracy"]["single"][each]) for each in kept),
+            f"{PAPER[table][name]:.1f}",
+        ]
         for name, row in rows.items()
     ]
     text = f"{task}, test accuracy of one pass, %; {len(rows)} of {len(TABLES[table])} rows\n\n{markdown(head, cells)}"

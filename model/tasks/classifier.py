@@ -1,7 +1,7 @@
 """The classifier that a pretrained point encoder is fine-tuned in: cls token, pooling, three-layer head.
 
-As Point-MAE's, which the paper follows. With 40 classes and the default settings it has 22,099,752 parameters,
-consistent with the 22.09 million of table 9.
+As Point-MAE's, which the paper follows. With 40 classes and the default settings it has 22,099,752
+parameters, consistent with the 22.09 million of table 9.
 
     from shapenet3d_cma.model.tasks.classifier import Classifier
     from shapenet3d_cma.model.weights.encoder import load_encoder
@@ -28,24 +28,29 @@ __all__ = ["Classifier"]
 class Classifier(nn.Module):
     """Point encoder with a cls token, and a head on that token and the maximum over the patches.
 
-    The encoder is an attribute of its own, so a pretrained one is taken over by its state dict, and its parameters are
-    frozen or given another learning rate by themselves. Weights are drawn from torch's global generator.
+    The encoder is an attribute of its own, so a pretrained one is taken over by its state dict, and
+    its parameters are frozen or given another learning rate by themselves. Weights are drawn from
+    torch's global generator.
 
     Parameters
     ----------
     config : sizes of the encoder
     classes : number of classes
     head_width : channels of the head's two hidden layers
-    dropout : share of hidden channels of the head that are dropped in training, drawn from torch's global generator
+    dropout : share of hidden channels of the head that are dropped in training, drawn from torch's
+        global generator
 
     Attributes
     ----------
     encoder : the point encoder, E_p
-    cls_token, cls_position : (W,) parameters; the first token and what is added to it before every block
+    cls_token, cls_position : (W,) parameters; the first token and what is added to it before every
+        block
     head : (B, 2 W) features to (B, classes) logits
     """
 
-    def __init__(self, config: PretrainConfig, classes: int, *, head_width: int = 256, dropout: float = 0.5) -> None:
+    def __init__(
+        self, config: PretrainConfig, classes: int, *, head_width: int = 256, dropout: float = 0.5
+    ) -> None:
         super().__init__()
         self.encoder = PointEncoder(config)
         self.cls_token = nn.Parameter(torch.zeros(config.width))
@@ -82,10 +87,11 @@ class Classifier(nn.Module):
         return logits
 
     def features(self, centres: Tensor, neighbours: Tensor, drop: DropPath | None = None) -> Tensor:
-        """Give what the head sees, [cls token, maximum over patches]: (B, 2 W); arguments as for `forward`."""
+        """Return what the head sees, [cls token, maximum over patches]: (B, 2 W); arguments as for `forward`."""
         tokens, positions = self.encoder.tokens(centres, neighbours)  # (B, G, W) each
         first, place = (
-            parameter.to(tokens.dtype).expand(len(tokens), 1, -1) for parameter in (self.cls_token, self.cls_position)
+            parameter.to(tokens.dtype).expand(len(tokens), 1, -1)
+            for parameter in (self.cls_token, self.cls_position)
         )
         encoded = self.encoder.transformer(
             torch.cat([first, tokens], dim=1), torch.cat([place, positions], dim=1), drop=drop

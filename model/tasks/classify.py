@@ -28,7 +28,14 @@ from .config import FinetuneConfig, Task, TrainConfig
 from .engine import State, autocast
 from .initial import Initial
 
-__all__ = ["ClassifierWork", "classifier_bytes", "load_classifier", "make_classifier", "predict", "vote"]
+__all__ = [
+    "ClassifierWork",
+    "classifier_bytes",
+    "load_classifier",
+    "make_classifier",
+    "predict",
+    "vote",
+]
 
 _BATCH = 128  # shapes that are classified at a time
 _VOTE_SEED = 0x707E
@@ -70,7 +77,7 @@ class ClassifierWork:
         self.chooses = {names[name]: name for name in self.measured}
 
     def loss(self, rows: Tensor, seeds: Tensor) -> tuple[Tensor, Tensor]:
-        """Give the cross entropy and the share that is right of some training shapes."""
+        """Return the cross entropy and the share that is right of some training shapes."""
         points, labels = self.points[rows], self.labels[rows]
         index = choose_points(seeds, points.shape[1], self.config.points)
         points = augment(_pick(points, index), seeds, self.config)
@@ -80,13 +87,13 @@ class ClassifierWork:
         return loss, (logits.argmax(1) == labels).float().mean()
 
     def measure(self) -> dict[str, float]:
-        """Give the accuracy on each set of shapes that is not learned from."""
+        """Return the accuracy on each set of shapes that is not learned from."""
         return {name: accuracy(predict(self.network, each, self.config, self.patch_points, self.device), each)
                 for name, each in self.measured.items()}  # fmt: skip
 
 
 def accuracy(logits: Tensor, clouds: Clouds) -> float:
-    """Give the share of shapes whose class has the highest logit."""
+    """Return the share of shapes whose class has the highest logit."""
     return float((logits.argmax(1).cpu().numpy() == clouds.labels).mean())
 
 
@@ -104,7 +111,8 @@ def predict(
 
     Parameters
     ----------
-    draw : None takes the `points` farthest points as they are; a number draws other points, scale and shift
+    draw : None takes the `points` farthest points as they are; a number draws other points, scale
+        and shift
 
     Returns
     -------
@@ -122,15 +130,24 @@ def predict(
             points = _pick(points, choose_points(seeds, points.shape[1], config.points))
             points = augment(points, seeds, config)
         with autocast(device, config.precision):
-            logits.append(network(*make_patches(points, config.patches, patch_points)).float().cpu())
+            logits.append(
+                network(*make_patches(points, config.patches, patch_points)).float().cpu()
+            )
     return torch.cat(logits)
 
 
 def vote(
-    network: Classifier, clouds: Clouds, config: TrainConfig, patch_points: int, device: torch.device, votes: int
+    network: Classifier,
+    clouds: Clouds,
+    config: TrainConfig,
+    patch_points: int,
+    device: torch.device,
+    votes: int,
 ) -> Tensor:
     """Average the logits of several draws of points, scales and shifts: (N, classes) float32."""
-    draws = [predict(network, clouds, config, patch_points, device, draw=draw) for draw in range(votes)]
+    draws = [
+        predict(network, clouds, config, patch_points, device, draw=draw) for draw in range(votes)
+    ]
     return torch.stack(draws).mean(0)
 
 
@@ -153,7 +170,8 @@ def load_classifier(path: Path) -> tuple[Classifier, PretrainConfig, dict[str, A
 
     Returns
     -------
-    network, encoder, about : `about` has "encoder" and "config" as dictionaries, "classes", "task", "epoch"
+    network, encoder, about : `about` has "encoder" and "config" as dictionaries, "classes", "task",
+        "epoch"
 
     Raises
     ------
@@ -176,7 +194,11 @@ def load_classifier(path: Path) -> tuple[Classifier, PretrainConfig, dict[str, A
 def _check_about(about: dict[str, Any]) -> None:
     """Hold what a file tells of its classifier against what is asked of it; raises ValueError."""
     classes, task = about.get("classes"), about.get("task")
-    if not isinstance(classes, list) or not classes or not all(isinstance(name, str) for name in classes):
+    if (
+        not isinstance(classes, list)
+        or not classes
+        or not all(isinstance(name, str) for name in classes)
+    ):
         raise ValueError("it tells no classes")
     if task not in get_args(Task):
         raise ValueError(f"it tells no task, but {shown(task)}")

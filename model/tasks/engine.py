@@ -1,7 +1,7 @@
 """The training loop of the tasks: steps, measurements after each epoch, checkpoints that resume exactly.
 
-As in pretraining, a step is a function of the state before it and of its number. A run's folder holds what
-`model.run` says; its log has a line an epoch.
+As in pretraining, a step is a function of the state before it and of its number. A run's folder
+holds what `model.run` says; its log has a line an epoch.
 """
 
 from __future__ import annotations
@@ -45,14 +45,14 @@ class Work(Protocol):
 
     @property
     def rows(self) -> int:
-        """Give the number of shapes that are learned from."""
+        """Return the number of shapes that are learned from."""
 
     @property
     def chooses(self) -> dict[str, str]:
         """Name of kept weights -> the measure whose highest value chooses them: {"best_on_test": "test"}."""
 
     def loss(self, rows: Tensor, seeds: Tensor) -> tuple[Tensor, Tensor]:
-        """Give the loss, (), and the share that is right, (), of shapes (B,) with their seeds (B,)."""
+        """Return the loss, (), and the share that is right, (), of shapes (B,) with their seeds (B,)."""
 
     def measure(self) -> dict[str, float]:
         """Measure the network on shapes that are not learned from."""
@@ -62,7 +62,9 @@ class Outcome:
     """Weights that a run ends with or has kept: name -> epoch and weights."""
 
     def __init__(self, final: tuple[int, State], kept: dict[str, dict[str, Any]]) -> None:
-        self.epochs = {"final": final[0]} | {name: int(each["epoch"]) for name, each in kept.items()}
+        self.epochs = {"final": final[0]} | {
+            name: int(each["epoch"]) for name, each in kept.items()
+        }
         self.weights = {"final": final[1]} | {name: each["weights"] for name, each in kept.items()}
 
 
@@ -74,7 +76,11 @@ def autocast(device: torch.device, precision: str) -> AbstractContextManager[Any
 
 
 def train(
-    work: Work, config: TrainConfig, folder: RunFolder, device: torch.device, report: Callable[[str], None]
+    work: Work,
+    config: TrainConfig,
+    folder: RunFolder,
+    device: torch.device,
+    report: Callable[[str], None],
 ) -> Outcome:
     """Train, from the checkpoint on where there is one.
 
@@ -90,7 +96,10 @@ def train(
     """
     loop = _Loop(work, config, folder, device, report)
     start = loop.resume()
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), stop_between_steps() as asked:
+    with (
+        torch.random.fork_rng(devices=[device] if device.type == "cuda" else []),
+        stop_between_steps() as asked,
+    ):
         save = Pace(config.checkpoint_seconds)
         for step in range(start, loop.plan.steps):
             loop.step(step)
@@ -108,9 +117,20 @@ class _Loop:
     """All that a step changes."""
 
     def __init__(
-        self, work: Work, config: TrainConfig, folder: RunFolder, device: torch.device, report: Callable[[str], None]
+        self,
+        work: Work,
+        config: TrainConfig,
+        folder: RunFolder,
+        device: torch.device,
+        report: Callable[[str], None],
     ) -> None:
-        self.work, self.config, self.folder, self.device, self.report = work, config, folder, device, report
+        self.work, self.config, self.folder, self.device, self.report = (
+            work,
+            config,
+            folder,
+            device,
+            report,
+        )
         self.plan = Plan(work.rows, min(config.batch_size, work.rows), config.epochs, config.seed)
         self.schedule = PretrainConfig(
             epochs=config.epochs,
@@ -129,7 +149,8 @@ class _Loop:
         state = self.folder.load(self.plan.steps)
         steps = 0 if state is None else int(state["step"])
         if state is None:
-            # The encoder's are of other shapes, and wrong where few steps of torch's own norms made them.
+            # The encoder's are of other shapes, and wrong where few steps of torch's own norms made
+            # them.
             forget(self.work.network)
         else:
             self.folder.restore(state, self._load)
@@ -159,7 +180,7 @@ class _Loop:
         check_weights(self.work.network.state_dict(), part(kept, "weights"), f"{name}: ")
 
     def state(self) -> dict[str, Any]:
-        """Give what a checkpoint holds."""
+        """Return what a checkpoint holds."""
         network, optimizer = self.work.network.state_dict(), self.optimizer.state_dict()
         return {"network": network, "optimizer": optimizer, "sums": self.sums, "kept": self.kept}
 
@@ -199,7 +220,14 @@ class _Loop:
         if epoch % self.config.measure_every == 0 or epoch == self.config.epochs:
             measured = self.work.measure()
             self._keep(epoch, measured)
-        line = {"step": step + 1, "epoch": epoch, "loss": loss, "train": right, **measured, "lr": rate}
+        line = {
+            "step": step + 1,
+            "epoch": epoch,
+            "loss": loss,
+            "train": right,
+            **measured,
+            "lr": rate,
+        }
         self.folder.append(self.folder.log, line)
         if self.line.due() or epoch in (1, self.config.epochs):
             self._tell(step, line, measured)
@@ -209,7 +237,10 @@ class _Loop:
         for name, measure in self.work.chooses.items():
             score = measured.get(measure)
             if score is not None and (name not in self.kept or score >= self.kept[name]["score"]):
-                weights = {key: value.detach().cpu().clone() for key, value in self.work.network.state_dict().items()}
+                weights = {
+                    key: value.detach().cpu().clone()
+                    for key, value in self.work.network.state_dict().items()
+                }
                 self.kept[name] = {"score": score, "epoch": epoch, "weights": weights}
 
     def _tell(self, step: int, line: dict[str, Any], measured: dict[str, float]) -> None:

@@ -100,7 +100,9 @@ def classify(
             logits = predict(network, test, config, encoder.patch_points, where)
     found = logits.numpy()
     if not np.isfinite(found).all():
-        raise InputError(f"{file}: its weights give logits that are not finite: give other weights, or train again")
+        raise InputError(
+            f"{file}: its weights give logits that are not finite: give other weights, or train again"
+        )
     return test, found
 
 
@@ -109,11 +111,13 @@ def weights_file(run: Path, which: str) -> Path:
     for path in (run, run / f"{which}.safetensors", run / "seed-0" / f"{which}.safetensors"):
         if path.is_file():
             return path
-    raise InputError(f"{run} has no {which}.safetensors: give the folder of a finished `cma3d finetune` run")
+    raise InputError(
+        f"{run} has no {which}.safetensors: give the folder of a finished `cma3d finetune` run"
+    )
 
 
 def known_data(file: Path) -> Path:
-    """Give the data that a run was trained on, as its results say."""
+    """Return the data that a run was trained on, as its results say."""
     path = file.parent.parent / "results.json"
     if not path.exists():
         raise InputError(f"{file} does not say where its data lie: give --data")
@@ -153,7 +157,10 @@ def write_evaluation(
     )
     picture = write_to(output, "confusion.png", lambda path: draw_confusion(path, matrix, names))
     off = matrix - np.diag(matrix.diagonal())
-    worst = [(int(off.flat[i]), *divmod(int(i), len(names))) for i in np.argsort(-off, axis=None, kind="stable")]
+    worst = [
+        (int(off.flat[i]), *divmod(int(i), len(names)))
+        for i in np.argsort(-off, axis=None, kind="stable")
+    ]
     confused = [[names[t], names[p], n] for n, t, p in worst[:_MOST_CONFUSED] if n]
     accuracy = float((predicted == test.labels).mean())
     result = {
@@ -162,7 +169,9 @@ def write_evaluation(
         "shapes": len(test),
         "accuracy": accuracy,
         "class_accuracy": float(recall.mean()),
-        "recall": {names[i]: float(value) for i, value in zip(np.flatnonzero(present), recall, strict=True)},
+        "recall": {
+            names[i]: float(value) for i, value in zip(np.flatnonzero(present), recall, strict=True)
+        },
         "confused": confused,
         "picture": str(picture),
     }
@@ -200,6 +209,8 @@ def draw_confusion(path: Path, matrix: IntArray, names: tuple[str, ...]) -> None
             tone = "white" if shares[row, column] > 0.5 else "black"
             axes.text(column, row, str(count), ha="center", va="center", color=tone, fontsize=7)
     share = shown.diagonal().sum() / max(shown.sum(), 1)
-    axes.set_title(f"{shown.diagonal().sum()} of {shown.sum()} right, {100 * share:.1f} %", fontsize=11)
+    axes.set_title(
+        f"{shown.diagonal().sum()} of {shown.sum()} right, {100 * share:.1f} %", fontsize=11
+    )
     axes.tick_params(length=0)
     figure.savefig(path, format="png")

@@ -21,7 +21,16 @@ from .config import FewShotConfig
 from .finetune import Run, check_fits, finetune_once, hold_out, read_splits
 from .initial import Initial, load_initial
 from .metrics import in_words
-from .results import COLUMNS, averaged_over, claim_results, describe, markdown, provenance, voted, write_results
+from .results import (
+    COLUMNS,
+    averaged_over,
+    claim_results,
+    describe,
+    markdown,
+    provenance,
+    voted,
+    write_results,
+)
 
 __all__ = ["fewshot"]
 
@@ -78,8 +87,12 @@ def fewshot(
                     check_fits(clouds, config, initial)
                     name = f"{way}way_{shot}shot"
                     folder = output.folder(f"{name}/fold-{fold}")
-                    once = Run(folder, "fewshot", initial, clouds, config, keep=False, inputs=(data, init))
-                    result = finetune_once(once, lambda line, at=f"{name}, fold {fold}": report(f"{at}: {line}"))  # type: ignore[misc]
+                    once = Run(
+                        folder, "fewshot", initial, clouds, config, keep=False, inputs=(data, init)
+                    )
+                    result = finetune_once(
+                        once, lambda line, at=f"{name}, fold {fold}": report(f"{at}: {line}")
+                    )  # type: ignore[misc]
                     results.setdefault((way, shot), []).append(result)
                 summarise(output, results, source, initial, config)
         return summarise(output, results, source, initial, config)
@@ -106,7 +119,10 @@ def folds_of(
 
     def read(way: int, shot: int, fold: int) -> dict[str, Clouds]:
         dataset = open_fold(place, way, shot, fold)
-        return {split: prepare(dataset, split, points, normalise=normalise, jobs=1) for split in ("train", "test")}
+        return {
+            split: prepare(dataset, split, points, normalise=normalise, jobs=1)
+            for split in ("train", "test")
+        }
 
     return "pickles", read, None
 
@@ -140,13 +156,20 @@ def drawn_folds(
         of = fold_shapes(chosen, train.labels, test.labels)
         picked = train.pick(chosen.train), test.pick(chosen.test)
         each = zip(("train", "test"), picked, of, strict=True)
-        return {split: dataclasses.replace(cloud, labels=labels, classes=names) for split, cloud, labels in each}
+        return {
+            split: dataclasses.replace(cloud, labels=labels, classes=names)
+            for split, cloud, labels in each
+        }
 
     return f"drawn of {dataset.layout}", read, listed
 
 
 def summarise(
-    output: Output, results: dict[Setting, list[dict[str, Any]]], source: str, initial: Initial, config: FewShotConfig
+    output: Output,
+    results: dict[Setting, list[dict[str, Any]]],
+    source: str,
+    initial: Initial,
+    config: FewShotConfig,
 ) -> dict[str, Any]:
     """Write results.md and results.json of the settings that are done."""
     every = [each for folds in results.values() for each in folds]

@@ -69,7 +69,8 @@ def finetune(
 
     Returns
     -------
-    results : what results.json says: `accuracy` by weights and votes, over all seeds, and where everything comes from
+    results : what results.json says: `accuracy` by weights and votes, over all seeds, and where
+        everything comes from
 
     Raises
     ------
@@ -79,7 +80,12 @@ def finetune(
         initial = load_initial(init, scratch=scratch)
         clouds, dataset = read_splits(data, task, config, jobs=jobs, report=report)
         check_fits(clouds, config, initial)
-        about = {"verb": "finetune", "task": task, "initial": initial.fingerprint, "data": dataset.fingerprint()}
+        about = {
+            "verb": "finetune",
+            "task": task,
+            "initial": initial.fingerprint,
+            "data": dataset.fingerprint(),
+        }
         describe(output, about)
         report(f"start: {initial.source}")
         results = []
@@ -87,8 +93,12 @@ def finetune(
             for seed in range(config.seed, config.seed + seeds):
                 chosen = dataclasses.replace(config, seed=seed)
                 folder = output.folder(f"seed-{seed}")
-                each = Run(folder, task, initial, hold_out(clouds, chosen), chosen, inputs=(data, init))
-                results.append(finetune_once(each, lambda line, seed=seed: report(f"seed {seed}: {line}")))  # type: ignore[misc]
+                each = Run(
+                    folder, task, initial, hold_out(clouds, chosen), chosen, inputs=(data, init)
+                )
+                results.append(
+                    finetune_once(each, lambda line, seed=seed: report(f"seed {seed}: {line}"))
+                )  # type: ignore[misc]
         return summarise(output, results, dataset, initial, config)
 
 
@@ -106,14 +116,19 @@ def read_splits(
     for note in dataset.notes:
         report(f"note: {note}")
     normalise, points = normalises(task, config.normalise), spare_points(config.points)
-    clouds = {split: prepare(dataset, split, points, normalise=normalise, jobs=jobs) for split in ("train", "test")}
+    clouds = {
+        split: prepare(dataset, split, points, normalise=normalise, jobs=jobs)
+        for split in ("train", "test")
+    }
     return clouds, dataset
 
 
 def check_fits(clouds: dict[str, Clouds], config: FinetuneConfig, initial: Initial) -> None:
     """Refuse what cannot be trained: too few shapes, or fewer points than a patch has."""
     if len(clouds["train"]) < 2:
-        raise InputError(f"{len(clouds['train'])} training shapes: batch normalisation needs at least 2")
+        raise InputError(
+            f"{len(clouds['train'])} training shapes: batch normalisation needs at least 2"
+        )
     if config.points < initial.config.patch_points:
         raise InputError(
             f"points = {config.points} are fewer than the {initial.config.patch_points} of a patch of {initial.source}"
@@ -152,31 +167,43 @@ def finetune_once(run: Run, report: Callable[[str], None]) -> dict[str, Any]:
 
     Returns
     -------
-    result : what result.json says: seed, parameters, epochs, and for each kept weights `single` and `votes`, the
-        accuracies on the test shapes
+    result : what result.json says: seed, parameters, epochs, and for each kept weights `single` and
+        `votes`, the accuracies on the test shapes
     """
     config, classes = run.config, run.clouds["train"].classes
     device = choose_device(config.device)
     data = "-".join(each.fingerprint() for each in run.clouds.values())
     facts = {"task": run.task, "initial": run.initial.source, "classes": list(classes)}
     fingerprint = f"{data}-{run.initial.fingerprint}"
-    with RunFolder(run.folder, config, fingerprint, facts, kind="finetuning", inputs=run.inputs) as folder:
+    with RunFolder(
+        run.folder, config, fingerprint, facts, kind="finetuning", inputs=run.inputs
+    ) as folder:
         done = read_result(run.folder, ("single", "votes"), is_share)
         if done is not None:
             report("finished before")
             return done
         network = make_classifier(run.initial, len(classes), config).to(device)
         work = ClassifierWork(network, run.initial.config, run.clouds, config, device)
-        sizes = ", ".join(f"{len(each):,} {name.replace('_', ' ')}" for name, each in run.clouds.items())
-        report(f"{sum(p.numel() for p in network.parameters()):,} parameters on {device}; shapes: {sizes}")
+        sizes = ", ".join(
+            f"{len(each):,} {name.replace('_', ' ')}" for name, each in run.clouds.items()
+        )
+        report(
+            f"{sum(p.numel() for p in network.parameters()):,} parameters on {device}; shapes: {sizes}"
+        )
         outcome = train(work, config, folder, device, report)
-        result: dict[str, Any] = {"seed": config.seed, "parameters": sum(p.numel() for p in network.parameters())}
+        result: dict[str, Any] = {
+            "seed": config.seed,
+            "parameters": sum(p.numel() for p in network.parameters()),
+        }
         result |= {"epochs": outcome.epochs, "single": {}, "votes": {}}
         for name, weights in outcome.weights.items():
             network.load_state_dict(weights)
             if run.keep:
                 about = {**facts, "epoch": outcome.epochs[name], "which": name}
-                about |= {"encoder": dataclasses.asdict(run.initial.config), "config": dataclasses.asdict(config)}
+                about |= {
+                    "encoder": dataclasses.asdict(run.initial.config),
+                    "config": dataclasses.asdict(config),
+                }
                 folder.write(f"{name}.safetensors", classifier_bytes(network.state_dict(), about))
             measure(result, name, run, work, device)
         folder.write("result.json", json.dumps(result, indent=1) + "\n")
@@ -184,15 +211,23 @@ def finetune_once(run: Run, report: Callable[[str], None]) -> dict[str, Any]:
     return result
 
 
-def measure(result: dict[str, Any], name: str, run: Run, work: ClassifierWork, device: torch.device) -> None:
+def measure(
+    result: dict[str, Any], name: str, run: Run, work: ClassifierWork, device: torch.device
+) -> None:
     """Add the accuracies of the network as it stands, with and without voting."""
     test, config, points = run.clouds["test"], run.config, work.patch_points
     result["single"][name] = accuracy(predict(work.network, test, config, points, device), test)
-    result["votes"][name] = accuracy(vote(work.network, test, config, points, device, config.votes), test)
+    result["votes"][name] = accuracy(
+        vote(work.network, test, config, points, device, config.votes), test
+    )
 
 
 def summarise(
-    output: Output, results: Sequence[dict[str, Any]], dataset: Dataset, initial: Initial, config: FinetuneConfig
+    output: Output,
+    results: Sequence[dict[str, Any]],
+    dataset: Dataset,
+    initial: Initial,
+    config: FinetuneConfig,
 ) -> dict[str, Any]:
     """Write results.md and results.json."""
     names = [name for name in COLUMNS if all(name in each["single"] for each in results)]
@@ -207,7 +242,9 @@ def summarise(
     content: dict[str, Any] = {
         "task": dataset.task,
         **provenance(initial, config, dataset),
-        "accuracy": {kind: {name: [each[kind][name] for each in results] for name in names} for kind in kinds},
+        "accuracy": {
+            kind: {name: [each[kind][name] for each in results] for name in names} for kind in kinds
+        },
         "runs": list(results),
     }
     content["table"] = text + markdown(head, rows)

@@ -45,7 +45,8 @@ def load_initial(path: Path | None, *, scratch: bool = False) -> Initial:
 
     Parameters
     ----------
-    path : a run's folder, an `encoder.safetensors`, or a `.pth` of Point-MAE's pretraining; None: the paper's sizes
+    path : a run's folder, an `encoder.safetensors`, or a `.pth` of Point-MAE's pretraining; None:
+        the paper's sizes
     scratch : take the sizes alone
 
     Raises
@@ -87,7 +88,9 @@ def _read_checkpoint(run: Path) -> tuple[PretrainConfig, Weights, str]:
         state = load_weights(file)
         step, prefix = check_step(state), "point_encoder."
         named = [(str(name), value) for name, value in part(state, "network").items()]
-        weights = {name.removeprefix(prefix): value for name, value in named if name.startswith(prefix)}
+        weights = {
+            name.removeprefix(prefix): value for name, value in named if name.startswith(prefix)
+        }
         encoder = fill(lambda: PointEncoder(config), weights, {"point_depth": config.point_depth})
         return config, encoder.state_dict(), f"checkpoint of {run} after {step} steps"
     except (OSError, ValueError) as error:

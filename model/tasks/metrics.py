@@ -18,7 +18,8 @@ __all__ = ["PartScores", "in_words", "mean_deviation", "part_scores", "shape_iou
 def shape_iou(predicted: IntArray, true: IntArray, parts: Sequence[int]) -> float:
     """Measure one shape: intersection over union, averaged over the parts of its category.
 
-    By the benchmark's convention (Yi et al. 2016) a part that is neither there nor predicted counts 1.
+    By the benchmark's convention (Yi et al. 2016) a part that is neither there nor predicted counts
+    1.
 
     Parameters
     ----------
@@ -51,12 +52,16 @@ class PartScores:
     accuracy: float
 
     def as_json(self) -> dict[str, Any]:
-        """Give what JSON writes."""
+        """Return what JSON writes."""
         return dict(self.__dict__)
 
 
 def part_scores(
-    predicted: IntArray, true: IntArray, labels: IntArray, classes: Sequence[str], parts: Mapping[str, Sequence[int]]
+    predicted: IntArray,
+    true: IntArray,
+    labels: IntArray,
+    classes: Sequence[str],
+    parts: Mapping[str, Sequence[int]],
 ) -> PartScores:
     """Measure a split.
 
@@ -67,14 +72,22 @@ def part_scores(
     classes : names of the categories
     parts : category -> its part labels
     """
-    ious = np.array([shape_iou(p, t, parts[classes[k]]) for p, t, k in zip(predicted, true, labels, strict=True)])
+    ious = np.array(
+        [
+            shape_iou(p, t, parts[classes[k]])
+            for p, t, k in zip(predicted, true, labels, strict=True)
+        ]
+    )
     categories = {classes[k]: float(ious[labels == k].mean()) for k in np.unique(labels)}
     accuracy = float((predicted == true).mean())
     return PartScores(float(ious.mean()), fmean(categories.values()), categories, accuracy)
 
 
 def restrict_parts(
-    logits: NDArray[np.float32], label: int, classes: Sequence[str], parts: Mapping[str, Sequence[int]]
+    logits: NDArray[np.float32],
+    label: int,
+    classes: Sequence[str],
+    parts: Mapping[str, Sequence[int]],
 ) -> IntArray:
     """Choose each point's part among those of the shape's category, which is given: (P, parts) to (P,)."""
     known = np.asarray(parts[classes[label]])
@@ -83,7 +96,7 @@ def restrict_parts(
 
 
 def mean_deviation(values: Sequence[float]) -> tuple[float, float | None]:
-    """Give mean and sample deviation; None for the deviation of a single value."""
+    """Return mean and sample deviation; None for the deviation of a single value."""
     return fmean(values), stdev(values) if len(values) > 1 else None
 
 

@@ -30,19 +30,29 @@ th{font-weight:600;text-align:center;color:#555}
 
 
 def part_colours(parts: IntArray) -> NDArray[np.uint8]:
-    """Give each part's colour, (..., 3) sRGB; parts of one category are far apart on the circle of hues."""
+    """Return each part's colour, (..., 3) sRGB; parts of one category are far apart on the circle of hues."""
     table = np.zeros((50, 3), dtype=np.uint8)
     for labels in PARTS.values():
         for place, label in enumerate(labels):
             hue, light = (0.58 + place / max(len(labels), 4)) % 1, 0.5 if place % 2 == 0 else 0.42
-            table[label] = [round(255 * channel) for channel in colorsys.hls_to_rgb(hue, light, 0.7)]
+            table[label] = [
+                round(255 * channel) for channel in colorsys.hls_to_rgb(hue, light, 0.7)
+            ]
     colours: NDArray[np.uint8] = table[parts]
     return colours
 
 
 def ply_bytes(points: FloatArray, parts: IntArray) -> bytes:
     """Make a binary PLY file of points with the colours and labels of their parts."""
-    kinds = [("x", "<f4"), ("y", "<f4"), ("z", "<f4"), ("red", "u1"), ("green", "u1"), ("blue", "u1"), ("part", "u1")]
+    kinds = [
+        ("x", "<f4"),
+        ("y", "<f4"),
+        ("z", "<f4"),
+        ("red", "u1"),
+        ("green", "u1"),
+        ("blue", "u1"),
+        ("part", "u1"),
+    ]
     table = np.zeros(len(points), dtype=kinds)
     for name, column in zip("xyz", points.T, strict=True):
         table[name] = column
@@ -64,12 +74,16 @@ def draw_cloud(points: FloatArray, colours: NDArray[np.uint8], size: int = _SIZE
     colours : (P, 3) uint8
     """
     turn, tilt = np.radians(35), np.radians(20)
-    around = np.array([[np.cos(turn), 0, np.sin(turn)], [0, 1, 0], [-np.sin(turn), 0, np.cos(turn)]])
+    around = np.array(
+        [[np.cos(turn), 0, np.sin(turn)], [0, 1, 0], [-np.sin(turn), 0, np.cos(turn)]]
+    )
     down = np.array([[1, 0, 0], [0, np.cos(tilt), -np.sin(tilt)], [0, np.sin(tilt), np.cos(tilt)]])
     seen = points @ around.T @ down.T
     spread = max(np.ptp(seen[:, 0]), np.ptp(seen[:, 1]), 1e-6)
     middle = (seen.max(axis=0) + seen.min(axis=0)) / 2
-    place = (seen[:, :2] - middle[:2]) * [1, -1] * (0.86 * 2 * size / spread) + size  # drawn at twice the size
+    place = (seen[:, :2] - middle[:2]) * [1, -1] * (
+        0.86 * 2 * size / spread
+    ) + size  # drawn at twice the size
     depth = (seen[:, 2] - seen[:, 2].min()) / max(np.ptp(seen[:, 2]), 1e-6)
     shade = (0.62 + 0.38 * depth)[:, None]
     tones = (colours * shade).astype(np.uint8)
@@ -77,7 +91,10 @@ def draw_cloud(points: FloatArray, colours: NDArray[np.uint8], size: int = _SIZE
     pen, radius = ImageDraw.Draw(image), max(2.0, 190 / np.sqrt(len(points)))
     for i in np.argsort(depth):
         (x, y), tone = place[i], tones[i]
-        pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill=(int(tone[0]), int(tone[1]), int(tone[2])))
+        pen.ellipse(
+            (x - radius, y - radius, x + radius, y + radius),
+            fill=(int(tone[0]), int(tone[1]), int(tone[2])),
+        )
     return image.resize((size, size), Image.Resampling.LANCZOS)
 
 
@@ -103,7 +120,9 @@ def page_text(shapes: Sequence[Segmented]) -> str:
                 for part, tone in zip(PARTS[name], tones, strict=True)
             )
             blocks.append(f"<h2>{name}</h2><div>part{keys}</div>")
-            blocks.append("<table><tr><th>truth</th><th>prediction</th><th>differences</th></tr></table>")
+            blocks.append(
+                "<table><tr><th>truth</th><th>prediction</th><th>differences</th></tr></table>"
+            )
         buffer = io.BytesIO()
         draw_row(points, true, predicted).save(buffer, "PNG", optimize=True)
         picture = base64.b64encode(buffer.getvalue()).decode()

@@ -51,7 +51,8 @@ def probe(
     ----------
     data : ModelNet40, or a folder of shards
     config : settings
-    shards : whether `data` is a folder of shards: then synsets are the classes, and models are split by the seed
+    shards : whether `data` is a folder of shards: then synsets are the classes, and models are
+        split by the seed
     init, scratch : see `initial.load_initial`; random features are what pretraining is held against
     out : JSON file of the result; one of an earlier probe is replaced
 
@@ -70,11 +71,17 @@ def probe(
     if out is not None:
         check_file(out, _KIND, [data, init])
     initial = load_initial(init, scratch=scratch)
-    train, test, source = shard_clouds(data, config) if shards else benchmark_clouds(data, config, jobs)
-    report(f"{source}: {len(train):,} shapes to learn from, {len(test):,} to test; {initial.source}")
+    train, test, source = (
+        shard_clouds(data, config) if shards else benchmark_clouds(data, config, jobs)
+    )
+    report(
+        f"{source}: {len(train):,} shapes to learn from, {len(test):,} to test; {initial.source}"
+    )
     present = np.unique(train.labels)
     if len(present) < 2:
-        raise InputError(f"{data}: a linear probe needs shapes of at least 2 classes, found {len(present)}")
+        raise InputError(
+            f"{data}: a linear probe needs shapes of at least 2 classes, found {len(present)}"
+        )
     with threads(config.threads):
         features = features_of(initial, train, test, config)
     c = config.c or choose_c(features[0], train.labels, config.seed)
@@ -102,12 +109,15 @@ def probe(
     return result
 
 
-def benchmark_clouds(data: Path, config: ProbeConfig, jobs: int | None) -> tuple[Clouds, Clouds, str]:
+def benchmark_clouds(
+    data: Path, config: ProbeConfig, jobs: int | None
+) -> tuple[Clouds, Clouds, str]:
     """Read ModelNet40's two splits."""
     dataset = open_dataset(data, "modelnet40")
     normalise = normalises("modelnet40", config.normalise)
     train, test = (
-        prepare(dataset, split, config.points, normalise=normalise, jobs=jobs) for split in ("train", "test")
+        prepare(dataset, split, config.points, normalise=normalise, jobs=jobs)
+        for split in ("train", "test")
     )
     return train, test, f"modelnet40 ({dataset.layout})"
 
@@ -117,16 +127,28 @@ def shard_clouds(data: Path, config: ProbeConfig) -> tuple[Clouds, Clouds, str]:
     reader = Shards(data)
     rows = reader.read(range(len(reader)), ["points", "synset", "model_id"])
     classes, labels = np.unique(rows["synset"], return_inverse=True)
-    keys = np.array([f"{synset}/{model}" for synset, model in zip(rows["synset"], rows["model_id"], strict=True)])
+    keys = np.array(
+        [
+            f"{synset}/{model}"
+            for synset, model in zip(rows["synset"], rows["model_id"], strict=True)
+        ]
+    )
     models, first = np.unique(keys, return_index=True)
     kept, held = split_held_out(labels[first], config.test_share, config.seed)
     if not len(held):
-        raise InputError(f"{data}: no synset has the models to split off {config.test_share:.0%} for a test: pack more")
+        raise InputError(
+            f"{data}: no synset has the models to split off {config.test_share:.0%} for a test: pack more"
+        )
     normalise = normalises("shards", config.normalise)
     clouds = np.stack(
-        [prepare_shape((points, None), config.points, normalise=normalise)[0] for points in rows["points"]]
+        [
+            prepare_shape((points, None), config.points, normalise=normalise)[0]
+            for points in rows["points"]
+        ]
     )
-    every = Clouds(clouds, labels.astype(np.int64), tuple(map(str, classes)), None, tuple(keys.tolist()))
+    every = Clouds(
+        clouds, labels.astype(np.int64), tuple(map(str, classes)), None, tuple(keys.tolist())
+    )
     sides = [np.flatnonzero(np.isin(keys, models[part])) for part in (kept, held)]
     return every.pick(sides[0]), every.pick(sides[1]), f"shards {data}, by synset"
 
@@ -134,7 +156,7 @@ def shard_clouds(data: Path, config: ProbeConfig) -> tuple[Clouds, Clouds, str]:
 def features_of(
     initial: Initial, train: Clouds, test: Clouds, config: ProbeConfig
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Give the features of both sides, (N, 2 W) each."""
+    """Return the features of both sides, (N, 2 W) each."""
     patch_points = initial.config.patch_points
     if config.points < patch_points:
         raise InputError(f"points = {config.points} are fewer than the {patch_points} of a patch")
@@ -142,7 +164,9 @@ def features_of(
 
     def batches(clouds: Clouds) -> Iterator[Patches]:
         for start in range(0, len(clouds), config.batch_size):
-            points = torch.from_numpy(clouds.points[start : start + config.batch_size, : config.points]).to(device)
+            points = torch.from_numpy(
+                clouds.points[start : start + config.batch_size, : config.points]
+            ).to(device)
             yield make_patches(points, config.patches, patch_points)
 
     encoder = settled(make_encoder(initial, config.seed).to(device), batches(train))
@@ -166,7 +190,11 @@ def make_encoder(initial: Initial, seed: int) -> PointEncoder:
 
 
 def svm_accuracy(
-    train: NDArray[np.float32], labels: IntArray, test: NDArray[np.float32], true: IntArray, c: float
+    train: NDArray[np.float32],
+    labels: IntArray,
+    test: NDArray[np.float32],
+    true: IntArray,
+    c: float,
 ) -> float:
     """Train a linear SVM on standardised features and give the share of test shapes that it gets right."""
     from sklearn.pipeline import make_pipeline
@@ -180,8 +208,8 @@ def svm_accuracy(
 def choose_c(features: NDArray[np.float32], labels: IntArray, seed: int) -> float:
     """Choose the SVM's C on tenths of the training shapes, at least one of each class; the smallest of equals.
 
-    A tenth of a small set ties by chance, and the smallest of those may be far from the best: tenths are drawn until
-    500 shapes were tried, at most ten times.
+    A tenth of a small set ties by chance, and the smallest of those may be far from the best:
+    tenths are drawn until 500 shapes were tried, at most ten times.
     """
     share = max(0.1, 1 / max(int(np.bincount(labels).max()), 1))
     right, tried = np.zeros(len(_CS)), 0

@@ -57,7 +57,9 @@ Check = Callable[[object], bool]
 
 
 @contextmanager
-def claim_results(folder: Path, verb: str, inputs: Sequence[Path | None], names: Sequence[str]) -> Iterator[Output]:
+def claim_results(
+    folder: Path, verb: str, inputs: Sequence[Path | None], names: Sequence[str]
+) -> Iterator[Output]:
     """Claim the folder of a task's results, a new one or one of the same verb, for as long as the block lasts.
 
     Parameters
@@ -68,11 +70,13 @@ def claim_results(folder: Path, verb: str, inputs: Sequence[Path | None], names:
 
     Raises
     ------
-    InputError : it holds something else, or what it writes would replace what is not ours; it is an input, lies in
-        one or holds one; another process writes to it
+    InputError : it holds something else, or what it writes would replace what is not ours; it is an
+        input, lies in one or holds one; another process writes to it
     """
     earlier = partial(_is_earlier, verb=verb)
-    with claim(folder, f"{verb} results", inputs=inputs, earlier=earlier, known=_is_known) as output:
+    with claim(
+        folder, f"{verb} results", inputs=inputs, earlier=earlier, known=_is_known
+    ) as output:
         refuse_foreign(output, names)
         yield output
 
@@ -128,7 +132,9 @@ def read_json(path: Path) -> dict[str, Any]:
         if not isinstance(content, dict):
             raise ValueError("it holds no JSON object")
     except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read: {first_line(error)}; remove it, or give another folder") from None
+        raise InputError(
+            f"{path} cannot be read: {first_line(error)}; remove it, or give another folder"
+        ) from None
     return content
 
 
@@ -154,8 +160,12 @@ def read_result(folder: Path, scores: Sequence[str], check: Check) -> dict[str, 
     if not whole or not all(type(result.get(name)) is int for name in ("seed", "parameters")):
         raise InputError(f"{path} is no result of this run: remove it, and the run is made again")
     epochs, *worth = (table.values() for table in tables if table is not None)
-    if not all(type(epoch) is int for epoch in epochs) or not all(check(each) for table in worth for each in table):
-        raise InputError(f"{path} tells no epochs or no scores: remove it, and the run is made again")
+    if not all(type(epoch) is int for epoch in epochs) or not all(
+        check(each) for table in worth for each in table
+    ):
+        raise InputError(
+            f"{path} tells no epochs or no scores: remove it, and the run is made again"
+        )
     return result
 
 
@@ -169,7 +179,12 @@ def code_version() -> str:
     here = Path(__file__).parent
     try:
         done = subprocess.run(
-            ["git", "describe", "--always", "--dirty"], cwd=here, capture_output=True, text=True, check=True, timeout=10
+            ["git", "describe", "--always", "--dirty"],
+            cwd=here,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=10,
         )
     except (OSError, subprocess.SubprocessError):
         return __version__
@@ -180,7 +195,11 @@ def provenance(initial: Initial, config: Any, dataset: Dataset | None = None) ->
     """Tell where results come from: data, initial weights, settings (a dataclass), and the version of the code."""
     about: dict[str, Any] = {}
     if dataset is not None:
-        about = {"layout": dataset.layout, "data": str(dataset.folder), "data_hash": dataset.fingerprint()}
+        about = {
+            "layout": dataset.layout,
+            "data": str(dataset.folder),
+            "data_hash": dataset.fingerprint(),
+        }
     return {
         **about,
         "initial": initial.source,
@@ -206,7 +225,8 @@ def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     table = [list(head), *[list(row) for row in rows]]
     widths = [max(len(row[i]) for row in table) for i in range(len(head))]
     lines = [
-        "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in table
+        "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |"
+        for row in table
     ]
     lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
     return "\n".join(lines)

@@ -70,7 +70,8 @@ def segment(
 
     Parameters
     ----------
-    run : folder of the runs: seed-0 …, results.md, results.json, and of the first run page.html and ply/
+    run : folder of the runs: seed-0 …, results.md, results.json, and of the first run page.html and
+        ply/
     data, config, init, scratch, seeds, jobs, report : as for `finetune`
 
     Returns
@@ -85,15 +86,25 @@ def segment(
         initial = load_initial(init, scratch=scratch)
         clouds, dataset = read_shapes(data, config, jobs, report)
         if config.points < initial.config.patch_points:
-            raise InputError(f"points = {config.points} are fewer than the {initial.config.patch_points} of a patch")
-        describe(output, {"verb": "segment", "initial": initial.fingerprint, "data": dataset.fingerprint()})
+            raise InputError(
+                f"points = {config.points} are fewer than the {initial.config.patch_points} of a patch"
+            )
+        describe(
+            output,
+            {"verb": "segment", "initial": initial.fingerprint, "data": dataset.fingerprint()},
+        )
         report(f"start: {initial.source}")
         results = []
         with threads(config.threads):
             for seed in range(config.seed, config.seed + seeds):
-                chosen, folder = dataclasses.replace(config, seed=seed), output.folder(f"seed-{seed}")
+                chosen, folder = (
+                    dataclasses.replace(config, seed=seed),
+                    output.folder(f"seed-{seed}"),
+                )
                 each = lambda line, seed=seed: report(f"seed {seed}: {line}")  # noqa: E731
-                results.append(segment_once(folder, clouds, initial, chosen, each, inputs=(data, init)))
+                results.append(
+                    segment_once(folder, clouds, initial, chosen, each, inputs=(data, init))
+                )
                 if seed == config.seed:
                     show(output, folder, clouds["test"])
         return summarise(output, results, dataset, initial, config)
@@ -106,11 +117,19 @@ def read_shapes(
     dataset = open_dataset(data, "shapenetpart")
     report(f"shapenetpart: {dataset.layout} in {dataset.folder}")
     normalise, points = normalises("shapenetpart", config.normalise), spare_points(config.points)
-    clouds = {name: prepare(dataset, name, points, normalise=normalise, jobs=jobs) for name in ("train", "val", "test")}
+    clouds = {
+        name: prepare(dataset, name, points, normalise=normalise, jobs=jobs)
+        for name in ("train", "val", "test")
+    }
     if config.train_on == "trainval":
         train, val = clouds.pop("train"), clouds.pop("val")
-        joined = [np.concatenate([getattr(train, name), getattr(val, name)]) for name in ("points", "labels", "parts")]
-        clouds["train"] = Clouds(joined[0], joined[1], train.classes, joined[2], train.names + val.names)
+        joined = [
+            np.concatenate([getattr(train, name), getattr(val, name)])
+            for name in ("points", "labels", "parts")
+        ]
+        clouds["train"] = Clouds(
+            joined[0], joined[1], train.classes, joined[2], train.names + val.names
+        )
     return clouds, dataset
 
 
@@ -118,36 +137,45 @@ class SegmenterWork:
     """What `engine.train` needs of part segmentation."""
 
     def __init__(
-        self, network: PartSegmenter, clouds: dict[str, Clouds], config: SegmentConfig, device: torch.device
+        self,
+        network: PartSegmenter,
+        clouds: dict[str, Clouds],
+        config: SegmentConfig,
+        device: torch.device,
     ) -> None:
         self.network, self.config, self.device = network, config, device
         train = clouds["train"]
         assert train.parts is not None
         self.points, self.labels, self.parts = (
-            torch.from_numpy(array).to(device) for array in (train.points, train.labels, train.parts)
+            torch.from_numpy(array).to(device)
+            for array in (train.points, train.labels, train.parts)
         )
         self.rows = len(train)
-        self.measured: dict[str, Clouds] = {name: clouds[name] for name in ("test", "val") if name in clouds}
+        self.measured: dict[str, Clouds] = {
+            name: clouds[name] for name in ("test", "val") if name in clouds
+        }
         names = {"test": "best_on_test", "val": "chosen_on_val"}
         self.chooses: dict[str, str] = {names[name]: name for name in self.measured}
 
     def loss(self, rows: Tensor, seeds: Tensor) -> tuple[Tensor, Tensor]:
-        """Give the cross entropy over all points and the share of points that is right."""
+        """Return the cross entropy over all points and the share of points that is right."""
         index = choose_points(seeds, self.points.shape[1], self.config.points)  # (B, P)
         points = self.points[rows].gather(1, index[..., None].expand(-1, -1, 3))
         parts = self.parts[rows].gather(1, index)
         points = augment(points, seeds, self.config, alike=True)
-        logits = self.network(points, self.labels[rows], DropPath(seeds, self.config.drop_path)).flatten(0, 1)
+        logits = self.network(
+            points, self.labels[rows], DropPath(seeds, self.config.drop_path)
+        ).flatten(0, 1)
         parts = parts.flatten()
         loss = F.cross_entropy(logits.float(), parts, label_smoothing=self.config.label_smoothing)
         return loss, (logits.argmax(1) == parts).float().mean()
 
     def measure(self) -> dict[str, float]:
-        """Give the mean intersection over union of each set of shapes that is not learned from."""
+        """Return the mean intersection over union of each set of shapes that is not learned from."""
         return {name: self.scores(each)[0].instance for name, each in self.measured.items()}
 
     def scores(self, clouds: Clouds) -> tuple[PartScores, IntArray]:
-        """Give the scores and the predicted parts, (N, points), of shapes."""
+        """Return the scores and the predicted parts, (N, points), of shapes."""
         assert clouds.parts is not None
         predicted = predict_parts(self.network, clouds, self.config, self.device)
         true = clouds.parts[:, : self.config.points]
@@ -155,7 +183,9 @@ class SegmenterWork:
 
 
 @torch.no_grad()
-def predict_parts(network: PartSegmenter, clouds: Clouds, config: SegmentConfig, device: torch.device) -> IntArray:
+def predict_parts(
+    network: PartSegmenter, clouds: Clouds, config: SegmentConfig, device: torch.device
+) -> IntArray:
     """Segment the farthest points of each shape, its category being given: (N, points) int64."""
     network.eval()
     predicted = np.zeros((len(clouds), config.points), dtype=np.int64)
@@ -201,7 +231,8 @@ def segment_once(
 
     Returns
     -------
-    result : what result.json says: seed, parameters, epochs, and the scores of each kept weights on the test shapes
+    result : what result.json says: seed, parameters, epochs, and the scores of each kept weights on
+        the test shapes
     """
     device = choose_device(config.device)
     fingerprint = "-".join([*(each.fingerprint() for each in clouds.values()), initial.fingerprint])
@@ -215,7 +246,9 @@ def segment_once(
         parameters = sum(parameter.numel() for parameter in network.parameters())
         sizes = ", ".join(f"{len(each):,} {name}" for name, each in clouds.items())
         layers = ", ".join(map(str, network.layers))
-        report(f"{parameters:,} parameters on {device}; features of layers {layers}; shapes: {sizes}")
+        report(
+            f"{parameters:,} parameters on {device}; features of layers {layers}; shapes: {sizes}"
+        )
         work = SegmenterWork(network, clouds, config, device)
         outcome = train(work, config, folder, device, report)
         scores = {}
@@ -224,7 +257,12 @@ def segment_once(
             found, predicted = work.scores(clouds["test"])
             scores[name] = found.as_json()
             keep(folder, name, network.state_dict(), predicted)
-        result = {"seed": config.seed, "parameters": parameters, "epochs": outcome.epochs, "scores": scores}
+        result = {
+            "seed": config.seed,
+            "parameters": parameters,
+            "epochs": outcome.epochs,
+            "scores": scores,
+        }
         folder.write("result.json", json.dumps(result, indent=1) + "\n")
         folder.remove(folder.checkpoint.name)  # three copies of the weights, of no use any more
     return result
@@ -236,7 +274,9 @@ def _is_score(test: Clouds, value: object) -> bool:
         return False
     present = {test.classes[label] for label in np.unique(test.labels)}
     shares = [value.get(name) for name in ("instance", "category", "accuracy")]
-    return set(value["categories"]) == present and all(map(is_share, [*shares, *value["categories"].values()]))
+    return set(value["categories"]) == present and all(
+        map(is_share, [*shares, *value["categories"].values()])
+    )
 
 
 def keep(folder: RunFolder, name: str, weights: State, predicted: IntArray) -> None:
@@ -253,7 +293,11 @@ def show(output: Output, first: Path, test: Clouds) -> None:
     """Write page.html and ply/ of the first run's final weights: the first shapes of each category."""
     assert test.parts is not None
     predicted = _read_predicted(first / "predicted.npy", test.parts.shape)
-    chosen = [int(i) for label in np.unique(test.labels) for i in np.flatnonzero(test.labels == label)[:_SHOWN]]
+    chosen = [
+        int(i)
+        for label in np.unique(test.labels)
+        for i in np.flatnonzero(test.labels == label)[:_SHOWN]
+    ]
     count = predicted.shape[1]
     shapes = []
     for i in chosen:
@@ -282,15 +326,23 @@ def _read_predicted(path: Path, shape: tuple[int, ...]) -> IntArray:
 
 
 def summarise(
-    output: Output, results: Sequence[dict[str, Any]], dataset: Dataset, initial: Initial, config: SegmentConfig
+    output: Output,
+    results: Sequence[dict[str, Any]],
+    dataset: Dataset,
+    initial: Initial,
+    config: SegmentConfig,
 ) -> dict[str, Any]:
     """Write results.md and results.json."""
     names = [name for name in COLUMNS if all(name in each["scores"] for each in results)]
     scores = {name: [each["scores"][name] for each in results] for name in names}
     rows = []
     for name in names:
-        means = [in_words([each[kind] for each in scores[name]]) for kind in ("instance", "category")]
-        rows.append([COLUMNS[name], *means, ", ".join(str(each["epochs"][name]) for each in results)])
+        means = [
+            in_words([each[kind] for each in scores[name]]) for kind in ("instance", "category")
+        ]
+        rows.append(
+            [COLUMNS[name], *means, ", ".join(str(each["epochs"][name]) for each in results)]
+        )
     text = f"shapenetpart ({dataset.layout}), {initial.source}, {averaged_over(len(results), 'seed')}\n\n"
     text += markdown(["test mIoU, %", "over instances", "over categories", "epochs"], rows)
     categories = list(scores["final"][0]["categories"])

@@ -19,7 +19,7 @@ _LABEL_WIDTH = 64
 
 
 def third_layers(depth: int) -> tuple[int, int, int]:
-    """Give the layers at thirds of an encoder's depth, counted from 1: 4, 8 and 12 of twelve."""
+    """Return the layers at thirds of an encoder's depth, counted from 1: 4, 8 and 12 of twelve."""
     first, second = math.ceil(depth / 3), math.ceil(2 * depth / 3)
     return first, second, depth
 
@@ -38,11 +38,17 @@ def propagate(points: Tensor, centres: Tensor, features: Tensor) -> Tensor:
     features : (B, P, F); a point at a centre has nearly that centre's
     """
     with torch.autocast(points.device.type, enabled=False):
-        distance = torch.cdist(points.float(), centres.float(), compute_mode="donot_use_mm_for_euclid_dist").square()
-        near, index = distance.topk(min(_NEAREST, centres.shape[1]), dim=2, largest=False)  # (B, P, 3) each
+        distance = torch.cdist(
+            points.float(), centres.float(), compute_mode="donot_use_mm_for_euclid_dist"
+        ).square()
+        near, index = distance.topk(
+            min(_NEAREST, centres.shape[1]), dim=2, largest=False
+        )  # (B, P, 3) each
         weight = 1 / (near + 1e-8)
         weight = weight / weight.sum(2, keepdim=True)
-    carried = torch.zeros(*points.shape[:2], features.shape[2], dtype=features.dtype, device=features.device)
+    carried = torch.zeros(
+        *points.shape[:2], features.shape[2], dtype=features.dtype, device=features.device
+    )
     for k in range(index.shape[2]):
         chosen = features.gather(1, index[..., k : k + 1].expand(-1, -1, features.shape[2]))
         carried = carried + weight[..., k : k + 1].to(features.dtype) * chosen
@@ -83,13 +89,17 @@ class PartSegmenter(nn.Module):
         self.encoder = PointEncoder(config)
         width = len(self.layers) * config.width
         self.label = nn.Sequential(
-            nn.Linear(categories, _LABEL_WIDTH, bias=False), BatchNorm(_LABEL_WIDTH), nn.LeakyReLU(0.2)
+            nn.Linear(categories, _LABEL_WIDTH, bias=False),
+            BatchNorm(_LABEL_WIDTH),
+            nn.LeakyReLU(0.2),
         )
         self.carry = nn.Sequential(
             *layer(width + 3, 4 * config.width), *layer(4 * config.width, propagated_width)
         )  # on (B P, ...)
         self.local = nn.Linear(propagated_width, head_width)
-        self.whole = nn.Linear(2 * width + _LABEL_WIDTH, head_width, bias=False)  # the same for all points of a shape
+        self.whole = nn.Linear(
+            2 * width + _LABEL_WIDTH, head_width, bias=False
+        )  # the same for all points of a shape
         self.head = nn.Sequential(
             BatchNorm(head_width), nn.ReLU(), nn.Dropout(dropout),
             *layer(head_width, head_width // 2), nn.Linear(head_width // 2, parts),
@@ -110,14 +120,22 @@ class PartSegmenter(nn.Module):
         logits : (B, P, parts) float
         """
         centres, neighbours = make_patches(points, self.patches, self.patch_points)
-        taken = self.encoder.layer_features(centres, neighbours, self.layers, drop)  # a layer once, in order
+        taken = self.encoder.layer_features(
+            centres, neighbours, self.layers, drop
+        )  # a layer once, in order
         found = dict(zip(sorted(set(self.layers)), taken, strict=True))
         features = torch.cat([found[i] for i in self.layers], dim=-1)  # (B, G, 3 W)
         one_hot = nn.functional.one_hot(labels, self.categories).to(points.dtype)  # (B, categories)
-        whole = torch.cat([features.amax(1), features.mean(1), self.label(one_hot).to(features.dtype)], dim=-1)
-        carried = torch.cat([points.to(features.dtype), propagate(points, centres, features)], dim=-1)
+        whole = torch.cat(
+            [features.amax(1), features.mean(1), self.label(one_hot).to(features.dtype)], dim=-1
+        )
+        carried = torch.cat(
+            [points.to(features.dtype), propagate(points, centres, features)], dim=-1
+        )
         local = self.carry(carried.flatten(0, 1))  # (B P, propagated)
-        hidden = self.local(local).view(*points.shape[:2], -1) + self.whole(whole)[:, None]  # (B, P, head)
+        hidden = (
+            self.local(local).view(*points.shape[:2], -1) + self.whole(whole)[:, None]
+        )  # (B, P, head)
         logits: Tensor = self.head(hidden.flatten(0, 1)).view(*points.shape[:2], -1)
         return logits
 

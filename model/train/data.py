@@ -37,8 +37,8 @@ _SHARE = 0.25  # of the GPU's free memory that data = auto fills with rows
 class Plan:
     """Which rows make which step: a function of the seed alone, so a resumed run needs nothing remembered.
 
-    In each epoch the rows are shuffled anew and cut into batches; what is left over does not make a batch
-    and is left out, so every step has the same shape.
+    In each epoch the rows are shuffled anew and cut into batches; what is left over does not make a
+    batch and is left out, so every step has the same shape.
 
     Attributes
     ----------
@@ -63,16 +63,16 @@ class Plan:
         return self.epochs * self.steps_per_epoch
 
     def epoch(self, step: int) -> int:
-        """Give the epoch, from 0, that a step, from 0, belongs to."""
+        """Return the epoch, from 0, that a step, from 0, belongs to."""
         return step // self.steps_per_epoch
 
     def step_rows(self, step: int) -> list[int]:
-        """Give the rows of a step."""
+        """Return the rows of a step."""
         start = step % self.steps_per_epoch * self.batch
         return self.order(self.epoch(step))[start : start + self.batch]
 
     def order(self, epoch: int) -> list[int]:
-        """Give the order of the rows in an epoch."""
+        """Return the order of the rows in an epoch."""
         return _shuffled(self.rows, self.seed, epoch)
 
 
@@ -123,7 +123,9 @@ class ShardRows(Dataset[Batch]):
                 "give --image-size, to which they are resized, or another --image-patch"
             )
         if min(height, width) < side:
-            raise InputError(f"{self.folder}: images of {width} x {height} pixels are smaller than a patch of {side}")
+            raise InputError(
+                f"{self.folder}: images of {width} x {height} pixels are smaller than a patch of {side}"
+            )
         if self.points < max(config.patches, config.patch_points):
             raise InputError(
                 f"{self.folder}: rows of {self.points} points cannot be cut into {config.patches} patches of "
@@ -141,8 +143,8 @@ class ShardRows(Dataset[Batch]):
 
         Returns
         -------
-        batch : `rows` (B,) int64; `points` (B, P, 3) float32, object frame; `pixels` (B, G, 2) int32, (u, v) of
-            the first points, the patch centres; `rgb` (B, H, W, 3) uint8
+        batch : `rows` (B,) int64; `points` (B, P, 3) float32, object frame; `pixels` (B, G, 2)
+            int32, (u, v) of the first points, the patch centres; `rgb` (B, H, W, 3) uint8
 
         Raises
         ------
@@ -167,7 +169,9 @@ class ShardRows(Dataset[Batch]):
         """Name rows for a message: index, category, model and view; no more than four."""
         names = self.shards.read(rows[:4], ["synset", "model_id", "view"])
         each = zip(rows, names["synset"], names["model_id"], names["view"], strict=False)
-        listed = ", ".join(f"row {row} ({synset}/{model}, view {view})" for row, synset, model, view in each)
+        listed = ", ".join(
+            f"row {row} ({synset}/{model}, view {view})" for row, synset, model, view in each
+        )
         return listed + (f" and {len(rows) - 4} more" if len(rows) > 4 else "")
 
     @property
@@ -178,7 +182,9 @@ class ShardRows(Dataset[Batch]):
 
     def chunks(self) -> list[range]:
         """Cut all rows into parts that are read at a time."""
-        return [range(start, min(start + _CHUNK, len(self))) for start in range(0, len(self), _CHUNK)]
+        return [
+            range(start, min(start + _CHUNK, len(self))) for start in range(0, len(self), _CHUNK)
+        ]
 
     def load(self, device: torch.device, workers: int = 0) -> Batch:
         """Read all rows, as one batch in their order, on a device.
@@ -201,7 +207,9 @@ class ShardRows(Dataset[Batch]):
         for rows, chunk in zip(chunks, loader, strict=True):
             for name, values in chunk.items():
                 if name not in held:
-                    held[name] = torch.empty(len(self), *values.shape[1:], dtype=values.dtype, device=device)
+                    held[name] = torch.empty(
+                        len(self), *values.shape[1:], dtype=values.dtype, device=device
+                    )
                 held[name][rows.start : rows.stop] = values.to(device)
         return held
 
@@ -240,7 +248,7 @@ class _Steps:
 
 
 class Feed:
-    """Gives every step its batch, on the device: from rows held there, from rows held in memory, or from the files.
+    """Return every step its batch, on the device: from rows held there, from rows held in memory, or from the files.
 
     Parameters
     ----------
@@ -268,14 +276,14 @@ class Feed:
         self._held: Batch | None = None
 
     def held(self) -> Batch | None:
-        """Give all rows where they are held; they are read when first asked for."""
+        """Return all rows where they are held; they are read when first asked for."""
         if self.place != "files" and self._held is None:
             where = self.device if self.place == "device" else torch.device("cpu")
             self._held = self.data.load(where, self.workers)
         return self._held
 
     def steps(self, start: int) -> Iterator[Batch]:
-        """Give the batch of every step from `start` to the end of the plan."""
+        """Return the batch of every step from `start` to the end of the plan."""
         source: Iterable[Batch]
         held = self.held()
         if held is None:
@@ -304,7 +312,7 @@ class Feed:
             yield {name: values[rows] for name, values in held.items()}
 
     def take(self, rows: Sequence[int]) -> Batch:
-        """Give some rows as a batch, on the device."""
+        """Return some rows as a batch, on the device."""
         held = self.held()
         if held is None:
             return self._send(self.data.__getitems__(rows))
@@ -312,7 +320,9 @@ class Feed:
         return self._send({name: values[index] for name, values in held.items()})
 
     def _send(self, batch: Batch) -> Batch:
-        if self.device.type == "cuda" and not batch["rows"].is_cuda:  # from pinned memory nothing waits for the copy
+        if (
+            self.device.type == "cuda" and not batch["rows"].is_cuda
+        ):  # from pinned memory nothing waits for the copy
             batch = {name: values.pin_memory() for name, values in batch.items()}
         return {name: values.to(self.device, non_blocking=True) for name, values in batch.items()}
 
@@ -342,6 +352,8 @@ def choose_place(gib: float, config: PretrainConfig, ranks: Ranks) -> str:
         return "memory" if config.data == "device" and ranks.device.type == "cpu" else config.data
     if ranks.device.type == "cuda" and gib <= _SHARE * free:
         return "device"
-    here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # every process of this machine would hold them
+    here = int(
+        os.environ.get("LOCAL_WORLD_SIZE", "1")
+    )  # every process of this machine would hold them
     spare = psutil.virtual_memory().available / 2**30 / 2 / here
     return "memory" if gib <= min(config.memory_gib, spare) else "files"

@@ -36,10 +36,13 @@ Batch = dict[str, Any]
 def to_tensors(batch: dict[str, NDArray[Any]]) -> Batch:
     """Turn a batch of the reader into tensors that share its memory.
 
-    Pixels and counts, unsigned in the shards, become int32 and int64, as torch computes little with unsigned ones;
-    texts become a list of str.
+    Pixels and counts, unsigned in the shards, become int32 and int64, as torch computes little with
+    unsigned ones; texts become a list of str.
     """
-    return {name: values.tolist() if values.dtype == object else _tensor(values) for name, values in batch.items()}
+    return {
+        name: values.tolist() if values.dtype == object else _tensor(values)
+        for name, values in batch.items()
+    }
 
 
 def _tensor(values: NDArray[Any]) -> Tensor:
@@ -82,9 +85,10 @@ class RowDataset(Dataset[Batch]):
 class BlockShuffled(IterableDataset[Batch]):
     """Batches in an order that a disk likes: whole blocks of neighbouring rows, some of them at a time, mixed.
 
-    In each epoch the blocks come in a drawn order. `blocks` of them are read together, their rows are shuffled, and
-    batches are cut from them. Each row comes once in an epoch, over all workers and ranks together. The order is a
-    function of seed, epoch, and the numbers of workers and ranks.
+    In each epoch the blocks come in a drawn order. `blocks` of them are read together, their rows
+    are shuffled, and batches are cut from them. Each row comes once in an epoch, over all workers
+    and ranks together. The order is a function of seed, epoch, and the numbers of workers and
+    ranks.
 
     Parameters
     ----------
@@ -151,9 +155,16 @@ class BlockShuffled(IterableDataset[Batch]):
         """Read some blocks; give their rows, shuffled, each a batch of one that lies in its block."""
         blocks = [self.shards[int(start) : int(start) + self.block] for start in starts]
         sizes = [len(next(iter(block.values()))) for block in blocks]
-        rows = [(block, place) for block, size in zip(blocks, sizes, strict=True) for place in range(size)]
+        rows = [
+            (block, place)
+            for block, size in zip(blocks, sizes, strict=True)
+            for place in range(size)
+        ]
         drawn = [rows[number] for number in draw.permutation(len(rows))]
-        return [{name: values[place : place + 1] for name, values in block.items()} for block, place in drawn]
+        return [
+            {name: values[place : place + 1] for name, values in block.items()}
+            for block, place in drawn
+        ]
 
 
 def _joined(rows: Sequence[Row]) -> Row:

@@ -25,7 +25,7 @@ _LOGGED = ("loss", *PER_SAMPLE, "grad_norm")
 
 
 def look_every(device: torch.device) -> int:
-    """Give the number of steps between looks at what is on the device."""
+    """Return the number of steps between looks at what is on the device."""
     return _LOOK[device.type]
 
 
@@ -50,7 +50,13 @@ class Log:
         report: Callable[[str], None],
         more: Callable[[dict[str, Any]], None] | None = None,
     ) -> None:
-        self.write, self.training, self.data, self.report, self.more = write, training, data, report, more
+        self.write, self.training, self.data, self.report, self.more = (
+            write,
+            training,
+            data,
+            report,
+            more,
+        )
         self.waiting: list[tuple[int, dict[str, Tensor]]] = []
         self.epoch: list[dict[str, Any]] = []  # this epoch's lines
         self.start, self.begun = start, time.monotonic()
@@ -89,7 +95,9 @@ class Log:
         """
         if not self.waiting:
             return
-        steps = [torch.stack([result[name].mean() for name in _LOGGED]) for _, result in self.waiting]
+        steps = [
+            torch.stack([result[name].mean() for name in _LOGGED]) for _, result in self.waiting
+        ]
         values = torch.stack(steps).tolist()  # the one look at the device
         now = time.monotonic()
         rate = len(steps) * self.training.plan.batch / max(now - self.flushed, 1e-9)
@@ -133,10 +141,15 @@ class Log:
 
     def _progress(self, step: int) -> str:
         plan, config = self.training.plan, self.training.config
-        mean = {name: sum(line[name] for line in self.epoch) / len(self.epoch) for name in self.epoch[0]}
+        mean = {
+            name: sum(line[name] for line in self.epoch) / len(self.epoch) for name in self.epoch[0]
+        }
         seconds = (time.monotonic() - self.begun) / (step + 1 - self.start)
         parts = [f"epoch {plan.epoch(step) + 1}/{plan.epochs}", f"step {step + 1}/{plan.steps}"]
-        parts += [f"loss {mean['loss']:.5f}", *(f"{name[5:]} {mean[name]:.5f}" for name in losses(config))]
+        parts += [
+            f"loss {mean['loss']:.5f}",
+            *(f"{name[5:]} {mean[name]:.5f}" for name in losses(config)),
+        ]
         parts += [f"retrieval {mean['retrieval']:.0%}"] * config.contrasts
         parts += [f"masked {mean['mask_ratio']:.0%}", f"{plan.batch / seconds:.1f} samples/s"]
         return "  ".join([*parts, f"{duration(seconds * (plan.steps - step - 1))} left"])
@@ -149,7 +162,7 @@ class Pace:
         self.seconds, self.last = seconds, time.monotonic()
 
     def due(self) -> bool:
-        """Tell whether the time has passed since the last time this was true."""
+        """Check whether the time has passed since the last time this was true."""
         now = time.monotonic()
         if now - self.last < self.seconds:
             return False

@@ -1,8 +1,8 @@
 """`cma3d pretrain`: train CrossAlignNet on shards, on one device or, started by torchrun, on many.
 
-A step is a function of the state before it and of its number: rows, masks and dropped branches follow from
-the seed (see `data.Plan` and `noise`). So a checkpoint is the network, the optimiser and a step, and a run
-that was stopped anywhere goes on as if it had not been.
+A step is a function of the state before it and of its number: rows, masks and dropped branches
+follow from the seed (see `data.Plan` and `noise`). So a checkpoint is the network, the optimiser
+and a step, and a run that was stopped anywhere goes on as if it had not been.
 """
 
 from __future__ import annotations
@@ -41,10 +41,13 @@ from .step import Training, choose_device
 __all__ = ["export_encoder", "pretrain"]
 
 _PICTURE_SECONDS = 60.0
-_EXPORTED = "encoder"  # what `export_encoder` writes; a run's own bears no such stamp, so none is exported over it
+# what `export_encoder` writes; a run's own bears no such stamp, so none is exported over it
+_EXPORTED = "encoder"
 
 
-def pretrain(shards: Path, run: Path, config: PretrainConfig, report: Callable[[str], None] = print) -> dict[str, Any]:
+def pretrain(
+    shards: Path, run: Path, config: PretrainConfig, report: Callable[[str], None] = print
+) -> dict[str, Any]:
     """Pretrain CrossAlignNet; goes on where a run in the same folder was stopped.
 
     Parameters
@@ -56,10 +59,10 @@ def pretrain(shards: Path, run: Path, config: PretrainConfig, report: Callable[[
 
     Returns
     -------
-    summary : epochs, steps, rows, parameters; first_loss and last_loss, means of the first and last epoch (NaN
-        where someone removed the log); resumed_from, a step; seconds that this call trained; probe, the accuracy of
-        the last linear probe or None; rank, of this process; and the paths of what was written: run, log, picture,
-        page, checkpoint, encoder
+    summary : epochs, steps, rows, parameters; first_loss and last_loss, means of the first and last
+        epoch (NaN where someone removed the log); resumed_from, a step; seconds that this call
+        trained; probe, the accuracy of the last linear probe or None; rank, of this process; and
+        the paths of what was written: run, log, picture, page, checkpoint, encoder
 
     Raises
     ------
@@ -135,7 +138,9 @@ def make_plan(data: ShardRows, config: PretrainConfig, mine: Ranks) -> Plan:
         )
     batch = min(config.batch_size, len(data) // mine.size * mine.size)
     if batch < mine.size * (2 if config.contrasts and mine.size == 1 else 1):
-        raise InputError(f"{data.folder} holds {len(data)} rows, too few for {mine.size} processes: start fewer")
+        raise InputError(
+            f"{data.folder} holds {len(data)} rows, too few for {mine.size} processes: start fewer"
+        )
     return Plan(len(data), batch, config.epochs, config.seed)
 
 
@@ -212,7 +217,8 @@ def train(
                 watch.look(step)
             log.add(step, training.step(step, batch))
             last = step + 1 == plan.steps
-            # several processes agree on it, so that none waits for another in a step that this one does not make
+            # several processes agree on it, so that none waits for another in a step that this one
+            # does not make
             agree = mine.size == 1 or (step + 1) % look_every(training.device) == 0
             stop = agree and mine.any(bool(asked))
             if stop or last or (mine.leads and save.due()):
@@ -229,7 +235,9 @@ def train(
 def finish(folder: RunFolder, training: Training, feed: Feed) -> None:
     """Draw the run and export the point encoder."""
     draw_run(folder, training, feed, finished=True)
-    folder.write(folder.encoder.name, encoder_bytes(training.network.point_encoder, training.config))
+    folder.write(
+        folder.encoder.name, encoder_bytes(training.network.point_encoder, training.config)
+    )
 
 
 def export_encoder(source: Path, out: Path) -> str:
@@ -237,16 +245,21 @@ def export_encoder(source: Path, out: Path) -> str:
 
     Raises
     ------
-    InputError : see `load_encoder`; the file cannot be written, or is there and no encoder that was exported before
+    InputError : see `load_encoder`; the file cannot be written, or is there and no encoder that was
+        exported before
     """
     check_file(out, _EXPORTED, [source])
     encoder, config = load_encoder(source)
-    write_file(out, _EXPORTED, encoder_bytes(encoder, config, stamp_text(_EXPORTED)), inputs=[source])
+    write_file(
+        out, _EXPORTED, encoder_bytes(encoder, config, stamp_text(_EXPORTED)), inputs=[source]
+    )
     parameters = sum(parameter.numel() for parameter in encoder.parameters())
     return f"{out}: {parameters:,} parameters, {config.point_depth} blocks of width {config.width}"
 
 
-def summary(folder: RunFolder, training: Training, *, seconds: float, resumed_from: int) -> dict[str, Any]:
+def summary(
+    folder: RunFolder, training: Training, *, seconds: float, resumed_from: int
+) -> dict[str, Any]:
     """Sum up a run."""
     log, probes = folder.read_lines(folder.log), folder.read_lines(folder.probes)
     means = epoch_means(log, "loss")

@@ -35,13 +35,28 @@ from ...core.untrusted import read_json, read_json_lines, shown
 from ..weights.checkpoint import load_weights, part
 from ..weights.pickles import named
 
-__all__ = ["MOST_ABOUT", "RunFolder", "check_step", "first_line", "refuse_foreign", "told", "write_to"]
+__all__ = [
+    "MOST_ABOUT",
+    "RunFolder",
+    "check_step",
+    "first_line",
+    "refuse_foreign",
+    "told",
+    "write_to",
+]
 
 # settings that do not make another run
 _RUNNING = ("device", "compile", "threads", "data", "memory_gib", "workers", "checkpoint_seconds")
 _WATCHING = ("probe_epochs", "picture_epochs", "tensorboard")
 # written again and again
-_GROWING = ("log.jsonl", "probe.jsonl", "checkpoint.pt", "curves.png", "reconstructions.png", "run.html")
+_GROWING = (
+    "log.jsonl",
+    "probe.jsonl",
+    "checkpoint.pt",
+    "curves.png",
+    "reconstructions.png",
+    "run.html",
+)
 # the other files of version 0.1, which kept no record, and how they begin
 _OTHERS = re.compile(
     r"result\.json|predicted\.npy|epoch-\d+\.npz|(encoder|final|best_on_test|chosen_on_(held_out|val))\.safetensors"
@@ -56,7 +71,13 @@ _MOST_NUMBER = 1e39  # of a log: float32 has no larger ones
 _MOST_LINE = 2**16  # bytes of a line of the log; it has some hundred
 
 
-def write_to(output: Output, name: str, content: str | bytes | Callable[[Path], object], *, live: bool = False) -> Path:
+def write_to(
+    output: Output,
+    name: str,
+    content: str | bytes | Callable[[Path], object],
+    *,
+    live: bool = False,
+) -> Path:
     """Write a file of a claimed folder, whole or not at all.
 
     Parameters
@@ -66,11 +87,16 @@ def write_to(output: Output, name: str, content: str | bytes | Callable[[Path], 
 
     Raises
     ------
-    InputError : the name is taken by what is not ours; the file cannot be written (a full disk, missing rights)
+    InputError : the name is taken by what is not ours; the file cannot be written (a full disk,
+        missing rights)
     """
     made = content.encode() if isinstance(content, str) else content
     with told(output.path / name):
-        return output.write(name, made if callable(made) else functools.partial(Path.write_bytes, data=made), live=live)
+        return output.write(
+            name,
+            made if callable(made) else functools.partial(Path.write_bytes, data=made),
+            live=live,
+        )
 
 
 @contextlib.contextmanager
@@ -125,7 +151,11 @@ def check_step(state: dict[str, Any], steps: int | None = None) -> int:
     """
     step = state.get("step")
     if type(step) is not int or not 0 < step < 2**53:
-        raise ValueError("it has no step" if step is None else f"its step is {named(step)}, no number of steps done")
+        raise ValueError(
+            "it has no step"
+            if step is None
+            else f"its step is {named(step)}, no number of steps done"
+        )
     if steps is not None and step > steps:
         raise ValueError(f"its step is {step}, of a run of {steps} steps")
     return step
@@ -166,8 +196,8 @@ class RunFolder:
 
     Raises
     ------
-    InputError : the folder holds something else, a run with other settings or shards, or a run that another
-        process trains; it is an input, lies in one or holds one
+    InputError : the folder holds something else, a run with other settings or shards, or a run that
+        another process trains; it is an input, lies in one or holds one
     """
 
     def __init__(
@@ -180,10 +210,19 @@ class RunFolder:
         kind: str = "pretraining",
         inputs: Sequence[Path | None] = (),
     ) -> None:
-        self.folder, self.settings, self.fingerprint, self.facts = folder, settings, fingerprint, facts or {}
+        self.folder, self.settings, self.fingerprint, self.facts = (
+            folder,
+            settings,
+            fingerprint,
+            facts or {},
+        )
         self.kind, self.inputs = kind, inputs
         self.about = folder / "run.json"
-        self.log, self.probes, self.snapshots = folder / "log.jsonl", folder / "probe.jsonl", folder / "reconstructions"
+        self.log, self.probes, self.snapshots = (
+            folder / "log.jsonl",
+            folder / "probe.jsonl",
+            folder / "reconstructions",
+        )
         self.picture, self.reconstructions = folder / "curves.png", folder / "reconstructions.png"
         self.page, self.board = folder / "run.html", folder / "tensorboard"
         self.checkpoint, self.encoder = folder / "checkpoint.pt", folder / "encoder.safetensors"
@@ -191,17 +230,23 @@ class RunFolder:
     def __enter__(self) -> Self:
         earlier = functools.partial(_is_earlier, settings=self.settings)
         with contextlib.ExitStack() as stack:
-            claimed = claim(self.folder, self.kind, inputs=self.inputs, earlier=earlier, known=_is_known)
+            claimed = claim(
+                self.folder, self.kind, inputs=self.inputs, earlier=earlier, known=_is_known
+            )
             self.output = stack.enter_context(claimed)
             self._describe(self.about)
-            refuse_foreign(self.output, [name for name in _GROWING if name != self.checkpoint.name])  # `load` reads it
+            refuse_foreign(
+                self.output, [name for name in _GROWING if name != self.checkpoint.name]
+            )  # `load` reads it
             self._held = stack.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._held.close()
 
-    def write(self, name: str, content: str | bytes | Callable[[Path], object], *, live: bool = False) -> Path:
+    def write(
+        self, name: str, content: str | bytes | Callable[[Path], object], *, live: bool = False
+    ) -> Path:
         """Write a file, see `write_to`."""
         return write_to(self.output, name, content, live=live)
 
@@ -221,7 +266,12 @@ class RunFolder:
         if not about.exists():
             toml = "".join(f"{name} = {json.dumps(value)}\n" for name, value in settings.items())
             self.write("config.toml", toml)
-            text = json.dumps({"config": settings, "fingerprint": self.fingerprint, **self.facts}, indent=2) + "\n"
+            text = (
+                json.dumps(
+                    {"config": settings, "fingerprint": self.fingerprint, **self.facts}, indent=2
+                )
+                + "\n"
+            )
             self.write(about.name, text)
             return
         try:
@@ -274,8 +324,8 @@ class RunFolder:
 
         Raises
         ------
-        InputError : the file is damaged, holds code, tells a step that the run cannot have come to, or belongs to a
-            run with other settings or shards
+        InputError : the file is damaged, holds code, tells a step that the run cannot have come to,
+            or belongs to a run with other settings or shards
         """
         if not self.checkpoint.exists():
             return None
@@ -286,9 +336,13 @@ class RunFolder:
         except (OSError, ValueError) as error:
             raise InputError(self._damaged(first_line(error))) from None
         if differing:
-            raise InputError(f"{self.checkpoint} belongs to a run with {differing}: restore this run's own from a copy")
+            raise InputError(
+                f"{self.checkpoint} belongs to a run with {differing}: restore this run's own from a copy"
+            )
         if not _same(state.get("fingerprint"), self.fingerprint):
-            raise InputError(f"{self.checkpoint} belongs to a run on other shards: restore this run's own from a copy")
+            raise InputError(
+                f"{self.checkpoint} belongs to a run on other shards: restore this run's own from a copy"
+            )
         self.output.adopt(self.checkpoint.name)  # also one that was restored from a copy
         return state
 
@@ -309,8 +363,12 @@ class RunFolder:
         """Drop what was told of the steps behind the checkpoint, which are made again, and torn last lines."""
         for file in (self.log, self.probes):
             if file.is_file() and file.read_bytes()[:1] not in (b"", b"{"):
-                raise InputError(f"{file} is no log of a run: move it away, or give another folder as RUN")
-            kept = "".join(json.dumps(line) + "\n" for line in self.read_lines(file) if line["step"] <= steps)
+                raise InputError(
+                    f"{file} is no log of a run: move it away, or give another folder as RUN"
+                )
+            kept = "".join(
+                json.dumps(line) + "\n" for line in self.read_lines(file) if line["step"] <= steps
+            )
             if file.exists() or file == self.log:
                 self.write(file.name, kept, live=True)
         for path in self.snapshots.glob("epoch-*.npz"):
@@ -336,7 +394,9 @@ class RunFolder:
         """
         try:
             return [
-                line for line in read_json_lines(file, most_bytes=_MOST_LINE) if _is_line(line, file == self.probes)
+                line
+                for line in read_json_lines(file, most_bytes=_MOST_LINE)
+                if _is_line(line, file == self.probes)
             ]
         except FileNotFoundError:
             return []
@@ -349,7 +409,9 @@ def _is_line(line: Any, probe: bool) -> bool:
     needed = ("step", "epoch", *(("accuracy", "chance") if probe else ("loss",)))
     if not isinstance(line, dict) or not all(name in line for name in needed):
         return False
-    if not all(type(value) in (int, float) and abs(value) < _MOST_NUMBER for value in line.values()):  # nor NaN
+    if not all(
+        type(value) in (int, float) and abs(value) < _MOST_NUMBER for value in line.values()
+    ):  # nor NaN
         return False
     step, epoch = line["step"], line["epoch"]
     return type(step) is int and type(epoch) is int and (0 if probe else 1) <= epoch <= step

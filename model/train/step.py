@@ -41,7 +41,9 @@ class Training:
     compiled : whether the network runs compiled; known after `prepare`
     """
 
-    def __init__(self, config: PretrainConfig, shard_size: tuple[int, int], plan: Plan, ranks: Ranks) -> None:
+    def __init__(
+        self, config: PretrainConfig, shard_size: tuple[int, int], plan: Plan, ranks: Ranks
+    ) -> None:
         self.config, self.plan, self.ranks, self.device = config, plan, ranks, ranks.device
         with torch.random.fork_rng(devices=[]):  # the caller's random numbers are left alone
             torch.manual_seed(config.seed)
@@ -52,7 +54,9 @@ class Training:
             parameter_groups(self.network, config.weight_decay), lr=config.learning_rate, fused=True
         )
         self.bfloat16 = config.precision == "bfloat16" or (
-            config.precision == "auto" and self.device.type == "cuda" and torch.cuda.is_bf16_supported()
+            config.precision == "auto"
+            and self.device.type == "cuda"
+            and torch.cuda.is_bf16_supported()
         )
         self.compiled = False
         self._module: nn.Module | None = None
@@ -60,11 +64,13 @@ class Training:
     def prepare(self, batch: Batch, report: Callable[[str], None]) -> None:
         """Compile the network, where that is wanted, and join it with those of the other ranks; before the first step.
 
-        Compiling is tried on a batch, both ways; what fails is said, and the network runs as it is. The trial leaves no
-        trace.
+        Compiling is tried on a batch, both ways; what fails is said, and the network runs as it is.
+        The trial leaves no trace.
         """
         module: nn.Module = self.network
-        wanted = self.config.compile == "on" or (self.config.compile == "auto" and self.device.type == "cuda")
+        wanted = self.config.compile == "on" or (
+            self.config.compile == "auto" and self.device.type == "cuda"
+        )
         if wanted:
             compiled = cast(nn.Module, torch.compile(self.network, dynamic=False))
             failure = self._try(compiled, batch)
@@ -72,7 +78,9 @@ class Training:
             if self.compiled:
                 module = compiled
             else:
-                report(f"torch.compile fails, so it runs without: {failure or 'on another process'}")
+                report(
+                    f"torch.compile fails, so it runs without: {failure or 'on another process'}"
+                )
         if self.ranks.size > 1:
             devices = [self.device.index] if self.device.type == "cuda" else None
             module = DistributedDataParallel(
@@ -85,7 +93,9 @@ class Training:
         buffers = {name: buffer.clone() for name, buffer in self.network.named_buffers()}
         try:
             self._forward(module, 0, batch)["loss"].backward()  # type: ignore[no-untyped-call]
-        except Exception as error:  # a missing compiler, a broken driver, a fault of torch: all end alike
+        except (
+            Exception
+        ) as error:  # a missing compiler, a broken driver, a fault of torch: all end alike
             return " ".join(f"{type(error).__name__}: {error}".split())[:300]
         finally:
             for name, buffer in self.network.named_buffers():
@@ -109,8 +119,8 @@ class Training:
 
         Returns
         -------
-        result : `loss`, `grad_norm`, () float32; `rows` (B,) int64; and PER_SAMPLE, (B,) float32 each, of the rows of
-            all ranks. On the device, nothing waited for
+        result : `loss`, `grad_norm`, () float32; `rows` (B,) int64; and PER_SAMPLE, (B,) float32
+            each, of the rows of all ranks. On the device, nothing waited for
         """
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(step, self.plan, self.config)
@@ -122,7 +132,9 @@ class Training:
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         loss = all_gather(result["loss"].detach()[None]).mean()
-        samples = all_gather(torch.stack([result[name].detach() for name in PER_SAMPLE], dim=1)).unbind(1)
+        samples = all_gather(
+            torch.stack([result[name].detach() for name in PER_SAMPLE], dim=1)
+        ).unbind(1)
         return {
             "loss": loss,
             "grad_norm": grad_norm.detach(),
@@ -131,7 +143,7 @@ class Training:
         }
 
     def state(self) -> dict[str, Any]:
-        """Give what a checkpoint holds."""
+        """Return what a checkpoint holds."""
         return {"network": self.network.state_dict(), "optimizer": self.optimizer.state_dict()}
 
     def load(self, state: dict[str, Any]) -> None:
@@ -142,7 +154,9 @@ class Training:
     def words(self) -> str:
         """Say in words what computes, where and how."""
         how = ["bfloat16" if self.bfloat16 else "float32"] + ["compiled"] * self.compiled
-        where = str(self.device) + (f" and {self.ranks.size - 1} more" if self.ranks.size > 1 else "")
+        where = str(self.device) + (
+            f" and {self.ranks.size - 1} more" if self.ranks.size > 1 else ""
+        )
         return f"{self.parameters:,} parameters on {where}, {', '.join(how)}"
 
 
@@ -154,22 +168,35 @@ def choose_device(name: str) -> torch.device:
     InputError : cuda is asked for and there is none
     """
     if name == "cuda" and not torch.cuda.is_available():
-        raise InputError("device = cuda, but torch finds no CUDA device: give --device cpu, or install torch for CUDA")
-    return torch.device("cuda" if name == "cuda" or (name == "auto" and torch.cuda.is_available()) else "cpu")
+        raise InputError(
+            "device = cuda, but torch finds no CUDA device: give --device cpu, or install torch for CUDA"
+        )
+    return torch.device(
+        "cuda" if name == "cuda" or (name == "auto" and torch.cuda.is_available()) else "cpu"
+    )
 
 
 def parameter_groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
     """Split parameters for AdamW: matrices decay; biases, norms, positions and mask tokens do not."""
-    matrices = {id(module.weight) for module in network.modules() if isinstance(module, nn.Linear | nn.Conv2d)}
+    matrices = {
+        id(module.weight)
+        for module in network.modules()
+        if isinstance(module, nn.Linear | nn.Conv2d)
+    }
     decayed = [parameter for parameter in network.parameters() if id(parameter) in matrices]
     others = [parameter for parameter in network.parameters() if id(parameter) not in matrices]
-    return [{"params": decayed, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
+    return [
+        {"params": decayed, "weight_decay": weight_decay},
+        {"params": others, "weight_decay": 0.0},
+    ]
 
 
 def learning_rate(step: int, plan: Plan, config: PretrainConfig) -> float:
-    """Give a step's learning rate: linear warm-up, then a cosine down to the final rate."""
+    """Return a step's learning rate: linear warm-up, then a cosine down to the final rate."""
     low, high = config.final_learning_rate, config.learning_rate
     warmup = min(config.warmup_epochs, config.epochs / 2) * plan.steps_per_epoch
     if step < warmup:
         return low + (high - low) * (step + 1) / (warmup + 1)
-    return low + (high - low) * (1 + math.cos(math.pi * (step - warmup) / (plan.steps - warmup))) / 2
+    return (
+        low + (high - low) * (1 + math.cos(math.pi * (step - warmup) / (plan.steps - warmup))) / 2
+    )

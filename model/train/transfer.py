@@ -1,7 +1,8 @@
 """Batches on their way from a loader's worker to the process that trains: as one piece of memory each.
 
-torch would give each tensor a shared memory of its own and copy into it page fault by page fault, which costs a worker
-a fifth of its time beside reading; and /dev/shm, which is small in containers, would bound what is under way.
+torch would give each tensor a shared memory of its own and copy into it page fault by page fault,
+which costs a worker a fifth of its time beside reading; and /dev/shm, which is small in containers,
+would bound what is under way.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ _ALIGN = 64  # bytes: of each tensor's place
 
 
 def passed(batch: Any) -> Any:
-    """Give a batch that a loader's worker sends as one piece of memory; outside of a worker the batch itself.
+    """Return a batch that a loader's worker sends as one piece of memory; outside of a worker the batch itself.
 
     Parameters
     ----------
@@ -30,7 +31,8 @@ def passed(batch: Any) -> Any:
 
     Returns
     -------
-    batch : the same values; where it arrives it is a plain dict, and its tensors are the receiver's own
+    batch : the same values; where it arrives it is a plain dict, and its tensors are the receiver's
+        own
     """
     return batch if get_worker_info() is None or not hasattr(os, "memfd_create") else _Passed(batch)
 
@@ -70,11 +72,15 @@ def _write(memory: int, parts: Sequence[Any]) -> None:
             done += os.write(memory, part[done:])
 
 
-def _arrived(handle: Any, size: int, layout: _Layout, others: dict[str, Any], names: list[str]) -> dict[str, Any]:
+def _arrived(
+    handle: Any, size: int, layout: _Layout, others: dict[str, Any], names: list[str]
+) -> dict[str, Any]:
     """Make the batch again, on the memory that it came in; that lasts as long as one of its tensors."""
     descriptor = handle.detach()
     try:  # torch maps it and keeps no descriptor, of which a process has few
-        memory = torch.from_file(f"/proc/self/fd/{descriptor}", shared=True, size=size, dtype=torch.uint8)
+        memory = torch.from_file(
+            f"/proc/self/fd/{descriptor}", shared=True, size=size, dtype=torch.uint8
+        )
     finally:
         os.close(descriptor)
     values = dict(others)

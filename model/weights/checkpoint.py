@@ -1,7 +1,7 @@
 """Read files of `torch.save` that may be anything: what they hold is known to be there before it is taken.
 
-torch's own reader runs no code either where it is told so, but it takes a storage to be as large as the file claims,
-whatever its bytes are, and unpacks what others packed.
+torch's own reader runs no code either where it is told so, but it takes a storage to be as large as
+the file claims, whatever its bytes are, and unpacks what others packed.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ _DTYPES = {
 }  # fmt: skip
 _UNREADABLE = (
     zipfile.BadZipFile,  # no archive, one that is cut short, a wrong checksum
-    RuntimeError,  # an entry with a password, or (NotImplementedError) of a later version of the format
+    # an entry with a password, or (NotImplementedError) of a later version of the format
+    RuntimeError,
 )
 
 
@@ -57,7 +58,9 @@ def load_weights(path: Path) -> dict[str, Any]:
                 _check_archive(archive, os.fstat(file.fileno()).st_size)
                 return _read(archive)
         except zipfile.BadZipFile as error:
-            raise ValueError(f"it is cut short, or no file of torch 1.6 or later: {shown(str(error))}") from None
+            raise ValueError(
+                f"it is cut short, or no file of torch 1.6 or later: {shown(str(error))}"
+            ) from None
         except _UNREADABLE as error:
             raise ValueError(f"it is damaged: {shown(str(error))}") from None
 
@@ -73,12 +76,18 @@ def _check_archive(archive: zipfile.ZipFile, size: int) -> None:
 
 def _read(archive: zipfile.ZipFile) -> dict[str, Any]:
     """Read the dictionary of an archive."""
-    found = [name for name in archive.namelist() if name.endswith("/data.pkl") and name.count("/") == 1]
+    found = [
+        name for name in archive.namelist() if name.endswith("/data.pkl") and name.count("/") == 1
+    ]
     if not found:
         raise ValueError("it is an archive, but none of torch: it has no data.pkl")
     root = found[0].removesuffix("data.pkl")
     try:
-        order = archive.read(f"{root}byteorder") if f"{root}byteorder" in archive.namelist() else b"little"
+        order = (
+            archive.read(f"{root}byteorder")
+            if f"{root}byteorder" in archive.namelist()
+            else b"little"
+        )
         state = _TorchUnpickler(archive, root, archive.read(found[0])).load()
     except Refused as error:
         raise ValueError(f"it holds code, {shown(str(error))}, which is not run") from None
@@ -97,14 +106,18 @@ def _rebuild(storage: Any, offset: Any, size: Any, stride: Any, *_: object) -> T
     """Stand in for torch's function that makes a tensor of a storage; holds it against the numbers that there are."""
     sizes, strides = tuple(size), tuple(stride)
     numbers = (offset, *sizes, *strides)
-    if not isinstance(storage, _Storage) or not all(type(each) is int and 0 <= each < 2**48 for each in numbers):
+    if not isinstance(storage, _Storage) or not all(
+        type(each) is int and 0 <= each < 2**48 for each in numbers
+    ):
         raise pickle.UnpicklingError("a tensor of no known shape")
     count, last = 1, offset
     for length, step in zip(sizes, strides, strict=True):
         count, last = count * length, last + max(length - 1, 0) * step
     there = len(storage.values)
     if len(sizes) > 16 or count > there or (count and last >= there):
-        raise pickle.UnpicklingError(f"a tensor of shape {shown(list(sizes))}, of which {there} numbers are there")
+        raise pickle.UnpicklingError(
+            f"a tensor of shape {shown(list(sizes))}, of which {there} numbers are there"
+        )
     if not count:
         return torch.empty(sizes if max(sizes) < 2**24 else (0,), dtype=storage.values.dtype)
     return storage.values.as_strided(sizes, strides, offset)
@@ -172,7 +185,9 @@ def restore(network: nn.Module, optimizer: torch.optim.Optimizer, state: Mapping
     shapes = dict(enumerate(value for group in optimizer.param_groups for value in group["params"]))
     check_weights(network.state_dict(), part(state, "network"))
     groups = moments.get("param_groups")
-    if not isinstance(groups, list) or list(map(_members, groups)) != list(map(_members, mine["param_groups"])):
+    if not isinstance(groups, list) or list(map(_members, groups)) != list(
+        map(_members, mine["param_groups"])
+    ):
         raise ValueError("its optimiser is one of other parameters")
     seen = part(moments, "state")
     for number, each in seen.items():
@@ -182,7 +197,9 @@ def restore(network: nn.Module, optimizer: torch.optim.Optimizer, state: Mapping
         check_weights(like, each, f"moments of parameter {number}: ")
     steps = {int(each["step"]) for each in seen.values()}
     if max(steps, default=0) != min(state["step"], 2**24):  # float32 counts no further
-        raise ValueError(f"its step is {state['step']}, that of its optimiser {max(steps, default=0)}")
+        raise ValueError(
+            f"its step is {state['step']}, that of its optimiser {max(steps, default=0)}"
+        )
     network.load_state_dict(state["network"])
     optimizer.load_state_dict({"state": seen, "param_groups": mine["param_groups"]})
 

@@ -23,7 +23,8 @@ def encoder_bytes(encoder: PointEncoder, config: PretrainConfig, stamp: str = ""
 
     Parameters
     ----------
-    stamp : stands beside the settings as `generator`: a second entry of the metadata would have a place by chance
+    stamp : stands beside the settings as `generator`: a second entry of the metadata would have a
+        place by chance
     """
     settings = ({"generator": stamp} if stamp else {}) | dataclasses.asdict(config)
     weights = {name: value.cpu().contiguous() for name, value in encoder.state_dict().items()}
@@ -35,16 +36,19 @@ def load_encoder(path: Path) -> tuple[PointEncoder, PretrainConfig]:
 
     Parameters
     ----------
-    path : the folder of a finished run, its encoder.safetensors, or a checkpoint of Point-MAE (.pth)
+    path : the folder of a finished run, its encoder.safetensors, or a checkpoint of Point-MAE
+        (.pth)
 
     Raises
     ------
-    InputError : a file that is missing, damaged, or something else; that lacks a tensor or has one too many, or one of
-        another shape, or whose numbers are not all finite
+    InputError : a file that is missing, damaged, or something else; that lacks a tensor or has one
+        too many, or one of another shape, or whose numbers are not all finite
     """
     if path.is_dir():
         if not (path / "encoder.safetensors").exists():
-            raise InputError(f"{path} holds no encoder.safetensors, which a run writes at its end: let it finish")
+            raise InputError(
+                f"{path} holds no encoder.safetensors, which a run writes at its end: let it finish"
+            )
         path = path / "encoder.safetensors"
     try:
         if path.suffix in (".pth", ".pt"):
@@ -62,7 +66,7 @@ def load_encoder(path: Path) -> tuple[PointEncoder, PretrainConfig]:
 
 
 def start_from(encoder: PointEncoder, path: Path) -> None:
-    """Give an encoder the weights of another one, as `PretrainConfig.init` names it.
+    """Return an encoder the weights of another one, as `PretrainConfig.init` names it.
 
     Raises
     ------

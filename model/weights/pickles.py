@@ -1,8 +1,9 @@
 """Read pickles without running what they may hold: plain containers and numpy's arrays, and no other name.
 
-A pickle is a program. Pickle's own reader, told to know few names, still can be made to fill memory (a place in its
-memo, or a size, that is merely claimed), to hash what takes for ever, and to overwrite what the names stand for. This
-one is built on Python's own implementation, whose every instruction can be taken away or replaced.
+A pickle is a program. Pickle's own reader, told to know few names, still can be made to fill memory
+(a place in its memo, or a size, that is merely claimed), to hash what takes for ever, and to
+overwrite what the names stand for. This one is built on Python's own implementation, whose every
+instruction can be taken away or replaced.
 """
 
 from __future__ import annotations
@@ -55,7 +56,9 @@ class Dtype:
         except (TypeError, ValueError):
             raise Refused(f"numpy.dtype of {named(code)!r}") from None
         if self.dtype.kind not in _KINDS or self.dtype.names:
-            raise Refused(f"numpy.dtype of {named(code)!r}, whose values are no numbers and no text")
+            raise Refused(
+                f"numpy.dtype of {named(code)!r}, whose values are no numbers and no text"
+            )
 
     def accept(self, state: Any) -> None:
         """Take over the byte order; nothing else of a plain type can differ."""
@@ -83,10 +86,16 @@ class Array(np.ndarray[Any, Any]):
 def _check_shape(shape: Any, dtype: np.dtype[Any], size: int) -> None:
     """Hold a shape against the bytes that are there for it."""
     sizes = shape if isinstance(shape, tuple) else (shape,)
-    if len(sizes) > 32 or not all(type(each) is int and 0 <= each < 2**62 for each in sizes) or not dtype.itemsize:
+    if (
+        len(sizes) > 32
+        or not all(type(each) is int and 0 <= each < 2**62 for each in sizes)
+        or not dtype.itemsize
+    ):
         raise Refused(f"an array of shape {named(shape)}")
     if math.prod(sizes) * dtype.itemsize != size:
-        raise pickle.UnpicklingError(f"an array claims {math.prod(sizes)} values, {size} bytes are there")
+        raise pickle.UnpicklingError(
+            f"an array claims {math.prod(sizes)} values, {size} bytes are there"
+        )
 
 
 def named(value: object) -> str:
@@ -145,9 +154,15 @@ def _ordered(given: Iterable[Any] = ()) -> Ordered:
 
 def _key(value: Any) -> Any:
     """Return a key if its hash is quick to tell and not chosen by whoever wrote the file."""
-    if isinstance(value, str | bytes) or value is None or (isinstance(value, int) and abs(value) < 2**32):
+    if (
+        isinstance(value, str | bytes)
+        or value is None
+        or (isinstance(value, int) and abs(value) < 2**32)
+    ):
         return value
-    raise Refused(f"a dictionary or set of {type(value).__name__}, where only text and small numbers are keys")
+    raise Refused(
+        f"a dictionary or set of {type(value).__name__}, where only text and small numbers are keys"
+    )
 
 
 _MOST_COPIED = 16  # times its size: honest pickles hand over each of their bytes once or twice
@@ -160,14 +175,27 @@ _CONTAINERS: dict[str, Any] = {
     "bytearray": _bytearray,
     "complex": _complex,
 }
-_NUMPY = {"multiarray._reconstruct": _reconstruct, "multiarray.scalar": _scalar, "numeric._frombuffer": _frombuffer}
+_NUMPY = {
+    "multiarray._reconstruct": _reconstruct,
+    "multiarray.scalar": _scalar,
+    "numeric._frombuffer": _frombuffer,
+}
 PLAIN: dict[str, Any] = {
-    "numpy.ndarray": None,  # only named, as what _reconstruct shall make; nothing that could be called
+    # only named, as what _reconstruct shall make; nothing that could be called
+    "numpy.ndarray": None,
     "numpy.dtype": Dtype,
     "_codecs.encode": _encode,
     "collections.OrderedDict": _ordered,
-    **{f"{module}.{name}": kind for module in ("builtins", "__builtin__") for name, kind in _CONTAINERS.items()},
-    **{f"numpy.{core}.{name}": stand for core in ("core", "_core") for name, stand in _NUMPY.items()},
+    **{
+        f"{module}.{name}": kind
+        for module in ("builtins", "__builtin__")
+        for name, kind in _CONTAINERS.items()
+    },
+    **{
+        f"numpy.{core}.{name}": stand
+        for core in ("core", "_core")
+        for name, stand in _NUMPY.items()
+    },
 }
 """Module and name, as pickles of numpy 1 and 2 write them -> what stands for it here."""
 
@@ -189,7 +217,11 @@ def _build(reader: PlainUnpickler) -> None:
 def _reduce(reader: PlainUnpickler) -> None:
     given = reader.stack.pop()
     call = reader.stack[-1]
-    if not any(call is known for known in reader.allowed.values()) or not isinstance(given, tuple) or call is None:
+    if (
+        not any(call is known for known in reader.allowed.values())
+        or not isinstance(given, tuple)
+        or call is None
+    ):
         raise Refused(f"a call of {type(call).__name__}")
     reader.charge(given)
     reader.stack[-1] = call(*given)

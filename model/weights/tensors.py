@@ -69,7 +69,8 @@ def read_config(told: object, needed: tuple[str, ...] = _ENCODER) -> PretrainCon
 
     Raises
     ------
-    ValueError : no settings, some that are missing, or one of the wrong type or out of range; names it
+    ValueError : no settings, some that are missing, or one of the wrong type or out of range; names
+        it
     """
     if not isinstance(told, dict):
         raise ValueError("its config is no JSON object")
@@ -87,7 +88,9 @@ def read_config(told: object, needed: tuple[str, ...] = _ENCODER) -> PretrainCon
         raise ValueError(f"its config says {shown(str(error))}") from None
 
 
-def fill(make: Callable[[], Network], weights: Mapping[str, Any], depths: Mapping[str, int]) -> Network:
+def fill(
+    make: Callable[[], Network], weights: Mapping[str, Any], depths: Mapping[str, int]
+) -> Network:
     """Make a network and give it weights, once they are known to be all of its own and sound.
 
     Parameters
@@ -102,11 +105,16 @@ def fill(make: Callable[[], Network], weights: Mapping[str, Any], depths: Mappin
     """
     for name, depth in depths.items():
         if depth > len(weights):
-            raise ValueError(f"its config says {name} = {depth}, but it holds {len(weights)} tensors")
+            raise ValueError(
+                f"its config says {name} = {depth}, but it holds {len(weights)} tensors"
+            )
     try:
         with torch.device("meta"):
             expected = make().state_dict()
-    except (RuntimeError, TypeError):  # torch, of more bytes than 64 bits count, and of a size beyond 64 bits
+    except (
+        RuntimeError,
+        TypeError,
+    ):  # torch, of more bytes than 64 bits count, and of a size beyond 64 bits
         raise ValueError("its config describes a network that is larger than any") from None
     check_weights(expected, weights)
     network = make()
@@ -114,7 +122,9 @@ def fill(make: Callable[[], Network], weights: Mapping[str, Any], depths: Mappin
     return network
 
 
-def check_weights(expected: Mapping[str, Tensor], found: Mapping[Any, Any], within: str = "") -> None:
+def check_weights(
+    expected: Mapping[str, Tensor], found: Mapping[Any, Any], within: str = ""
+) -> None:
     """Hold tensors against those of a network: names, shapes, types, and whether all numbers are finite.
 
     Parameters
@@ -134,7 +144,9 @@ def check_weights(expected: Mapping[str, Tensor], found: Mapping[Any, Any], with
         if not isinstance(value, Tensor) or value.layout != torch.strided:
             raise ValueError(f"{within}{name} is no tensor")
         if value.shape != like.shape:
-            raise ValueError(f"{within}{name} has shape {list(value.shape)}, not {list(like.shape)}")
+            raise ValueError(
+                f"{within}{name} has shape {list(value.shape)}, not {list(like.shape)}"
+            )
         if value.dtype != like.dtype:
             raise ValueError(f"{within}{name} holds {_kind(value)}, not {_kind(like)}")
         if not bool(torch.isfinite(value).all()):

@@ -65,7 +65,9 @@ def write_card(output: Output) -> None:
             output.adopt(name)
     taken = [name for name in CARD if os.path.lexists(folder / name) and not output.owns(name)]
     if taken:
-        say(f"{folder / taken[0]} is not as cma3d wrote it and is left as it is, and the rest of the card with it")
+        say(
+            f"{folder / taken[0]} is not as cma3d wrote it and is left as it is, and the rest of the card with it"
+        )
         return
     shards = Shards(folder, ["synset", "model_id", "view", "num_points"], most_open=1)
     try:
@@ -76,9 +78,13 @@ def write_card(output: Output) -> None:
         writer.writerow(INDEX_FIELDS)
         writer.writerows(_index(shards))
         output.write_text("index.csv", index.getvalue())
-        split = html.escape(one_line(str(shards.manifest["split"])))  # what shows descriptions may take them for HTML
+        split = html.escape(
+            one_line(str(shards.manifest["split"]))
+        )  # what shows descriptions may take them for HTML
         said = _summary(shards.manifest, split)
-        described = croissant(shards.manifest, said, split, TERMS, "1.0.0", sha256(folder / "index.csv"))
+        described = croissant(
+            shards.manifest, said, split, TERMS, "1.0.0", sha256(folder / "index.csv")
+        )
         output.write_json("croissant.json", described)
         output.write_bytes("overview.png", overview_png(folder))
         output.write_text("README.md", _readme(shards))
@@ -92,7 +98,7 @@ def _is_marked(readme: Path) -> bool:
 
 
 def _index(shards: Shards) -> Iterator[list[Any]]:
-    """Give the rows of index.csv."""
+    """Return the rows of index.csv."""
     split = shards.manifest.get("split", "all")
     for file, path in enumerate(shards.files):
         first, last = int(shards.starts[file]), int(shards.starts[file + 1])
@@ -123,7 +129,8 @@ def _readme(shards: Shards) -> str:
         _front_matter(manifest),
         _MARK,
         f"# ShapeNet3D-CMA{'' if manifest['split'] == 'all' else ': ' + _cell(manifest['split'])}",
-        _summary(manifest, _cell(manifest["split"])) + f" [{_PAPER.removeprefix('https://')}]({_PAPER})",
+        _summary(manifest, _cell(manifest["split"]))
+        + f" [{_PAPER.removeprefix('https://')}]({_PAPER})",
         "![images of some rows](overview.png)",
         _contents(manifest),
         _fields(),
@@ -140,9 +147,15 @@ def _readme(shards: Shards) -> str:
 
 
 def _front_matter(manifest: dict[str, Any]) -> str:
-    """Give the header that dataset hubs read."""
+    """Return the header that dataset hubs read."""
     rows = manifest["rows"]
-    sizes = ((1e3, "n<1K"), (1e4, "1K<n<10K"), (1e5, "10K<n<100K"), (1e6, "100K<n<1M"), (1e99, "1M<n<10M"))
+    sizes = (
+        (1e3, "n<1K"),
+        (1e4, "1K<n<10K"),
+        (1e5, "10K<n<100K"),
+        (1e6, "100K<n<1M"),
+        (1e99, "1M<n<10M"),
+    )
     size = next(name for most, name in sizes if rows < most)
     return (
         f"---\npretty_name: ShapeNet3D-CMA\nlicense: other\nlicense_name: terms-of-the-models\n"
@@ -181,7 +194,9 @@ def _fields() -> str:
 
 def _made_with(manifest: dict[str, Any]) -> str:
     """Lay out conventions and settings."""
-    conventions = "\n".join(f"- **{name.replace('_', ' ')}**: {text}" for name, text in CONVENTIONS.items())
+    conventions = "\n".join(
+        f"- **{name.replace('_', ' ')}**: {text}" for name, text in CONVENTIONS.items()
+    )
     settings = [
         f"| {part} | {f'`{name}`' if name.isidentifier() else _cell(name)} | {_cell(value)} |"
         for part, values in (

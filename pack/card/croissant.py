@@ -11,7 +11,10 @@ INDEX_FIELDS = {
     "shard": ("sc:Text", "file that holds the row"),
     "shard_row": ("sc:Integer", "index of the row within that file"),
     "model": ("sc:Text", "synset/model_id: names the model; views of one model share it"),
-    "synset": ("sc:Text", "category, WordNet offset of eight digits; read as a number it loses its leading zero"),
+    "synset": (
+        "sc:Text",
+        "category, WordNet offset of eight digits; read as a number it loses its leading zero",
+    ),
     "category": ("sc:Text", "name of the category"),
     "model_id": ("sc:Text", "model within its category"),
     "view": ("sc:Integer", "index of the view in the model's render"),
@@ -23,8 +26,29 @@ _FROM_MODEL = {"synset": "^([^/]*)/", "model_id": "^[^/]*/(.*)$"}
 """Names that may be digits alone: its loaders would make numbers of their columns, without the leading zeros."""
 
 _TERMS = (
-    *("citeAs", "column", "equivalentProperty", "extract", "field", "fileObject", "fileProperty", "fileSet", "format"),
-    *("includes", "isLiveDataset", "jsonPath", "key", "md5", "parentField", "path", "recordSet", "references", "regex"),
+    *(
+        "citeAs",
+        "column",
+        "equivalentProperty",
+        "extract",
+        "field",
+        "fileObject",
+        "fileProperty",
+        "fileSet",
+        "format",
+    ),
+    *(
+        "includes",
+        "isLiveDataset",
+        "jsonPath",
+        "key",
+        "md5",
+        "parentField",
+        "path",
+        "recordSet",
+        "references",
+        "regex",
+    ),
     *("repeated", "replace", "samplingRate", "separator", "source", "subField", "transform"),
 )
 _CONTEXT: dict[str, Any] = {
@@ -43,12 +67,17 @@ _CONTEXT: dict[str, Any] = {
 
 
 def croissant(
-    manifest: dict[str, Any], description: str, split: str, licence: str, version: str, index_sha256: str
+    manifest: dict[str, Any],
+    description: str,
+    split: str,
+    licence: str,
+    version: str,
+    index_sha256: str,
 ) -> dict[str, Any]:
     """Describe a set of shards.
 
-    The arrays are told in words, as Croissant extracts nothing from HDF5; index.csv is a record set that its loaders
-    read.
+    The arrays are told in words, as Croissant extracts nothing from HDF5; index.csv is a record set
+    that its loaders read.
 
     Parameters
     ----------
@@ -56,9 +85,17 @@ def croissant(
     licence : address of the terms
     index_sha256 : of index.csv
     """
-    index = _file("index.csv", "text/csv", index_sha256, "a row of this table for each row of the shards")
+    index = _file(
+        "index.csv", "text/csv", index_sha256, "a row of this table for each row of the shards"
+    )
     shards = [
-        _file(entry["file"], "application/x-hdf5", entry["sha256"], f"{entry['rows']} rows", entry["bytes"])
+        _file(
+            entry["file"],
+            "application/x-hdf5",
+            entry["sha256"],
+            f"{entry['rows']} rows",
+            entry["bytes"],
+        )
         for entry in manifest["shards"]
     ]
     fields = [
@@ -105,7 +142,9 @@ def _source(name: str) -> dict[str, Any]:
     return source | {"extract": {"column": name}}
 
 
-def _file(name: str, kind: str, digest: str, description: str, size: int | None = None) -> dict[str, Any]:
+def _file(
+    name: str, kind: str, digest: str, description: str, size: int | None = None
+) -> dict[str, Any]:
     return {
         "@type": "cr:FileObject",
         "@id": name,

@@ -22,7 +22,15 @@ from ...core.schema import Row
 from ..reader import Shards
 from ..verify import LAWS, check_row
 
-__all__ = ["PICTURE", "contact_png", "draw_overview", "draw_row", "draw_sheet", "overview_png", "write_row"]
+__all__ = [
+    "PICTURE",
+    "contact_png",
+    "draw_overview",
+    "draw_row",
+    "draw_sheet",
+    "overview_png",
+    "write_row",
+]
 
 PICTURE = "picture"
 """Of single files, see `outputs`."""
@@ -31,12 +39,15 @@ _PAPER, _INK, _FAINT = "#ffffff", "#1c2530", "#667080"
 _PANEL = "#eef1f4"  # behind clouds, so that white points show
 
 
-def draw_sheet(folder: Path, out: Path, *, row: int | None = None, model: str | None = None) -> Path:
+def draw_sheet(
+    folder: Path, out: Path, *, row: int | None = None, model: str | None = None
+) -> Path:
     """Draw a row of a folder of shards to a PNG.
 
     Parameters
     ----------
-    row : index of the row; model : id (or synset/id) of the model, its first row is drawn. One of the two.
+    row : index of the row; model : id (or synset/id) of the model, its first row is drawn. One of
+        the two.
 
     Raises
     ------
@@ -62,7 +73,9 @@ def write_row(row: Row, title: str, out: Path, *, inputs: Sequence[Path | None] 
     """
     check_file(out, PICTURE, inputs)
     content = io.BytesIO()
-    draw_row(row, title).savefig(content, format="png", dpi=100, metadata={"Software": stamp_text(PICTURE)})
+    draw_row(row, title).savefig(
+        content, format="png", dpi=100, metadata={"Software": stamp_text(PICTURE)}
+    )
     return write_file(out, PICTURE, content.getvalue(), inputs=inputs)
 
 
@@ -72,8 +85,8 @@ def contact_png(rows: Iterable[Row], shows: Sequence[str], *, columns: int | Non
     Parameters
     ----------
     rows : of one image size, at least one
-    shows : what is drawn of each, side by side: rgb, depth (viridis, near is light), points (in the colours of their
-        pixels, from 45 degrees to the left)
+    shows : what is drawn of each, side by side: rgb, depth (viridis, near is light), points (in the
+        colours of their pixels, from 45 degrees to the left)
     columns : rows side by side; where None the sheet is about as wide as high
 
     Raises
@@ -83,7 +96,9 @@ def contact_png(rows: Iterable[Row], shows: Sequence[str], *, columns: int | Non
     tiles = [np.concatenate([_TILES[name](row) for name in shows], axis=1) for row in rows]
     height, width = tiles[0].shape[:2]
     if any(tile.shape != tiles[0].shape for tile in tiles):
-        raise InputError("a contact sheet needs images of one size; draw the others on another sheet")
+        raise InputError(
+            "a contact sheet needs images of one size; draw the others on another sheet"
+        )
     columns = min(columns or max(1, round((len(tiles) * height / width) ** 0.5)), len(tiles))
     lines = -(-len(tiles) // columns)
     page = np.full((lines * height, columns * width, 3), 255, dtype=np.uint8)
@@ -104,7 +119,9 @@ def draw_overview(folder: Path, out: Path, *, columns: int = 8, most: int = 64) 
     InputError : no shards, or `out` cannot be written
     """
     check_file(out, PICTURE, [folder])
-    return write_file(out, PICTURE, overview_png(folder, columns=columns, most=most), inputs=[folder])
+    return write_file(
+        out, PICTURE, overview_png(folder, columns=columns, most=most), inputs=[folder]
+    )
 
 
 def overview_png(folder: Path, *, columns: int = 8, most: int = 64) -> bytes:
@@ -147,7 +164,9 @@ def _points_tile(row: Row) -> NDArray[np.uint8]:
     radius = max(1, round(min(height, width) / 160))
     reached = [(x, y) for y in range(-radius, radius + 1) for x in range(-radius, radius + 1)]
     discs = [(x, y) for x, y in reached if x * x + y * y <= (radius + 0.5) ** 2]
-    nearest = np.full((height, width), -1)  # the nearest point that covers each pixel; of points the last is nearest
+    nearest = np.full(
+        (height, width), -1
+    )  # the nearest point that covers each pixel; of points the last is nearest
     for x, y in discs:
         inside = (0 <= column + x) & (column + x < width) & (0 <= line + y) & (line + y < height)
         np.maximum.at(nearest, (line[inside] + y, column[inside] + x), np.flatnonzero(inside))
@@ -167,14 +186,31 @@ def draw_row(row: Row, title: str) -> Figure:
     axes = figure.subplots(2, 3)
     figure.subplots_adjust(left=0.03, right=0.97, top=0.89, bottom=0.03, wspace=0.1, hspace=0.16)
     figure.suptitle(
-        f"{title}   {row['synset']}/{row['model_id']}   view {row['view']}", color=_INK, fontsize=13, y=0.965
+        f"{title}   {row['synset']}/{row['model_id']}   view {row['view']}",
+        color=_INK,
+        fontsize=13,
+        y=0.965,
     )
     _image(axes[0, 0], row["rgb"], "RGB")
     _depth(figure, axes[0, 1], row["depth"])
     _reprojection(axes[0, 2], row, camera)
     colours = row["rgb"][row["pixels"][:, 1], row["pixels"][:, 0]] / 255
-    _cloud(axes[1, 0], row["points"], colours, camera, turn=-45, name="points, from 45 degrees to the left")
-    _cloud(axes[1, 1], row["points"], colours, camera, turn=45, name="points, from 45 degrees to the right")
+    _cloud(
+        axes[1, 0],
+        row["points"],
+        colours,
+        camera,
+        turn=-45,
+        name="points, from 45 degrees to the left",
+    )
+    _cloud(
+        axes[1, 1],
+        row["points"],
+        colours,
+        camera,
+        turn=45,
+        name="points, from 45 degrees to the right",
+    )
     _verdict(axes[1, 2], row)
     return figure
 
@@ -197,7 +233,9 @@ def _image(axis: Any, rgb: NDArray[np.uint8], text: str, **style: Any) -> None:
 def _depth(figure: Figure, axis: Any, depth: NDArray[np.float32]) -> None:
     height, width = depth.shape
     seen = np.where(depth > 0, depth, np.nan)
-    image = axis.imshow(seen, cmap="viridis_r", extent=(0, width, height, 0), interpolation="nearest")
+    image = axis.imshow(
+        seen, cmap="viridis_r", extent=(0, width, height, 0), interpolation="nearest"
+    )
     _heading(axis, "depth (planar z, object units)")
     bar = figure.colorbar(image, ax=axis, fraction=0.046, pad=0.02)
     bar.ax.tick_params(labelsize=8, colors=_FAINT)
@@ -212,12 +250,25 @@ def _reprojection(axis: Any, row: Row, camera: Camera) -> None:
 
 
 def _cloud(
-    axis: Any, points: NDArray[np.float32], colours: NDArray[np.float64], camera: Camera, *, turn: float, name: str
+    axis: Any,
+    points: NDArray[np.float32],
+    colours: NDArray[np.float64],
+    camera: Camera,
+    *,
+    turn: float,
+    name: str,
 ) -> None:
     """Draw the points from the camera's place turned about the object's up axis, without perspective."""
     seen, reach = _seen_from(points, camera, turn=turn)
     far_first = np.argsort(-seen[:, 2])
-    axis.scatter(seen[far_first, 0], seen[far_first, 1], c=colours[far_first], s=9, linewidths=0.25, edgecolors=_FAINT)
+    axis.scatter(
+        seen[far_first, 0],
+        seen[far_first, 1],
+        c=colours[far_first],
+        s=9,
+        linewidths=0.25,
+        edgecolors=_FAINT,
+    )
     axis.set_xlim(-reach, reach)
     axis.set_ylim(reach, -reach)
     axis.set_aspect("equal")
@@ -225,11 +276,15 @@ def _cloud(
     _heading(axis, name)
 
 
-def _seen_from(points: NDArray[np.float32], camera: Camera, *, turn: float) -> tuple[NDArray[np.float64], float]:
-    """Give (P, 3) points from their middle, right, down and away, seen from the camera's place turned; and a reach."""
+def _seen_from(
+    points: NDArray[np.float32], camera: Camera, *, turn: float
+) -> tuple[NDArray[np.float64], float]:
+    """Return (P, 3) points from their middle, right, down and away, from a turned camera; a reach."""
     middle = (points.min(axis=0) + points.max(axis=0)).astype(np.float64) / 2
     angle = np.radians(turn)
-    about_up = np.array([[np.cos(angle), 0, np.sin(angle)], [0, 1, 0], [-np.sin(angle), 0, np.cos(angle)]])
+    about_up = np.array(
+        [[np.cos(angle), 0, np.sin(angle)], [0, 1, 0], [-np.sin(angle), 0, np.cos(angle)]]
+    )
     place = camera.look_at(middle + about_up @ (camera.eye - middle), middle)
     seen = (points - middle) @ place.cam_from_obj[:3, :3].T
     return seen, 1.08 * float(np.abs(seen[:, :2]).max())

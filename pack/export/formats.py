@@ -30,9 +30,10 @@ _GL_FROM_CV = np.diag([1.0, -1.0, -1.0, 1.0])
 def write_png_model(folder: Path, rows: Sequence[Row], *, number: int, full: bool) -> None:
     """Write plain PNG: view-00-rgb.png, view-00-depth.png, view-00-mask.png and cameras.json.
 
-    Depth is planar z in 16 bits: object units = value x depth_scale, which cameras.json tells for each view, so that
-    the farthest point is 65535; 0 is nothing. Masks are 255 where there is depth. cameras.json also has intrinsics and
-    cam_from_obj: OpenCV axes, x_cam = R x_obj + t, the centre of pixel (u, v) at (u + 0.5, v + 0.5).
+    Depth is planar z in 16 bits: object units = value x depth_scale, which cameras.json tells for
+    each view, so that the farthest point is 65535; 0 is nothing. Masks are 255 where there is
+    depth. cameras.json also has intrinsics and cam_from_obj: OpenCV axes, x_cam = R x_obj + t, the
+    centre of pixel (u, v) at (u + 0.5, v + 0.5).
 
     Parameters
     ----------
@@ -58,9 +59,9 @@ def write_png_model(folder: Path, rows: Sequence[Row], *, number: int, full: boo
 def write_ply_model(folder: Path, rows: Sequence[Row], *, number: int, full: bool) -> None:
     """Write PLY: view-00.ply, the points with red green blue, and u v, the pixel of each.
 
-    Points are in the frame of the .obj file. A row's sample is in farthest point order, so that the first n points are
-    the farthest point sample of size n; a full cloud is in the order of its pixels. Comments of the header hold the
-    size of the image, intrinsics and cam_from_obj.
+    Points are in the frame of the .obj file. A row's sample is in farthest point order, so that the
+    first n points are the farthest point sample of size n; a full cloud is in the order of its
+    pixels. Comments of the header hold the size of the image, intrinsics and cam_from_obj.
 
     Parameters
     ----------
@@ -74,7 +75,9 @@ def write_ply_model(folder: Path, rows: Sequence[Row], *, number: int, full: boo
             cloud = back_project(row["depth"], camera)
             points, pixels = cloud.points, cloud.pixels
         colours = row["rgb"][pixels[:, 1], pixels[:, 0]]
-        comments = view_comments(camera, f"{row['synset']}/{row['model_id']} view {int(row['view'])}")
+        comments = view_comments(
+            camera, f"{row['synset']}/{row['model_id']} view {int(row['view'])}"
+        )
         path = folder / f"view-{int(row['view']):02}.ply"
         write_ply(path, cloud_vertices(points, pixels, colours), comments)
 
@@ -82,11 +85,12 @@ def write_ply_model(folder: Path, rows: Sequence[Row], *, number: int, full: boo
 def write_nerf_model(folder: Path, rows: Sequence[Row], *, number: int, full: bool) -> None:
     """Write transforms.json, images/view-00.png, masks/view-00.png, depth/view-00.npy and points.ply.
 
-    transforms.json is as nerfstudio and instant-ngp read it: transform_matrix is obj_from_cam with OpenGL axes (x
-    right, y up, z backward), the centre of pixel (u, v) at (u + 0.5, v + 0.5). The world is the frame of the .obj file.
-    depth_file_path names float32 arrays, planar z in thousandths of the object unit, which nerfstudio's default
-    depth_unit_scale_factor brings back. Masks are 255 where the object is. points.ply, named by ply_file_path, holds
-    the points of all views, for methods that begin with points.
+    transforms.json is as nerfstudio and instant-ngp read it: transform_matrix is obj_from_cam with
+    OpenGL axes (x right, y up, z backward), the centre of pixel (u, v) at (u + 0.5, v + 0.5). The
+    world is the frame of the .obj file. depth_file_path names float32 arrays, planar z in
+    thousandths of the object unit, which nerfstudio's default depth_unit_scale_factor brings back.
+    Masks are 255 where the object is. points.ply, named by ply_file_path, holds the points of all
+    views, for methods that begin with points.
 
     Parameters
     ----------
@@ -97,18 +101,26 @@ def write_nerf_model(folder: Path, rows: Sequence[Row], *, number: int, full: bo
     frames = [_nerf_frame(folder, row) for row in rows]
     lenses = [_lens(row) for row in rows]
     common = lenses[0]
-    if any(lens != common for lens in lenses):  # then by frame alone: nerfstudio reads what stands on top for all
+    if any(
+        lens != common for lens in lenses
+    ):  # then by frame alone: nerfstudio reads what stands on top for all
         common = {}
         for frame, lens in zip(frames, lenses, strict=True):
             frame.update(lens)
     pixels = [row["pixels"].astype(np.int64) for row in rows]
-    colours = [row["rgb"][pixel[:, 1], pixel[:, 0]] for row, pixel in zip(rows, pixels, strict=True)]
+    colours = [
+        row["rgb"][pixel[:, 1], pixel[:, 0]] for row, pixel in zip(rows, pixels, strict=True)
+    ]
     vertices = cloud_vertices(
         np.concatenate([row["points"] for row in rows]),
         np.concatenate([row["pixels"] for row in rows]),
         np.concatenate(colours),
     )
-    write_ply(folder / "points.ply", vertices, ["the points of all views; u v is the pixel in the point's own view"])
+    write_ply(
+        folder / "points.ply",
+        vertices,
+        ["the points of all views; u v is the pixel in the point's own view"],
+    )
     _json(
         folder / "transforms.json",
         {"camera_model": "OPENCV", **common, "ply_file_path": "points.ply", "frames": frames},
@@ -119,7 +131,9 @@ def _nerf_frame(folder: Path, row: Row) -> dict[str, Any]:
     name = f"view-{int(row['view']):02}"
     _save(folder / "images" / f"{name}.png", row["rgb"])
     _save(folder / "masks" / f"{name}.png", _mask(row["depth"]))
-    np.save(folder / "depth" / f"{name}.npy", (row["depth"].astype(np.float64) * _MM).astype(np.float32))
+    np.save(
+        folder / "depth" / f"{name}.npy", (row["depth"].astype(np.float64) * _MM).astype(np.float32)
+    )
     return {
         "file_path": f"images/{name}.png",
         "mask_path": f"masks/{name}.png",
@@ -129,7 +143,7 @@ def _nerf_frame(folder: Path, row: Row) -> dict[str, Any]:
 
 
 def _lens(row: Row) -> dict[str, float]:
-    """Give the intrinsics as transforms.json names them."""
+    """Return the intrinsics as transforms.json names them."""
     k, (height, width) = row["intrinsics"], row["depth"].shape
     return {
         "fl_x": float(k[0, 0]),
@@ -146,11 +160,13 @@ def _lens(row: Row) -> dict[str, float]:
 def write_bop_scene(folder: Path, rows: Sequence[Row], *, number: int, full: bool) -> None:
     """Write a BOP dataset: train/000000/ for the first model, and so on; scenes.csv tells which scene is which model.
 
-    A scene holds rgb/, depth/, mask/, mask_visib/ (image ids are the views), scene_camera.json, scene_gt.json and
-    scene_gt_info.json. Units are millimetres: an object unit is taken for a metre. The model frame is that of the .obj
-    file. BOP's tools have the centre of pixel (u, v) at (u, v), so cx and cy of cam_K are smaller by 0.5 than in the
-    shards. Depth is planar z; millimetres = value x depth_scale, which is chosen for each image so that the farthest
-    point is 65535. obj_id is the scene's number plus 1. There is no models/ folder: the CAD models are ShapeNet's.
+    A scene holds rgb/, depth/, mask/, mask_visib/ (image ids are the views), scene_camera.json,
+    scene_gt.json and scene_gt_info.json. Units are millimetres: an object unit is taken for a
+    metre. The model frame is that of the .obj file. BOP's tools have the centre of pixel (u, v) at
+    (u, v), so cx and cy of cam_K are smaller by 0.5 than in the shards. Depth is planar z;
+    millimetres = value x depth_scale, which is chosen for each image so that the farthest point is
+    65535. obj_id is the scene's number plus 1. There is no models/ folder: the CAD models are
+    ShapeNet's.
 
     Parameters
     ----------
@@ -172,7 +188,10 @@ def write_bop_scene(folder: Path, rows: Sequence[Row], *, number: int, full: boo
         k[:2, 2] -= 0.5
         pose = row["cam_from_obj"]
         camera[str(image)] = {"cam_K": k.ravel().tolist(), "depth_scale": scale * _MM}
-        place = {"cam_R_m2c": pose[:3, :3].ravel().tolist(), "cam_t_m2c": (pose[:3, 3] * _MM).tolist()}
+        place = {
+            "cam_R_m2c": pose[:3, :3].ravel().tolist(),
+            "cam_t_m2c": (pose[:3, 3] * _MM).tolist(),
+        }
         truth[str(image)] = [{**place, "obj_id": number + 1}]
         information[str(image)] = [_bop_info(mask)]
     _json(folder / "scene_camera.json", camera)
@@ -183,7 +202,11 @@ def write_bop_scene(folder: Path, rows: Sequence[Row], *, number: int, full: boo
 def _bop_info(mask: NDArray[np.uint8]) -> dict[str, Any]:
     lines, columns = np.nonzero(mask)
     box = [-1, -1, -1, -1]
-    if len(lines):  # from the first pixel to the last, which is how BOP's own tools count: one less than the pixels
+    if len(
+        lines
+        # from the first pixel to the last, which is how BOP's own tools count: one less than the
+        # pixels
+    ):
         box = [int(columns.min()), int(lines.min()), int(np.ptp(columns)), int(np.ptp(lines))]
     count = len(lines)
     return {
@@ -222,7 +245,7 @@ def _camera(row: Row) -> Camera:
 
 
 def _depth16(depth: NDArray[np.float32]) -> tuple[NDArray[np.uint16], float]:
-    """Give depth in 16 bits and the scale that brings it back; what is not 0 does not become 0."""
+    """Return depth in 16 bits and the scale that brings it back; what is not 0 does not become 0."""
     scale = float(depth.max()) / _FULL or 1.0
     values = np.rint(depth.astype(np.float64) / scale)
     return np.where(depth > 0, np.clip(values, 1, _FULL), 0).astype(np.uint16), scale

@@ -129,7 +129,9 @@ def _export_all(
             summary.add(done)
             progress.advance(failed=len(done.failures))
     remove_others(output, identity)
-    if summary.models or summary.failures or not _is_finished(output):  # else a full disk would refuse it
+    if (
+        summary.models or summary.failures or not _is_finished(output)
+    ):  # else a full disk would refuse it
         record(output, EXPORT, made, dataclasses.asdict(summary))
     return summary
 
@@ -158,7 +160,9 @@ def _check_name(shards: Shards, row: int, *names: str) -> None:
     """Refuse names that would lead out of the folder that is written to."""
     for name in names:
         if name in ("", ".", "..") or Path(name).name != name:
-            raise InputError(f"{shards.folder}: row {row} has the name {name!r}, which is no name of a folder")
+            raise InputError(
+                f"{shards.folder}: row {row} has the name {name!r}, which is no name of a folder"
+            )
 
 
 def _place(made: dict[str, Any], model: _Model) -> str:
@@ -190,7 +194,10 @@ def _export(
 
 def _about(format: ExportFormat, shards: Shards) -> str:  # noqa: A002
     """Explain an export to whoever finds it."""
-    lines = [line.removeprefix("    ") for line in _README[format].partition("Parameters")[0].rstrip().splitlines()]
+    lines = [
+        line.removeprefix("    ")
+        for line in _README[format].partition("Parameters")[0].rstrip().splitlines()
+    ]
     text = "\n".join(lines).removeprefix("Write ")
     text = text[:1].upper() + text[1:]
     return (

@@ -36,7 +36,7 @@ def bars(counts: Mapping[str, int], *, label: str) -> str:
 
 
 def round_ticks(low: float, high: float, about: int = 5) -> NDArray[np.float64]:
-    """Give round values that divide a range into some parts."""
+    """Return round values that divide a range into some parts."""
     if not high > low:
         return np.array([low])
     rough = (high - low) / about
@@ -53,7 +53,9 @@ def histogram(series: Sequence[tuple[str, NDArray[Any]]], *, unit: str, label: s
     series : (name, values) each; values that are not finite are left out
     unit : of the values, written below the axis
     """
-    kept = [(name, np.asarray(values, dtype=np.float64)[np.isfinite(values)]) for name, values in series]
+    kept = [
+        (name, np.asarray(values, dtype=np.float64)[np.isfinite(values)]) for name, values in series
+    ]
     whole = np.concatenate([values for _, values in kept])
     if not whole.size:
         return '<p class="nothing">nothing to show</p>'
@@ -65,7 +67,9 @@ def histogram(series: Sequence[tuple[str, NDArray[Any]]], *, unit: str, label: s
     top = max(int(count.max()) for count in counts)
     wide, high_px = _WIDTH - _LEFT - _RIGHT, _HEIGHT - _TOP - _BOTTOM
     x = _LEFT + (edges - low) / (high - low) * wide
-    parts = [_axes(low, high, top, unit, x_of=lambda value: _LEFT + (value - low) / (high - low) * wide)]
+    parts = [
+        _axes(low, high, top, unit, x_of=lambda value: _LEFT + (value - low) / (high - low) * wide)
+    ]
     for number, count in enumerate(counts):
         for left, right, value in zip(x[:-1], x[1:], count, strict=True):
             if value:
@@ -77,7 +81,9 @@ def histogram(series: Sequence[tuple[str, NDArray[Any]]], *, unit: str, label: s
     if len(kept) > 1:
         for number, (name, _) in enumerate(kept):
             at = _WIDTH - _RIGHT - 70 * (len(kept) - number)
-            parts.append(f'<rect class="series{number}" x="{at}" y="{_TOP - 4}" width="9" height="9" rx="2"/>')
+            parts.append(
+                f'<rect class="series{number}" x="{at}" y="{_TOP - 4}" width="9" height="9" rx="2"/>'
+            )
             parts.append(f'<text x="{at + 14}" y="{_TOP + 4}">{html.escape(name)}</text>')
     return _svg(_WIDTH, _HEIGHT, label, "".join(parts))
 
@@ -88,13 +94,19 @@ def _axes(low: float, high: float, top: int, unit: str, *, x_of: Callable[[float
     ticks = round_ticks(low, high)
     digits = max(0, -math.floor(math.log10(ticks[1] - ticks[0]) + 1e-9)) if len(ticks) > 1 else 2
     for value in ticks:
-        parts.append(f'<text class="middle" x="{x_of(value):.1f}" y="{base + 14}">{value:,.{digits}f}</text>')
+        parts.append(
+            f'<text class="middle" x="{x_of(value):.1f}" y="{base + 14}">{value:,.{digits}f}</text>'
+        )
     for value in round_ticks(0, top, 3):
         if value == round(value):
             y = base - value / top * (base - _TOP)
-            parts.append(f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
+            parts.append(
+                f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
+            )
             parts.append(f'<text class="end" x="{_LEFT - 6}" y="{y + 3.5:.1f}">{value:,.0f}</text>')
-    parts.append(f'<text class="middle unit" x="{(_LEFT + _WIDTH - _RIGHT) / 2}" y="{_HEIGHT - 4}">{unit}</text>')
+    parts.append(
+        f'<text class="middle unit" x="{(_LEFT + _WIDTH - _RIGHT) / 2}" y="{_HEIGHT - 4}">{unit}</text>'
+    )
     return "".join(parts)
 
 
@@ -115,8 +127,12 @@ def sphere(directions: NDArray[np.float64], *, label: str, most: int = 3000) -> 
         up = math.sqrt(2) * np.sin(latitude) / root
         return np.stack([middle[0] + across * scale, middle[1] - up * scale], axis=-1)
 
-    def curve(longitude: NDArray[np.float64] | float, latitude: NDArray[np.float64] | float, name: str) -> str:
-        points = " ".join(f"{x:.1f},{y:.1f}" for x, y in place(*np.broadcast_arrays(longitude, latitude)))
+    def curve(
+        longitude: NDArray[np.float64] | float, latitude: NDArray[np.float64] | float, name: str
+    ) -> str:
+        points = " ".join(
+            f"{x:.1f},{y:.1f}" for x, y in place(*np.broadcast_arrays(longitude, latitude))
+        )
         return f'<polyline class="{name}" points="{points}"/>'
 
     sweep, turn = np.linspace(-np.pi / 2, np.pi / 2, 61), np.linspace(-np.pi, np.pi, 121)
@@ -124,11 +140,20 @@ def sphere(directions: NDArray[np.float64], *, label: str, most: int = 3000) -> 
     parts += [curve(turn, math.radians(degrees), "grid") for degrees in (-60, -30, 0, 30, 60)]
     parts += [curve(side * math.pi, sweep, "rim") for side in (-1, 1)]
     kept = directions[np.isfinite(directions).all(axis=1)]
-    chosen = kept[np.unique(np.linspace(0, len(kept) - 1, min(most, len(kept))).astype(int))] if len(kept) else kept
-    longitude = np.arctan2(-chosen[:, 0], -chosen[:, 2])  # 0 before the front, to the right of who looks at it
+    chosen = (
+        kept[np.unique(np.linspace(0, len(kept) - 1, min(most, len(kept))).astype(int))]
+        if len(kept)
+        else kept
+    )
+    longitude = np.arctan2(
+        -chosen[:, 0], -chosen[:, 2]
+    )  # 0 before the front, to the right of who looks at it
     latitude = np.arcsin(np.clip(chosen[:, 1], -1, 1))
     radius = 3.2 if len(chosen) <= 300 else 1.8
-    parts += [f'<circle class="dot" cx="{x:.1f}" cy="{y:.1f}" r="{radius}"/>' for x, y in place(longitude, latitude)]
+    parts += [
+        f'<circle class="dot" cx="{x:.1f}" cy="{y:.1f}" r="{radius}"/>'
+        for x, y in place(longitude, latitude)
+    ]
     names = [("front", 0.0, "middle"), ("right", -90.0, "middle"), ("left", 90.0, "middle")]
     for name, degrees, anchor in [*names, ("back", 178.0, "end"), ("back", -178.0, "start")]:
         x, y = place(np.array([np.radians(degrees)]), np.array([0.0]))[0]

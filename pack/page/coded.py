@@ -15,13 +15,14 @@ __all__ = ["code", "decode"]
 def code(array: NDArray[Any], *, steps: bool = False) -> dict[str, Any]:
     """Code an array.
 
-    The bytes are put in planes (all first bytes, then all second ones, …) as HDF5's shuffle does, deflated, and
-    written in base64. Truth values are packed, eight to a byte.
+    The bytes are put in planes (all first bytes, then all second ones, …) as HDF5's shuffle does,
+    deflated, and written in base64. Truth values are packed, eight to a byte.
 
     Parameters
     ----------
     array : uint8, uint16, uint32, float32, float64 or bool, any shape
-    steps : code the differences between the bit patterns of neighbours, for float32 that change slowly
+    steps : code the differences between the bit patterns of neighbours, for float32 that change
+        slowly
 
     Returns
     -------
@@ -45,7 +46,7 @@ def code(array: NDArray[Any], *, steps: bool = False) -> dict[str, Any]:
 
 
 def decode(coded: dict[str, Any]) -> NDArray[Any]:
-    """Give back what was coded, truth values as uint8: the readable twin of `web/decode.js`."""
+    """Return back what was coded, truth values as uint8: the readable twin of `web/decode.js`."""
     raw = np.frombuffer(zlib.decompress(base64.b64decode(coded["data"])), np.uint8)
     if coded["coding"] == "bits":
         return np.unpackbits(raw, count=int(np.prod(coded["shape"]))).reshape(coded["shape"])

@@ -70,7 +70,7 @@ def style(*names: str) -> str:
 
 
 def policy(script: str) -> str:
-    """Give the Content-Security-Policy of a page: this very script may run, and nothing may be fetched."""
+    """Return the Content-Security-Policy of a page: this very script may run, and nothing may be fetched."""
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
     return f"default-src 'none'; script-src 'sha256-{digest}'; style-src 'unsafe-inline'; img-src data:"
 
@@ -135,7 +135,10 @@ def page_html(
             for index, name in enumerate(strategies)
         ),
     }
-    return fill(web_file("page.html"), {name: html.escape(visible(value)) for name, value in text.items()} | markup)
+    return fill(
+        web_file("page.html"),
+        {name: html.escape(visible(value)) for name, value in text.items()} | markup,
+    )
 
 
 def _name(synset: str) -> str:
@@ -143,7 +146,7 @@ def _name(synset: str) -> str:
 
 
 def _viridis() -> NDArray[np.uint8]:
-    """Give matplotlib's perceptual colour map: (256, 3) uint8."""
+    """Return matplotlib's perceptual colour map: (256, 3) uint8."""
     return np.round(mpl.colormaps["viridis"](np.arange(256))[:, :3] * 255).astype(np.uint8)
 
 

@@ -1,7 +1,7 @@
 """`cma3d inspect` and `cma3d report`: which views are shown, and on which pages.
 
-Masks and reconstructions are those of the network, of which this folder knows nothing: whoever calls hands in an
-`Annotator` that adds them to a view.
+Masks and reconstructions are those of the network, of which this folder knows nothing: whoever
+calls hands in an `Annotator` that adds them to a view.
 """
 
 from __future__ import annotations
@@ -26,7 +26,14 @@ from ..reader import Shards
 from .html import PAGE, page_html
 from .view import View, render_views, shard_views
 
-__all__ = ["Annotator", "Asked", "draw_contact_sheet", "inspect_data", "open_in_browser", "report_dataset"]
+__all__ = [
+    "Annotator",
+    "Asked",
+    "draw_contact_sheet",
+    "inspect_data",
+    "open_in_browser",
+    "report_dataset",
+]
 
 MOST = 64  # rows in one file: beyond this, a folder of pages loads faster
 SHEET_MOST = 1024  # rows on one sheet, which is made in memory
@@ -73,11 +80,15 @@ class Asked:
         if [self.row, self.rows, self.model].count(None) != 2:
             raise InputError("give either --row I or --model ID, or --rows A:B")
         if self.rows is not None and not 0 <= self.rows[0] < self.rows[1]:
-            raise InputError(f"--rows {self.rows[0]}:{self.rows[1]} is empty: A:B are the rows from A to B - 1")
+            raise InputError(
+                f"--rows {self.rows[0]}:{self.rows[1]} is empty: A:B are the rows from A to B - 1"
+            )
         if self.every and self.rows is not None:
             raise InputError("--views all shows one model: give --row I or --model ID")
         if self.view is not None and (self.rows is not None or self.every):
-            raise InputError("--view V chooses one view of a model: give it with --row I or --model ID alone")
+            raise InputError(
+                "--view V chooses one view of a model: give it with --row I or --model ID alone"
+            )
 
 
 class Source:
@@ -85,7 +96,8 @@ class Source:
 
     Parameters
     ----------
-    path : folder of shards, folder of renders, a render file, or what `cma3d build` makes, whose shards are meant
+    path : folder of shards, folder of renders, a render file, or what `cma3d build` makes, whose
+        shards are meant
 
     Raises
     ------
@@ -96,7 +108,9 @@ class Source:
         if (path / "shards" / MANIFEST).is_file():  # what `cma3d build` or `cma3d demo` made
             path = path / "shards"
         self.path = path
-        self.shards = Shards(path) if (path / MANIFEST).is_file() or not _holds_renders(path) else None
+        self.shards = (
+            Shards(path) if (path / MANIFEST).is_file() or not _holds_renders(path) else None
+        )
         self.files: list[Path] = []
         if self.shards is None:
             self.files = [path] if path.is_file() else find_renders(path)
@@ -106,29 +120,41 @@ class Source:
             raise InputError(f"{path} holds no row: pack again")
 
     def check(self, row: int) -> int:
-        """Give the index back if there is such a row."""
+        """Return the index back if there is such a row."""
         if not 0 <= row < self.total:
-            raise InputError(f"{self.path} has no {self.unit} {row}: it has {self.unit}s 0 to {self.total - 1}")
+            raise InputError(
+                f"{self.path} has no {self.unit} {row}: it has {self.unit}s 0 to {self.total - 1}"
+            )
         return row
 
     def find(self, model: str) -> list[int]:
-        """Give the rows of a model by its id or synset/id."""
+        """Return the rows of a model by its id or synset/id."""
         if self.shards is not None:
             return self.shards.find(model)
-        rows = [row for row, file in enumerate(self.files) if model in (file.stem, f"{file.parent.name}/{file.stem}")]
+        rows = [
+            row
+            for row, file in enumerate(self.files)
+            if model in (file.stem, f"{file.parent.name}/{file.stem}")
+        ]
         if not rows:
-            raise InputError(f"{self.path} has no render of the model {model!r}; it has {self.total} models")
+            raise InputError(
+                f"{self.path} has no render of the model {model!r}; it has {self.total} models"
+            )
         return rows
 
     def read(self, row: int, *, view: int | None = None, every: bool = False) -> list[View]:
         """Read a row: of renders, the best view of a model, a chosen one, or all."""
         self.check(row)
         if self.shards is not None:
-            return shard_views(self.shards, self._siblings(row, view) if every or view is not None else [row])
-        return render_views(self.files[row], row, views=None if view is None else [view], every=every)
+            return shard_views(
+                self.shards, self._siblings(row, view) if every or view is not None else [row]
+            )
+        return render_views(
+            self.files[row], row, views=None if view is None else [view], every=every
+        )
 
     def _siblings(self, row: int, view: int | None) -> list[int]:
-        """Give the rows of a row's model, or the one with a view."""
+        """Return the rows of a row's model, or the one with a view."""
         assert self.shards is not None
         names = self.shards.read([row], ["synset", "model_id"])
         rows = self.shards.find(f"{names['synset'][0]}/{names['model_id'][0]}")
@@ -137,7 +163,9 @@ class Source:
             return rows
         if view not in views:
             known = ", ".join(map(str, sorted(views)))
-            raise InputError(f"{self.path} holds no view {view} of the model {names['model_id'][0]!r}; packed: {known}")
+            raise InputError(
+                f"{self.path} holds no view {view} of the model {names['model_id'][0]!r}; packed: {known}"
+            )
         return [rows[views.index(view)]]
 
 
@@ -145,7 +173,9 @@ def _holds_renders(path: Path) -> bool:
     return path.is_file() or (path / "render.json").is_file() or any(path.glob("*/*.h5"))
 
 
-def inspect_data(path: Path, out: Path, asked: Asked, annotate: Callable[[Path | None], Annotator]) -> Path:
+def inspect_data(
+    path: Path, out: Path, asked: Asked, annotate: Callable[[Path | None], Annotator]
+) -> Path:
     """Make what `cma3d inspect` makes: a page, a folder of pages, or a picture of a row.
 
     Parameters
@@ -165,7 +195,9 @@ def inspect_data(path: Path, out: Path, asked: Asked, annotate: Callable[[Path |
     source = Source(path)
     kind = out.suffix.lower()
     if kind not in (".html", ".htm", ".png", ""):
-        raise InputError(f"{out}: give a name that ends in .html, or in .png for a picture, or a folder of pages")
+        raise InputError(
+            f"{out}: give a name that ends in .html, or in .png for a picture, or a folder of pages"
+        )
     rows, start = _rows(source, asked)
     inputs = [source.path, asked.run]
     if kind in (".html", ".htm") and not out.is_dir():
@@ -174,9 +206,13 @@ def inspect_data(path: Path, out: Path, asked: Asked, annotate: Callable[[Path |
         return _draw_picture(source, rows[start], asked, out)
     annotator = annotate(asked.run)
     if kind == "" or out.is_dir():
-        return write_pages(source, rows if asked.rows else [rows[start]], out, annotator, asked=asked)[rows[start]]
+        return write_pages(
+            source, rows if asked.rows else [rows[start]], out, annotator, asked=asked
+        )[rows[start]]
     if len(rows) > MOST:
-        raise InputError(f"{len(rows)} rows make a page that no browser likes: give -o FOLDER, or at most {MOST} rows")
+        raise InputError(
+            f"{len(rows)} rows make a page that no browser likes: give -o FOLDER, or at most {MOST} rows"
+        )
     views = [view for row in rows for view in source.read(row, view=asked.view, every=asked.every)]
     first = next(i for i, view in enumerate(views) if view.row == rows[start])
     if asked.every:  # begin with the row asked for; of renders, with the view that packing keeps
@@ -192,7 +228,9 @@ def _draw_picture(source: Source, row: int, asked: Asked, out: Path) -> Path:
     from ..card.sheet import write_row
 
     if asked.rows is not None or asked.every or asked.run is not None:
-        raise InputError(f"{out}: a picture shows one view; give a name that ends in .html, or --sheet for many rows")
+        raise InputError(
+            f"{out}: a picture shows one view; give a name that ends in .html, or --sheet for many rows"
+        )
     (view,) = source.read(row, view=asked.view)
     return write_row(as_row(view), f"{source.unit} {view.row}", out, inputs=[source.path])
 
@@ -218,18 +256,22 @@ def draw_contact_sheet(
         raise InputError(f"{out}: the sheet is a picture, give a name that ends in .png")
     source = Source(path)
     if rows is None:
-        chosen = np.unique(np.linspace(0, source.total - 1, min(MOST, source.total)).astype(int)).tolist()
+        chosen = np.unique(
+            np.linspace(0, source.total - 1, min(MOST, source.total)).astype(int)
+        ).tolist()
     else:
         chosen = _rows(source, Asked(rows=rows))[0]
     if len(chosen) > SHEET_MOST:
-        raise InputError(f"--rows asks for {len(chosen)} rows on one sheet; give at most {SHEET_MOST}")
+        raise InputError(
+            f"--rows asks for {len(chosen)} rows on one sheet; give at most {SHEET_MOST}"
+        )
     check_file(out, PICTURE, [source.path])
     picture = contact_png((as_row(source.read(row)[0]) for row in chosen), shows)
     return write_file(out, PICTURE, picture, inputs=[source.path])
 
 
 def as_row(view: View) -> Row:
-    """Give a view as a row of shards would hold it, for pictures.
+    """Return a view as a row of shards would hold it, for pictures.
 
     Raises
     ------
@@ -249,7 +291,9 @@ def as_row(view: View) -> Row:
         except ValueError as error:
             wrong = f"no camera ({error})"
     if wrong:
-        raise InputError(f"{where} has {wrong}: no picture, but its page (-o page.html) shows what there is")
+        raise InputError(
+            f"{where} has {wrong}: no picture, but its page (-o page.html) shows what there is"
+        )
     return {field.name: np.asarray(getattr(view, field.name)) for field in SHARD_FIELDS}
 
 
@@ -293,7 +337,9 @@ def write_pages(
             try:
                 output.write_text(names[row], text)
             except OSError as error:
-                raise InputError(f"{folder} cannot be written: {error.strerror}; choose another place") from None
+                raise InputError(
+                    f"{folder} cannot be written: {error.strerror}; choose another place"
+                ) from None
     return {row: folder / name for row, name in names.items()}
 
 
@@ -359,7 +405,11 @@ def report_dataset(path: Path, out: Path, annotator: Annotator, *, most: int = M
         pages={row: quote(f"{folder.name}/{page.name}") for row, page in written.items()},
         thumbnails={row: thumbnail(fields["rgb"][place]) for place, row in enumerate(rows)},
         names={
-            row: (str(fields["synset"][place]), str(fields["model_id"][place]), int(fields["view"][place]))
+            row: (
+                str(fields["synset"][place]),
+                str(fields["model_id"][place]),
+                int(fields["view"][place]),
+            )
             for place, row in enumerate(rows)
         },
     )

@@ -70,10 +70,18 @@ def report_html(
         "generator": html.escape(f"shapenet3d-cma {__version__}"),
         "stamp": stamp_text(REPORT),
         "made_by": html.escape(str(manifest.get("generator", "–"))),
-        "tiles": "".join(f"<div><dt>{name}</dt><dd>{html.escape(value)}</dd></div>" for name, value in tiles.items()),
+        "tiles": "".join(
+            f"<div><dt>{name}</dt><dd>{html.escape(value)}</dd></div>"
+            for name, value in tiles.items()
+        ),
         "verdict": _verdict(survey),
-        "synsets": bars({labels[synset]: count for synset, count in survey.synsets.items()}, label="Rows by category"),
-        "points": histogram([("", survey.num_points)], unit="points in a view", label="Points in a view"),
+        "synsets": bars(
+            {labels[synset]: count for synset, count in survey.synsets.items()},
+            label="Rows by category",
+        ),
+        "points": histogram(
+            [("", survey.num_points)], unit="points in a view", label="Points in a view"
+        ),
         "depths": histogram(
             [("nearest", survey.near), ("farthest", survey.far)],
             unit="planar depth, object units",
@@ -89,7 +97,7 @@ def report_html(
 
 
 def thumbnail(rgb: NDArray[np.uint8]) -> str:
-    """Give a small JPEG of an image as a data URI: (H, W, 3) uint8."""
+    """Return a small JPEG of an image as a data URI: (H, W, 3) uint8."""
     image = Image.fromarray(rgb)
     image.thumbnail((_THUMBNAIL, _THUMBNAIL), Image.Resampling.LANCZOS)
     file = io.BytesIO()
@@ -148,7 +156,9 @@ def _failures(manifest: Mapping[str, Any]) -> str:
                 f"<code>{html.escape(str(where))}</code></td></tr>"
             )
         if len(reasons) > _REASONS:
-            parts.append(f"<tr><td></td><td>and {len(reasons) - _REASONS:,} other reasons</td></tr>")
+            parts.append(
+                f"<tr><td></td><td>and {len(reasons) - _REASONS:,} other reasons</td></tr>"
+            )
         parts.append("</table>")
     return "".join(parts)
 
@@ -158,11 +168,16 @@ def _repairs(manifest: Mapping[str, Any], survey: Survey) -> str:
     if not isinstance(repairs, Mapping) or not repairs:
         return "<p>No model was repaired.</p>"
     counts = {str(name): int(count) for name, count in repairs.items()}
-    return bars(counts, label="Models by repair") + f'<p class="note">models, of {survey.models:,}</p>'
+    return (
+        bars(counts, label="Models by repair") + f'<p class="note">models, of {survey.models:,}</p>'
+    )
 
 
 def _thumbnails(
-    pages: Mapping[int, str], thumbnails: Mapping[int, str], names: Mapping[int, tuple[str, str, int]], rows: int
+    pages: Mapping[int, str],
+    thumbnails: Mapping[int, str],
+    names: Mapping[int, tuple[str, str, int]],
+    rows: int,
 ) -> str:
     if not thumbnails:
         return "<p>None were asked for.</p>"
@@ -175,5 +190,9 @@ def _thumbnails(
             f'<li data-name="{told.lower()}"><a href="{html.escape(pages[row])}"><img src="{picture}" alt="{told}">'
             f"<span>{html.escape(name)}</span><small>row {row}</small></a></li>"
         )
-    said = "every row" if len(thumbnails) == rows else f"{len(thumbnails):,} of {rows:,} rows, evenly spread"
+    said = (
+        "every row"
+        if len(thumbnails) == rows
+        else f"{len(thumbnails):,} of {rows:,} rows, evenly spread"
+    )
     return f'<p class="note">{said}; each opens its inspection page.</p><ul class="grid-of">{"".join(parts)}</ul>'

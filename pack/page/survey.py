@@ -67,7 +67,9 @@ def survey_shards(shards: Shards, *, depths: int = DEPTHS) -> Survey:
     parts: dict[str, list[NDArray[Any]]] = {}
     for begin in range(0, len(shards), _BATCH):
         rows = range(begin, min(begin + _BATCH, len(shards)))
-        for name, values in shards.read(rows, ["synset", "model_id", "view", "num_points", "cam_from_obj"]).items():
+        for name, values in shards.read(
+            rows, ["synset", "model_id", "view", "num_points", "cam_from_obj"]
+        ).items():
             parts.setdefault(name, []).append(values)
     whole = {name: np.concatenate(values) for name, values in parts.items()}
     near, far, checked, right = _depths(shards, spread(len(shards), depths))
@@ -96,7 +98,9 @@ def spread(count: int, most: int) -> list[int]:
     return chosen
 
 
-def _depths(shards: Shards, rows: Sequence[int]) -> tuple[NDArray[np.float32], NDArray[np.float32], int, int]:
+def _depths(
+    shards: Shards, rows: Sequence[int]
+) -> tuple[NDArray[np.float32], NDArray[np.float32], int, int]:
     """Measure the depth of some rows, and how many of their points re-project to their pixel."""
     near, far = (np.full(len(rows), np.nan, dtype=np.float32) for _ in range(2))
     checked = right = 0

@@ -73,7 +73,8 @@ class View:
     Attributes
     ----------
     row : index in the shards; of renders, of the model's file
-    stored : whether points and pixels are as a shard stores them, or are made here from the depth of a render
+    stored : whether points and pixels are as a shard stores them, or are made here from the depth
+        of a render
     rgb : (H, W, 3) uint8; None where the view was not shaded
     depth, intrinsics, cam_from_obj, points, pixels : see `pack.schema`
     num_points : points of the view before sampling
@@ -117,7 +118,9 @@ def shard_views(shards: Shards, rows: Sequence[int]) -> list[View]:
     return views
 
 
-def render_views(path: Path, row: int, *, views: Sequence[int] | None = None, every: bool = False) -> list[View]:
+def render_views(
+    path: Path, row: int, *, views: Sequence[int] | None = None, every: bool = False
+) -> list[View]:
     """Read views of a render file; points are sampled from their depth as packing would, where fpsample is installed.
 
     Parameters
@@ -136,28 +139,40 @@ def render_views(path: Path, row: int, *, views: Sequence[int] | None = None, ev
     except FAULTS as error:
         raise InputError(f"{path} is damaged: {told(error)}; delete it and render again") from None
     if not found:
-        raise InputError(f"{path}: no view shows anything of the model; see what it was rendered from")
+        raise InputError(
+            f"{path}: no view shows anything of the model; see what it was rendered from"
+        )
     return found
 
 
-def _read_views(render: Render, row: int, views: Sequence[int] | None, *, every: bool) -> list[View]:
+def _read_views(
+    render: Render, row: int, views: Sequence[int] | None, *, every: bool
+) -> list[View]:
     """Read views one by one: the depth of all of them may be large."""
     counts = count_points(render.view_depths())
-    chosen = range(len(counts)) if every else choose_views(counts, "best") if views is None else views
+    chosen = (
+        range(len(counts)) if every else choose_views(counts, "best") if views is None else views
+    )
     found = []
     for view in chosen:
         if not 0 <= view < len(counts):
-            raise InputError(f"{render.path} has no view {view}: it has views 0 to {len(counts) - 1}")
+            raise InputError(
+                f"{render.path} has no view {view}: it has views 0 to {len(counts) - 1}"
+            )
         depth = render.view_depth(view)
         try:
             camera = render.camera(view)
             cloud = back_project(depth, camera)
         except ValueError as error:
-            raise InputError(f"{render.path}: view {view}: {error}; delete the file and render again") from None
+            raise InputError(
+                f"{render.path}: view {view}: {error}; delete the file and render again"
+            ) from None
         if not len(cloud):
             if every:  # a view from which nothing is seen has nothing to show
                 continue
-            raise InputError(f"{render.path}: view {view} shows nothing of the model; choose another")
+            raise InputError(
+                f"{render.path}: view {view} shows nothing of the model; choose another"
+            )
         sample = cloud[_sample(cloud.points)]
         found.append(
             View(

@@ -19,12 +19,13 @@ def choose_device(scene: Any, wanted: Device) -> str:
     Parameters
     ----------
     scene : Blender's scene
-    wanted : "auto" takes the first kind of GPU that is there; a kind that is not there falls back to the CPU
+    wanted : "auto" takes the first kind of GPU that is there; a kind that is not there falls back
+        to the CPU
 
     Returns
     -------
-    name : what renders, for people: "CPU", or the kind and the names of its devices; with the reason where it is
-        not what was wanted
+    name : what renders, for people: "CPU", or the kind and the names of its devices; with the
+        reason where it is not what was wanted
     """
     scene.cycles.device = "CPU"
     if wanted == "cpu":
@@ -37,11 +38,15 @@ def choose_device(scene: Any, wanted: Device) -> str:
                 device.use = device in devices
             scene.cycles.device = "GPU"
             return f"{kind}: {', '.join(device.name for device in devices)}"
-    return "CPU" if wanted == "auto" else f"CPU, as there is no {wanted.upper()} device that Blender can use here"
+    return (
+        "CPU"
+        if wanted == "auto"
+        else f"CPU, as there is no {wanted.upper()} device that Blender can use here"
+    )
 
 
 def _devices(preferences: Any, kind: str) -> list[Any]:
-    """Give the GPUs of a kind; none where this build of Blender or this machine does not know it."""
+    """Return the GPUs of a kind; none where this build of Blender or this machine does not know it."""
     try:
         preferences.compute_device_type = kind
         preferences.get_devices_for_type(kind)

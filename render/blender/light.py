@@ -13,7 +13,10 @@ from ..config import RenderConfig
 __all__ = ["set_up_light"]
 
 _KEY = (0.6, 1.0, -0.8)  # where the studio is brightest: above the object's front right
-_EVEN, _MORE = 0.42, 1.12  # light from everywhere, and more of it from there: white that faces it shows 0.95
+_EVEN, _MORE = (
+    0.42,
+    1.12,
+)  # light from everywhere, and more of it from there: white that faces it shows 0.95
 _SHARPER = 2  # times that the falloff is squared
 
 
@@ -37,8 +40,9 @@ def set_up_light(scene: Any, config: RenderConfig) -> None:
 def _studio(world: Any, turn: float) -> None:
     """Surround the object by a sky that grows brighter towards one side: L(w) = even + more ((1 + k.w) / 2)^4.
 
-    So smooth a light needs no lamps, hence no shadow rays: rays that leave the object find it by themselves, with
-    as little noise as lamps have at twice the time (`benchmarks/noise.py`). Arithmetic is cheaper than an image.
+    So smooth a light needs no lamps, hence no shadow rays: rays that leave the object find it by
+    themselves, with as little noise as lamps have at twice the time (`benchmarks/noise.py`).
+    Arithmetic is cheaper than an image.
     """
     world.cycles.sampling_method = "NONE"
     nodes, links = world.node_tree.nodes, world.node_tree.links

@@ -21,7 +21,8 @@ FACE = "face"
 
 _BLANK = "blank"
 COAT = 0.1  # share of the light that the strongest highlight mirrors
-FAINT = 0.1  # weaker highlights, a hundredth of the light, are not seen and would cost a sixth of the time
+# weaker highlights, a hundredth of the light, are not seen and would cost a sixth of the time
+FAINT = 0.1
 
 
 def to_linear(colour: NDArray[np.float64] | tuple[float, ...]) -> NDArray[np.float64]:
@@ -36,7 +37,10 @@ def make_face_material() -> Any:
     material.use_nodes = True
     tree = material.node_tree
     tree.nodes.clear()
-    output, shader = tree.nodes.new("ShaderNodeOutputMaterial"), tree.nodes.new("ShaderNodeEmission")
+    output, shader = (
+        tree.nodes.new("ShaderNodeOutputMaterial"),
+        tree.nodes.new("ShaderNodeEmission"),
+    )
     material.cycles.emission_sampling = "NONE"
     tree.links.new(shader.outputs[0], output.inputs["Surface"])
     face, out = tree.nodes.new("ShaderNodeAttribute"), tree.nodes.new("ShaderNodeOutputAOV")
@@ -53,13 +57,17 @@ def make_material(front: Material, back: Material, own_uvs: bool, notes: list[st
     own_uvs : whether the two sides have other texture coordinates
     notes : takes a line for each texture that cannot be read
     """
-    material = (bpy.data.materials.get(_BLANK) or _make_blank()).copy()  # a copy is eight times as fast as a new one
+    material = (
+        bpy.data.materials.get(_BLANK) or _make_blank()
+    ).copy()  # a copy is eight times as fast as a new one
     tree = material.node_tree
     (output,) = tree.nodes
     shader = _side(tree, front, "front", notes)
     if back != front or (own_uvs and front.texture is not None):
         geometry = tree.nodes.new("ShaderNodeNewGeometry")
-        shader = _mix(tree, geometry.outputs["Backfacing"], shader, _side(tree, back, "back", notes))
+        shader = _mix(
+            tree, geometry.outputs["Backfacing"], shader, _side(tree, back, "back", notes)
+        )
     tree.links.new(shader, output.inputs["Surface"])
     return material
 
@@ -88,11 +96,16 @@ def _side(tree: Any, side: Material, uv: str, notes: list[str]) -> Any:
         _polish(coat, side.gloss)
         shader = _mix(tree, COAT * side.highlight, shader, coat.outputs[0])
     opacity: Any = side.alpha
-    mask = texture if side.mask == side.texture else _texture(tree, side.mask, uv, "Non-Color", notes)
+    mask = (
+        texture if side.mask == side.texture else _texture(tree, side.mask, uv, "Non-Color", notes)
+    )
     if side.mask is not None and mask is not None:
         share = tree.nodes.new("ShaderNodeMath")
         share.operation, share.inputs[1].default_value = "MULTIPLY", side.alpha
-        tree.links.new(mask.outputs["Alpha" if examine_picture(side.mask).has_alpha else "Color"], share.inputs[0])
+        tree.links.new(
+            mask.outputs["Alpha" if examine_picture(side.mask).has_alpha else "Color"],
+            share.inputs[0],
+        )
         opacity = share.outputs[0]
     if opacity == 1.0:
         return shader

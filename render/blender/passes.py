@@ -23,9 +23,10 @@ _FAR = 1e9  # Cycles writes 1e10 as the depth of nothing
 def render_geometry(scene: Scene, cameras: list[Camera]) -> dict[str, NDArray[Any]]:
     """Render what can be measured at the pixel centres.
 
-    Cycles takes such passes from the first sample alone, and the pixel filter decides where in the pixel that falls:
-    a filter of width 0.01 puts it on the centre. Its float32 intersection still strays by up to 1e-4 on slivers, so
-    Cycles only tells which face is seen, and the depth on that face is taken in float64: see `refine_depth`.
+    Cycles takes such passes from the first sample alone, and the pixel filter decides where in the
+    pixel that falls: a filter of width 0.01 puts it on the centre. Its float32 intersection still
+    strays by up to 1e-4 on slivers, so Cycles only tells which face is seen, and the depth on that
+    face is taken in float64: see `refine_depth`.
 
     Parameters
     ----------
@@ -33,19 +34,23 @@ def render_geometry(scene: Scene, cameras: list[Camera]) -> dict[str, NDArray[An
 
     Returns
     -------
-    fields : depth (V, H, W) float32, planar z, object units, 0 = background; and as configured: normal (V, H, W, 3)
-        float32, position (V, H, W, 3) float32, object frame, 0 = background; material (V, H, W) uint16, NO_MATERIAL =
-        background
+    fields : depth (V, H, W) float32, planar z, object units, 0 = background; and as configured:
+        normal (V, H, W, 3) float32, position (V, H, W, 3) float32, object frame, 0 = background;
+        material (V, H, W) uint16, NO_MATERIAL = background
     """
     cycles = scene.scene.cycles
     cycles.samples, cycles.filter_width, cycles.use_denoising = 1, 0.01, False
     cycles.use_adaptive_sampling = False
     scene.only_faces(True)
-    # one kind of work after the other: between two renders the processor's caches are Blender's each time
+    # one kind of work after the other: between two renders the processor's caches are Blender's
+    # each time
     windows = [find_window(scene.surface.vertices, camera) for camera in cameras]
-    rendered = [_render(scene, camera, window) for camera, window in zip(cameras, windows, strict=True)]
+    rendered = [
+        _render(scene, camera, window) for camera, window in zip(cameras, windows, strict=True)
+    ]
     views = [  # each view's passes are let go when they are measured
-        _measure(scene, camera, window, rendered.pop(0)) for camera, window in zip(cameras, windows, strict=True)
+        _measure(scene, camera, window, rendered.pop(0))
+        for camera, window in zip(cameras, windows, strict=True)
     ]
     return {name: np.stack([view[name] for view in views]) for name in views[0]}
 
@@ -53,7 +58,7 @@ def render_geometry(scene: Scene, cameras: list[Camera]) -> dict[str, NDArray[An
 def _measure(
     scene: Scene, camera: Camera, window: Window, passes: dict[str, NDArray[np.float32]]
 ) -> dict[str, NDArray[Any]]:
-    """Give the fields of one view, (H, W, ...), from what Cycles rendered of its part."""
+    """Return the fields of one view, (H, W, ...), from what Cycles rendered of its part."""
     config, part = scene.config, camera.crop(window)  # nothing is seen outside
     depth = passes["Depth"][..., 0]
     hit = depth < _FAR
@@ -61,7 +66,10 @@ def _measure(
     depth, face = refine_depth(np.where(hit, depth, np.float32(0)), seen, scene.surface, part)
     fields: dict[str, NDArray[Any]] = {"depth": depth}
     other = (face != seen) | (hit != (depth > 0))  # where Cycles saw another face
-    for wanted, field, layer in ((config.normals, "normal", "Normal"), (config.positions, "position", "Position")):
+    for wanted, field, layer in (
+        (config.normals, "normal", "Normal"),
+        (config.positions, "position", "Position"),
+    ):
         if wanted:
             fields[field] = np.where(hit[..., None], passes[layer], np.float32(0))
     if config.normals and other.any():
@@ -79,13 +87,13 @@ def _measure(
 def render_colour(scene: Scene, camera: Camera) -> dict[str, NDArray[np.uint8]]:
     """Render the colour over the configured background.
 
-    Light is put together linearly and shown by the sRGB curve alone (Blender's view transform `Standard`), so that
-    an evenly lit texture keeps its colours.
+    Light is put together linearly and shown by the sRGB curve alone (Blender's view transform
+    `Standard`), so that an evenly lit texture keeps its colours.
 
     Returns
     -------
-    fields : rgb (H, W, 3) uint8, sRGB; with a transparent background also alpha (H, W) uint8, and rgb is the colour
-        of what covers the pixel alone
+    fields : rgb (H, W, 3) uint8, sRGB; with a transparent background also alpha (H, W) uint8, and
+        rgb is the colour of what covers the pixel alone
     """
     cycles, config = scene.scene.cycles, scene.config
     cycles.samples, cycles.filter_width, cycles.use_denoising = config.samples, 1.5, config.denoise
@@ -93,9 +101,14 @@ def render_colour(scene: Scene, camera: Camera) -> dict[str, NDArray[np.uint8]]:
     scene.only_faces(False)
     window = find_window(scene.surface.vertices, camera)
     passes = _render(scene, camera, window)
-    light, alpha = passes["Combined"][..., :3], np.clip(passes["Combined"][..., 3], 0, 1)  # light times alpha
+    light, alpha = (
+        passes["Combined"][..., :3],
+        np.clip(passes["Combined"][..., 3], 0, 1),
+    )  # light times alpha
     if config.background == "transparent":
-        own = np.divide(light, alpha[..., None], out=np.zeros_like(light), where=alpha[..., None] > 0)
+        own = np.divide(
+            light, alpha[..., None], out=np.zeros_like(light), where=alpha[..., None] > 0
+        )
         fields = {"rgb": _display(own), "alpha": np.rint(alpha * 255).astype(np.uint8)}
         return {name: _whole(values, window, camera, 0) for name, values in fields.items()}
     code = config.background
@@ -120,7 +133,9 @@ def _render(scene: Scene, camera: Camera, window: Window) -> dict[str, NDArray[n
     return passes
 
 
-def _whole(part: NDArray[Any], window: Window, camera: Camera, outside: int | tuple[int, ...]) -> NDArray[Any]:
+def _whole(
+    part: NDArray[Any], window: Window, camera: Camera, outside: int | tuple[int, ...]
+) -> NDArray[Any]:
     """Put a part of an image into the whole, (H, W, ...)."""
     image = np.full((camera.height, camera.width, *part.shape[2:]), outside, dtype=part.dtype)
     left, top, right, bottom = window

@@ -19,8 +19,8 @@ def render_passes() -> dict[str, NDArray[np.float32]]:
 
     Returns
     -------
-    passes : name -> (h, w, channels) float32, linear, the part of the image that the scene's border leaves; row 0 on
-        top. Of the scene's only view layer.
+    passes : name -> (h, w, channels) float32, linear, the part of the image that the scene's border
+        leaves; row 0 on top. Of the scene's only view layer.
 
     Raises
     ------
@@ -43,8 +43,12 @@ def _render(engine: Any, depsgraph: Any) -> None:
     for layer in passes:
         size = layer.channels * width * height
         # Blender's first row is the lowest
-        _last[layer.name], pixels = pixels[:size].reshape(height, width, layer.channels)[::-1], pixels[size:]
+        _last[layer.name], pixels = (
+            pixels[:size].reshape(height, width, layer.channels)[::-1],
+            pixels[size:],
+        )
 
 
-# Blender looks the method up by its name at each render, and refuses one with another number of arguments
+# Blender looks the method up by its name at each render, and refuses one with another number of
+# arguments
 _cycles_render, CyclesRender.render = CyclesRender.render, _render

@@ -58,7 +58,10 @@ class Scene:
         render.use_compositing = render.use_sequencer = False
         self.renders_on = choose_device(self.scene, self.device)
         cycles.sampling_pattern = "TABULATED_SOBOL"  # about blue noise's noise, a seventh cheaper
-        cycles.adaptive_threshold, cycles.adaptive_min_samples = 1e-4, 4  # pixels that nothing covers are done early
+        cycles.adaptive_threshold, cycles.adaptive_min_samples = (
+            1e-4,
+            4,
+        )  # pixels that nothing covers are done early
         cycles.seed = 0
         cycles.denoiser, cycles.denoising_input_passes = "OPENIMAGEDENOISE", "RGB_ALBEDO_NORMAL"
         cycles.max_bounces = 4
@@ -73,7 +76,8 @@ class Scene:
     def only_faces(self, only: bool) -> None:
         """Show which face a pixel sees and nothing else, or the object's own materials.
 
-        The first is opaque, so that depth is complete whatever is transparent, and no light is computed for it.
+        The first is opaque, so that depth is complete whatever is transparent, and no light is
+        computed for it.
         """
         layer = self.scene.view_layers[0]
         layer.material_override = self._face_material if only else None
@@ -95,12 +99,16 @@ class Scene:
         self.surface, self._middle = surface, surface.bounds.mean(axis=0).tolist()
         mesh = bpy.data.meshes.new("model")
         _fill_mesh(mesh, surface, self.config.smooth_angle)
-        turned = np.logical_or.reduceat((surface.front_uvs != surface.back_uvs).ravel(), 2 * surface.starts[:-1])
+        turned = np.logical_or.reduceat(
+            (surface.front_uvs != surface.back_uvs).ravel(), 2 * surface.starts[:-1]
+        )
         sides = np.stack([surface.front, surface.back, turned], axis=1)
         _, first, slots = np.unique(row_keys(sides), return_index=True, return_inverse=True)
         notes: list[str] = []
         for front, back, differ in sides[first].tolist():
-            mesh.materials.append(make_material(materials[front], materials[back], bool(differ), notes))
+            mesh.materials.append(
+                make_material(materials[front], materials[back], bool(differ), notes)
+            )
         mesh.polygons.foreach_set("material_index", slots.ravel().astype(np.int32))
         mesh.update()
         self.object = bpy.data.objects.new("model", mesh)
@@ -129,12 +137,21 @@ class Scene:
         data.lens = focal * _SENSOR_WIDTH / width
         distance = max(math.dist(camera.eye.tolist(), self._middle), 1e-6)
         data.clip_start, data.clip_end = 1e-3 * distance, 1e3 * distance
-        self.camera.matrix_world = mathutils.Matrix((camera.obj_from_cam @ _OPENCV_TO_BLENDER).tolist())
+        self.camera.matrix_world = mathutils.Matrix(
+            (camera.obj_from_cam @ _OPENCV_TO_BLENDER).tolist()
+        )
         left, top, right, bottom = window
         render = self.scene.render
-        render.use_border = render.use_crop_to_border = window != (0, 0, camera.width, camera.height)
+        render.use_border = render.use_crop_to_border = window != (
+            0,
+            0,
+            camera.width,
+            camera.height,
+        )
         # Blender truncates: a quarter of a pixel more keeps float32's rounding from taking one away
-        render.border_min_x, render.border_max_x = ((edge + 0.25) / camera.width for edge in (left, right))
+        render.border_min_x, render.border_max_x = (
+            (edge + 0.25) / camera.width for edge in (left, right)
+        )
         render.border_min_y, render.border_max_y = (
             (camera.height - edge + 0.25) / camera.height for edge in (bottom, top)
         )
@@ -149,7 +166,9 @@ def _fill_mesh(mesh: Any, surface: Surface, smooth_angle: float) -> None:
     mesh.polygons.add(len(surface.front))
     mesh.polygons.foreach_set("loop_start", surface.starts[:-1].astype(np.int32))
     for name, uvs in (("front", surface.front_uvs), ("back", surface.back_uvs)):
-        mesh.uv_layers.new(name=name, do_init=False).uv.foreach_set("vector", uvs.astype(np.float32).ravel())
+        mesh.uv_layers.new(name=name, do_init=False).uv.foreach_set(
+            "vector", uvs.astype(np.float32).ravel()
+        )
     face = np.arange(len(surface.front), dtype=np.float32)  # exact up to 2^24 faces
     mesh.attributes.new(FACE, "FLOAT", "FACE").data.foreach_set("value", face)
     mesh.update(calc_edges=True)

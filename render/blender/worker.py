@@ -1,8 +1,8 @@
 """The worker process: Blender behind a pipe. `python -m shapenet3d_cma.render.blender.worker SETTINGS`.
 
-It reads one job a line (JSON) from standard input and answers one line to each on standard output. What Blender
-prints goes to standard error, where the supervisor keeps it as the worker's log. It is the only process that imports
-bpy: a crash of Blender ends the worker and nothing else.
+It reads one job a line (JSON) from standard input and answers one line to each on standard output.
+What Blender prints goes to standard error, where the supervisor keeps it as the worker's log. It is
+the only process that imports bpy: a crash of Blender ends the worker and nothing else.
 """
 
 from __future__ import annotations
@@ -39,18 +39,21 @@ __all__ = ["few_cores", "main"]
 ROOM = 2**20  # bytes: with less left on a disk, what failed failed for that
 
 
-def render_model(job: dict[str, Any], config: RenderConfig, scene: Any, scratch: Path) -> dict[str, Any]:
+def render_model(
+    job: dict[str, Any], config: RenderConfig, scene: Any, scratch: Path
+) -> dict[str, Any]:
     """Render one model to its file.
 
     Parameters
     ----------
-    job : the model (`Model.job`), config, config_hash, out (the file to write) and, where that lies in a claimed
-        folder, output (`Output.as_json`)
+    job : the model (`Model.job`), config, config_hash, out (the file to write) and, where that lies
+        in a claimed folder, output (`Output.as_json`)
     scratch : a folder of this model's own; what is written there is needed until this returns
 
     Returns
     -------
-    seconds : by phase: load, geometry, colour, write; and blender, what Blender's own rendering took of it
+    seconds : by phase: load, geometry, colour, write; and blender, what Blender's own rendering
+        took of it
 
     Raises
     ------
@@ -64,13 +67,20 @@ def render_model(job: dict[str, Any], config: RenderConfig, scene: Any, scratch:
     folder, refused = fetch(model, scratch)
     reading = {name: getattr(config, name) for name in ("forgive_paths", "opaque_zero", "metal")}
     mesh, materials, notes = read_model(folder, model.file, scratch, **reading)
-    repairs = {name: getattr(config, name) for name in ("weld", "merge_doubled", "drop_duplicates", "drop_degenerate")}
+    repairs = {
+        name: getattr(config, name)
+        for name in ("weld", "merge_doubled", "drop_duplicates", "drop_degenerate")
+    }
     surface = repair(mesh, **repairs)
     check_faces(len(surface.front))
     if not len(surface.front):
         kind = Path(model.file).suffix[1:].upper()
-        raise ModelError(f"its {kind} has no usable face" if len(mesh.vertices) else f"its {kind} is empty")
-    notes += refused + scene.show(surface, [materials.get(name, GREY) for name in mesh.material_names])
+        raise ModelError(
+            f"its {kind} has no usable face" if len(mesh.vertices) else f"its {kind} is empty"
+        )
+    notes += refused + scene.show(
+        surface, [materials.get(name, GREY) for name in mesh.material_names]
+    )
     lost = [note for note in notes if note.startswith(LOST_TEXTURE)]
     if lost and config.missing_texture == "fail":
         raise ModelError(lost[0])
@@ -93,7 +103,9 @@ def render_model(job: dict[str, Any], config: RenderConfig, scene: Any, scratch:
     _write(job, cameras, geometry, colour, attributes)
     clock.append(time.perf_counter())
     phases = ("load", "geometry", "colour", "write")
-    seconds = {name: after - before for name, before, after in zip(phases, clock, clock[1:], strict=False)}
+    seconds = {
+        name: after - before for name, before, after in zip(phases, clock, clock[1:], strict=False)
+    }
     return seconds | {"blender": scene.seconds - blender_before}
 
 
@@ -103,7 +115,9 @@ def _write(job: dict[str, Any], *content: Any) -> None:
         return write_render(Path(job["out"]), *content)
     output = Output.joined(job["output"], is_render)
     name = f"{job['synset']}/{job['model_id']}.h5"
-    return write_render(Path(job["out"]), *content, write=lambda _, image: output.write_bytes(name, image))
+    return write_render(
+        Path(job["out"]), *content, write=lambda _, image: output.write_bytes(name, image)
+    )
 
 
 def main() -> None:
@@ -149,8 +163,9 @@ def _unexpected(error: Exception) -> str:
 def few_cores(number: int) -> Iterator[None]:
     """Have what starts meanwhile believe that the machine has so many cores.
 
-    Blender's thread pool counts the cores once. Told to use fewer, Cycles still does, but for each thread that works
-    another spins, waiting for it: two such workers on two cores take twice the time.
+    Blender's thread pool counts the cores once. Told to use fewer, Cycles still does, but for each
+    thread that works another spins, waiting for it: two such workers on two cores take twice the
+    time.
     """
     if sys.platform != "linux":
         yield
@@ -173,7 +188,8 @@ def _standing(path: Path) -> Path:
 def _full_disk(error: Exception, *folders: Path) -> str:
     """Name the full disk behind an error; "" where there is none.
 
-    Blender does not say so when its scratch files are cut short, so the room that is left is looked at, too.
+    Blender does not say so when its scratch files are cut short, so the room that is left is looked
+    at, too.
     """
     for folder in folders:
         if shutil.disk_usage(folder).free < ROOM:

@@ -67,7 +67,9 @@ def mesh_path(folder: Path, file: str) -> Path:
     except (OSError, RuntimeError) as error:  # a name too long, links in a ring, no permission
         raise ModelError(f"its {kind} cannot be read: {error_reason(error)}") from None
     if size > MOST_BYTES:
-        raise ModelError(f"its {kind} has {size:,} bytes: more than {MOST_BYTES:,}, which no mesh has")
+        raise ModelError(
+            f"its {kind} has {size:,} bytes: more than {MOST_BYTES:,}, which no mesh has"
+        )
     return path
 
 
@@ -81,7 +83,9 @@ def read_mesh_bytes(path: Path) -> bytes:
     try:
         return read_bytes(path, MOST_BYTES)
     except (OSError, ValueError) as error:
-        raise ModelError(f"its {path.suffix[1:].upper()} cannot be read: {error_reason(error)}") from None
+        raise ModelError(
+            f"its {path.suffix[1:].upper()} cannot be read: {error_reason(error)}"
+        ) from None
 
 
 def error_reason(error: BaseException) -> str:
@@ -99,4 +103,6 @@ def check_faces(number: int) -> None:
     ModelError : it has more
     """
     if number > MOST_FACES:
-        raise ModelError(f"it has {number:,} faces: more than {MOST_FACES:,} cannot be told apart in a render")
+        raise ModelError(
+            f"it has {number:,} faces: more than {MOST_FACES:,} cannot be told apart in a render"
+        )

@@ -1,7 +1,7 @@
 """Headers of PLY, OFF, STL and glTF files, held against the files' sizes before trimesh reads them.
 
-Each function takes a file's bytes and refuses, in words that its owner understands, what cannot be true: counts that
-the file is too short for, or that would take more memory than any honest model.
+Each function takes a file's bytes and refuses, in words that its owner understands, what cannot be
+true: counts that the file is too short for, or that would take more memory than any honest model.
 """
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ _SIZES = {
 }
 _COMPONENTS = {5120: 1, 5121: 1, 5122: 2, 5123: 2, 5125: 4, 5126: 4}
 _WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT2": 4, "MAT3": 9, "MAT4": 16}
-_HARMLESS = re.compile(r"KHR_(materials_\w+|texture_\w+|lights_\w+|mesh_quantization|xmp\w*)|EXT_texture_webp")
+_HARMLESS = re.compile(
+    r"KHR_(materials_\w+|texture_\w+|lights_\w+|mesh_quantization|xmp\w*)|EXT_texture_webp"
+)
 """Extensions of glTF that a file may require: without them the surface is where it is."""
 
 
@@ -49,14 +51,22 @@ def check_header(data: bytes, kind: str, size_of: Callable[[str], int]) -> None:
     if not data:
         raise ModelError(f"its {kind.upper()} is empty")
     if kind in ("glb", "gltf"):
-        _check_document(kind.upper(), _document(data) if kind == "glb" else data, len(data), size_of)
+        _check_document(
+            kind.upper(), _document(data) if kind == "glb" else data, len(data), size_of
+        )
     else:
         _CHECKS[kind](data)
 
 
 def _check_count(kind: str, what: str, word: str | int, room: int) -> int:
     """Parse a count, and check that the file has room for so many."""
-    number = word if isinstance(word, int) else int(word) if re.fullmatch(r"[+-]?[0-9]{1,18}", word) else None
+    number = (
+        word
+        if isinstance(word, int)
+        else int(word)
+        if re.fullmatch(r"[+-]?[0-9]{1,18}", word)
+        else None
+    )
     if number is None or number < 0:
         raise ModelError(f"its {kind} says {shown(str(word), 40)!r} {what}, which is no count")
     if number > room:
@@ -69,7 +79,9 @@ def _check_off(data: bytes) -> None:
     found = re.match(rb"(?:ST|N|C|4)*OFF", words[0] if words else b"")
     if not found:
         raise ModelError("its OFF does not begin with the word OFF")
-    if rest := words[0][found.end() :]:  # as ModelNet writes it, OFF and the first number without a blank
+    if rest := words[0][
+        found.end() :
+    ]:  # as ModelNet writes it, OFF and the first number without a blank
         words = [words[0][: found.end()], rest, *words[1:]]
     if len(words) < 3:
         raise ModelError("its OFF ends before it says how many vertices and faces it has")
@@ -92,7 +104,11 @@ def _check_stl(data: bytes) -> None:
 def _check_ply(data: bytes) -> None:
     end = re.search(rb"(?:^|\n)[ \t]*end_header[ \t]*\r?(?:\n|\Z)", data[:_MOST_HEADER])
     if not data.startswith(b"ply") or end is None:
-        raise ModelError("its PLY has no header" if data.startswith(b"ply") else "its PLY does not begin with ply")
+        raise ModelError(
+            "its PLY has no header"
+            if data.startswith(b"ply")
+            else "its PLY does not begin with ply"
+        )
     try:
         lines = [line.split() for line in data[: end.start()].decode("utf-8").splitlines()]
     except UnicodeDecodeError:
@@ -115,14 +131,18 @@ def _take_property(line: list[str], elements: dict[str, tuple[str, list[list[str
     types = line[2:4] if line[1:2] == ["list"] else line[1:2]
     whole = len(line) == (5 if line[1:2] == ["list"] else 3)
     if not elements or not whole or any(kind not in _SIZES for kind in types):
-        raise ModelError(f"its PLY has a property that is no such thing: {shown(' '.join(line), 60)!r}")
+        raise ModelError(
+            f"its PLY has a property that is no such thing: {shown(' '.join(line), 60)!r}"
+        )
     properties = next(reversed(elements.values()))[1]
     properties.append(line)
     if len(properties) > _MOST_FIELDS:
         raise ModelError(f"its PLY has an element of more than {_MOST_FIELDS} properties")
 
 
-def _check_elements(elements: dict[str, tuple[str, list[list[str]]]], room: int, *, ascii_text: bool) -> None:
+def _check_elements(
+    elements: dict[str, tuple[str, list[list[str]]]], room: int, *, ascii_text: bool
+) -> None:
     """Hold the counts of a PLY's elements against the bytes behind its header."""
     names = {name: [line[-1] for line in properties] for name, (_, properties) in elements.items()}
     if "vertex" not in elements or not {"x", "y", "z"} <= set(names["vertex"]):
@@ -131,7 +151,10 @@ def _check_elements(elements: dict[str, tuple[str, list[list[str]]]], room: int,
         if len(set(names[name])) < len(properties):
             raise ModelError("its PLY has a property twice")
         # a number in text takes a digit and a blank; a list its count at least
-        size = sum(2 if ascii_text else _SIZES[line[2] if line[1] == "list" else line[1]] for line in properties)
+        size = sum(
+            2 if ascii_text else _SIZES[line[2] if line[1] == "list" else line[1]]
+            for line in properties
+        )
         _check_count("PLY", f"elements {shown(name, 40)!r}", count, (room + 1) // max(size, 1))
 
 
@@ -143,7 +166,9 @@ def _document(data: bytes) -> bytes:
     if version != 2:
         raise ModelError(f"its GLB is of version {version}: version 2 is read")
     if kind != 0x4E4F534A or size > len(data) - 20:
-        raise ModelError("its GLB ends before its JSON does" if kind == 0x4E4F534A else "its GLB has no JSON")
+        raise ModelError(
+            "its GLB ends before its JSON does" if kind == 0x4E4F534A else "its GLB has no JSON"
+        )
     return data[20 : 20 + size]
 
 
@@ -158,11 +183,17 @@ def _check_document(kind: str, text: bytes, size: int, size_of: Callable[[str], 
     required = document.get("extensionsRequired", [])
     for name in required if isinstance(required, list) else [required]:
         if not (isinstance(name, str) and _HARMLESS.fullmatch(name)):
-            raise ModelError(f"its {kind} needs the extension {shown(name, 60)}, which is not read: save it without")
+            raise ModelError(
+                f"its {kind} needs the extension {shown(name, 60)}, which is not read: save it without"
+            )
     buffers = _objects(document, "buffers", kind)
     for place in (*buffers, *_objects(document, "images", kind)):
         _check_uri(place.get("uri"), kind)
-    names = {uri for buffer in buffers if (uri := buffer.get("uri")) is not None and not uri.startswith("data:")}
+    names = {
+        uri
+        for buffer in buffers
+        if (uri := buffer.get("uri")) is not None and not uri.startswith("data:")
+    }
     room = size + sum(size_of(name) for name in names)
     if room > MOST_BYTES:
         raise ModelError(f"its {kind} and its files have {room:,} bytes: more than any model has")
@@ -182,20 +213,29 @@ def _check_uri(uri: Any, kind: str) -> None:
             raise ModelError(f"its {kind} holds data that is not base64")
         return
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]*:", uri) or b"\0" in unquote_to_bytes(uri):
-        raise ModelError(f"its {kind} names {shown(uri, 60)!r}, which is no file of the model's: refused")
+        raise ModelError(
+            f"its {kind} names {shown(uri, 60)!r}, which is no file of the model's: refused"
+        )
 
 
 def _check_views(document: dict[str, Any], room: int, kind: str) -> None:
     """Refuse views and accessors that read the same bytes again and again."""
-    views = sum(_whole(view.get("byteLength", 0), "bytes", kind) for view in _objects(document, "bufferViews", kind))
+    views = sum(
+        _whole(view.get("byteLength", 0), "bytes", kind)
+        for view in _objects(document, "bufferViews", kind)
+    )
     accessors = 0
     for accessor in _objects(document, "accessors", kind):
-        width = _WIDTHS.get(str(accessor.get("type")), 16) * _bytes_of(accessor.get("componentType"))
+        width = _WIDTHS.get(str(accessor.get("type")), 16) * _bytes_of(
+            accessor.get("componentType")
+        )
         count = _whole(accessor.get("count", 0), "elements", kind)
         _check_count(kind, "elements of an accessor", count, room)
         accessors += count * width
     if max(views, accessors) > 8 * room + 2**20:
-        raise ModelError(f"its {kind} says {max(views, accessors):,} bytes of data, and has {room:,}")
+        raise ModelError(
+            f"its {kind} says {max(views, accessors):,} bytes of data, and has {room:,}"
+        )
 
 
 def _bytes_of(component: Any) -> int:
@@ -204,13 +244,20 @@ def _bytes_of(component: Any) -> int:
 
 def _check_scene(document: dict[str, Any], kind: str) -> None:
     """Refuse a scene that shows its parts more often than memory holds, or whose nodes are no tree."""
-    counts = [_whole(accessor.get("count", 0), "elements", kind) for accessor in _objects(document, "accessors", kind)]
+    counts = [
+        _whole(accessor.get("count", 0), "elements", kind)
+        for accessor in _objects(document, "accessors", kind)
+    ]
     meshes, once = [], 0
     for mesh in _objects(document, "meshes", kind):
         parts = 0
         for part in _objects(mesh, "primitives", kind):
             used = [part.get("indices"), *_attributes(part, kind)]
-            parts += sum(counts[index] for index in used if isinstance(index, int) and 0 <= index < len(counts))
+            parts += sum(
+                counts[index]
+                for index in used
+                if isinstance(index, int) and 0 <= index < len(counts)
+            )
         meshes.append(parts)
         once += parts
     repeated = 0
@@ -218,7 +265,9 @@ def _check_scene(document: dict[str, Any], kind: str) -> None:
         index = node.get("mesh")
         repeated += meshes[index] if isinstance(index, int) and 0 <= index < len(meshes) else 0
     if max(once, repeated) > MOST_ELEMENTS:
-        raise ModelError(f"its {kind} shows {max(once, repeated):,} vertices and indices: more than memory holds")
+        raise ModelError(
+            f"its {kind} shows {max(once, repeated):,} vertices and indices: more than memory holds"
+        )
 
 
 def _check_tree(nodes: list[dict[str, Any]], kind: str) -> None:

@@ -24,7 +24,9 @@ __all__ = ["check_mesh", "load_geometries", "read_model"]
 _MOST_NOTES = 1000
 
 
-def read_model(folder: Path, file: str, scratch: Path, **reading: bool) -> tuple[Mesh, dict[str, Material], list[str]]:
+def read_model(
+    folder: Path, file: str, scratch: Path, **reading: bool
+) -> tuple[Mesh, dict[str, Material], list[str]]:
     """Read a model's geometry and materials. Units and axes are those of the file; a scene's transforms are applied.
 
     Parameters
@@ -46,7 +48,9 @@ def read_model(folder: Path, file: str, scratch: Path, **reading: bool) -> tuple
     if kind != "OBJ":
         mesh, materials, notes = _convert(load_geometries(folder, file), scratch)
         if not len(mesh.sizes) and "faces with a vertex that is not finite" in mesh.faults:
-            raise ModelError(f"its {kind} has no usable face: coordinates not finite, or too large for a render")
+            raise ModelError(
+                f"its {kind} has no usable face: coordinates not finite, or too large for a render"
+            )
     else:
         data = read_mesh_bytes(mesh_path(folder, file))
         check_obj(data)
@@ -88,7 +92,9 @@ class _InsideResolver:
         self.folder, self.base = folder, base
 
     def get(self, name: str) -> bytes:
-        if name == "model.gltf":  # trimesh's guess where a file is no JSON; it may be another model's
+        if (
+            name == "model.gltf"
+        ):  # trimesh's guess where a file is no JSON; it may be another model's
             raise ModelError("it is no glTF document")
         path, note = find_inside(self.folder, unquote(name), self.base)
         if path is None:
@@ -112,7 +118,9 @@ def load_geometries(folder: Path, file: str) -> list[Any]:
     """
     import trimesh
 
-    logging.getLogger("trimesh").setLevel(logging.CRITICAL)  # its warnings come back as notes and reasons
+    logging.getLogger("trimesh").setLevel(
+        logging.CRITICAL
+    )  # its warnings come back as notes and reasons
     data = read_mesh_bytes(mesh_path(folder, file))
     kind = Path(file).suffix[1:].lower()
     try:
@@ -129,12 +137,18 @@ def load_geometries(folder: Path, file: str) -> list[Any]:
     except ModelError as error:
         raise ModelError(f"{shown(file)} cannot be read: {error}") from None
     except MemoryError:
-        raise ModelError(f"{shown(file)} cannot be read: it needs more memory than there is") from None
+        raise ModelError(
+            f"{shown(file)} cannot be read: it needs more memory than there is"
+        ) from None
     except Exception:  # trimesh raises whatever its parsers meet, in words that are its own
-        raise ModelError(f"{shown(file)} cannot be read: its {kind.upper()} is damaged, or of a kind unknown") from None
+        raise ModelError(
+            f"{shown(file)} cannot be read: its {kind.upper()} is damaged, or of a kind unknown"
+        ) from None
     for part in parts:
         if part.vertices.ndim != 2 or part.vertices.shape[1] != 3 or part.faces.ndim != 2:
-            raise ModelError(f"{shown(file)} cannot be read: its vertices have not three coordinates")
+            raise ModelError(
+                f"{shown(file)} cannot be read: its vertices have not three coordinates"
+            )
     return parts
 
 
@@ -165,8 +179,13 @@ def _convert(parts: list[Any], scratch: Path) -> tuple[Mesh, dict[str, Material]
     notes: list[str] = []
     offset = 0
     for number, part in enumerate(parts):
-        points, triangles = np.asarray(part.vertices, dtype=np.float64), np.asarray(part.faces, dtype=np.int64)
-        materials[f"part {number}"] = _material(part.visual, scratch / f"texture{number}.png", notes)
+        points, triangles = (
+            np.asarray(part.vertices, dtype=np.float64),
+            np.asarray(part.faces, dtype=np.int64),
+        )
+        materials[f"part {number}"] = _material(
+            part.visual, scratch / f"texture{number}.png", notes
+        )
         uv = getattr(part.visual, "uv", None)
         plain = uv is None or len(uv) != len(points)
         uvs.append(np.zeros((len(points), 2)) if plain else np.asarray(uv, dtype=np.float64)[:, :2])
@@ -192,7 +211,12 @@ def _material(visual: Any, texture: Path, notes: list[str]) -> Material:
     if not getattr(visual, "defined", False):
         return Material()
     if visual.kind in ("vertex", "face"):
-        colours = np.asarray(visual.vertex_colors if visual.kind == "vertex" else visual.face_colors)[:, :3] / 255
+        colours = (
+            np.asarray(visual.vertex_colors if visual.kind == "vertex" else visual.face_colors)[
+                :, :3
+            ]
+            / 255
+        )
         if len(np.unique(colours, axis=0)) > 1:
             notes.append(f"{visual.kind} colours are shown by their mean")
         return Material(colour=_triple(colours.mean(axis=0)))

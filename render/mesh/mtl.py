@@ -67,7 +67,17 @@ MATT = ("0", "1")
 _MOST_BYTES = 2**26  # of an MTL; ShapeNet's largest have a hundredth of it
 
 # options of a map line that take one word; -o, -s, -t and -mm take numbers
-_WORD_OPTIONS = ("-blendu", "-blendv", "-boost", "-cc", "-clamp", "-imfchan", "-texres", "-bm", "-type")
+_WORD_OPTIONS = (
+    "-blendu",
+    "-blendv",
+    "-boost",
+    "-cc",
+    "-clamp",
+    "-imfchan",
+    "-texres",
+    "-bm",
+    "-type",
+)
 
 
 def read_materials(
@@ -87,8 +97,9 @@ def read_materials(
     libraries : names as `mtllib` gives them
     base : where the OBJ lies in it
     forgive_paths : see `find_inside`
-    opaque_zero : whether an entirely invisible part is taken as opaque: exporters that mix up `d` and `Tr` write
-        exactly 0 for surfaces that are there, and a part that depth shows should be seen
+    opaque_zero : whether an entirely invisible part is taken as opaque: exporters that mix up `d`
+        and `Tr` write exactly 0 for surfaces that are there, and a part that depth shows should be
+        seen
     metal : whether `illum` 3 and above, reflections, makes a metal
 
     Returns
@@ -158,7 +169,10 @@ class Pictures:
         """Find a picture that may be shown; None and why there is none where there is none."""
         if reference not in self._found:
             if len(self._found) >= MOST_LOOKUPS:
-                return None, f"of which more than {MOST_LOOKUPS:,} are named: the rest is not looked for"
+                return (
+                    None,
+                    f"of which more than {MOST_LOOKUPS:,} are named: the rest is not looked for",
+                )
             path, note = self.locate(reference)
             if path is not None and (fault := self.fault(path)):
                 path, note = None, f"{shown(reference)!r} cannot be read: {fault}"
@@ -167,26 +181,34 @@ class Pictures:
 
     def locate(self, reference: str) -> tuple[Path | None, str]:
         """Find the file of a picture, whatever it holds; see `find_inside`."""
-        return find_inside(self.folder, reference, self.base, forgive=self.forgive, folders=self._folders)
+        return find_inside(
+            self.folder, reference, self.base, forgive=self.forgive, folders=self._folders
+        )
 
     def fault(self, path: Path) -> str:
         """Name what keeps the file of a picture from being shown; "" where nothing speaks against it."""
         if path not in self._seen:
             picture = examine_picture(path)
             if self._pixels + picture.pixels > MOST_IN_MODEL:
-                picture = Picture(fault=f"the model's pictures have more than {MOST_IN_MODEL:,} pixels together")
+                picture = Picture(
+                    fault=f"the model's pictures have more than {MOST_IN_MODEL:,} pixels together"
+                )
             self._pixels += picture.pixels
             self._seen[path] = picture
         return self._seen[path].fault
 
 
-def _take_library(data: bytes, pictures: Pictures, materials: dict[str, Material], notes: list[str]) -> None:
+def _take_library(
+    data: bytes, pictures: Pictures, materials: dict[str, Material], notes: list[str]
+) -> None:
     name = ""
     matt: set[str] = set()
     for key, rest in library_lines(data):
         if key == "newmtl":
             if len(materials) >= MOST_MATERIALS:
-                raise ModelError(f"defines more than {MOST_MATERIALS:,} materials: the rest is not read")
+                raise ModelError(
+                    f"defines more than {MOST_MATERIALS:,} materials: the rest is not read"
+                )
             name = rest
             materials[name] = GREY
         elif name not in materials or not rest:
@@ -240,7 +262,10 @@ def _colour(rest: str, default: tuple[float, float, float]) -> tuple[float, floa
         words = words * 3
     if len(words) < 3:
         return default
-    red, green, blue = (min(1.0, max(0.0, _number(word, value))) for word, value in zip(words, default, strict=False))
+    red, green, blue = (
+        min(1.0, max(0.0, _number(word, value)))
+        for word, value in zip(words, default, strict=False)
+    )
     return red, green, blue
 
 
@@ -250,7 +275,7 @@ def _alpha(rest: str, default: float) -> float:
 
 
 def map_file(rest: str) -> str:
-    """Give the file name of a map line, its options skipped; a name may hold spaces."""
+    """Return the file name of a map line, its options skipped; a name may hold spaces."""
     words = rest.split(" ")
     while words[0].startswith("-") and len(words) > 1:
         if words.pop(0).lower() in _WORD_OPTIONS:
@@ -270,8 +295,8 @@ def find_inside(
 ) -> tuple[Path | None, str]:
     """Find the file that a model refers to, inside the model's folder.
 
-    Where paths are forgiven, backslashes count as slashes, letter case does not matter, and a file that is not where
-    it should be is also looked for in `images/`.
+    Where paths are forgiven, backslashes count as slashes, letter case does not matter, and a file
+    that is not where it should be is also looked for in `images/`.
 
     Parameters
     ----------
@@ -291,7 +316,9 @@ def find_inside(
             raise ValueError
         top = folder.resolve()
         if forgive:
-            return _find(top, reference.replace("\\", "/"), base, told, {} if folders is None else folders)
+            return _find(
+                top, reference.replace("\\", "/"), base, told, {} if folders is None else folders
+            )
         return _find_exactly(top, reference, base, told)
     except ValueError:  # as that of half a surrogate pair is, which JSON may hold
         return None, f"{told} is no file's name"
@@ -299,7 +326,9 @@ def find_inside(
         return None, f"{told} cannot be looked up: {error_reason(error)}"
 
 
-def _find(top: Path, wanted: str, base: str, told: str, folders: dict[Path, dict[str, str]]) -> tuple[Path | None, str]:
+def _find(
+    top: Path, wanted: str, base: str, told: str, folders: dict[Path, dict[str, str]]
+) -> tuple[Path | None, str]:
     if wanted.startswith("/") or wanted[1:2] == ":":
         return None, f"{told} refused: an absolute path"
     for place in dict.fromkeys((base, f"{base}/images", "images", "")):
@@ -327,7 +356,8 @@ def _find_exactly(top: Path, reference: str, base: str, told: str) -> tuple[Path
 def _forgiving(top: Path, reference: str, folders: dict[Path, dict[str, str]]) -> Path | None:
     """Follow a path below `top` part by part, exact names first, then names alike but for case; never out of `top`.
 
-    `..` is taken back beforehand: `../<model_id>/texture.jpg` beside the OBJ names a file of the model's own.
+    `..` is taken back beforehand: `../<model_id>/texture.jpg` beside the OBJ names a file of the
+    model's own.
     """
     inside = os.path.relpath(os.path.normpath(f"{top}/{reference}"), top)
     path = top

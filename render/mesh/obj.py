@@ -14,7 +14,14 @@ from numpy.typing import NDArray
 
 from ...core.errors import ModelError
 from ...core.untrusted import shown
-from .bounds import MOST_COORDINATE, MOST_LINE_BYTES, MOST_LINES, MOST_MATERIALS, MOST_RUNS, read_mesh_bytes
+from .bounds import (
+    MOST_COORDINATE,
+    MOST_LINE_BYTES,
+    MOST_LINES,
+    MOST_MATERIALS,
+    MOST_RUNS,
+    read_mesh_bytes,
+)
 
 __all__ = [
     "Mesh",
@@ -32,7 +39,11 @@ __all__ = [
 ]
 
 _NEWLINE = ord("\n")
-_PIECE = 2**25  # bytes, and words, that are parsed at a time: Python's objects for them take twenty times as much
+_PIECE = (
+    2**25
+    # bytes, and words, that are parsed at a time: Python's objects for them take twenty times as
+    # much
+)
 
 
 @dataclass(frozen=True)
@@ -69,8 +80,8 @@ class Mesh:
 def read_obj(path: Path) -> Mesh:
     """Read an OBJ file.
 
-    Faces that use a vertex that is not finite, too far off or does not exist are left out and counted in `faults`,
-    as are lines and points. Stored normals, groups and smoothing are not read.
+    Faces that use a vertex that is not finite, too far off or does not exist are left out and
+    counted in `faults`, as are lines and points. Stored normals, groups and smoothing are not read.
 
     Raises
     ------
@@ -110,15 +121,17 @@ def check_runs(number: int) -> None:
 def parse_obj(data: bytes) -> Mesh:
     """Read the bytes of an OBJ file, as `read_obj` does.
 
-    Exporters write lines of a kind one after the other: such a run is parsed at once, in a third of the
-    time of its lines.
+    Exporters write lines of a kind one after the other: such a run is parsed at once, in a third of
+    the time of its lines.
 
     Raises
     ------
     ModelError : they hold more than any model
     """
     vertices, uvs, faces = _Lines(b"v"), _Lines(b"vt"), _Lines(b"f")
-    known: list[tuple[int, int]] = []  # vertices and uvs, when a run of faces begins: negative indices count from there
+    known: list[
+        tuple[int, int]
+    ] = []  # vertices and uvs, when a run of faces begins: negative indices count from there
     face_materials: list[int] = []  # of each run
     names: dict[str, int] = {}
     libraries: list[str] = []
@@ -181,9 +194,10 @@ def check_materials(number: int) -> None:
 
 
 def _runs(data: bytes) -> Iterator[tuple[bytes, bytes, int]]:
-    """Give runs of lines that begin with the same two characters: those, the lines, and how many there are.
+    """Return runs of lines that begin with the same two characters: those, the lines, and how many there are.
 
-    Lines are free of blanks before them, and of any but the usual line ends; a line that ends in a backslash goes on.
+    Lines are free of blanks before them, and of any but the usual line ends; a line that ends in a
+    backslash goes on.
     """
     data = data.removeprefix(codecs.BOM_UTF8)
     if b"\r" in data:
@@ -224,7 +238,7 @@ class _Lines:
         self.total += count
 
     def join(self) -> bytes:
-        """Give all lines without keywords and comments, a newline before them and one after each."""
+        """Return all lines without keywords and comments, a newline before them and one after each."""
         text = (b"\n" + b"".join(self._texts)).replace(b"\n" + self.keyword, b"\n ")
         return re.sub(rb"#[^\n]*", b"", text) if b"#" in text else text
 
@@ -267,7 +281,9 @@ def _table(text: bytes, width: int) -> NDArray[np.float64]:
         except ValueError:
             pass
     table = np.full((rows, width), np.nan)
-    for row, line in enumerate(text.split(b"\n")[:rows]):  # unequal length, a fourth coordinate, colours, garbage
+    for row, line in enumerate(
+        text.split(b"\n")[:rows]
+    ):  # unequal length, a fourth coordinate, colours, garbage
         for column, word in enumerate(line.split(None, width)[:width]):
             try:
                 table[row, column] = float(word)
@@ -298,7 +314,9 @@ def is_table(text: bytes, rows: int, width: int) -> bool:
     return bool((in_line[:, -1] < ends).all() and (in_line[1:, 0] >= ends[:-1]).all())
 
 
-def _corners(lines: _Lines, known: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _corners(
+    lines: _Lines, known: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Parse face lines.
 
     Parameters
@@ -342,7 +360,9 @@ def _integers(text: bytes, rows: int, width: int) -> NDArray[np.int64] | None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # what is no integer
-            table = np.fromstring(text, dtype=np.int64, sep=" ")  # four times as fast as splitting first
+            table = np.fromstring(
+                text, dtype=np.int64, sep=" "
+            )  # four times as fast as splitting first
     except (DeprecationWarning, ValueError):
         return None
     return table.reshape(rows, width) if len(table) == rows * width else None

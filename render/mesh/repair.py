@@ -1,8 +1,9 @@
 """Make a ShapeNet mesh renderable without moving it: weld, merge doubled faces, drop what has no area.
 
-Nearly every ShapeNet model is two-sided by doubling: each face stands twice, with opposite winding and often another
-material, as the modelling program had a front and a back. A renderer that sees both shows one of them at random, in
-stripes, or speckles by self-shadow. Here each opposite pair becomes one face that remembers both sides.
+Nearly every ShapeNet model is two-sided by doubling: each face stands twice, with opposite winding
+and often another material, as the modelling program had a front and a back. A renderer that sees
+both shows one of them at random, in stripes, or speckles by self-shadow. Here each opposite pair
+becomes one face that remembers both sides.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from .obj import Mesh
 __all__ = ["WELD_DISTANCE", "Surface", "repair", "row_keys"]
 
 WELD_DISTANCE = 1e-6
-"""Width of the grid on which vertices are welded, over the diagonal of the box (ShapeNet: object units). The text of
-an OBJ holds six decimals, so what should be one vertex is one."""
+"""Width of the grid on which vertices are welded, over the diagonal of the box (ShapeNet: object
+units). The text of an OBJ holds six decimals, so what should be one vertex is one."""
 _SHORT = 8  # corners up to which to compare each with each is faster than to sort them
 
 
@@ -85,10 +86,11 @@ def repair(
 ) -> Surface:
     """Weld vertices, drop faces without area, merge opposite pairs, drop further copies, split polygons.
 
-    Each can be left out but the last; lines and points go in any case. Of each set of faces with the same vertices in
-    the same cyclic order, either way round, the first in the file stays; the first of the opposite winding becomes
-    its back. Polygons that a fan from their first corner covers (all
-    convex ones) are split so, as OBJ readers do; other polygons stay whole, for Blender to split.
+    Each can be left out but the last; lines and points go in any case. Of each set of faces with
+    the same vertices in the same cyclic order, either way round, the first in the file stays; the
+    first of the opposite winding becomes its back. Polygons that a fan from their first corner
+    covers (all convex ones) are split so, as OBJ readers do; other polygons stay whole, for Blender
+    to split.
     """
     used, corners = _used(mesh.corners, len(mesh.vertices))
     vertices, index, scale = _weld(mesh.vertices[used], weld)
@@ -112,7 +114,9 @@ def repair(
         merged += int(paired.sum())
         duplicates += len(rows) - len(front) - int(paired.sum())
         chosen += _split(vertices, corners, uvs, mesh.materials[rows], rows, places, front, back)
-    order = np.argsort(np.concatenate([faces.row for faces in chosen]) if chosen else [], kind="stable")
+    order = np.argsort(
+        np.concatenate([faces.row for faces in chosen]) if chosen else [], kind="stable"
+    )
     return _assemble(
         vertices,
         chosen,
@@ -126,12 +130,16 @@ def repair(
     )
 
 
-def _weld(vertices: NDArray[np.float64], distance: float) -> tuple[NDArray[np.float64], NDArray[np.int64], float]:
-    """Give the distinct vertices, for each vertex which of them it is, and the box's diagonal. Nothing is moved."""
+def _weld(
+    vertices: NDArray[np.float64], distance: float
+) -> tuple[NDArray[np.float64], NDArray[np.int64], float]:
+    """Return the distinct vertices, for each vertex which of them it is, and the box's diagonal. Nothing is moved."""
     if not len(vertices):
         return vertices, np.zeros(0, dtype=np.int64), 1.0
     scale = float(np.linalg.norm(np.ptp(vertices, axis=0))) or 1.0
-    if distance * scale < np.finfo(np.float64).tiny:  # no welding, or of a model too small to divide by
+    if (
+        distance * scale < np.finfo(np.float64).tiny
+    ):  # no welding, or of a model too small to divide by
         return vertices, np.arange(len(vertices)), scale
     grid = np.round((vertices - vertices.min(axis=0)) / (distance * scale))
     _, first, index = np.unique(row_keys(grid), return_index=True, return_inverse=True)
@@ -139,14 +147,14 @@ def _weld(vertices: NDArray[np.float64], distance: float) -> tuple[NDArray[np.fl
 
 
 def _used(corners: NDArray[np.int64], vertices: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Give the vertices that corners use, sorted, and for each corner which of them it is."""
+    """Return the vertices that corners use, sorted, and for each corner which of them it is."""
     uses = np.zeros(vertices, dtype=bool)
     uses[corners] = True
     return np.flatnonzero(uses), (np.cumsum(uses) - 1)[corners]
 
 
 def row_keys(rows: NDArray[Any]) -> NDArray[Any]:
-    """Give one key a row, that sorts as the rows do: np.unique over rows is far slower.
+    """Return one key a row, that sorts as the rows do: np.unique over rows is far slower.
 
     Parameters
     ----------
@@ -162,7 +170,8 @@ def row_keys(rows: NDArray[Any]) -> NDArray[Any]:
         return rows.astype(np.int64) @ np.array([base**place for place in reversed(range(width))])
     if width <= _SHORT:
         return np.ascontiguousarray(rows).view([("", rows.dtype)] * width).ravel()
-    # a field for each of 100,000 corners takes seconds to make; as bytes, whole numbers sort the same
+    # a field for each of 100,000 corners takes seconds to make; as bytes, whole numbers sort the
+    # same
     return np.ascontiguousarray(rows.astype(">i8")).view(np.dtype((np.void, 8 * width))).ravel()
 
 
@@ -175,7 +184,9 @@ def _not_repeated(corners: NDArray[np.int64], starts: NDArray[np.int64]) -> NDAr
     return following != corners
 
 
-def _has_area(vertices: NDArray[np.float64], faces: NDArray[np.int64], scale: float) -> NDArray[np.bool_]:
+def _has_area(
+    vertices: NDArray[np.float64], faces: NDArray[np.int64], scale: float
+) -> NDArray[np.bool_]:
     """(F,) whether each face of (F, n) vertex indices has an area."""
     if faces.shape[1] < 3:
         return np.zeros(len(faces), dtype=bool)
@@ -185,18 +196,23 @@ def _has_area(vertices: NDArray[np.float64], faces: NDArray[np.int64], scale: fl
 
 def _newell(polygons: NDArray[np.float64]) -> NDArray[np.float64]:
     """(F, 3) normal of (F, n, 3) polygons, as long as twice their area."""
-    offset = polygons - polygons[:, :1]  # near the origin, so that far away small faces keep their area
+    offset = (
+        polygons - polygons[:, :1]
+    )  # near the origin, so that far away small faces keep their area
     result: NDArray[np.float64] = np.cross(offset, np.roll(offset, -1, axis=1)).sum(axis=1)
     return result
 
 
-def _pair(faces: NDArray[np.int64], merge: bool, drop: bool) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _pair(
+    faces: NDArray[np.int64], merge: bool, drop: bool
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Find faces that are the same vertices in the same cyclic order, either way round.
 
     Parameters
     ----------
     faces : (F, n) int64
-    merge : whether a face of the opposite winding becomes the back of the first; else the two are sets of their own
+    merge : whether a face of the opposite winding becomes the back of the first; else the two are
+        sets of their own
     drop : whether further faces of a set go
 
     Returns
@@ -220,7 +236,10 @@ def _pair(faces: NDArray[np.int64], merge: bool, drop: bool) -> tuple[NDArray[np
     back = np.where(back == len(faces), -1, back)
     if not drop:
         further = np.setdiff1d(np.arange(len(faces)), np.concatenate([front, back]))
-        front, back = np.concatenate([front, further]), np.concatenate([back, np.full(len(further), -1)])
+        front, back = (
+            np.concatenate([front, further]),
+            np.concatenate([back, np.full(len(further), -1)]),
+        )
     return front, back
 
 
@@ -258,7 +277,7 @@ def _split(
     front: NDArray[np.int64],
     back: NDArray[np.int64],
 ) -> list[_Faces]:
-    """Give the faces that stay both sides' uvs and materials, and split them into triangles where a fan does it."""
+    """Return the faces that stay both sides' uvs and materials, and split them into triangles where a fan does it."""
     behind = np.where(back >= 0, back, front)
     ours, theirs = corners[places[front]], corners[places[behind]]
     match = _places(ours, theirs)
@@ -291,7 +310,10 @@ def _places(ours: NDArray[np.int64], theirs: NDArray[np.int64]) -> NDArray[np.in
     if ours.shape[1] <= _SHORT:
         result: NDArray[np.int64] = (ours[:, :, None] == theirs[:, None, :]).argmax(axis=2)
         return result
-    order, other = np.argsort(ours, axis=1, kind="stable"), np.argsort(theirs, axis=1, kind="stable")
+    order, other = (
+        np.argsort(ours, axis=1, kind="stable"),
+        np.argsort(theirs, axis=1, kind="stable"),
+    )
     ranked = np.take_along_axis(ours, order, axis=1)
     begins = np.where(np.diff(ranked, axis=1, prepend=-1) != 0, np.arange(ours.shape[1]), 0)
     place = np.empty_like(ours)
@@ -301,7 +323,10 @@ def _places(ours: NDArray[np.int64], theirs: NDArray[np.int64]) -> NDArray[np.in
 
 
 def _assemble(
-    vertices: NDArray[np.float64], chosen: list[_Faces], order: NDArray[np.int64], repairs: dict[str, int]
+    vertices: NDArray[np.float64],
+    chosen: list[_Faces],
+    order: NDArray[np.int64],
+    repairs: dict[str, int],
 ) -> Surface:
     """Put faces of several sizes together in the file's order, over the vertices that they use."""
 
@@ -309,7 +334,9 @@ def _assemble(
         parts = [getattr(faces, name) for faces in chosen]
         return np.concatenate(parts)[order] if parts else np.zeros(0, dtype=np.int64)
 
-    sizes = np.concatenate([np.full(len(faces.row), faces.corners.shape[1]) for faces in chosen] or [np.zeros(0, int)])
+    sizes = np.concatenate(
+        [np.full(len(faces.row), faces.corners.shape[1]) for faces in chosen] or [np.zeros(0, int)]
+    )
     begins = np.concatenate([[0], np.cumsum(sizes)])[:-1]
     sizes, begins = sizes[order], begins[order]
     starts = np.concatenate([[0], np.cumsum(sizes)])

@@ -24,7 +24,9 @@ MAX_BYTES = 2 << 30
 MAX_ENTRIES = 10_000
 """Files that one model may have."""
 _NOT_NEEDED = ".binvox"
-_MOST_DIRECTORY = 2**28  # bytes of an archive's directory; that of all of ShapeNet in one has half of it
+_MOST_DIRECTORY = (
+    2**28
+)  # bytes of an archive's directory; that of all of ShapeNet in one has half of it
 _LONGEST_PART = 255  # bytes between two slashes that a file system takes
 _DEEPEST = 32  # folders below each other in a model
 _OF_MACOS = "__MACOSX"  # where its programs keep what they know of files
@@ -34,7 +36,9 @@ _DAMAGED = (
     zipfile.BadZipFile,  # a record that is missing, cut, or contradicts another; a wrong checksum
     zlib.error,  # bytes that do not inflate
     EOFError,  # an entry that ends before its size
-    ValueError,  # an entry that lies before the file's beginning; UnicodeDecodeError: a name that is not its UTF-8
+    # an entry that lies before the file's beginning; UnicodeDecodeError: a name that is not its
+    # UTF-8
+    ValueError,
     OverflowError,  # an entry that lies beyond 2^63
     NotImplementedError,  # a newer version of the format, patches
 )
@@ -44,7 +48,7 @@ _Index = dict[tuple[str, str], list[zipfile.ZipInfo]]
 
 
 def list_archive(path: Path, strays: list[str] | None = None) -> dict[tuple[str, str], list[str]]:
-    """Give the files of each model in an archive: (synset, folder within the archive) -> paths below that folder.
+    """Return the files of each model in an archive: (synset, folder within the archive) -> paths below that folder.
 
     Parameters
     ----------
@@ -55,13 +59,19 @@ def list_archive(path: Path, strays: list[str] | None = None) -> dict[tuple[str,
     InputError : it is no zip archive, or a damaged one
     """
     if not path.is_file():
-        raise InputError(f"{path} is no plain file: give a zip archive, or the folder that they lie in")
+        raise InputError(
+            f"{path} is no plain file: give a zip archive, or the folder that they lie in"
+        )
     try:
         index = _index(_open(path), path, strays)
     except OSError as error:
-        raise InputError(f"{path} cannot be read as a zip archive ({error.strerror}): download it again") from None
+        raise InputError(
+            f"{path} cannot be read as a zip archive ({error.strerror}): download it again"
+        ) from None
     except _DAMAGED:
-        raise InputError(f"{path} cannot be read as a zip archive, it is damaged: download it again") from None
+        raise InputError(
+            f"{path} cannot be read as a zip archive, it is damaged: download it again"
+        ) from None
     return {
         (synset, folder): [_name(info)[len(folder) + 1 :] for info in infos]
         for (synset, folder), infos in index.items()
@@ -111,7 +121,9 @@ def unpack(path: Path, folder: str, target: Path) -> list[str]:
         infos = index.get(folder, [])
         size = sum(info.file_size for info in infos)
         if size > MAX_BYTES or len(infos) > MAX_ENTRIES:
-            raise ModelError(f"{path.name} says {size:,} bytes in {len(infos):,} files for it: more than any model has")
+            raise ModelError(
+                f"{path.name} says {size:,} bytes in {len(infos):,} files for it: more than any model has"
+            )
         for info in infos:
             name = _name(info)[len(folder) + 1 :]
             why = _refusal(info, name)
@@ -122,9 +134,13 @@ def unpack(path: Path, folder: str, target: Path) -> list[str]:
     except OSError as error:
         if is_full(error):
             raise
-        raise ModelError(f"it cannot be read from {shown(path.name)}: {error.strerror or 'damaged'}") from None
+        raise ModelError(
+            f"it cannot be read from {shown(path.name)}: {error.strerror or 'damaged'}"
+        ) from None
     except _DAMAGED:
-        raise ModelError(f"it cannot be read from {shown(path.name)}: the archive is damaged there") from None
+        raise ModelError(
+            f"it cannot be read from {shown(path.name)}: the archive is damaged there"
+        ) from None
     return notes
 
 
@@ -156,9 +172,10 @@ def _index(archive: zipfile.ZipFile, path: Path, strays: list[str] | None = None
 
 
 def _model_of(name: str, stem: str) -> tuple[str, str] | None:
-    """Give the synset and the folder `…/synset/id` of the model that an entry belongs to.
+    """Return the synset and the folder `…/synset/id` of the model that an entry belongs to.
 
-    The synset is the first part of eight digits; in an archive named by its synset that one, which may also be missing.
+    The synset is the first part of eight digits; in an archive named by its synset that one, which
+    may also be missing.
     """
     parts = name.split("/")
     if parts[0] == _OF_MACOS:
@@ -166,7 +183,9 @@ def _model_of(name: str, stem: str) -> tuple[str, str] | None:
     if SYNSET.fullmatch(stem):
         synset, place = stem, parts.index(stem) if stem in parts else -1
     else:
-        place = next((index for index, part in enumerate(parts) if SYNSET.fullmatch(part)), len(parts))
+        place = next(
+            (index for index, part in enumerate(parts) if SYNSET.fullmatch(part)), len(parts)
+        )
         synset = parts[place] if place < len(parts) else ""
     folder = parts[: place + 2]
     if len(parts) < len(folder) + 1 or place == len(parts) or {"", ".", ".."} & set(folder):
@@ -186,13 +205,15 @@ def _refusal(info: zipfile.ZipInfo, name: str) -> str:
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         return "it is packed by another method than zip's usual ones"
     parts = name.split("/")
-    if len(parts) > _DEEPEST or any(len(part.encode(errors="replace")) > _LONGEST_PART for part in parts):
+    if len(parts) > _DEEPEST or any(
+        len(part.encode(errors="replace")) > _LONGEST_PART for part in parts
+    ):
         return "its name is too long"
     return "it is encrypted" if info.flag_bits & 1 else ""
 
 
 def _name(info: zipfile.ZipInfo) -> str:
-    """Give an entry's name, with the slashes that zip asks for where a Windows program wrote others.
+    """Return an entry's name, with the slashes that zip asks for where a Windows program wrote others.
 
     Programs on Linux write UTF-8 and often do not say so; zipfile then takes it for code page 437.
     """

@@ -43,8 +43,9 @@ _SMOOTH = 0.1  # share of stray stored normals that is worth a word
 class Finding:
     """A kind of fault.
 
-    Its weight is `fatal` where the model cannot be rendered, `lost` where something is left out or replaced, `mended`
-    where the render is as if the fault were not there, and `note` for what is good to know.
+    Its weight is `fatal` where the model cannot be rendered, `lost` where something is left out or
+    replaced, `mended` where the render is as if the fault were not there, and `note` for what is
+    good to know.
     """
 
     weight: Weight
@@ -55,9 +56,13 @@ FINDINGS: dict[str, Finding] = {
     "no OBJ": Finding("fatal", "the folder holds no mesh"),
     "empty OBJ": Finding("fatal", "the mesh file holds no vertex"),
     "no usable face": Finding("fatal", "vertices or lines, and no face with an area"),
-    "unreadable": Finding("fatal", "it or its archive is damaged, too large, or leads outside the model's folder"),
+    "unreadable": Finding(
+        "fatal", "it or its archive is damaged, too large, or leads outside the model's folder"
+    ),
     "missing texture": Finding("lost", "a picture is not there: the material's colour is shown"),
-    "unreadable texture": Finding("lost", "no picture, too large, or a GIF: the material's colour is shown"),
+    "unreadable texture": Finding(
+        "lost", "no picture, too large, or a GIF: the material's colour is shown"
+    ),
     "refused reference": Finding("lost", "a path leads outside the model's folder: not read"),
     "missing MTL": Finding("lost", "no material library: grey"),
     "undefined material": Finding("lost", "a material that no library defines: grey"),
@@ -67,14 +72,20 @@ FINDINGS: dict[str, Finding] = {
     "alpha zero": Finding("mended", "invisible materials (d 0): shown opaque"),
     "Tr": Finding("mended", "transparency by Tr, whose sense is disputed: not read, opaque"),
     "metallic illum": Finding("mended", "illum 3 and above, a mirror to some: not read"),
-    "doubled faces": Finding("mended", "faces there twice with opposite winding: merged to one of two sides"),
+    "doubled faces": Finding(
+        "mended", "faces there twice with opposite winding: merged to one of two sides"
+    ),
     "duplicate faces": Finding("mended", "faces there more than once: one stays"),
     "degenerate faces": Finding("mended", "faces without an area: left out"),
     "lines or points": Finding("mended", "line and point elements: left out"),
-    "wrong normals": Finding("mended", "over a tenth of the stored normals are far off their face: not read"),
+    "wrong normals": Finding(
+        "mended", "over a tenth of the stored normals are far off their face: not read"
+    ),
     "backslash in path": Finding("mended", "read as a slash"),
     "letter case of path": Finding("mended", "found under other letter case"),
-    "alpha below one": Finding("note", "materials with d below 1: depth takes them as they were opaque"),
+    "alpha below one": Finding(
+        "note", "materials with d below 1: depth takes them as they were opaque"
+    ),
     "alpha map": Finding("note", "holes or glass by map_d: depth takes the surface as whole"),
     "space in path": Finding("note", "a picture's name holds spaces"),
     "negative index": Finding("note", "indices count backwards"),
@@ -132,14 +143,18 @@ def examine(model: Model, scratch: Path) -> Examined:
             found["no OBJ"] = 1
         else:
             _examine_mesh(mesh_path(folder, model.file), folder, model.file, found, result)
-    except Exception:  # whatever it is, the render of this model would be recorded as failed, and the rest goes on
+    except (
+        Exception
+    ):  # whatever it is, the render of this model would be recorded as failed, and the rest goes on
         found["unreadable"] = 1
     found["non-ASCII name"] += not model.key.isascii()
     result.found = {name: found[name] for name in FINDINGS if found[name]}
     return result
 
 
-def _examine_mesh(path: Path, folder: Path, file: str, found: Counter[str], result: Examined) -> None:
+def _examine_mesh(
+    path: Path, folder: Path, file: str, found: Counter[str], result: Examined
+) -> None:
     data = read_mesh_bytes(path)
     result.size, result.digest = len(data), hashlib.blake2b(data, digest_size=8).digest()
     if not data and path.suffix.lower() != ".obj":
@@ -154,7 +169,9 @@ def _examine_mesh(path: Path, folder: Path, file: str, found: Counter[str], resu
     found["empty OBJ"] += not scan.vertices
     found["no usable face"] += bool(scan.vertices and not scan.usable)
     found["wrong normals"] += scan.stray_normals > _SMOOTH
-    found["negative index"] += not scan.fast and re.search(rb"^f[^\n]*[ /]-\d", data, re.MULTILINE) is not None
+    found["negative index"] += (
+        not scan.fast and re.search(rb"^f[^\n]*[ /]-\d", data, re.MULTILINE) is not None
+    )
     found["CRLF"] += b"\r\n" in data
     found["non-ASCII name"] += not data.isascii()
     found["very large mesh"] += scan.faces >= LARGE
@@ -189,7 +206,9 @@ def _examine_libraries(scan: Scan, folder: Path, base: str, found: Counter[str])
         _examine_reference(reference, pictures, found)
 
 
-def _examine_library(text: bytes, defined: set[str], references: set[str], found: Counter[str]) -> None:
+def _examine_library(
+    text: bytes, defined: set[str], references: set[str], found: Counter[str]
+) -> None:
     for key, rest in library_lines(text):
         if key == "newmtl":
             defined.add(rest)
@@ -218,7 +237,10 @@ def _examine_reference(reference: str, pictures: Pictures, found: Counter[str]) 
     if path is None:
         found["refused reference" if "refused" in note else "missing texture"] += 1
         return
-    named, real = os.path.normpath(f"{pictures.base}/{wanted}"), path.relative_to(pictures.folder.resolve()).as_posix()
+    named, real = (
+        os.path.normpath(f"{pictures.base}/{wanted}"),
+        path.relative_to(pictures.folder.resolve()).as_posix(),
+    )
     found["letter case of path"] += named != real and named.casefold() == real.casefold()
     found["unreadable texture"] += pictures.fault(path) != ""
 
@@ -245,7 +267,12 @@ class Diagnosis:
         for name, finding in FINDINGS.items():
             having = [model for model in self.models if name in model.found]
             if having:
-                row = {"finding": name, "weight": finding.weight, "meaning": finding.meaning, "models": len(having)}
+                row = {
+                    "finding": name,
+                    "weight": finding.weight,
+                    "meaning": finding.meaning,
+                    "models": len(having),
+                }
                 row["count"] = count = sum(model.found[name] for model in having)
                 if name in _OF_FACES and faces:  # a doubled face is two of the file's
                     row["share"] = round((2 if name == "doubled faces" else 1) * count / faces, 6)
@@ -258,7 +285,9 @@ class Diagnosis:
         known = self.listing.whole and all(model.file == V2_FILE for model in self.listing.models)
         total = Counter(model.synset for model in self.listing.models)
         there = Counter(
-            model.key.split("/")[0] for model in self.models if not {"no OBJ", "empty OBJ"} & set(model.found)
+            model.key.split("/")[0]
+            for model in self.models
+            if not {"no OBJ", "empty OBJ"} & set(model.found)
         )
         return [
             {
@@ -272,7 +301,7 @@ class Diagnosis:
         ]
 
     def as_json(self) -> dict[str, Any]:
-        """Give all of it as one document."""
+        """Return all of it as one document."""
         return {
             "root": str(self.listing.root),
             "layout": self.listing.layout,
@@ -318,21 +347,39 @@ def _examine_batch(models: list[Model]) -> list[Examined]:
 
 def diagnosis_text(diagnosis: Diagnosis) -> str:
     """Lay a diagnosis out for people: counts by category, findings, models that cannot be rendered."""
-    synsets = Table("synset", "name", "models", "expected", title="Models with a mesh", title_justify="left")
+    synsets = Table(
+        "synset", "name", "models", "expected", title="Models with a mesh", title_justify="left"
+    )
     for row in diagnosis.synsets():
         expected = "not known" if row["expected"] is None else f"{row['expected']:,}"
         synsets.add_row(row["synset"], row["name"], f"{row['models']:,}", expected)
     findings = Table(
-        "weight", "finding", "models", "count", "of all faces", "what it is", title="Findings", title_justify="left"
+        "weight",
+        "finding",
+        "models",
+        "count",
+        "of all faces",
+        "what it is",
+        title="Findings",
+        title_justify="left",
     )
     for row in diagnosis.findings():
         share = f"{row['share']:.1%}" if "share" in row else ""
         findings.add_row(
-            row["weight"], row["finding"], f"{row['models']:,}", f"{row['count']:,}", share, row["meaning"]
+            row["weight"],
+            row["finding"],
+            f"{row['models']:,}",
+            f"{row['count']:,}",
+            share,
+            row["meaning"],
         )
     for table in (synsets, findings):
         for column in table.columns:
-            column.justify = "right" if column.header in ("models", "expected", "count", "of all faces") else "left"
+            column.justify = (
+                "right"
+                if column.header in ("models", "expected", "count", "of all faces")
+                else "left"
+            )
     console = Console(file=io.StringIO(), width=120, markup=False, highlight=False)
     console.print(synsets)
     console.print(findings)

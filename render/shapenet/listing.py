@@ -41,7 +41,8 @@ FORMATS = (".obj", ".glb", ".gltf", ".ply", ".stl", ".off")
 NO_SYNSET = "00000000"
 """Synset of models that lie in no folder under `--layout flat`."""
 _REMEDY = (
-    "expected ShapeNetCore.v2 as <synset>/<model>/models/model_normalized.obj (`cma3d samples OUT` makes a small one)"
+    "expected ShapeNetCore.v2 as <synset>/<model>/models/model_normalized.obj "
+    "(`cma3d samples OUT` makes a small one)"
 )
 _SPEECH = {
     "v2": "ShapeNetCore.v2 in folders",
@@ -50,8 +51,12 @@ _SPEECH = {
     "flat": "model files in folders",
 }
 _TAXONOMY = 64 << 20  # bytes; ShapeNet's own has 200 kB
-_LONGEST = 100  # bytes of an id made from a path, so that file names made from it fit any file system
-_LONGEST_NAME = 200  # bytes of a name that stays as it is: an ending, and a beginning of 30 bytes, still fit
+_LONGEST = (
+    100  # bytes of an id made from a path, so that file names made from it fit any file system
+)
+_LONGEST_NAME = (
+    200  # bytes of a name that stays as it is: an ending, and a beginning of 30 bytes, still fit
+)
 _ACTIVE = frozenset('<>[]|\\"`*?')  # what pages, shells and patterns take for their own
 _LISTED = 3  # names that a note gives as examples
 
@@ -98,7 +103,9 @@ def fetch(model: Model, scratch: Path) -> tuple[Path, list[str]]:
     """
     if not model.archive:
         return model.folder, []
-    folder = scratch / model.folder.name  # its own name: an MTL may refer to ../<model_id>/texture.jpg
+    folder = (
+        scratch / model.folder.name
+    )  # its own name: an MTL may refer to ../<model_id>/texture.jpg
     try:
         folder.mkdir()
     except (OSError, ValueError):
@@ -110,7 +117,7 @@ def fetch(model: Model, scratch: Path) -> tuple[Path, list[str]]:
 
 
 def category_names(root: Path) -> dict[str, str]:
-    """Give the first name of each synset in `taxonomy.json`; empty where that file is missing or unreadable."""
+    """Return the first name of each synset in `taxonomy.json`; empty where that file is missing or unreadable."""
     try:
         entries = parse_json(read_plain(root / "taxonomy.json", _TAXONOMY, "get it anew"))
         return {str(entry["synsetId"]): shown(entry["name"].split(",")[0], 40) for entry in entries}
@@ -118,7 +125,9 @@ def category_names(root: Path) -> dict[str, str]:
         return {}
 
 
-def find_models(root: Path, *, synsets: tuple[str, ...] = (), limit: int | None = None) -> list[Model]:
+def find_models(
+    root: Path, *, synsets: tuple[str, ...] = (), limit: int | None = None
+) -> list[Model]:
     """List models, sorted by synset and id: `list_models` in short."""
     return list_models(root, Selection(synsets=synsets, limit=limit)).models
 
@@ -156,10 +165,16 @@ def list_models(root: Path, selection: Selection | None = None) -> Listing:
 def safe_id(name: str) -> str:
     """Return the id of a model whose folder has a name: that name, where files, pages and terminals can carry it.
 
-    Else one of letters, digits, `_`, `-` and dots that ends in a hash of the name: it is no UTF-8, is not printable,
-    begins with a dot, has blanks around it or brackets in it, or is longer than 200 bytes.
+    Else one of letters, digits, `_`, `-` and dots that ends in a hash of the name: it is no UTF-8,
+    is not printable, begins with a dot, has blanks around it or brackets in it, or is longer than
+    200 bytes.
     """
-    plain = name.isprintable() and not name.startswith(".") and name == name.strip() and not _ACTIVE & set(name)
+    plain = (
+        name.isprintable()
+        and not name.startswith(".")
+        and name == name.strip()
+        and not _ACTIVE & set(name)
+    )
     if plain and len(name.encode()) <= _LONGEST_NAME:
         return name
     return f"{_safe(name)}-{_hash(name)}"
@@ -208,7 +223,9 @@ def _recognise(root: Path) -> Layout:
     if root.is_file() and root.suffix.lower() == ".zip":
         return "zip"
     if not root.is_dir():
-        what = "is a file, not a folder" if root.is_file() else "is neither a folder nor a plain file"
+        what = (
+            "is a file, not a folder" if root.is_file() else "is neither a folder nor a plain file"
+        )
         raise InputError(f"{root} {what}: {_REMEDY}")
     synsets = _synset_folders(root)
     if synsets:
@@ -225,7 +242,9 @@ def _recognise(root: Path) -> Layout:
     hint = f"; {nested.parent} looks like one" if nested else ""
     if not nested and next(_model_files(root, [], []), None):
         hint = "; it holds model files, which --layout flat takes"
-    raise InputError(f"{root} is no ShapeNet, it has no synset folder such as 03001627: {_REMEDY}{hint}")
+    raise InputError(
+        f"{root} is no ShapeNet, it has no synset folder such as 03001627: {_REMEDY}{hint}"
+    )
 
 
 def _check_layout(root: Path, asked: Layout) -> None:
@@ -239,8 +258,14 @@ def _check_layout(root: Path, asked: Layout) -> None:
     if {found, asked} == {"v1", "v2"}:
         file = V1_FILE if asked == "v1" else V2_FILE
         other = V1_FILE if found == "v1" else V2_FILE
-        folders = [folder / name for folder in _synset_folders(root).values() for name in _subfolders(folder)]
-        if any((folder / file).exists() for folder in folders) or not any((f / other).exists() for f in folders):
+        folders = [
+            folder / name
+            for folder in _synset_folders(root).values()
+            for name in _subfolders(folder)
+        ]
+        if any((folder / file).exists() for folder in folders) or not any(
+            (f / other).exists() for f in folders
+        ):
             return  # a few may be laid out otherwise, and a folder without any model is neither
     raise InputError(
         f"{root} is {_SPEECH[found]} (--layout {found}), not {_SPEECH[asked]}: leave --layout {asked} out, "
@@ -249,7 +274,7 @@ def _check_layout(root: Path, asked: Layout) -> None:
 
 
 def _holds_models(path: Path) -> bool:
-    """Tell whether a folder or zip is likely a synset's."""
+    """Check whether a folder or zip is likely a synset's."""
     if not SYNSET.fullmatch(path.stem):
         return False
     return path.suffix.lower() == ".zip" or (path.is_dir() and bool(_subfolders(path)))
@@ -265,7 +290,9 @@ def _subfolders(folder: Path) -> list[str]:
         with os.scandir(folder) as entries:
             return sorted(entry.name for entry in entries if _is_folder(entry))
     except OSError as error:
-        raise InputError(f"{folder} cannot be read: {error.strerror}; check its permissions") from None
+        raise InputError(
+            f"{folder} cannot be read: {error.strerror}; check its permissions"
+        ) from None
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
@@ -276,7 +303,7 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 
 def _archives(root: Path) -> list[Path]:
-    """Give the zips that ShapeNet is handed out in: one a synset."""
+    """Return the zips that ShapeNet is handed out in: one a synset."""
     if root.is_file():
         return [root]
     return [path for path in _zips(root) if SYNSET.fullmatch(path.stem)]
@@ -286,21 +313,32 @@ def _zips(root: Path) -> list[Path]:
     try:
         return sorted(path for path in root.iterdir() if path.suffix.lower() == ".zip")
     except OSError as error:
-        raise InputError(f"{root} cannot be read: {error.strerror}; give a folder, or a zip archive") from None
+        raise InputError(
+            f"{root} cannot be read: {error.strerror}; give a folder, or a zip archive"
+        ) from None
 
 
 def _in_folders(root: Path, synsets: tuple[str, ...], file: str, notes: list[str]) -> list[Model]:
     folders = _synset_folders(root)
     if not folders:
-        raise InputError(f"{root} is no ShapeNet, it has no synset folder such as 03001627: {_REMEDY}")
+        raise InputError(
+            f"{root} is no ShapeNet, it has no synset folder such as 03001627: {_REMEDY}"
+        )
     models = []
     for synset in _wanted(synsets, folders, root):
         folder = folders[synset]
-        models += [Model(synset, safe_id(name), folder / name, file) for name in _subfolders(folder)]
+        models += [
+            Model(synset, safe_id(name), folder / name, file) for name in _subfolders(folder)
+        ]
     if not synsets:
         other = [name for name in _subfolders(root) if name not in folders and name != HIDDEN]
         _tell_left_out(other, "folders", "their names are no synsets", notes)
-        _tell_left_out([path.name for path in _zips(root)], "zip archives", "there are folders beside them", notes)
+        _tell_left_out(
+            [path.name for path in _zips(root)],
+            "zip archives",
+            "there are folders beside them",
+            notes,
+        )
     return models
 
 
@@ -312,7 +350,9 @@ def _tell_left_out(names: list[str], what: str, why: str, notes: list[str]) -> N
 def _zipped(root: Path, synsets: tuple[str, ...], notes: list[str]) -> list[Model]:
     archives = _archives(root)
     if not archives:
-        raise InputError(f"{root} holds no zip of a synset such as 03001627.zip: give the folder that they lie in")
+        raise InputError(
+            f"{root} holds no zip of a synset such as 03001627.zip: give the folder that they lie in"
+        )
     if root.is_dir():
         wanted = set(_wanted(synsets, [path.stem for path in archives], root))
         archives = [path for path in archives if path.stem in wanted]
@@ -327,7 +367,8 @@ def _zipped(root: Path, synsets: tuple[str, ...], notes: list[str]) -> list[Mode
         )
         file, path = V1_FILE if v1 else V2_FILE, str(archive)
         models += [
-            Model(synset, safe_id(folder.rsplit("/", 1)[-1]), Path(folder), file, path) for synset, folder in contents
+            Model(synset, safe_id(folder.rsplit("/", 1)[-1]), Path(folder), file, path)
+            for synset, folder in contents
         ]
     _tell_left_out(strays, "meshes in archives", "they lie in no folder of a synset", notes)
     return sorted(models if root.is_dir() else _of_synsets(models, synsets, root))
@@ -343,7 +384,9 @@ def _flat(root: Path, notes: list[str]) -> list[Model]:
     _tell_left_out(hidden, "model files and folders", "their names begin with a dot", notes)
     _tell_left_out(unread, "folders", "they are links, or cannot be read", notes)
     if not files:
-        raise InputError(f"{root} holds no model file: --layout flat takes {', '.join(FORMATS)}, also in folders")
+        raise InputError(
+            f"{root} holds no model file: --layout flat takes {', '.join(FORMATS)}, also in folders"
+        )
     if any(not name.lower().endswith(".obj") for name in files):
         try:
             import trimesh  # noqa: F401
@@ -353,7 +396,9 @@ def _flat(root: Path, notes: list[str]) -> list[Model]:
     shared = Counter(names.values())
     models = []
     for name, (synset, model_id) in names.items():
-        if shared[synset, model_id] > 1:  # chair.obj and chair.glb: told apart by a name that others don't change
+        if (
+            shared[synset, model_id] > 1
+        ):  # chair.obj and chair.glb: told apart by a name that others don't change
             model_id += "-" + hashlib.sha256(name.encode(errors="surrogateescape")).hexdigest()[:8]  # noqa: PLW2901
         models.append(Model(synset, model_id, root, name))
     return sorted(models)
@@ -367,7 +412,9 @@ def _model_files(root: Path, hidden: list[str], unread: list[str]) -> Iterator[s
     hidden : takes files and folders left out, as their names begin with a dot
     unread : takes folders left out, as they are links or cannot be read
     """
-    for folder, inner, files in os.walk(root, onerror=lambda error: unread.append(Path(error.filename).name)):
+    for folder, inner, files in os.walk(
+        root, onerror=lambda error: unread.append(Path(error.filename).name)
+    ):
         relative = Path(folder).relative_to(root)
         hidden.extend(name for name in sorted(inner) if name.startswith(".") and name != HIDDEN)
         unread.extend(name for name in sorted(inner) if os.path.islink(f"{folder}/{name}"))  # noqa: PTH114
@@ -381,7 +428,7 @@ def _model_files(root: Path, hidden: list[str], unread: list[str]) -> Iterator[s
 
 
 def _flat_names(file: str) -> tuple[str, str]:
-    """Give synset and id of a model file by its path: letters, digits, `_`, `-` and inner dots."""
+    """Return synset and id of a model file by its path: letters, digits, `_`, `-` and inner dots."""
     *folders, name = Path(file).with_suffix("").parts
     synset = _safe(folders[0]) if folders else NO_SYNSET
     return synset, _safe("-".join([*folders[1:], name]))
@@ -402,7 +449,7 @@ def _of_synsets(models: list[Model], synsets: tuple[str, ...], root: Path) -> li
 
 
 def _wanted(synsets: tuple[str, ...], there: Iterable[str], root: Path) -> list[str]:
-    """Give the synsets asked for by offset or name.
+    """Return the synsets asked for by offset or name.
 
     Raises
     ------
@@ -430,7 +477,9 @@ def source_model(root: Path, synset: str, model_id: str, layout: Layout = "auto"
     """
     model = _by_key(root, layout).get(f"{synset}/{model_id}")
     if model is None:
-        raise InputError(f"{root} has no model {synset}/{model_id}: --source is the ShapeNet that was rendered")
+        raise InputError(
+            f"{root} has no model {synset}/{model_id}: --source is the ShapeNet that was rendered"
+        )
     return model
 
 

@@ -19,8 +19,8 @@ class Model:
     Attributes
     ----------
     synset, model_id : plain text that files, pages and terminals can carry; see `shapenet.safe_id`
-    folder : what its references may not leave: `<root>/<synset>/<model_id>`; the root where the layout is flat;
-        within `archive` where there is one
+    folder : what its references may not leave: `<root>/<synset>/<model_id>`; the root where the
+        layout is flat; within `archive` where there is one
     file : the mesh, relative to `folder`
     archive : zip that holds the folder; "" where it lies on disk
     """
@@ -55,5 +55,9 @@ class Model:
     def from_job(cls, job: dict[str, Any]) -> Model:
         """Make it from `job()`, whatever else is in there."""
         return cls(
-            job["synset"], job["model_id"], Path(job["folder"]), job.get("file", V2_FILE), job.get("archive", "")
+            job["synset"],
+            job["model_id"],
+            Path(job["folder"]),
+            job.get("file", V2_FILE),
+            job.get("archive", ""),
         )

@@ -1,7 +1,8 @@
 """Look over an OBJ's text for faults, some four times faster than reading and repairing it.
 
-What is counted is what `obj.read_obj` and `repair.repair` would leave out or merge, under the same names. Text in the
-form that nearly all of ShapeNet has is taken apart by a few passes of NumPy; any other is left to those two.
+What is counted is what `obj.read_obj` and `repair.repair` would leave out or merge, under the same
+names. Text in the form that nearly all of ShapeNet has is taken apart by a few passes of NumPy; any
+other is left to those two.
 """
 
 from __future__ import annotations
@@ -36,7 +37,8 @@ class Scan:
     counts : faults by name, as `Surface.repairs` has them
     materials, libraries : names of `usemtl` and `mtllib`, each once
     low, high : (3,) float64, the box around all finite vertices; zero where there are none
-    stray_normals : share of the stored normals, of a sample, that are 30 degrees or more off their face
+    stray_normals : share of the stored normals, of a sample, that are 30 degrees or more off their
+        face
     fast : whether NumPy's passes sufficed
     """
 
@@ -72,7 +74,12 @@ def _scan_slowly(data: bytes) -> Scan:
     flat = surface.repairs.get("faces without area dropped", 0)
     names = [name for name in mesh.material_names if name]
     scan = Scan(
-        len(mesh.vertices), len(mesh.sizes) + dropped, len(mesh.sizes) - flat, surface.repairs, names, fast=False
+        len(mesh.vertices),
+        len(mesh.sizes) + dropped,
+        len(mesh.sizes) - flat,
+        surface.repairs,
+        names,
+        fast=False,
     )
     scan.libraries = [name for name in dict.fromkeys(mesh.libraries) if name]
     _measure_box(scan, mesh.vertices)
@@ -93,7 +100,11 @@ def _scan_fast(data: bytes) -> Scan | None:
         return None
     vertices = _parse(lines.translate(_BLANK_V), np.float64)
     found = _parse_faces(_lines(data, begins, is_face))
-    if found is None or len(vertices) != 3 * is_vertex.sum() or not np.array_equal(is_face, first == ord("f")):
+    if (
+        found is None
+        or len(vertices) != 3 * is_vertex.sum()
+        or not np.array_equal(is_face, first == ord("f"))
+    ):
         return None
     vertices = vertices.reshape(-1, 3)
     corners, sizes = found
@@ -105,7 +116,9 @@ def _scan_fast(data: bytes) -> Scan | None:
     if counts is None:
         return None
     scan.counts, scan.usable = counts, counts.pop("usable")
-    scan.counts["lines and points"] = int((((first == ord("l")) | (first == ord("p"))) & space).sum())
+    scan.counts["lines and points"] = int(
+        (((first == ord("l")) | (first == ord("p"))) & space).sum()
+    )
     scan.counts = {name: count for name, count in scan.counts.items() if count}
     _measure_box(scan, vertices)
     normals = begins[(first == ord("v")) & (second == ord("n"))]
@@ -115,7 +128,7 @@ def _scan_fast(data: bytes) -> Scan | None:
 
 
 def _lines(data: bytes, begins: NDArray[np.int64], chosen: NDArray[np.bool_]) -> bytes:
-    """Give the chosen lines, as they stand in runs."""
+    """Return the chosen lines, as they stand in runs."""
     edges = np.flatnonzero(np.diff(np.concatenate([[0], chosen.astype(np.int8), [0]])))
     check_runs(len(edges))
     ends = np.append(begins, len(data) + 1)
@@ -127,7 +140,9 @@ def _lines(data: bytes, begins: NDArray[np.int64], chosen: NDArray[np.bool_]) ->
 def _parse(text: bytes, kind: type[Number]) -> NDArray[Number]:
     """Parse numbers up to the first word that is none."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # of what could not be read: the count tells
+        warnings.simplefilter(
+            "ignore", DeprecationWarning
+        )  # of what could not be read: the count tells
         return np.fromstring(text, dtype=kind, sep=" ") if text.strip() else np.zeros(0, dtype=kind)
 
 
@@ -158,7 +173,7 @@ def _parse_faces(block: bytes) -> tuple[NDArray[np.int64], NDArray[np.int64]] | 
 
 
 def _names(data: bytes, begins: NDArray[np.int64], keyword: bytes) -> list[str]:
-    """Give what follows a keyword, each once, in the order of the file."""
+    """Return what follows a keyword, each once, in the order of the file."""
     names: dict[str, None] = {}
     for begin in begins.tolist():
         end = data.find(b"\n", begin)
@@ -224,8 +239,10 @@ def _hash_positions(places: NDArray[np.float64]) -> NDArray[np.uint64]:
     return value
 
 
-def _face_keys(hashes: NDArray[np.uint64], polygons: NDArray[np.float64], scale: float) -> NDArray[np.uint64]:
-    """Give a key of each face with distinct vertices and an area: its cycle in the upper 63 bits, then its winding.
+def _face_keys(
+    hashes: NDArray[np.uint64], polygons: NDArray[np.float64], scale: float
+) -> NDArray[np.uint64]:
+    """Return a key of each face with distinct vertices and an area: its cycle in the upper 63 bits, then its winding.
 
     Parameters
     ----------
@@ -281,6 +298,10 @@ def _stray_normals(
     stored = stored.reshape(-1, 3, 3)
     with np.errstate(all="ignore"):
         true = np.cross(points[:, 1] - points[:, 0], points[:, 2] - points[:, 0])[:, None]
-        cosine = (stored * true).sum(-1) / np.linalg.norm(stored, axis=-1) / np.linalg.norm(true, axis=-1)
+        cosine = (
+            (stored * true).sum(-1)
+            / np.linalg.norm(stored, axis=-1)
+            / np.linalg.norm(true, axis=-1)
+        )
     cosine = cosine[np.isfinite(cosine)]
     return float((np.abs(cosine) < _STRAY).mean()) if len(cosine) else 0.0

@@ -34,7 +34,8 @@ class Selection:
     split_csv : ShapeNet's official table id,synsetId,subSynsetId,modelId,split
     split : its part to take, such as `train`; all of the table where None
     limit : the first so many of each synset
-    shard : `i/n`, 0 <= i < n: one of n shares, applied last. A model's share depends on its synset and id alone
+    shard : `i/n`, 0 <= i < n: one of n shares, applied last. A model's share depends on its synset
+        and id alone
     """
 
     layout: Layout = "auto"
@@ -47,11 +48,13 @@ class Selection:
 
     def __post_init__(self) -> None:
         if self.split and not self.split_csv:
-            raise InputError(f"--split {shorten(self.split)} needs --split-csv FILE: ShapeNet's official table all.csv")
+            raise InputError(
+                f"--split {shorten(self.split)} needs --split-csv FILE: ShapeNet's official table all.csv"
+            )
         self.share()
 
     def share(self) -> tuple[int, int]:
-        """Give (i, n) of `shard`; (0, 1) takes all.
+        """Return (i, n) of `shard`; (0, 1) takes all.
 
         Raises
         ------
@@ -108,16 +111,24 @@ def _first_of_each(models: list[Model], limit: int) -> list[Model]:
     return first
 
 
-def _among(models: list[Model], wanted: set[str], selection: Selection, file: Path, notes: list[str]) -> list[Model]:
-    """Give the models whose id or key is wanted; say which of these are not there."""
+def _among(
+    models: list[Model], wanted: set[str], selection: Selection, file: Path, notes: list[str]
+) -> list[Model]:
+    """Return the models whose id or key is wanted; say which of these are not there."""
     chosen = [model for model in models if model.key in wanted or model.model_id in wanted]
     if not chosen:
-        raise InputError(f"{file} names {len(wanted)} models, and none of them is there: is it for this ShapeNet?")
+        raise InputError(
+            f"{file} names {len(wanted)} models, and none of them is there: is it for this ShapeNet?"
+        )
     found = {model.key for model in chosen} | {model.model_id for model in chosen}
     missing = sorted(wanted - found)
-    if missing and not selection.synsets:  # with --synset, those of other synsets are meant to be left out
+    if (
+        missing and not selection.synsets
+    ):  # with --synset, those of other synsets are meant to be left out
         shown = ", ".join(map(shorten, missing[:3])) + (", …" if len(missing) > 3 else "")
-        notes.append(f"{len(missing)} of the {len(wanted)} models that {file} names are not there: {shown}")
+        notes.append(
+            f"{len(missing)} of the {len(wanted)} models that {file} names are not there: {shown}"
+        )
     return chosen
 
 
@@ -147,7 +158,9 @@ def read_split(path: Path, split: str | None) -> set[str]:
     parts: dict[str, set[str]] = {}
     try:
         if not needed <= set(table.fieldnames or ()):
-            raise InputError(f"{path} is not ShapeNet's split table: expected id,synsetId,subSynsetId,modelId,split")
+            raise InputError(
+                f"{path} is not ShapeNet's split table: expected id,synsetId,subSynsetId,modelId,split"
+            )
         for row in table:
             if row["modelId"] and row["synsetId"]:
                 # programs that take offsets for numbers lose their leading zero
@@ -155,7 +168,9 @@ def read_split(path: Path, split: str | None) -> set[str]:
                 parts.setdefault((row["split"] or "").strip(), set()).add(key)
     except csv.Error as error:
         where = f"line {table.line_num + 1}: {error}"
-        raise InputError(f"{path} is not ShapeNet's split table, {where}: mend the line, or get it anew") from None
+        raise InputError(
+            f"{path} is not ShapeNet's split table, {where}: mend the line, or get it anew"
+        ) from None
     if split is not None and split not in parts:
         known = ", ".join(map(shorten, sorted(parts)[:10])) + (", …" if len(parts) > 10 else "")
         raise InputError(f"{path} has no split {shorten(repr(split))}; it has {known or 'no row'}")

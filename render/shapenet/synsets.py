@@ -22,7 +22,9 @@ _TABLE = """
 """
 _WORDS = _TABLE.split()
 
-V2_NAMES: dict[str, str] = dict(zip(_WORDS[::3], (name.replace("_", " ") for name in _WORDS[1::3]), strict=True))
+V2_NAMES: dict[str, str] = dict(
+    zip(_WORDS[::3], (name.replace("_", " ") for name in _WORDS[1::3]), strict=True)
+)
 """Name of each synset, for where no `taxonomy.json` gives one."""
 
 V2_COUNTS: dict[str, int] = dict(zip(_WORDS[::3], map(int, _WORDS[2::3]), strict=True))

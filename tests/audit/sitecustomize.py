@@ -6,7 +6,16 @@ import sys
 _LOG, _ROOT = os.environ.get("CMA3D_AUDIT_LOG"), os.environ.get("CMA3D_AUDIT_ROOT", "")
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 _EVENTS = {
-    *("os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.link", "os.symlink", "os.truncate", "os.utime"),
+    *(
+        "os.rename",
+        "os.remove",
+        "os.rmdir",
+        "os.mkdir",
+        "os.link",
+        "os.symlink",
+        "os.truncate",
+        "os.utime",
+    ),
     *("shutil.rmtree", "shutil.move", "shutil.copyfile"),
 }
 

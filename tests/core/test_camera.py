@@ -21,7 +21,9 @@ def cameras(draw: st.DrawFn) -> Camera:
     eye, target = np.array(draw(vectors)), np.array(draw(vectors))
     if np.linalg.norm(target - eye) < 1e-3:
         target = eye + np.array([0, 0, 1])
-    camera = camera.look_at(eye, target, up=draw(st.sampled_from([(0, 1, 0), (1, 0, 0), (1, 2, 3)])))
+    camera = camera.look_at(
+        eye, target, up=draw(st.sampled_from([(0, 1, 0), (1, 0, 0), (1, 2, 3)]))
+    )
     change = np.zeros((3, 3))
     change[0, 1:] = draw(st.floats(-5, 5)), draw(st.floats(-50, 50))
     change[1, 2] = draw(st.floats(-50, 50))
@@ -43,11 +45,15 @@ def test_unproject_undoes_project(camera: Camera, point: tuple[float, float, flo
 
 
 @given(cameras(), st.floats(0, 1), st.floats(0, 1), st.floats(0.01, 100))
-def test_a_part_of_the_image_has_the_same_rays(camera: Camera, x: float, y: float, depth: float) -> None:
+def test_a_part_of_the_image_has_the_same_rays(
+    camera: Camera, x: float, y: float, depth: float
+) -> None:
     left, top = int(x * (camera.width - 1)), int(y * (camera.height - 1))
     part = camera.crop((left, top, camera.width, camera.height))
     assert (part.width, part.height) == (camera.width - left, camera.height - top)
-    assert np.allclose(part.unproject([1.5, 2.5], depth), camera.unproject([left + 1.5, top + 2.5], depth))
+    assert np.allclose(
+        part.unproject([1.5, 2.5], depth), camera.unproject([left + 1.5, top + 2.5], depth)
+    )
     ray = camera.ray_from_pixel @ [left + 1.5, top + 2.5, 1]
     assert np.allclose(camera.eye + depth * ray, camera.unproject([left + 1.5, top + 2.5], depth))
 
@@ -68,7 +74,9 @@ def test_poses_are_inverse_and_proper(camera: Camera) -> None:
 
 
 @given(vectors, vectors, st.floats(5, 150))
-def test_look_at_puts_the_target_in_the_middle_and_up_upwards(eye: object, target: object, fov: float) -> None:
+def test_look_at_puts_the_target_in_the_middle_and_up_upwards(
+    eye: object, target: object, fov: float
+) -> None:
     eye, target = np.array(eye), np.array(target)
     if np.linalg.norm(target - eye) < 1e-3:
         return
@@ -124,7 +132,9 @@ STRETCH = np.diag([1.001, 1, 1, 1])
         (np.eye(3), np.eye(4), 0, "size"),
     ],
 )
-def test_it_refuses_what_is_no_camera(k: np.ndarray, pose: np.ndarray, size: int, says: str) -> None:
+def test_it_refuses_what_is_no_camera(
+    k: np.ndarray, pose: np.ndarray, size: int, says: str
+) -> None:
     with pytest.raises(ValueError, match=says):
         Camera(k, pose, size, 8)
 

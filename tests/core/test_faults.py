@@ -68,7 +68,9 @@ OURS = [
 
 
 @pytest.fixture
-def told(answer: Callable[..., Answer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+def told(
+    answer: Callable[..., Answer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Any]:
     """Run a command that does what it is given."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     acts: list[Callable[[], Any]] = []
@@ -99,16 +101,26 @@ def report_of(err: str) -> str:
 
 
 @pytest.mark.parametrize("error", OURS, ids=lambda error: type(error).__name__)
-def test_a_fault_of_the_program_is_reported(told: Callable[..., tuple[int, str]], error: BaseException) -> None:
+def test_a_fault_of_the_program_is_reported(
+    told: Callable[..., tuple[int, str]], error: BaseException
+) -> None:
     status, err = told(fail(error))
     assert status == 70
     assert err.startswith("cma3d: this is a fault of the program: report it with ")
     report = report_of(err)
-    for words in (__version__, sys.version.split()[0], "cma3d act", "Traceback (most recent call last)", "in act"):
+    for words in (
+        __version__,
+        sys.version.split()[0],
+        "cma3d act",
+        "Traceback (most recent call last)",
+        "in act",
+    ):
         assert words in report
 
 
-def test_a_fault_in_a_worker_is_reported_from_where_it_was(told: Callable[..., tuple[int, str]]) -> None:
+def test_a_fault_in_a_worker_is_reported_from_where_it_was(
+    told: Callable[..., tuple[int, str]],
+) -> None:
     status, err = told(fail_in_a_worker)
     assert status == 70
     report = report_of(err)
@@ -121,16 +133,48 @@ def test_a_fault_in_a_worker_is_reported_from_where_it_was(told: Callable[..., t
     [
         (fail(MemoryError()), "memory ran out: give fewer --jobs"),
         (lambda: np.empty(2**55), "memory ran out: give fewer --jobs"),
-        (fail(RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried")), "memory ran out"),
-        (fail(OSError(errno.ENOSPC, "No space left on device", "a\x1b/b")), r"a\x1b/b: the disk, or your share"),
-        (fail(OSError("Can't write (errno = 28, error message = 'No space left on device')")), "disk, or your share"),
-        (fail(OSError(errno.EDQUOT, "Disk quota exceeded")), "the disk, or your share of it, is full: make room"),
-        (fail(PermissionError(errno.EACCES, "Permission denied", "/secret")), "/secret: Permission denied: see to"),
-        (fail(OSError(errno.EIO, "Input/output error", "/disk")), "/disk: Input/output error: the disk, or the way"),
-        (fail(OSError(errno.EROFS, "Read-only file system", b"/cd")), "/cd: Read-only file system: choose a place"),
-        (fail(OSError(errno.EMFILE, "Too many open files")), "Too many open files: raise the limit (`ulimit -n`)"),
-        (fail(OSError(errno.ENAMETOOLONG, "File name too long", "x" * 9000)), "File name too long: give shorter names"),
-        (fail(IsADirectoryError(errno.EISDIR, "Is a directory", "d")), "d: Is a directory: see to it"),
+        (
+            fail(
+                RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried")
+            ),
+            "memory ran out",
+        ),
+        (
+            fail(OSError(errno.ENOSPC, "No space left on device", "a\x1b/b")),
+            r"a\x1b/b: the disk, or your share",
+        ),
+        (
+            fail(OSError("Can't write (errno = 28, error message = 'No space left on device')")),
+            "disk, or your share",
+        ),
+        (
+            fail(OSError(errno.EDQUOT, "Disk quota exceeded")),
+            "the disk, or your share of it, is full: make room",
+        ),
+        (
+            fail(PermissionError(errno.EACCES, "Permission denied", "/secret")),
+            "/secret: Permission denied: see to",
+        ),
+        (
+            fail(OSError(errno.EIO, "Input/output error", "/disk")),
+            "/disk: Input/output error: the disk, or the way",
+        ),
+        (
+            fail(OSError(errno.EROFS, "Read-only file system", b"/cd")),
+            "/cd: Read-only file system: choose a place",
+        ),
+        (
+            fail(OSError(errno.EMFILE, "Too many open files")),
+            "Too many open files: raise the limit (`ulimit -n`)",
+        ),
+        (
+            fail(OSError(errno.ENAMETOOLONG, "File name too long", "x" * 9000)),
+            "File name too long: give shorter names",
+        ),
+        (
+            fail(IsADirectoryError(errno.EISDIR, "Is a directory", "d")),
+            "d: Is a directory: see to it",
+        ),
         (recurse, "nested too deeply to be read"),
         (fail(InputError("a\nb\x1b[31m: mend it")), r"a b\x1b[31m: mend it"),
     ],
@@ -153,7 +197,9 @@ def test_a_report_that_cannot_be_written_follows_the_line(
     monkeypatch.setattr(tempfile, "tempdir", "/proc/nothing")
     status, _, err = answer("act")
     assert status == 70
-    assert err.startswith("cma3d: this is a fault of the program: report it with what follows (KeyError: 'zebra')\n")
+    assert err.startswith(
+        "cma3d: this is a fault of the program: report it with what follows (KeyError: 'zebra')\n"
+    )
     assert "Traceback" in err
 
 

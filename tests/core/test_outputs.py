@@ -76,12 +76,16 @@ def test_a_folder_that_is_absent_empty_or_of_the_same_kind_is_claimed(tmp_path: 
 def test_a_folder_of_another_kind_is_refused(tmp_path: Path) -> None:
     write(tmp_path / "out", "renders", a_txt="a")
     before = snapshot(tmp_path)
-    assert "holds renders of cma3d, not shards: choose another output folder" in refused(tmp_path / "out", "shards")
+    assert "holds renders of cma3d, not shards: choose another output folder" in refused(
+        tmp_path / "out", "shards"
+    )
     assert snapshot(tmp_path) == before
 
 
 @hypothesis.given(FILES)
-def test_a_folder_with_files_of_the_users_is_refused_untouched(tmp_path_factory: Any, files: dict[str, bytes]) -> None:
+def test_a_folder_with_files_of_the_users_is_refused_untouched(
+    tmp_path_factory: Any, files: dict[str, bytes]
+) -> None:
     folder = clear(tmp_path_factory.getbasetemp() / "foreign")
     make_files(folder, files)
     before = snapshot(folder)
@@ -111,7 +115,14 @@ def test_what_is_no_folder_is_refused(tmp_path: Path) -> None:
     assert "is a file" in refused(tmp_path / "pipe")
     assert "a link to nothing" in refused(tmp_path / "dangling")
     assert "link" in refused(tmp_path / "circle")
-    for name in ("file/out", "dangling/out", "circle/out", "dangling/out/deep", "x" * 256, f"deep/{'x' * 256}/a"):
+    for name in (
+        "file/out",
+        "dangling/out",
+        "circle/out",
+        "dangling/out/deep",
+        "x" * 256,
+        f"deep/{'x' * 256}/a",
+    ):
         assert "cannot be written" in refused(tmp_path / name)
     assert "cannot be followed" in refused(tmp_path / "a\0b")
     assert snapshot(tmp_path) == before
@@ -130,7 +141,9 @@ def test_a_link_to_a_folder_is_followed_to_what_it_is(tmp_path: Path) -> None:
     assert snapshot(foreign) == before
 
 
-@pytest.mark.parametrize("sort", ["file", "link", "dangling", "folder", "stamp", "broken", "stamp-link"])
+@pytest.mark.parametrize(
+    "sort", ["file", "link", "dangling", "folder", "stamp", "broken", "stamp-link"]
+)
 def test_a_record_that_is_not_ours_is_refused(tmp_path: Path, sort: str) -> None:
     out, elsewhere = tmp_path / "out", tmp_path / "elsewhere"
     out.mkdir()
@@ -142,7 +155,9 @@ def test_a_record_that_is_not_ours_is_refused(tmp_path: Path, sort: str) -> None
         hidden.symlink_to(elsewhere / HIDDEN if sort == "link" else tmp_path / "nothing")
     else:
         hidden.mkdir()
-        (hidden / ("mine.txt" if sort == "folder" else "stamp.json")).write_text('{"format": "mine", "kind": "kind"}')
+        (hidden / ("mine.txt" if sort == "folder" else "stamp.json")).write_text(
+            '{"format": "mine", "kind": "kind"}'
+        )
     if sort == "broken":
         (hidden / "stamp.json").write_text("[" * 4000)
     if sort == "stamp-link":
@@ -179,7 +194,9 @@ def test_a_read_only_folder_is_named() -> None:
         top.chmod(0o755)
         (top / "out").mkdir(mode=0o555)
         for path in (top / "out", top / "out" / "deep"):
-            assert f"{path} cannot be written: Permission denied" in as_nobody(lambda path=path: refused(path))
+            assert f"{path} cannot be written: Permission denied" in as_nobody(
+                lambda path=path: refused(path)
+            )
 
 
 def as_nobody(act: Callable[[], str]) -> str:
@@ -203,7 +220,9 @@ def as_nobody(act: Callable[[], str]) -> str:
     return text
 
 
-def test_a_disk_that_may_not_be_written_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_that_may_not_be_written_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     make = Path.mkdir
 
     def mkdir(path: Path, **words: Any) -> None:
@@ -234,7 +253,9 @@ def test_a_folder_that_was_made_in_vain_vanishes_again(tmp_path: Path) -> None:
     assert (tmp_path / "a" / "came.txt").read_text() == "mine"
 
 
-def test_what_came_between_the_check_and_the_lock_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_came_between_the_check_and_the_lock_is_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     take = outputs._take
 
     def slow(path: Path, **words: Any) -> int:
@@ -317,7 +338,9 @@ with block:
 @contextmanager
 def held(path: Path, how: str) -> Iterator[subprocess.Popen[str]]:
     """Hold a folder in another process."""
-    with subprocess.Popen([sys.executable, "-c", HOLD, how, str(path)], stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, how, str(path)], stdout=subprocess.PIPE, text=True
+    ) as process:
         try:
             assert process.stdout is not None
             assert process.stdout.readline() == "held\n"
@@ -340,7 +363,9 @@ def held(path: Path, how: str) -> Iterator[subprocess.Popen[str]]:
         ("reading", "reading", True),
     ],
 )
-def test_two_processes_share_a_folder_or_one_is_refused(tmp_path: Path, first: str, second: str, goes: bool) -> None:
+def test_two_processes_share_a_folder_or_one_is_refused(
+    tmp_path: Path, first: str, second: str, goes: bool
+) -> None:
     out = tmp_path / "out"
     write(out, a_txt="a")
     block = reading(out) if second == "reading" else claim(out, "kind", shared=second == "shared")
@@ -349,7 +374,12 @@ def test_two_processes_share_a_folder_or_one_is_refused(tmp_path: Path, first: s
             with block:
                 pass
         else:
-            with pytest.raises(InputError, match=r"is being (written|read) by another .*: wait") as caught, block:
+            with (
+                pytest.raises(
+                    InputError, match=r"is being (written|read) by another .*: wait"
+                ) as caught,
+                block,
+            ):
                 pass
             assert first == "exclusive" or "(" not in str(caught.value)
             assert first != "exclusive" or f"({process.pid} on " in str(caught.value)
@@ -375,7 +405,9 @@ def test_a_folder_that_its_holder_removed_is_made_anew(tmp_path: Path) -> None:
         second.start()
         time.sleep(0.5)
     second.join(60)
-    assert second.exitcode == 0 or not out.exists()  # it came while the folder was held, or afterwards
+    assert (
+        second.exitcode == 0 or not out.exists()
+    )  # it came while the folder was held, or afterwards
     write(out, a_txt="b")
     assert (out / "a.txt").read_text() == "b"
 
@@ -386,7 +418,9 @@ def test_two_that_begin_to_read_and_to_write_do_not_both_give_up(tmp_path: Path)
     lock = os.open(out / HIDDEN / "readers", os.O_RDWR)
     outputs.fcntl.flock(lock, outputs.fcntl.LOCK_SH)
     context = multiprocessing.get_context("fork")
-    letting_go = context.Process(target=time.sleep, args=(1.2,))  # has the lock, too: a reader that is about to refuse
+    letting_go = context.Process(
+        target=time.sleep, args=(1.2,)
+    )  # has the lock, too: a reader that is about to refuse
     letting_go.start()
     os.close(lock)
     write(out, a_txt="b")
@@ -431,7 +465,9 @@ def attempts(output: Output, name: str) -> list[Callable[[], object]]:
     ]
 
 
-@pytest.mark.parametrize("sort", ["foreign", "changed", "link", "dangling", "way", "folder", "pipe", "file-on-the-way"])
+@pytest.mark.parametrize(
+    "sort", ["foreign", "changed", "link", "dangling", "way", "folder", "pipe", "file-on-the-way"]
+)
 def test_what_is_not_ours_stays(tmp_path: Path, sort: str) -> None:
     out, elsewhere = tmp_path / "out", tmp_path / "elsewhere"
     make_files(elsewhere, {"a.txt": b"ours", "sub/a.txt": b"ours"})
@@ -505,12 +541,17 @@ def test_a_folder_with_something_else_in_it_stays(tmp_path: Path, name: str) -> 
         for attempt in attempts(output, "a"):
             with pytest.raises(InputError):
                 attempt()
-        with pytest.raises(InputError, match="changed since cma3d wrote it"), output.write_folder("a", "new") as folder:
+        with (
+            pytest.raises(InputError, match="changed since cma3d wrote it"),
+            output.write_folder("a", "new") as folder,
+        ):
             make_files(folder, {"d.txt": b"ours"})
         assert snapshot(out / "a") == before
 
 
-def test_a_new_name_never_replaces_what_came_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_new_name_never_replaces_what_came_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     out = tmp_path / "out"
     path = out / "a.txt"
 
@@ -554,7 +595,12 @@ def test_a_live_file_grows_and_stays_ours(tmp_path: Path) -> None:
 
 def test_a_damaged_shard_is_still_ours_but_another_file_is_not(tmp_path: Path) -> None:
     out, begin = tmp_path / "out", b"\x89HDF\r\n\x1a\n".ljust(512, b"a")
-    for damaged, ours in ((begin + b"torn", True), (begin, True), (begin[:-1] + b"b", False), (b"mine", False)):
+    for damaged, ours in (
+        (begin + b"torn", True),
+        (begin, True),
+        (begin[:-1] + b"b", False),
+        (b"mine", False),
+    ):
         with claim(out, "kind") as output:
             output.write_bytes("a.h5", begin + bytes(20))
             (out / "a.h5").write_bytes(damaged)
@@ -573,7 +619,8 @@ def test_a_damaged_shard_is_still_ours_but_another_file_is_not(tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    "name", ["x" * 255, "é" * 127, "a." + "y" * 253, "two\nlines", "\udcff\udc80", ' "\\', ".hidden"]
+    "name",
+    ["x" * 255, "é" * 127, "a." + "y" * 253, "two\nlines", "\udcff\udc80", ' "\\', ".hidden"],
 )
 def test_any_name_that_the_system_has_is_written(tmp_path: Path, name: str) -> None:
     for text in ("a", "b"):
@@ -586,7 +633,9 @@ def test_any_name_that_the_system_has_is_written(tmp_path: Path, name: str) -> N
     assert (tmp_path / "out" / "folder" / name / name).read_text() == "b"
 
 
-@pytest.mark.parametrize("name", ["", "..", "../a", "a/../b", "/a", "a//b", "a/", ".", HIDDEN, f"a/{HIDDEN}/b", "a\0b"])
+@pytest.mark.parametrize(
+    "name", ["", "..", "../a", "a/../b", "/a", "a//b", "a/", ".", HIDDEN, f"a/{HIDDEN}/b", "a\0b"]
+)
 def test_names_that_lead_elsewhere_are_refused(tmp_path: Path, name: str) -> None:
     make_files(tmp_path, {"a": b"mine", "b": b"mine"})
     before = snapshot(tmp_path)
@@ -599,7 +648,10 @@ def test_names_that_lead_elsewhere_are_refused(tmp_path: Path, name: str) -> Non
 
 
 def test_version_0_1s_own_files_are_known_by_their_content(tmp_path: Path) -> None:
-    make_files(tmp_path / "out", {"render.json": b"{}", "a.h5": b"of 0.1", "notes.h5": b"mine", "b.h5": b"of 0.1"})
+    make_files(
+        tmp_path / "out",
+        {"render.json": b"{}", "a.h5": b"of 0.1", "notes.h5": b"mine", "b.h5": b"of 0.1"},
+    )
     words: dict[str, Any] = {"earlier": is_earlier, "known": is_of_01}
     with claim(tmp_path / "out", "kind", **words) as output:
         assert output.owns("a.h5")
@@ -634,7 +686,16 @@ class Killed(BaseException):
     """In the place of a kill."""
 
 
-EVENTS = ("open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link", "os.truncate", "fcntl.flock")
+EVENTS = (
+    "open",
+    "os.rename",
+    "os.remove",
+    "os.mkdir",
+    "os.rmdir",
+    "os.link",
+    "os.truncate",
+    "fcntl.flock",
+)
 
 
 def work(folder: Path, text: str) -> None:
@@ -657,7 +718,9 @@ def child(folder: Path, fault: str, step: int) -> int:
 
     def audit(event: str, args: tuple[Any, ...]) -> None:
         nonlocal left
-        if event not in EVENTS or (event == "open" and not (args[2] or 0) & (os.O_WRONLY | os.O_RDWR)):
+        if event not in EVENTS or (
+            event == "open" and not (args[2] or 0) & (os.O_WRONLY | os.O_RDWR)
+        ):
             return
         if event != "fcntl.flock" and here not in str(args[0]):
             return
@@ -682,7 +745,9 @@ def child(folder: Path, fault: str, step: int) -> int:
 
 @pytest.mark.parametrize("fault", ["kill", "stop", "full"])
 @pytest.mark.parametrize("fresh", [True, False])
-def test_wherever_it_ends_what_is_there_is_whole_and_the_next_goes_on(tmp_path: Path, fault: str, fresh: bool) -> None:
+def test_wherever_it_ends_what_is_there_is_whole_and_the_next_goes_on(
+    tmp_path: Path, fault: str, fresh: bool
+) -> None:
     work(tmp_path / "unbroken", "old")
     work(tmp_path / "unbroken", "new")
     whole = visible(tmp_path / "unbroken")
@@ -716,7 +781,9 @@ def test_wherever_it_ends_what_is_there_is_whole_and_the_next_goes_on(tmp_path: 
 
 def visible(folder: Path) -> dict[str, bytes]:
     """Read all files but the record's."""
-    found = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
+    found = {
+        path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()
+    }
     return {name: path.read_bytes() for name, path in found.items() if not name.startswith(HIDDEN)}
 
 
@@ -739,9 +806,14 @@ def test_a_journal_that_the_disk_has_no_room_for_spoils_nothing(
             output.write_text("a.txt", "new")
         with pytest.raises(OSError, match="No space left"):
             output.live("log.txt")
-        with pytest.raises(OSError, match="No space left"), output.write_folder("folder", "new") as folder:
+        with (
+            pytest.raises(OSError, match="No space left"),
+            output.write_folder("folder", "new") as folder,
+        ):
             make_files(folder, {"b.txt": b"new"})
-        assert_kept({name: what for name, what in before.items() if not name.startswith(HIDDEN)}, out)
+        assert_kept(
+            {name: what for name, what in before.items() if not name.startswith(HIDDEN)}, out
+        )
         assert list((out / HIDDEN / "tmp").iterdir()) == []
         monkeypatch.setattr(os, "write", system)
         output.write_text("b.txt", "new")
@@ -887,7 +959,8 @@ def test_a_single_file_replaces_only_its_own_kind(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "sort", ["file", "empty", "link", "dangling", "folder", "empty-folder", "pipe", "inside", "dots"]
+    "sort",
+    ["file", "empty", "link", "dangling", "folder", "empty-folder", "pipe", "inside", "dots"],
 )
 def test_a_single_file_never_takes_the_place_of_what_is_not_ours(tmp_path: Path, sort: str) -> None:
     folder = tmp_path / "folder"
@@ -901,9 +974,10 @@ def test_a_single_file_never_takes_the_place_of_what_is_not_ours(tmp_path: Path,
         make_files(path, {"a.txt": b"mine"} if sort == "folder" else {})
     elif sort == "pipe":
         os.mkfifo(path)
-    path = {"inside": folder / "mine.txt" / "out.html", "dots": tmp_path / "new" / ".." / "folder" / "mine.txt"}.get(
-        sort, path
-    )
+    path = {
+        "inside": folder / "mine.txt" / "out.html",
+        "dots": tmp_path / "new" / ".." / "folder" / "mine.txt",
+    }.get(sort, path)
     before = snapshot(tmp_path)
     with pytest.raises(InputError) as caught:
         write_file(path, "page", PAGE)
@@ -922,13 +996,19 @@ def test_a_single_file_in_an_input_is_refused(tmp_path: Path) -> None:
     make_files(tmp_path / "shards", {"page.html": PAGE})
     (tmp_path / "link").symlink_to("shards")
     before = snapshot(tmp_path)
-    for path in (tmp_path / "shards" / "page.html", tmp_path / "link" / "new.html", tmp_path / "shards"):
+    for path in (
+        tmp_path / "shards" / "page.html",
+        tmp_path / "link" / "new.html",
+        tmp_path / "shards",
+    ):
         with pytest.raises(InputError, match="is read"):
             write_file(path, "page", PAGE, inputs=[tmp_path / "shards"])
     assert snapshot(tmp_path) == before
 
 
-def test_a_single_file_that_came_meanwhile_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_single_file_that_came_meanwhile_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path, umask = tmp_path / "page.html", outputs._umask
 
     def comes() -> int:
@@ -941,7 +1021,9 @@ def test_a_single_file_that_came_meanwhile_stays(tmp_path: Path, monkeypatch: py
     assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [("page.html", "mine")]
 
 
-def test_a_single_file_on_a_full_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_single_file_on_a_full_disk_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -956,7 +1038,16 @@ def test_a_single_file_on_a_full_disk_leaves_nothing(tmp_path: Path, monkeypatch
 
 # ---- the law ----
 
-OURS = ("a.txt", "b.txt", "folder", "folder/x.txt", "folder/sub/a.txt", "sub/a.txt", "sub", "a.txt/b.txt")
+OURS = (
+    "a.txt",
+    "b.txt",
+    "folder",
+    "folder/x.txt",
+    "folder/sub/a.txt",
+    "sub/a.txt",
+    "sub",
+    "a.txt/b.txt",
+)
 
 
 class Folder(RuleBasedStateMachine):
@@ -978,7 +1069,10 @@ class Folder(RuleBasedStateMachine):
     def write(self, name: str, text: str) -> None:
         self.ours(lambda output: output.write_text(name, text))
 
-    @rule(name=st.sampled_from(OURS), files=st.dictionaries(st.sampled_from(["x.txt", "sub/a.txt"]), st.just(b"x")))
+    @rule(
+        name=st.sampled_from(OURS),
+        files=st.dictionaries(st.sampled_from(["x.txt", "sub/a.txt"]), st.just(b"x")),
+    )
     def write_folder(self, name: str, files: dict[str, bytes]) -> None:
         def attempt(output: Output) -> None:
             with output.write_folder(name, "made") as folder:
@@ -1021,7 +1115,11 @@ class Folder(RuleBasedStateMachine):
         path, there = self.out / name, self.root / "elsewhere" / name
         if os.path.lexists(there) or not os.path.lexists(path) or path.is_symlink():
             return
-        moved = {known: what for known, what in self.mine.items() if Path(known).is_relative_to(os.path.realpath(path))}
+        moved = {
+            known: what
+            for known, what in self.mine.items()
+            if Path(known).is_relative_to(os.path.realpath(path))
+        }
         place = os.path.realpath(path)
         path.rename(there)
         path.symlink_to(there)

@@ -48,7 +48,9 @@ def many_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def command(many_renders: Path, many_shards: Path, many_models: Path, tmp_path: Path) -> Callable[[str], list[object]]:
+def command(
+    many_renders: Path, many_shards: Path, many_models: Path, tmp_path: Path
+) -> Callable[[str], list[object]]:
     lines: dict[str, list[object]] = {
         "pack": ["pack", many_renders, tmp_path / "out", "--points", 1024],
         "verify": ["verify", many_shards],
@@ -63,7 +65,9 @@ def command(many_renders: Path, many_shards: Path, many_models: Path, tmp_path: 
 def test_no_worker_outlives_its_command(command: Callable[[str], list[object]], name: str) -> None:
     family = Family(command(name))
     try:
-        wait_until(lambda: len(family.below(LOKY)) >= 2 or family.head.poll() is not None, 60, "workers")
+        wait_until(
+            lambda: len(family.below(LOKY)) >= 2 or family.head.poll() is not None, 60, "workers"
+        )
         assert family.head.poll() is None, "it ended too soon to be killed"
         family.kill_head()
         wait_until(lambda: not family.members(), 60, f"workers of {name} that end")
@@ -74,12 +78,27 @@ def test_no_worker_outlives_its_command(command: Callable[[str], list[object]], 
 @pytest.mark.needs("bpy")
 def test_no_worker_outlives_a_build(shapenet: Path, many_renders: Path, tmp_path: Path) -> None:
     shutil.copytree(many_renders, tmp_path / "out" / "renders")
-    words = ["--views", RENDER.views, "--size", RENDER.size, "--samples", RENDER.samples, "--colour", "all"]
-    family = Family([*CLI, "build", shapenet, tmp_path / "out", *words, "--points", 1024, "--jobs", 2])
+    words = [
+        "--views",
+        RENDER.views,
+        "--size",
+        RENDER.size,
+        "--samples",
+        RENDER.samples,
+        "--colour",
+        "all",
+    ]
+    family = Family(
+        [*CLI, "build", shapenet, tmp_path / "out", *words, "--points", 1024, "--jobs", 2]
+    )
     try:
         blender = "render.blender.worker"
         wait_until(lambda: family.below(blender) or family.head.poll() is not None, 60, "Blender")
-        wait_until(lambda: len(family.below(LOKY)) >= 2 or family.head.poll() is not None, 120, "workers that pack")
+        wait_until(
+            lambda: len(family.below(LOKY)) >= 2 or family.head.poll() is not None,
+            120,
+            "workers that pack",
+        )
         assert family.head.poll() is None, "it ended too soon to be killed"
         family.kill_head()
         wait_until(lambda: not family.members(), 60, "workers that end")
@@ -112,7 +131,9 @@ def _who(_: int) -> int:
 def test_workers_outlive_the_thread_that_first_asked_for_them() -> None:
     """They are shared within a process; Linux's own means would end them with that thread."""
     seen: set[int] = set()
-    thread = threading.Thread(target=lambda: seen.update(workers(2)(delayed(_who)(i) for i in range(12))))
+    thread = threading.Thread(
+        target=lambda: seen.update(workers(2)(delayed(_who)(i) for i in range(12)))
+    )
     thread.start()
     thread.join(60)
     assert seen
@@ -125,7 +146,9 @@ def test_one_job_needs_no_other_process() -> None:
     assert set(workers(1)(delayed(_who)(i) for i in range(2))) == {os.getpid()}
 
 
-def test_a_worker_of_doctor_that_is_killed_is_said_in_one_line(many_models: Path, tmp_path: Path) -> None:
+def test_a_worker_of_doctor_that_is_killed_is_said_in_one_line(
+    many_models: Path, tmp_path: Path
+) -> None:
     family = Family([*CLI, "doctor", many_models, "--jobs", 2], log=tmp_path / "output")
     try:
         wait_until(lambda: family.below(LOKY) or family.head.poll() is not None, 60, "a worker")

@@ -10,11 +10,15 @@ import pytest
 from shapenet3d_cma.core.scratch import Scratch, sweep_scratch
 
 
-def test_only_what_a_dead_process_marked_is_swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_what_a_dead_process_marked_is_swept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr(tempfile, "tempdir", None)
     code = "import os; from shapenet3d_cma.core.scratch import Scratch; print(Scratch().path); os._exit(9)"
-    died = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False).stdout.strip()
+    died = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    ).stdout.strip()
     (Path(died) / "deep").mkdir()
     mine = tmp_path / "cma3d-1-mine"
     (mine / "deep").mkdir(parents=True)

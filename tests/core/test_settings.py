@@ -81,7 +81,9 @@ def test_help_shows_every_field_with_its_default() -> None:
         ("count = ", "cannot be read as TOML"),
     ],
 )
-def test_bad_toml_is_answered_with_file_name_and_value(tmp_path: Path, toml: str, says: str) -> None:
+def test_bad_toml_is_answered_with_file_name_and_value(
+    tmp_path: Path, toml: str, says: str
+) -> None:
     path = tmp_path / "s.toml"
     path.write_text(toml)
     with pytest.raises(InputError) as caught:
@@ -97,7 +99,9 @@ def test_equal_settings_have_equal_hashes() -> None:
 
 
 def test_assignments_are_settings_by_name() -> None:
-    given = assignments(["count=5", "rate = 0.25", "kind=y", "flag=true", "span=[1, 2.5]", "name=some text"])
+    given = assignments(
+        ["count=5", "rate = 0.25", "kind=y", "flag=true", "span=[1, 2.5]", "name=some text"]
+    )
     expected = Settings(count=5, rate=0.25, kind="y", flag=True, span=(1.0, 2.5), name="some text")
     assert read_settings(Settings, None, given) == expected
 

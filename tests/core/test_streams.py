@@ -28,13 +28,19 @@ def shell(line: str, folder: Path, **env: str) -> tuple[int, str, str]:
 
 @pytest.mark.parametrize(
     ("place", "says"),
-    [(">/dev/full", "No space left on device"), (">&-", "it is closed"), ("<&- >&-", "it is closed")],
+    [
+        (">/dev/full", "No space left on device"),
+        (">&-", "it is closed"),
+        ("<&- >&-", "it is closed"),
+    ],
 )
 def test_output_that_cannot_be_written(tmp_path: Path, place: str, says: str) -> None:
     status, _, err = shell(f"{CMA3D} samples out {WORDS} {place}", tmp_path)
     assert status == 2
     (line,) = err.splitlines()
-    assert line.startswith(f"cma3d: standard output cannot be written ({says}): what was done is kept")
+    assert line.startswith(
+        f"cma3d: standard output cannot be written ({says}): what was done is kept"
+    )
     assert len(list((tmp_path / "out").glob("*/*/models/model_normalized.obj"))) == 1
 
 
@@ -64,7 +70,9 @@ NARROW = [
 
 
 @pytest.mark.parametrize("env", NARROW, ids=" ".join)
-def test_names_outside_of_ascii_in_any_locale(tmp_path: Path, shards: Path, env: dict[str, str]) -> None:
+def test_names_outside_of_ascii_in_any_locale(
+    tmp_path: Path, shards: Path, env: dict[str, str]
+) -> None:
     (tmp_path / "Möbel").symlink_to(shards)
     status, out, err = shell(
         f"{CMA3D} report Möbel -o Überblick.html --most 1 && {CMA3D} doctor Stühle", tmp_path, **env
@@ -81,7 +89,8 @@ def test_names_outside_of_ascii_in_any_locale(tmp_path: Path, shards: Path, env:
 def test_bytes_that_are_no_text_in_a_name(tmp_path: Path, shards: Path) -> None:
     (tmp_path / os.fsdecode(b"a\xff\x1b")).symlink_to(shards)
     status, out, err = shell(
-        f"{CMA3D} report $'a\\xff\\x1b' -o out.html --most 1; {CMA3D} doctor $'b\\xff\\x1b'", tmp_path
+        f"{CMA3D} report $'a\\xff\\x1b' -o out.html --most 1; {CMA3D} doctor $'b\\xff\\x1b'",
+        tmp_path,
     )
     assert (status, out) == (2, "out.html\n")
     assert err.splitlines()[-1].startswith(r"cma3d: b\xff\x1b does not exist")

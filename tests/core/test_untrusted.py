@@ -11,7 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shapenet3d_cma.core.untrusted import open_regular, parse_json, read_bytes, read_json, read_json_lines, shown
+from shapenet3d_cma.core.untrusted import (
+    open_regular,
+    parse_json,
+    read_bytes,
+    read_json,
+    read_json_lines,
+    shown,
+)
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**63) | st.text(),
@@ -21,7 +28,9 @@ VALUES = st.recursive(
 
 
 def depth(value: object) -> int:
-    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
+    inner = (
+        value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
+    )
     return 0 if inner is None else 1 + max(map(depth, inner), default=0)
 
 
@@ -33,7 +42,9 @@ def test_depth_is_counted_as_it_is(value: object, most: int) -> None:
         with pytest.raises(ValueError, match=f"deeper than {most} levels"):
             parse_json(text, most_depth=most)
     else:
-        assert parse_json(text, most_depth=most) == parse_json(text.encode(), most_depth=most) == value
+        assert (
+            parse_json(text, most_depth=most) == parse_json(text.encode(), most_depth=most) == value
+        )
 
 
 @given(st.text('[]{}":,\\1ea \n\x00é') | st.binary())
@@ -71,7 +82,10 @@ def test_length_is_bounded(tmp_path: Path) -> None:
     (tmp_path / "x").write_text('"abcdef"')
     assert read_json(tmp_path / "x", most_bytes=8) == "abcdef"
     assert read_bytes(tmp_path / "x", 8) == b'"abcdef"'
-    for refused in (lambda: read_json(tmp_path / "x", most_bytes=7), lambda: parse_json('"abcdef"', most_bytes=7)):
+    for refused in (
+        lambda: read_json(tmp_path / "x", most_bytes=7),
+        lambda: parse_json('"abcdef"', most_bytes=7),
+    ):
         with pytest.raises(ValueError, match="longer than 7 bytes"):
             refused()
     os.truncate(tmp_path / "x", 2**40)  # a hole of 1 TiB

@@ -41,7 +41,11 @@ fuzz = hypothesis.settings(
     deadline=None,
     database=None,
     suppress_health_check=list(hypothesis.HealthCheck),
-    phases=[hypothesis.Phase.explicit, hypothesis.Phase.generate, hypothesis.Phase.shrink],  # to explain takes long
+    phases=[
+        hypothesis.Phase.explicit,
+        hypothesis.Phase.generate,
+        hypothesis.Phase.shrink,
+    ],  # to explain takes long
 )
 counts: Counter[str] = Counter()
 """Cases, refused, accepted, crashes, hangs; hypothesis comes back to a case that breaks a bound many times."""
@@ -66,7 +70,13 @@ def corpus(topic: str) -> list[Path]:
 
 @contextlib.contextmanager
 def bounded(
-    topic: str, content: bytes = b"", *, inside: Path, seconds: float = 20.0, mib: int = 1024, allowed: Any = ()
+    topic: str,
+    content: bytes = b"",
+    *,
+    inside: Path,
+    seconds: float = 20.0,
+    mib: int = 1024,
+    allowed: Any = (),
 ) -> Iterator[None]:
     """Run a block on one hostile case; InputError and ModelError are answers, any other exception breaks a bound.
 
@@ -164,7 +174,10 @@ def tell() -> None:
     """Write REPORT."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     found = {name: breach for name, breach in breaches.items() if breach["topic"] != SELF}
-    report = {"topics": {name: dict(one) for name, one in topics.items() if name != SELF}, "breaches": found}
+    report = {
+        "topics": {name: dict(one) for name, one in topics.items() if name != SELF},
+        "breaches": found,
+    }
     partial = Path(f"{REPORT}.new")
     partial.write_text(json.dumps(report | {"peak_mib": peak}), encoding="utf-8")
     partial.replace(str(REPORT))
@@ -182,11 +195,17 @@ def _hang(*_: object) -> None:
 def _note(topic: str, content: bytes, what: str, error: BaseException) -> None:
     """Count a breach, and keep its case where none as small of this kind is kept."""
     _count(topic, what)
-    where = [frame for frame in traceback.extract_tb(error.__traceback__) if "/tests/" not in frame.filename]
+    where = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if "/tests/" not in frame.filename
+    ]
     place = f"{Path(where[-1].filename).name}:{where[-1].lineno}" if where else ""
     name = f"{topic}-{hashlib.sha256(f'{topic} {what} {type(error).__name__} {place}'.encode()).hexdigest()[:12]}"
     words = f"{type(error).__name__} at {place}: {' '.join(str(error).split())[:200]}"
-    one = breaches.setdefault(name, {"topic": topic, "kind": what, "words": words, "times": 0, "bytes": None})
+    one = breaches.setdefault(
+        name, {"topic": topic, "kind": what, "words": words, "times": 0, "bytes": None}
+    )
     one["times"] += 1
     if content and topic != SELF and (one["bytes"] is None or len(content) < one["bytes"]):
         one["bytes"] = len(content)
@@ -216,7 +235,9 @@ def _audit(event: str, args: tuple[Any, ...]) -> None:
     system = (sys.prefix, sys.base_prefix, "/proc/", "/sys/", "/dev/", "/etc/", "/usr/", "/lib")
     own = str(Path(__file__).parents[2])
     writes = bool((args[2] or 0) & (os.O_WRONLY | os.O_RDWR))
-    if not any(path.startswith(str(root)) for root in _roots) and (writes or not path.startswith((*system, own))):
+    if not any(path.startswith(str(root)) for root in _roots) and (
+        writes or not path.startswith((*system, own))
+    ):
         _strays.append(path)
 
 

@@ -60,7 +60,9 @@ def external_storage(file: h5py.File, name: str, outside: Path) -> None:
     write_secret(outside, file[name])
     shape, dtype = file[name].shape, file[name].dtype
     del file[name]
-    file.create_dataset(name, shape, dtype, external=[(str(outside.with_suffix(".raw")), 0, h5py.h5f.UNLIMITED)])
+    file.create_dataset(
+        name, shape, dtype, external=[(str(outside.with_suffix(".raw")), 0, h5py.h5f.UNLIMITED)]
+    )
 
 
 def of_type(dtype: object) -> Fault:
@@ -93,7 +95,9 @@ def absent(file: h5py.File, name: str, _: Path) -> None:
     del file[name]
 
 
-def all_of(*, rows: int | None = None, image: tuple[int, int] | None = None, points: int | None = None) -> Fault:
+def all_of(
+    *, rows: int | None = None, image: tuple[int, int] | None = None, points: int | None = None
+) -> Fault:
     """Declare other sizes, in all datasets alike; nothing is written."""
 
     def fault(file: h5py.File, name: str, _: Path) -> None:
@@ -121,7 +125,12 @@ def chunk_of(content: bytes, filters: dict[str, object] | None = None) -> Fault:
         chunks = (1, *values.shape[1:]) if values.ndim > 1 else (1024,)
         plain = values.dtype.hasobject and h5py.string_dtype()
         dataset = file.create_dataset(
-            name, values.shape, plain or values.dtype, chunks=chunks, maxshape=(None, *values.shape[1:]), **many
+            name,
+            values.shape,
+            plain or values.dtype,
+            chunks=chunks,
+            maxshape=(None, *values.shape[1:]),
+            **many,
         )
         dataset[...] = values
         dataset.id.write_direct_chunk((0,) * values.ndim, content)
@@ -135,7 +144,9 @@ def huge_chunk(file: h5py.File, name: str, _: Path) -> None:
     del file[name]
     chunks = (2**31 // max(16, values.nbytes // len(values)), *values.shape[1:])
     dtype = h5py.string_dtype() if values.dtype.hasobject else values.dtype
-    file.create_dataset(name, values.shape, dtype, chunks=chunks, maxshape=(None, *values.shape[1:]), compression=1)
+    file.create_dataset(
+        name, values.shape, dtype, chunks=chunks, maxshape=(None, *values.shape[1:]), compression=1
+    )
 
 
 def filtered(**filters: object) -> Fault:
@@ -146,7 +157,9 @@ def filtered(**filters: object) -> Fault:
         if values.dtype.hasobject:  # texts have no checksum
             filters.pop("fletcher32", None)
             filters["compression"] = "lzf"
-        file.create_dataset(name, data=values, dtype=dtype, chunks=(1, *values.shape[1:]), **filters)
+        file.create_dataset(
+            name, data=values, dtype=dtype, chunks=(1, *values.shape[1:]), **filters
+        )
 
     return fault
 
@@ -182,7 +195,10 @@ FAULTS: dict[str, Fault] = LEADS_OUT | {
     "lzf": filtered(compression="lzf"),
     "fletcher": filtered(fletcher32=True),
 }
-SHARD_FAULTS: dict[str, Fault] = FAULTS | {"no points": all_of(points=0), "10^12 points": all_of(points=10**12)}
+SHARD_FAULTS: dict[str, Fault] = FAULTS | {
+    "no points": all_of(points=0),
+    "10^12 points": all_of(points=10**12),
+}
 
 DEEP = "[" * 60_000 + "]" * 60_000
 

@@ -30,14 +30,26 @@ def make_renders(out: Path) -> Path:
     for number, key in enumerate(MODELS):
         synset, model_id = key.split("/")
         cameras = place_cameras(corners, RENDER, key)
-        depths = [np.where(inside, 1 + 0.01 * u + 0.003 * (number + view) * v, 0) for view in range(len(cameras))]
-        rgb = np.where(inside[..., None], np.stack([9 * u, 9 * v, 5 * u + 5 * v], axis=-1), 200).astype(np.uint8)
+        depths = [
+            np.where(inside, 1 + 0.01 * u + 0.003 * (number + view) * v, 0)
+            for view in range(len(cameras))
+        ]
+        rgb = np.where(
+            inside[..., None], np.stack([9 * u, 9 * v, 5 * u + 5 * v], axis=-1), 200
+        ).astype(np.uint8)
         attributes = {"synset": synset, "model_id": model_id, "config": dataclasses.asdict(RENDER)}
-        attributes |= {"config_hash": config_hash(RENDER), "repairs": {}, "notes": [], "materials": []}
+        attributes |= {
+            "config_hash": config_hash(RENDER),
+            "repairs": {},
+            "notes": [],
+            "materials": [],
+        }
         path = out / synset / f"{model_id}.h5"
         path.parent.mkdir(parents=True, exist_ok=True)
         colour = {view: {"rgb": rgb} for view in range(len(cameras))}
-        write_render(path, cameras, {"depth": np.stack(depths).astype(np.float32)}, colour, attributes)
+        write_render(
+            path, cameras, {"depth": np.stack(depths).astype(np.float32)}, colour, attributes
+        )
     settings = {"config_hash": config_hash(RENDER), "config": dataclasses.asdict(RENDER)}
     (out / "render.json").write_text(json.dumps(settings))
     return out

@@ -24,14 +24,50 @@ LIBRARY = {
 
 NUMBERS = st.one_of(
     st.sampled_from(
-        ["0", "1", "-1", "3", "-3", "0.5", "1e9", "1e10", "1e308", "-1e308", "1e999", "1e-308", "5e-324", "nan", "inf"]
+        [
+            "0",
+            "1",
+            "-1",
+            "3",
+            "-3",
+            "0.5",
+            "1e9",
+            "1e10",
+            "1e308",
+            "-1e308",
+            "1e999",
+            "1e-308",
+            "5e-324",
+            "nan",
+            "inf",
+        ]
     ),
-    st.sampled_from(["", "x", "1e", "0x10", "1_0", "--1", "1/2", "1//2", "1/2/3", "/", "9" * 40, str(2**63), "\u0663"]),
+    st.sampled_from(
+        [
+            "",
+            "x",
+            "1e",
+            "0x10",
+            "1_0",
+            "--1",
+            "1/2",
+            "1//2",
+            "1/2/3",
+            "/",
+            "9" * 40,
+            str(2**63),
+            "\u0663",
+        ]
+    ),
     st.integers(-10, 10).map(str),
     st.floats(width=32).map(str),
 )
 """Text in the place of a number."""
-WORDS = st.one_of(NUMBERS, st.text(max_size=6), st.sampled_from(["../../x", "/etc/passwd", "a\\b", "\x1b[31m", "\0"]))
+WORDS = st.one_of(
+    NUMBERS,
+    st.text(max_size=6),
+    st.sampled_from(["../../x", "/etc/passwd", "a\\b", "\x1b[31m", "\0"]),
+)
 
 
 FOURS = [b"\xff" * 4, b"\0" * 4, b"\xff\xff\xff\x7f", b"\0\0\0\x80"]
@@ -51,7 +87,12 @@ def lines(keywords: list[str], *, most: int = 30) -> st.SearchStrategy[bytes]:
 
 def text(keywords: list[str], sound: bytes) -> st.SearchStrategy[bytes]:
     """Draw text of lines, alone or behind what is sound, the sound with faults in it, or any bytes."""
-    return st.one_of(lines(keywords), broken(sound), lines(keywords).map(lambda drawn: sound + drawn), st.binary())
+    return st.one_of(
+        lines(keywords),
+        broken(sound),
+        lines(keywords).map(lambda drawn: sound + drawn),
+        st.binary(),
+    )
 
 
 @st.composite

@@ -18,13 +18,37 @@ from shapenet3d_cma.model.tasks.benchmarks.folds import open_fold
 from shapenet3d_cma.model.tasks.benchmarks.layouts import open_dataset
 from shapenet3d_cma.model.tasks.benchmarks.prepared import prepare
 from shapenet3d_cma.model.tasks.benchmarks.shapenetpart import read_split
-from shapenet3d_cma.model.tasks.benchmarks.shapes import check_labels, check_name, read_h5, read_lines, read_table
+from shapenet3d_cma.model.tasks.benchmarks.shapes import (
+    check_labels,
+    check_name,
+    read_h5,
+    read_lines,
+    read_table,
+)
 from shapenet3d_cma.tests.fuzz.bounds import bounded, fuzz
 from shapenet3d_cma.tests.fuzz.test_checkpoints import bent
 
 CLOUD = np.arange(24, dtype="f4").reshape(8, 3) ** 2
 VALUES = st.sampled_from(
-    [None, True, 0, 1, -1, 10**30, 2.5, math.nan, "a", b"a", [], {}, (), [0], np.float32(1), np.int8(-1), CLOUD]
+    [
+        None,
+        True,
+        0,
+        1,
+        -1,
+        10**30,
+        2.5,
+        math.nan,
+        "a",
+        b"a",
+        [],
+        {},
+        (),
+        [0],
+        np.float32(1),
+        np.int8(-1),
+        CLOUD,
+    ]
 )
 ARRAYS = st.sampled_from(
     [CLOUD, CLOUD.astype("f8") * 1e300, CLOUD * np.nan, CLOUD[:0], CLOUD[:, :1], CLOUD[0], CLOUD.astype("S4"),
@@ -60,9 +84,13 @@ def test_pickled_folds(tmp_path_factory: pytest.TempPathFactory, content: Any) -
         assert np.isfinite(clouds.points).all()
 
 
-NUMBERS = st.sampled_from([b"0", b"1", b"-2.5", b"nan", b"inf", b"1e308", b"1e-320", b"0x1", b"", b"a", b"\xff", b"#"])
+NUMBERS = st.sampled_from(
+    [b"0", b"1", b"-2.5", b"nan", b"inf", b"1e308", b"1e-320", b"0x1", b"", b"a", b"\xff", b"#"]
+)
 LINES = st.lists(st.one_of(NUMBERS, st.binary(max_size=3)), max_size=7).map(b",".join)
-TEXT = st.lists(st.one_of(LINES, st.just(b"1,2,3"), st.just(b"1," * 5000)), max_size=8).map(b"\n".join)
+TEXT = st.lists(st.one_of(LINES, st.just(b"1,2,3"), st.just(b"1," * 5000)), max_size=8).map(
+    b"\n".join
+)
 
 
 @fuzz
@@ -75,7 +103,11 @@ def test_tables(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> Non
 
 
 @fuzz
-@given(content=st.one_of(st.binary(max_size=50), bent(b'["shape_data/03797390/a", "shape_data/1/../\\u001b"]')))
+@given(
+    content=st.one_of(
+        st.binary(max_size=50), bent(b'["shape_data/03797390/a", "shape_data/1/../\\u001b"]')
+    )
+)
 def test_lists(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
     path = tmp_path_factory.getbasetemp() / "list.json"
     path.write_bytes(content)
@@ -85,7 +117,9 @@ def test_lists(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None
         assert all(check_name(line, "a").isprintable() for line in read_lines(path))
 
 
-KINDS = st.sampled_from(["f4", "f8", "i8", "u1", "S3", "c8", h5py.string_dtype(), h5py.ref_dtype, [("a", "f4")]])
+KINDS = st.sampled_from(
+    ["f4", "f8", "i8", "u1", "S3", "c8", h5py.string_dtype(), h5py.ref_dtype, [("a", "f4")]]
+)
 SHAPES = st.lists(st.sampled_from([0, 1, 2, 3, 8, 10**6, 10**12]), max_size=4).map(tuple)
 
 
@@ -97,18 +131,26 @@ def structures(draw: st.DrawFn) -> bytes:
         for name in ("data", "label"):
             kind = draw(st.integers(0, 9))
             if kind == 0:
-                file[name] = draw(st.sampled_from([h5py.SoftLink("/x"), h5py.ExternalLink("/etc/passwd", "x")]))
+                file[name] = draw(
+                    st.sampled_from([h5py.SoftLink("/x"), h5py.ExternalLink("/etc/passwd", "x")])
+                )
             elif kind == 1:
                 file.create_group(name)
             elif kind == 2:
                 file[name] = np.dtype("f4")
             elif kind <= 5:
                 shape = draw(SHAPES)
-                packed = {"chunks": (1,) * len(shape), "compression": "gzip"} if shape and all(shape) else {}
+                packed = (
+                    {"chunks": (1,) * len(shape), "compression": "gzip"}
+                    if shape and all(shape)
+                    else {}
+                )
                 if math.prod(shape) < 10**4 or packed:
                     file.create_dataset(name, shape, draw(KINDS), **packed)
             else:
-                file[name] = np.zeros((2, 8, 3) if name == "data" else 2, draw(st.sampled_from(["f4", "u1", "i8"])))
+                file[name] = np.zeros(
+                    (2, 8, 3) if name == "data" else 2, draw(st.sampled_from(["f4", "u1", "i8"]))
+                )
     return content.getvalue()
 
 
@@ -118,7 +160,11 @@ with h5py.File(WHOLE, "w") as opened:
 
 
 @fuzz
-@given(content=st.one_of(structures(), structures(), st.integers(0, 3000).map(lambda size: WHOLE.getvalue()[:size])))
+@given(
+    content=st.one_of(
+        structures(), structures(), st.integers(0, 3000).map(lambda size: WHOLE.getvalue()[:size])
+    )
+)
 def test_hdf5(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
     path = tmp_path_factory.getbasetemp() / "a.h5"
     path.write_bytes(content)

@@ -12,7 +12,10 @@ from shapenet3d_cma.tests.fuzz.bounds import bounded
 
 
 def test_a_hang_is_reported(tmp_path: Path) -> None:
-    with pytest.raises(AssertionError, match="still at work"), bounded("self", inside=tmp_path, seconds=0.2):
+    with (
+        pytest.raises(AssertionError, match="still at work"),
+        bounded("self", inside=tmp_path, seconds=0.2),
+    ):
         time.sleep(5)
 
 
@@ -29,7 +32,10 @@ def test_an_unexpected_exception_is_reported(tmp_path: Path) -> None:
 def test_a_file_outside_is_reported(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("x")
     (tmp_path / "inside").mkdir()
-    with pytest.raises(AssertionError, match="outside"), bounded("self", inside=tmp_path / "inside"):
+    with (
+        pytest.raises(AssertionError, match="outside"),
+        bounded("self", inside=tmp_path / "inside"),
+    ):
         (tmp_path / "secret").read_text()
 
 

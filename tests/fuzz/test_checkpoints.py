@@ -29,7 +29,9 @@ STEPS = 2
 
 def make() -> tuple[torch.nn.Module, torch.optim.Optimizer]:
     torch.manual_seed(0)
-    network = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.BatchNorm1d(4), torch.nn.Linear(4, 2))
+    network = torch.nn.Sequential(
+        torch.nn.Linear(3, 4), torch.nn.BatchNorm1d(4), torch.nn.Linear(4, 2)
+    )
     return network, torch.optim.AdamW(parameter_groups(network, 0.1), lr=1e-3, fused=True)
 
 
@@ -41,7 +43,9 @@ def trained() -> bytes:
         optimizer.zero_grad()
     state = {"step": STEPS, "fingerprint": "f", "config": dataclasses.asdict(TINY)}
     content = io.BytesIO()
-    torch.save({**state, "network": network.state_dict(), "optimizer": optimizer.state_dict()}, content)
+    torch.save(
+        {**state, "network": network.state_dict(), "optimizer": optimizer.state_dict()}, content
+    )
     return content.getvalue()
 
 
@@ -65,7 +69,11 @@ def change(draw: st.DrawFn, content: Any) -> None:
                 content[draw(st.sampled_from(["more", 7, "step", "exp_avg"]))] = draw(ODD)
             elif kind == 2 and isinstance(content[key], torch.Tensor) and content[key].numel():
                 content[key] = content[key].clone()
-                values = [math.nan, math.inf, -1.0, 1e38] if content[key].is_floating_point() else [0, -1, 10**9]
+                values = (
+                    [math.nan, math.inf, -1.0, 1e38]
+                    if content[key].is_floating_point()
+                    else [0, -1, 10**9]
+                )
                 content[key].view(-1)[0] = draw(st.sampled_from(values))
             else:
                 content[key] = draw(ODD)
@@ -121,12 +129,27 @@ NAMES = st.sampled_from(
      b"cnumpy.core.multiarray\nscalar\n", b"c__builtin__\neval\n", b"ctorch._utils\n_rebuild_tensor_v2\n",
      b"c__builtin__\ncomplex\n", b"cnumpy.core.numeric\n_frombuffer\n", b"ctorch\nFloatStorage\n"]
 )  # fmt: skip
-SIZES = [b"K\x01", b"K\x00", b"J\xff\xff\xff\x7f", b"\x8a\x06" + bytes(5) + b"\x10", b"G\x7f\xf0" + bytes(6), b"I9\n"]
-TEXTS = [b"U\x02f4", b"U\x02S0", b"U\x04\x00\x00\x80\x7f", b"X\x01\x00\x00\x00a", b"\x96" + b"\xff" * 8]
+SIZES = [
+    b"K\x01",
+    b"K\x00",
+    b"J\xff\xff\xff\x7f",
+    b"\x8a\x06" + bytes(5) + b"\x10",
+    b"G\x7f\xf0" + bytes(6),
+    b"I9\n",
+]
+TEXTS = [
+    b"U\x02f4",
+    b"U\x02S0",
+    b"U\x04\x00\x00\x80\x7f",
+    b"X\x01\x00\x00\x00a",
+    b"\x96" + b"\xff" * 8,
+]
 MEMO = [b"\x80\x02", b"q\x00", b"h\x00", b"r\xff\xff\xff\x7f"]
 SINGLE = [bytes([code]) for code in b"()]}Nt\x85\x86\x87Rbsuae201dl\x8f\x90\x91\x94Q\x81\x92o\x88"]
 PIECES = st.sampled_from([*SIZES, *TEXTS, *MEMO, *SINGLE])
-PICKLES = st.lists(st.one_of(PIECES, PIECES, NAMES, CODES), max_size=60).map(lambda pieces: b"".join(pieces) + b".")
+PICKLES = st.lists(st.one_of(PIECES, PIECES, NAMES, CODES), max_size=60).map(
+    lambda pieces: b"".join(pieces) + b"."
+)
 
 
 def check(folder: Path, content: bytes) -> None:
@@ -151,7 +174,9 @@ def check_load(
         try:
             run.restore(state, lambda found: restore(network, optimizer, found))
         except InputError:
-            assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+            assert all(
+                torch.equal(value, before[name]) for name, value in network.state_dict().items()
+            )
             raise
         network(torch.randn(5, 3)).sum().backward()
         optimizer.step()
@@ -191,7 +216,10 @@ def test_pickles(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> No
 @fuzz
 @given(
     content=bent(
-        pickle.dumps({"a": [torch.zeros(3).numpy(), {1, 2}, frozenset(["x"]), b"x", bytearray(b"x"), 1j]}, protocol=2)
+        pickle.dumps(
+            {"a": [torch.zeros(3).numpy(), {1, 2}, frozenset(["x"]), b"x", bytearray(b"x"), 1j]},
+            protocol=2,
+        )
     )
 )
 def test_bent_pickles(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:

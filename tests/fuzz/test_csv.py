@@ -13,7 +13,20 @@ from shapenet3d_cma.render.shapenet.selection import Selection, read_ids, read_s
 from shapenet3d_cma.tests.fuzz.bounds import bounded, corpus, fuzz
 
 HEAD = b"id,synsetId,subSynsetId,modelId,split"
-FIELDS = [b"1", b"02691156", b"2691156", b"m01", b"train", b"val", b"", b" ", b'"a,b"', b'"', b'""', b'"""' * 40]
+FIELDS = [
+    b"1",
+    b"02691156",
+    b"2691156",
+    b"m01",
+    b"train",
+    b"val",
+    b"",
+    b" ",
+    b'"a,b"',
+    b'"',
+    b'""',
+    b'"""' * 40,
+]
 FIELDS += [
     b"\0",
     b"\xff",
@@ -30,7 +43,9 @@ MODELS = [Model("02691156", "m01", Path("02691156/m01"))]
 
 rows = st.lists(st.sampled_from(FIELDS), max_size=8).map(b",".join)
 files = st.tuples(
-    st.sampled_from([HEAD, HEAD, HEAD, b"\xef\xbb\xbf" + HEAD, HEAD[:20], b"", HEAD + b"," + HEAD, b'"' + HEAD]),
+    st.sampled_from(
+        [HEAD, HEAD, HEAD, b"\xef\xbb\xbf" + HEAD, HEAD[:20], b"", HEAD + b"," + HEAD, b'"' + HEAD]
+    ),
     st.lists(rows, max_size=6),
     st.sampled_from([b"\n", b"\r\n", b"\r", b"\0\n"]),
 ).map(lambda parts: parts[2].join([parts[0], *parts[1]]))
@@ -38,7 +53,9 @@ files = st.tuples(
 
 @fuzz
 @given(files, st.sampled_from([None, "train", "", "\x1b", "x" * 9000]))
-def test_split_tables(tmp_path_factory: pytest.TempPathFactory, content: bytes, split: str | None) -> None:
+def test_split_tables(
+    tmp_path_factory: pytest.TempPathFactory, content: bytes, split: str | None
+) -> None:
     path = tmp_path_factory.getbasetemp() / "all.csv"
     path.write_bytes(content)
     with bounded("csv", content, inside=path.parent, seconds=5, mib=256):
@@ -48,7 +65,10 @@ def test_split_tables(tmp_path_factory: pytest.TempPathFactory, content: bytes, 
 
 
 @fuzz
-@given(st.lists(st.sampled_from([*FIELDS, b"#", b"02691156/m01"]), max_size=8), st.sampled_from([b"\n", b"\r", b"#"]))
+@given(
+    st.lists(st.sampled_from([*FIELDS, b"#", b"02691156/m01"]), max_size=8),
+    st.sampled_from([b"\n", b"\r", b"#"]),
+)
 def test_ids(tmp_path_factory: pytest.TempPathFactory, lines: list[bytes], between: bytes) -> None:
     path, content = tmp_path_factory.getbasetemp() / "ids", between.join(lines)
     path.write_bytes(content)
@@ -64,7 +84,9 @@ LONG = {
     "quotes": HEAD + b"\n" + b'"' * 2**22,
     "columns": HEAD + b"\n" + b"," * 2**22,
     "head": b"id," * 2**20,
-    "parts": HEAD + b"\n" + b"".join(b"1,2,3,m%d,s%d\n" % (number, number) for number in range(50_000)),
+    "parts": HEAD
+    + b"\n"
+    + b"".join(b"1,2,3,m%d,s%d\n" % (number, number) for number in range(50_000)),
     "empty": b"\n" * 2**20,
 }
 

@@ -1,6 +1,7 @@
 """HDF5 with drawn faults: of structure, through the library, and of bytes, which libhdf5 meets as they are.
 
-Bytes are changed in a process of their own for each case: a fault of libhdf5 would take the tests along.
+Bytes are changed in a process of their own for each case: a fault of libhdf5 would take the tests
+along.
 """
 
 from __future__ import annotations
@@ -23,9 +24,19 @@ from shapenet3d_cma.pack.rows import model_rows
 from shapenet3d_cma.render.render_file import read_config_hash
 from shapenet3d_cma.tests.fuzz import faults
 from shapenet3d_cma.tests.fuzz.bounds import bounded, corpus, fuzz
-from shapenet3d_cma.tests.fuzz.made import MODELS, RENDER, config_hash, make_renders, make_shards, vouch
+from shapenet3d_cma.tests.fuzz.made import (
+    MODELS,
+    RENDER,
+    config_hash,
+    make_renders,
+    make_shards,
+    vouch,
+)
 
-NAMES = {"shard": [field.name for field in SHARD_FIELDS], "render": [field.name for field in RENDER_FIELDS]}
+NAMES = {
+    "shard": [field.name for field in SHARD_FIELDS],
+    "render": [field.name for field in RENDER_FIELDS],
+}
 SECONDS = 20
 PATCHES = [b"\x00", b"\xff", b"\x01", b"\x7f", b"\xff" * 8, b"\x00" * 8]
 
@@ -64,21 +75,30 @@ def read_all(world: Path, kind: str, path: Path) -> None:
 
 def is_vast(file: h5py.File) -> bool:
     """Check for a dataset that declares more than 256 MiB."""
-    datasets = [file[name] for name in file if isinstance(file.get(name, getlink=True), h5py.HardLink)]
-    return any(isinstance(one, h5py.Dataset) and one.size * one.dtype.itemsize > 2**28 for one in datasets)
+    datasets = [
+        file[name] for name in file if isinstance(file.get(name, getlink=True), h5py.HardLink)
+    ]
+    return any(
+        isinstance(one, h5py.Dataset) and one.size * one.dtype.itemsize > 2**28 for one in datasets
+    )
 
 
 @fuzz
 @given(data=st.data())
 @pytest.mark.parametrize("kind", NAMES)
-def test_drawn_structure_is_read_within_bounds(world: Path, tmp_path: Path, kind: str, data: st.DataObject) -> None:
+def test_drawn_structure_is_read_within_bounds(
+    world: Path, tmp_path: Path, kind: str, data: st.DataObject
+) -> None:
     with kept(world, kind) as path:
         with h5py.File(path, "a", libver=faults.LIBVER) as file:
             for _ in range(data.draw(st.integers(1, 3))):
                 if is_vast(file):  # faults that copy would take all memory
                     break
                 table = faults.SHARD_FAULTS if kind == "shard" else faults.FAULTS
-                name, field = data.draw(st.sampled_from(sorted(table))), data.draw(st.sampled_from(NAMES[kind]))
+                name, field = (
+                    data.draw(st.sampled_from(sorted(table))),
+                    data.draw(st.sampled_from(NAMES[kind])),
+                )
                 with contextlib.suppress(Exception):
                     table[name](file, field, tmp_path / "outside.h5")  # some follow no other
             if data.draw(st.booleans()):
@@ -113,10 +133,15 @@ def damage(data: st.DataObject, content: bytes) -> bytes:
     for _ in range(data.draw(st.integers(1, 4))):
         place = data.draw(st.integers(0, len(changed) - 1))
         patch = data.draw(
-            st.sampled_from([b"\x00", b"\xff", b"\x01", b"\xff" * 8, b"\x00" * 8, b"\x7f"]) | st.binary(max_size=8)
+            st.sampled_from([b"\x00", b"\xff", b"\x01", b"\xff" * 8, b"\x00" * 8, b"\x7f"])
+            | st.binary(max_size=8)
         )
         changed[place : place + len(patch)] = patch
-    return bytes(changed[: data.draw(st.integers(0, len(changed)))] if data.draw(st.integers(0, 5)) == 0 else changed)
+    return bytes(
+        changed[: data.draw(st.integers(0, len(changed)))]
+        if data.draw(st.integers(0, 5)) == 0
+        else changed
+    )
 
 
 @fuzz

@@ -22,7 +22,23 @@ from shapenet3d_cma.tests.fuzz.made import RENDER, config_hash, make_renders, ma
 
 KINDS = ("manifest.json", "unfinished.json", "render.json", "failures.jsonl", ".runs/a.json")
 ODD = st.one_of(
-    st.sampled_from([None, True, -1, 0, 2**63, 10**400, 1e300, float("nan"), float("inf"), "", "..", "a/b", "\ud800"]),
+    st.sampled_from(
+        [
+            None,
+            True,
+            -1,
+            0,
+            2**63,
+            10**400,
+            1e300,
+            float("nan"),
+            float("inf"),
+            "",
+            "..",
+            "a/b",
+            "\ud800",
+        ]
+    ),
     st.sampled_from(["\x1b[2J", "x" * 300, "/etc/passwd", [], {}, [[]], [{}], {"a": []}]),
     st.integers(),
     st.text(max_size=8),
@@ -34,7 +50,13 @@ BYTES = st.one_of(
     st.just(b'"\\ud800"'),
     st.binary(max_size=40),
 )
-FAILURE = {"synset": "03001627", "model_id": "x", "config_hash": config_hash(RENDER), "kind": "failed", "reason": "w"}
+FAILURE = {
+    "synset": "03001627",
+    "model_id": "x",
+    "config_hash": config_hash(RENDER),
+    "kind": "failed",
+    "reason": "w",
+}
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +78,13 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     """List the way to each value of a document."""
-    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    inner = (
+        value.items()
+        if isinstance(value, dict)
+        else enumerate(value)
+        if isinstance(value, list)
+        else ()
+    )
     return [path, *(place for key, each in inner for place in places(each, (*path, key)))]
 
 

@@ -15,7 +15,20 @@ from shapenet3d_cma.render.shapenet.listing import Model
 from shapenet3d_cma.tests.fuzz.bounds import bounded, corpus, fuzz
 from shapenet3d_cma.tests.fuzz.models import text
 
-KEYWORDS = ["newmtl", "newmtl m", "Kd", "Ks", "Ns", "d", "d -halo", "Tr", "illum", "map_Kd", "map_Kd -s 1 1 1", "map_d"]
+KEYWORDS = [
+    "newmtl",
+    "newmtl m",
+    "Kd",
+    "Ks",
+    "Ns",
+    "d",
+    "d -halo",
+    "Tr",
+    "illum",
+    "map_Kd",
+    "map_Kd -s 1 1 1",
+    "map_d",
+]
 SOUND = b"newmtl m\nKd 1 0.5 0\nKs 0.2 0.2 0.2\nNs 100\nd 0.5\nillum 2\nmap_Kd -s 1 1 1 t.png\nmap_d T.PNG\n"
 
 
@@ -23,7 +36,9 @@ def read(folder: Path, data: bytes) -> None:
     (folder / "a.mtl").write_bytes(data)
     materials, notes = read_materials(folder, ("a.mtl",), "")
     for material in materials.values():
-        assert all(0 <= value <= 1 for value in (*material.colour, material.highlight, material.gloss))
+        assert all(
+            0 <= value <= 1 for value in (*material.colour, material.highlight, material.gloss)
+        )
         assert 0 < material.alpha <= 1
         for path in (material.texture, material.mask):
             assert path is None or path.is_relative_to(folder.resolve())
@@ -48,7 +63,11 @@ def test_an_mtl(folder: Path, data: bytes) -> None:
 
 
 @fuzz
-@given(reference=st.lists(st.sampled_from(["..", "out", "t.png", "T.PNG", "", ".", "passwd", "a" * 300, "\0", "C:"])))
+@given(
+    reference=st.lists(
+        st.sampled_from(["..", "out", "t.png", "T.PNG", "", ".", "passwd", "a" * 300, "\0", "C:"])
+    )
+)
 def test_a_reference(folder: Path, reference: list[str]) -> None:
     data = b"newmtl m\nmap_Kd " + "/".join(reference).encode() + b"\n"
     with bounded("mtl", data, inside=folder):

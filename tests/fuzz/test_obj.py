@@ -16,7 +16,26 @@ from shapenet3d_cma.render.shapenet.listing import Model
 from shapenet3d_cma.tests.fuzz.bounds import bounded, corpus, fuzz
 from shapenet3d_cma.tests.fuzz.models import check_words, text
 
-KEYWORDS = ["v", "v", "v", "f", "f", "vt", "vn", "usemtl", "mtllib", "l", "p", "o", "g", "s", "#", " v", "\tf", ""]
+KEYWORDS = [
+    "v",
+    "v",
+    "v",
+    "f",
+    "f",
+    "vt",
+    "vn",
+    "usemtl",
+    "mtllib",
+    "l",
+    "p",
+    "o",
+    "g",
+    "s",
+    "#",
+    " v",
+    "\tf",
+    "",
+]
 SOUND = b"mtllib a.mtl\nusemtl m\nv 0 0 0\nv 1 0 0\nv 0 1 0\nv 1 1 1\nvt 0 0\nf 1/1 2/1 3/1\nf 2 3 4\nf 1 2 4 3\n"
 
 

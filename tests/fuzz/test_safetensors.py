@@ -19,15 +19,29 @@ from shapenet3d_cma.model.network import PointEncoder
 from shapenet3d_cma.model.weights.encoder import load_encoder
 from shapenet3d_cma.tests.fuzz.bounds import bounded, corpus, fuzz
 
-TINY = PretrainConfig(patches=16, patch_points=8, width=8, heads=2, point_depth=1, embed_width=4, position_width=4)
-WHOLE = save(PointEncoder(TINY).state_dict(), metadata={"config": json.dumps(dataclasses.asdict(TINY))})
+TINY = PretrainConfig(
+    patches=16, patch_points=8, width=8, heads=2, point_depth=1, embed_width=4, position_width=4
+)
+WHOLE = save(
+    PointEncoder(TINY).state_dict(), metadata={"config": json.dumps(dataclasses.asdict(TINY))}
+)
 LENGTH = struct.unpack("<Q", WHOLE[:8])[0]
 HEADER: dict[str, Any] = json.loads(WHOLE[8 : 8 + LENGTH])
 DATA = WHOLE[8 + LENGTH :]
 NAMES = sorted(set(HEADER) - {"__metadata__"})
 
-NUMBERS = st.sampled_from([0, 1, -1, 3, 7, 2**31, 2**32, 2**53, 2**63, 2**64, 10**30, 0.5, float("nan"), float("inf")])
-ODD = st.one_of(NUMBERS, st.none(), st.booleans(), st.text(max_size=5), st.just([]), st.just({}), st.lists(NUMBERS))
+NUMBERS = st.sampled_from(
+    [0, 1, -1, 3, 7, 2**31, 2**32, 2**53, 2**63, 2**64, 10**30, 0.5, float("nan"), float("inf")]
+)
+ODD = st.one_of(
+    NUMBERS,
+    st.none(),
+    st.booleans(),
+    st.text(max_size=5),
+    st.just([]),
+    st.just({}),
+    st.lists(NUMBERS),
+)
 DEEP = st.integers(1, 200_000).map(lambda depth: b"[" * depth + b"]" * depth)
 
 
@@ -41,11 +55,17 @@ def headers(draw: st.DrawFn) -> bytes:
         if kind == 0:
             entry[draw(st.sampled_from(["dtype", "shape", "data_offsets", "more"]))] = draw(ODD)
         elif kind == 1:
-            entry["dtype"] = draw(st.sampled_from(["F64", "F16", "BF16", "I64", "I32", "U8", "BOOL", "F8_E4M3", "C64"]))
+            entry["dtype"] = draw(
+                st.sampled_from(
+                    ["F64", "F16", "BF16", "I64", "I32", "U8", "BOOL", "F8_E4M3", "C64"]
+                )
+            )
         elif kind == 2:
             header.pop(draw(st.sampled_from(NAMES)), None)
         elif kind == 3:
-            header[draw(st.text(max_size=8))] = draw(st.sampled_from([*HEADER.values(), 3, None, []]))
+            header[draw(st.text(max_size=8))] = draw(
+                st.sampled_from([*HEADER.values(), 3, None, []])
+            )
         elif kind == 4:
             offsets = draw(st.lists(st.integers(-4, len(DATA) + 4), min_size=2, max_size=2))
             entry["data_offsets"] = offsets
@@ -53,7 +73,9 @@ def headers(draw: st.DrawFn) -> bytes:
             config = dataclasses.asdict(TINY)
             config[draw(st.sampled_from(sorted(config)))] = draw(ODD)
             text = json.dumps(draw(st.sampled_from([config, [config], 3, None, "x"])))
-            header["__metadata__"] = draw(st.sampled_from([{"config": text}, {"config": config}, [text], text, {}]))
+            header["__metadata__"] = draw(
+                st.sampled_from([{"config": text}, {"config": config}, [text], text, {}])
+            )
     return json.dumps(header).encode()
 
 
@@ -62,8 +84,16 @@ def files(draw: st.DrawFn) -> bytes:
     kind = draw(st.integers(0, 6))
     if kind <= 2:
         header = draw(headers())
-        length = draw(st.sampled_from([len(header)] * 4 + [0, 2**63, 2**64 - 1, len(header) + 1, len(header) - 1]))
-        return struct.pack("<Q", length) + header + draw(st.sampled_from([DATA, DATA[:-1], DATA + b"0", b""]))
+        length = draw(
+            st.sampled_from(
+                [len(header)] * 4 + [0, 2**63, 2**64 - 1, len(header) + 1, len(header) - 1]
+            )
+        )
+        return (
+            struct.pack("<Q", length)
+            + header
+            + draw(st.sampled_from([DATA, DATA[:-1], DATA + b"0", b""]))
+        )
     if kind == 3:
         deep = draw(DEEP)
         return struct.pack("<Q", len(deep)) + deep

@@ -18,8 +18,24 @@ from shapenet3d_cma.tests.render.mesh.test_hostile_models import gltf
 
 WHOLE = json.loads(gltf())
 VALUES = st.one_of(
-    st.sampled_from([None, True, -1, 0, 1, 2**31, 2**63, 10**30, 1e308, -0.5, "", "x", "../../x", "http://x/y"]),
-    st.sampled_from([[], {}, [0], [[]], {"a": 1}, "data:x;base64,AAAA", "data:x;base64,%", "VEC2", "MAT4", 5121, 5125]),
+    st.sampled_from(
+        [None, True, -1, 0, 1, 2**31, 2**63, 10**30, 1e308, -0.5, "", "x", "../../x", "http://x/y"]
+    ),
+    st.sampled_from(
+        [
+            [],
+            {},
+            [0],
+            [[]],
+            {"a": 1},
+            "data:x;base64,AAAA",
+            "data:x;base64,%",
+            "VEC2",
+            "MAT4",
+            5121,
+            5125,
+        ]
+    ),
     st.lists(st.integers(-2, 2), max_size=17),
 )
 PLY = (
@@ -45,7 +61,11 @@ def documents(draw: st.DrawFn) -> bytes:
     for _ in range(draw(st.integers(1, 3))):
         place: Any = document
         while True:
-            key = draw(st.sampled_from(sorted(place) if isinstance(place, dict) else list(range(len(place)))))
+            key = draw(
+                st.sampled_from(
+                    sorted(place) if isinstance(place, dict) else list(range(len(place)))
+                )
+            )
             inner = place[key]
             if not isinstance(inner, dict | list) or not inner or draw(st.integers(0, 3)) == 0:
                 break
@@ -73,7 +93,9 @@ DRAWN = {
         broken(PLY),
         broken(exported("ply")),
         lines(HEADER, most=8).map(lambda text: PLY.replace(b"end_header", text + b"end_header")),
-        lines(HEADER, most=8).map(lambda text: b"ply\nformat ascii 1.0\n" + text + b"end_header\n0 0 0\n1 0 0\n"),
+        lines(HEADER, most=8).map(
+            lambda text: b"ply\nformat ascii 1.0\n" + text + b"end_header\n0 0 0\n1 0 0\n"
+        ),
         st.binary(max_size=200),
     ),
     "stl": st.one_of(broken(exported("stl")), broken(exported("stl_ascii"))),
@@ -92,6 +114,8 @@ def test_any_scene(folder: Path, kind: str, data: st.DataObject) -> None:
     read_scene(folder, kind, data.draw(DRAWN[kind]))
 
 
-@pytest.mark.parametrize("path", [path for kind in DRAWN for path in corpus(kind)], ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "path", [path for kind in DRAWN for path in corpus(kind)], ids=lambda path: path.name
+)
 def test_past_failures(folder: Path, path: Path) -> None:
     read_scene(folder, path.parent.name, path.read_bytes())

@@ -13,7 +13,12 @@ from hypothesis import strategies as st
 from shapenet3d_cma.build import read_build_settings
 from shapenet3d_cma.core.settings import assignments, read_settings
 from shapenet3d_cma.model.config import PretrainConfig
-from shapenet3d_cma.model.tasks.config import FewShotConfig, FinetuneConfig, ProbeConfig, SegmentConfig
+from shapenet3d_cma.model.tasks.config import (
+    FewShotConfig,
+    FinetuneConfig,
+    ProbeConfig,
+    SegmentConfig,
+)
 from shapenet3d_cma.pack.config import PackConfig
 from shapenet3d_cma.reconstruct.config import CloudConfig
 from shapenet3d_cma.render.config import RenderConfig
@@ -41,7 +46,15 @@ NUMBERS = (
     "1_000",
     "01",
 )
-BIG = ("9" * 30, "9" * 5000, "-" + "9" * 5000, "0x" + "f" * 20_000, "0b" + "1" * 90, f"{2**63}", f"{2**63 - 1}")
+BIG = (
+    "9" * 30,
+    "9" * 5000,
+    "-" + "9" * 5000,
+    "0x" + "f" * 20_000,
+    "0b" + "1" * 90,
+    f"{2**63}",
+    f"{2**63 - 1}",
+)
 WORDS = (
     "true",
     '""',
@@ -67,9 +80,19 @@ OTHERS = (
     "x",
     "=",
 )
-DEEP = ("[" * 5000, "[" * 400 + "]" * 400, "[" * 40 + "]" * 40, "{a=" * 300 + "1" + "}" * 300, "{a=" * 9000)
+DEEP = (
+    "[" * 5000,
+    "[" * 400 + "]" * 400,
+    "[" * 40 + "]" * 40,
+    "{a=" * 300 + "1" + "}" * 300,
+    "{a=" * 9000,
+)
 
-values = st.sampled_from([*NUMBERS, *BIG, *WORDS, *OTHERS, *DEEP]) | st.integers().map(str) | st.floats().map(str)
+values = (
+    st.sampled_from([*NUMBERS, *BIG, *WORDS, *OTHERS, *DEEP])
+    | st.integers().map(str)
+    | st.floats().map(str)
+)
 
 
 @st.composite
@@ -83,7 +106,11 @@ def toml(draw: st.DrawFn, *, tables: bool = False) -> tuple[type[Any], bytes]:
     lines = [f"{draw(names)} = {draw(values)}" for _ in range(draw(st.integers(0, 5)))]
     if tables:
         for table in draw(
-            st.lists(st.sampled_from(["[render]", "[pack]", "[[render]]", "pack = 3", "[x]", "[render.a]"]))
+            st.lists(
+                st.sampled_from(
+                    ["[render]", "[pack]", "[[render]]", "pack = 3", "[x]", "[render.a]"]
+                )
+            )
         ):
             lines.insert(draw(st.integers(0, len(lines))), table)
     text = bytearray("\n".join(lines).encode())
@@ -106,7 +133,9 @@ def test_settings(tmp_path_factory: pytest.TempPathFactory, case: tuple[type[Any
 
 @fuzz
 @given(toml(tables=True))
-def test_settings_of_a_build(tmp_path_factory: pytest.TempPathFactory, case: tuple[type[Any], bytes]) -> None:
+def test_settings_of_a_build(
+    tmp_path_factory: pytest.TempPathFactory, case: tuple[type[Any], bytes]
+) -> None:
     path = tmp_path_factory.getbasetemp() / "build.toml"
     path.write_bytes(case[1])
     given_none = {"colour": None}
@@ -115,11 +144,17 @@ def test_settings_of_a_build(tmp_path_factory: pytest.TempPathFactory, case: tup
 
 
 @fuzz
-@given(st.lists(st.tuples(st.sampled_from(["width", "init", "=", "a\x1b", ""]), values), max_size=3))
-def test_assignments(tmp_path_factory: pytest.TempPathFactory, words: list[tuple[str, str]]) -> None:
+@given(
+    st.lists(st.tuples(st.sampled_from(["width", "init", "=", "a\x1b", ""]), values), max_size=3)
+)
+def test_assignments(
+    tmp_path_factory: pytest.TempPathFactory, words: list[tuple[str, str]]
+) -> None:
     content = repr(words).encode()
     with bounded("assignments", content, inside=tmp_path_factory.getbasetemp(), seconds=5, mib=256):
-        read_settings(PretrainConfig, None, assignments([f"{name}={value}" for name, value in words]))
+        read_settings(
+            PretrainConfig, None, assignments([f"{name}={value}" for name, value in words])
+        )
 
 
 LONG = {

@@ -39,11 +39,15 @@ STRANGE = [
 ]
 
 numbers = st.floats(-180, 180) | st.sampled_from(STRANGE) | st.floats() | st.integers()
-names = st.sampled_from(["azimuth", "elevation", "distance", "roll", "zoom", "cam_from_obj", "\x1b", "a" * 5000])
+names = st.sampled_from(
+    ["azimuth", "elevation", "distance", "roll", "zoom", "cam_from_obj", "\x1b", "a" * 5000]
+)
 matrices = st.lists(st.lists(numbers, max_size=5), max_size=5) | st.just(np.eye(4).tolist())
 right = st.fixed_dictionaries({"azimuth": st.floats(-180, 180), "elevation": st.floats(-90, 90)})
 views = (
-    right | st.dictionaries(names, numbers | matrices, max_size=4) | st.fixed_dictionaries({"cam_from_obj": matrices})
+    right
+    | st.dictionaries(names, numbers | matrices, max_size=4)
+    | st.fixed_dictionaries({"cam_from_obj": matrices})
 )
 
 
@@ -53,7 +57,9 @@ def files(draw: st.DrawFn) -> bytes:
     text = bytearray(json.dumps(entries).encode())
     if draw(st.booleans()) and text:
         place = draw(st.integers(0, len(text) - 1))
-        text[place : place + draw(st.integers(0, 3))] = draw(st.binary(max_size=3) | st.just(b"[" * 3000))
+        text[place : place + draw(st.integers(0, 3))] = draw(
+            st.binary(max_size=3) | st.just(b"[" * 3000)
+        )
     return bytes(text)
 
 

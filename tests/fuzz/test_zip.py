@@ -46,11 +46,18 @@ def made(names: list[str], method: int = zipfile.ZIP_DEFLATED, comment: bytes = 
     return stream.getvalue()
 
 
-SOUND = made(["03001627/abc/models/model_normalized.obj", "03001627/abd/models/model_normalized.obj"])
-NAMES = st.lists(
-    st.lists(st.sampled_from(PARTS), min_size=1, max_size=6).map("/".join), min_size=1, max_size=6, unique=True
+SOUND = made(
+    ["03001627/abc/models/model_normalized.obj", "03001627/abd/models/model_normalized.obj"]
 )
-METHODS = st.sampled_from([zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+NAMES = st.lists(
+    st.lists(st.sampled_from(PARTS), min_size=1, max_size=6).map("/".join),
+    min_size=1,
+    max_size=6,
+    unique=True,
+)
+METHODS = st.sampled_from(
+    [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA]
+)
 
 
 def read(root: Path, data: bytes) -> None:
@@ -80,7 +87,11 @@ def root(tmp_path: Path) -> Path:
 
 
 @fuzz
-@given(data=st.one_of(broken(SOUND), st.builds(made, NAMES, METHODS, st.binary(max_size=30)).flatmap(broken)))
+@given(
+    data=st.one_of(
+        broken(SOUND), st.builds(made, NAMES, METHODS, st.binary(max_size=30)).flatmap(broken)
+    )
+)
 def test_any_zip(root: Path, data: bytes) -> None:
     read(root, data)
 

@@ -64,12 +64,16 @@ def write_shards(folder: Path, rows: list[dict], shards: int = 1) -> Path:
         with h5py.File(path, "w", libver=LIBVER) as file:
             file.attrs.update({"format": FORMAT, "kind": "shard", "schema_version": SCHEMA_VERSION})
             for field in SHARD_FIELDS:
-                dataset = create_field(file, field, len(part), H=height, W=width, P=len(rows[0]["points"]))
+                dataset = create_field(
+                    file, field, len(part), H=height, W=width, P=len(rows[0]["points"])
+                )
                 for i, row in enumerate(part):
                     dataset[i] = {"model_id": f"model{row}", **rows[row]}[field.name]
         content = path.read_bytes()
         digits = hashlib.sha256(content).hexdigest()
-        listed.append({"file": path.name, "rows": len(part), "bytes": len(content), "sha256": digits})
+        listed.append(
+            {"file": path.name, "rows": len(part), "bytes": len(content), "sha256": digits}
+        )
     manifest = {"format": FORMAT, "schema_version": SCHEMA_VERSION, "shards": listed}
     (folder / "manifest.json").write_text(json.dumps(manifest))
     return folder
@@ -102,7 +106,12 @@ def toy_shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def make_shards(tmp_path: Path) -> Callable[..., Path]:
     """Write other shards: `make_shards(rows=3, points=64, size=32, change=lambda rows: ...)`."""
 
-    def make(rows: int, points: int = 64, size: int = 64, change: Callable[[list[dict]], object] | None = None) -> Path:
+    def make(
+        rows: int,
+        points: int = 64,
+        size: int = 64,
+        change: Callable[[list[dict]], object] | None = None,
+    ) -> Path:
         rng = np.random.default_rng(1)
         made = [toy_row(rng, points, size) for _ in range(rows)]
         if change:

@@ -48,8 +48,12 @@ def test_every_setting_is_an_option() -> None:
         assert config_file is None
         click.echo(read_settings(PretrainConfig, None, given))
 
-    result = CliRunner().invoke(command, ["--mask-strategy", "random", "--no-mask-collisions", "--epochs", "2"])
-    expected = dataclasses.replace(PretrainConfig(), mask_strategy="random", mask_collisions=False, epochs=2)
+    result = CliRunner().invoke(
+        command, ["--mask-strategy", "random", "--no-mask-collisions", "--epochs", "2"]
+    )
+    expected = dataclasses.replace(
+        PretrainConfig(), mask_strategy="random", mask_collisions=False, epochs=2
+    )
     assert result.output.strip() == str(expected)
 
 
@@ -79,5 +83,7 @@ try:
 except InputError as error:
     print(error)
 """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
     assert "torch is not installed: pip install 'shapenet3d-cma[train]'" in done.stdout

@@ -30,16 +30,36 @@ ROOT = Path(shapenet3d_cma.__file__).parent
 CPU = torch.device("cpu")
 
 
-def together(shards: Path, run: Path, config: PretrainConfig, settings: Path) -> subprocess.Popen[str]:
+def together(
+    shards: Path, run: Path, config: PretrainConfig, settings: Path
+) -> subprocess.Popen[str]:
     """Start two processes that train together."""
     with RunFolder(settings, config, "", {"steps": 0}):
         pass
-    line = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0"]
+    line = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--nproc-per-node",
+        "2",
+        "--master-port",
+        "0",
+    ]
     line += ["--rdzv-backend", "c10d", "--rdzv-endpoint", "localhost:0"]
     line += ["--rdzv-conf", f"join_timeout={PATIENCE:.0f},read_timeout={PATIENCE:.0f}"]
-    line += ["-m", "shapenet3d_cma.cli", "pretrain", str(shards), str(run), "--config", str(settings / "config.toml")]
+    line += [
+        "-m",
+        "shapenet3d_cma.cli",
+        "pretrain",
+        str(shards),
+        str(run),
+        "--config",
+        str(settings / "config.toml"),
+    ]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
-    return subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
+    return subprocess.Popen(
+        line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
+    )
 
 
 def log_of(run: Path) -> list[dict]:
@@ -48,13 +68,24 @@ def log_of(run: Path) -> list[dict]:
 
 def in_two(work: Callable[..., None], *arguments: object) -> None:
     """Run `work(rank, *arguments)` in two processes that train together; what it raises fails the test."""
-    store = TCPStore("localhost", 0, is_master=True, wait_for_workers=False)  # holds a port that is surely free
-    torch.multiprocessing.start_processes(_join, (store.port, work, arguments), nprocs=2, start_method="spawn")
+    store = TCPStore(
+        "localhost", 0, is_master=True, wait_for_workers=False
+    )  # holds a port that is surely free
+    torch.multiprocessing.start_processes(
+        _join, (store.port, work, arguments), nprocs=2, start_method="spawn"
+    )
 
 
 def _join(rank: int, port: int, work: Callable[..., None], arguments: Sequence[object]) -> None:
-    os.environ |= {"MASTER_ADDR": "localhost", "MASTER_PORT": str(port), "WORLD_SIZE": "2", "RANK": str(rank)}
-    os.environ["TORCHELASTIC_USE_AGENT_STORE"] = "True"  # as under torchrun: another process holds the store
+    os.environ |= {
+        "MASTER_ADDR": "localhost",
+        "MASTER_PORT": str(port),
+        "WORLD_SIZE": "2",
+        "RANK": str(rank),
+    }
+    os.environ["TORCHELASTIC_USE_AGENT_STORE"] = (
+        "True"  # as under torchrun: another process holds the store
+    )
     torch.set_num_threads(1)
     work(rank, *arguments)
 
@@ -69,7 +100,9 @@ class Precise:
         self.training = Training(config, data.image_size, self.plan, mine)
         self.training.network.double()
         for group in self.training.optimizer.param_groups:
-            group["eps"] = 1e-3  # AdamW scales small gradients up: not those that are zero but for rounding
+            group["eps"] = (
+                1e-3  # AdamW scales small gradients up: not those that are zero but for rounding
+            )
 
     def step(self, step: int) -> dict:
         """Make one step: what it tells, and the state after it."""
@@ -81,7 +114,9 @@ class Precise:
         return {"told": told, **copy.deepcopy(self.training.state())}
 
 
-def step_together(rank: int, shards: Path, config: PretrainConfig, states: Path, number: int) -> None:
+def step_together(
+    rank: int, shards: Path, config: PretrainConfig, states: Path, number: int
+) -> None:
     """In one of two processes: make each step from the state that one process had before it."""
     with ranks(CPU) as mine:
         joint = Precise(shards, config, mine)
@@ -91,12 +126,17 @@ def step_together(rank: int, shards: Path, config: PretrainConfig, states: Path,
             torch.save(joint.step(step), states / f"{step}-{rank}.pt")
 
 
-def test_a_step_of_two_processes_is_that_of_one(toy_shards: Path, tiny: PretrainConfig, tmp_path: Path) -> None:
+def test_a_step_of_two_processes_is_that_of_one(
+    toy_shards: Path, tiny: PretrainConfig, tmp_path: Path
+) -> None:
     """From the same state and in float64: losses, gradients, batch statistics and weights, to eleven digits.
 
-    The moments of AdamW stand for the gradient: a sum over the processes in place of their mean would double them.
+    The moments of AdamW stand for the gradient: a sum over the processes in place of their mean
+    would double them.
     """
-    config = dataclasses.replace(tiny, drop_path=0.2, decoder_drop_path=0.2, contrast_weight=0.1, clip_norm=0)
+    config = dataclasses.replace(
+        tiny, drop_path=0.2, decoder_drop_path=0.2, contrast_weight=0.1, clip_norm=0
+    )
     steps, alone = 4, Precise(toy_shards, config, Ranks(0, 1, CPU))
     expected = [alone.step(step) for step in range(steps)]
     for step, state in enumerate(expected):
@@ -106,7 +146,9 @@ def test_a_step_of_two_processes_is_that_of_one(toy_shards: Path, tiny: Pretrain
     for step, state in enumerate(expected):
         assert state["told"]["rows"].tolist() == alone.plan.step_rows(step)
         for rank in range(2):
-            assert_same_state(torch.load(tmp_path / f"{step}-{rank}.pt"), state, f"step {step} of rank {rank}")
+            assert_same_state(
+                torch.load(tmp_path / f"{step}-{rank}.pt"), state, f"step {step} of rank {rank}"
+            )
 
 
 def assert_same_state(found: object, expected: object, where: str) -> None:
@@ -125,7 +167,11 @@ def assert_same_state(found: object, expected: object, where: str) -> None:
         assert isinstance(found, torch.Tensor), where
         largest = float(expected.abs().max())
         torch.testing.assert_close(
-            found, expected, rtol=0, atol=1e-11 * largest + 1e-11, msg=lambda said: f"{where}: {said}"
+            found,
+            expected,
+            rtol=0,
+            atol=1e-11 * largest + 1e-11,
+            msg=lambda said: f"{where}: {said}",
         )
     elif isinstance(expected, torch.Tensor):
         assert isinstance(found, torch.Tensor), where
@@ -134,13 +180,18 @@ def assert_same_state(found: object, expected: object, where: str) -> None:
         assert found == expected, where
 
 
-def test_two_processes_make_the_run_of_one(toy_shards: Path, tiny: PretrainConfig, tmp_path: Path) -> None:
+def test_two_processes_make_the_run_of_one(
+    toy_shards: Path, tiny: PretrainConfig, tmp_path: Path
+) -> None:
     """As users start it, in float32; a stop and a resumption in the middle change nothing.
 
-    Rounding grows from step to step, the faster the larger the steps are. At this rate, an error of the last digit in
-    every weight at the start changes no loss of the run by more than 2e-4 of it; at ten times this rate, by half.
+    Rounding grows from step to step, the faster the larger the steps are. At this rate, an error of
+    the last digit in every weight at the start changes no loss of the run by more than 2e-4 of it;
+    at ten times this rate, by half.
     """
-    config = dataclasses.replace(tiny, epochs=30, learning_rate=1e-4, drop_path=0.2, contrast_weight=0.1)
+    config = dataclasses.replace(
+        tiny, epochs=30, learning_rate=1e-4, drop_path=0.2, contrast_weight=0.1
+    )
     one, two = tmp_path / "one", tmp_path / "two"
     pretrain(toy_shards, one, config, lambda _: None)
 
@@ -162,19 +213,28 @@ def test_two_processes_make_the_run_of_one(toy_shards: Path, tiny: PretrainConfi
     assert len(alone) == len(joint) == 90
     for a, b in zip(alone, joint, strict=True):
         assert (b["step"], b["epoch"]) == (a["step"], a["epoch"])
-        assert b["mask_ratio"] == pytest.approx(a["mask_ratio"], abs=1e-6), a["step"]  # rows and masks: not of weights
+        assert b["mask_ratio"] == pytest.approx(a["mask_ratio"], abs=1e-6), a[
+            "step"
+        ]  # rows and masks: not of weights
         for name in ("loss", "loss_lmr", "loss_gsa"):
             assert b[name] == pytest.approx(a[name], rel=1e-2), (name, a["step"])
     assert joint[-1]["loss_gsa"] < 0.7 * joint[0]["loss_gsa"]  # so there were steps to compare
 
 
-def test_what_ranks_cannot_share_is_named(tmp_path: Path, tiny: PretrainConfig, make_shards) -> None:  # type: ignore[no-untyped-def]
+def test_what_ranks_cannot_share_is_named(
+    tmp_path: Path, tiny: PretrainConfig, make_shards
+) -> None:  # type: ignore[no-untyped-def]
     data = ShardRows(make_shards(rows=5), tiny)
 
     def plan(size: int, batch: int) -> int:
-        return make_plan(data, dataclasses.replace(tiny, batch_size=batch), Ranks(0, size, CPU)).batch
+        return make_plan(
+            data, dataclasses.replace(tiny, batch_size=batch), Ranks(0, size, CPU)
+        ).batch
 
-    with pytest.raises(InputError, match="batch_size = 4, all processes together, cannot be shared by 3: give a mult"):
+    with pytest.raises(
+        InputError,
+        match="batch_size = 4, all processes together, cannot be shared by 3: give a mult",
+    ):
         plan(3, 4)
     with pytest.raises(InputError, match="holds 5 rows, too few for 8 processes: start fewer"):
         plan(8, 8)
@@ -185,7 +245,10 @@ def test_more_processes_than_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setenv("LOCAL_RANK", "1")
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
-    with pytest.raises(InputError, match="process 1 of this machine finds 1 GPUs"), ranks(torch.device("cuda")):
+    with (
+        pytest.raises(InputError, match="process 1 of this machine finds 1 GPUs"),
+        ranks(torch.device("cuda")),
+    ):
         pass
 
 
@@ -201,7 +264,12 @@ def halves(rank: int, folder: Path) -> None:
         half = x[mine].clone().requires_grad_()
         loss, retrieved = info_nce(norm(half), target[mine], 0.5)
         loss.mean().backward()
-        told = {"loss": loss.detach(), "retrieved": retrieved, "gradient": half.grad, "variance": norm.running_var}
+        told = {
+            "loss": loss.detach(),
+            "retrieved": retrieved,
+            "gradient": half.grad,
+            "variance": norm.running_var,
+        }
         torch.save(told, folder / f"{rank}.pt")
 
 
@@ -223,5 +291,7 @@ def test_gradients_flow_between_the_rows_of_two_processes(tmp_path: Path) -> Non
     assert torch.equal(torch.cat([each["retrieved"] for each in told]), retrieved)
     gradient = torch.cat([each["gradient"] for each in told])
     assert whole.grad is not None
-    torch.testing.assert_close(gradient / 2, whole.grad)  # the mean over ranks is taken where the gradients are joined
+    torch.testing.assert_close(
+        gradient / 2, whole.grad
+    )  # the mean over ranks is taken where the gradients are joined
     torch.testing.assert_close(told[1]["variance"], norm.running_var)

@@ -30,7 +30,10 @@ def test_operations_are_those_of_a_count_by_hand(paper: ModelInfo) -> None:
 
 def test_what_is_not_built_is_not_counted(tiny: PretrainConfig) -> None:
     names = [
-        part.name for part in model_info(PretrainConfig(tasks="contrast", width=96, point_depth=1, image_depth=1)).parts
+        part.name
+        for part in model_info(
+            PretrainConfig(tasks="contrast", width=96, point_depth=1, image_depth=1)
+        ).parts
     ]
     assert not any("reconstruction" in name for name in names)
 
@@ -41,7 +44,9 @@ def test_memory_grows_with_precision_and_batch(paper: ModelInfo) -> None:
 
 
 def test_images_that_cannot_be_cut_are_named() -> None:
-    with pytest.raises(InputError, match="images of 100 x 100 pixels cannot be cut into patches of 16"):
+    with pytest.raises(
+        InputError, match="images of 100 x 100 pixels cannot be cut into patches of 16"
+    ):
         model_info(PretrainConfig(image_size=0), shard_size=100)
 
 

@@ -62,7 +62,9 @@ def nce(p: torch.Tensor, q: torch.Tensor, tau: float) -> torch.Tensor:
 def test_info_nce_laws() -> None:
     p, q = drawn(0, 8, 16), drawn(1, 8, 16)
     torch.testing.assert_close(nce(p, q, 0.1), nce(q, p, 0.1))  # symmetric
-    torch.testing.assert_close(nce(3 * p, q / 7, 0.1), nce(p, q, 0.1))  # cosine: lengths do not matter
+    torch.testing.assert_close(
+        nce(3 * p, q / 7, 0.1), nce(p, q, 0.1)
+    )  # cosine: lengths do not matter
     assert nce(p, p, 0.1).mean() < nce(p, q, 0.1).mean()
     assert nce(torch.ones(8, 4), q[:, :4], 0.1).mean() > math.log(8)
 
@@ -73,7 +75,9 @@ def test_retrieved_is_what_is_nearest_both_ways(seed: int, n: int) -> None:
     _, retrieved = info_nce(p, q, 0.1)
     cosine = (p / p.norm(dim=1, keepdim=True)) @ (q / q.norm(dim=1, keepdim=True)).T
     for i in range(n):
-        assert retrieved[i] == (float(cosine[i].argmax() == i) + float(cosine[:, i].argmax() == i)) / 2
+        assert (
+            retrieved[i] == (float(cosine[i].argmax() == i) + float(cosine[:, i].argmax() == i)) / 2
+        )
     assert torch.equal(info_nce(p, p, 0.1)[1], torch.ones(n))
 
 

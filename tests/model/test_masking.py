@@ -36,7 +36,12 @@ def batch(seed: int, patches: int, num_cells: int, spread: int) -> tuple[Tensor,
 
 
 def masks_of(cells: Tensor, seeds: Tensor, num_cells: int, **given: object) -> Masks:
-    options = {"strategy": "complementary", "ratio": 0.6, "collisions": True, "max_ratio": 0.9} | given
+    options = {
+        "strategy": "complementary",
+        "ratio": 0.6,
+        "collisions": True,
+        "max_ratio": 0.9,
+    } | given
     return align_masks(cells, seeds, num_cells, **options)  # type: ignore[arg-type]
 
 
@@ -51,7 +56,14 @@ def test_some_tokens_are_visible_and_some_masked(count: int, ratio: float) -> No
     assert abs(count - num_visible(count, ratio) - ratio * count) <= 1
 
 
-@given(SEEDS, st.integers(2, 80), st.integers(4, 100), RATIOS, st.sampled_from(STRATEGIES), st.booleans())
+@given(
+    SEEDS,
+    st.integers(2, 80),
+    st.integers(4, 100),
+    RATIOS,
+    st.sampled_from(STRATEGIES),
+    st.booleans(),
+)
 @settings(deadline=None)
 def test_numbers_of_visible_tokens(
     seed: int, patches: int, num_cells: int, ratio: float, strategy: str, collisions: bool
@@ -75,7 +87,9 @@ def test_a_sample_alone_is_masked_as_in_a_batch(
     cells, seeds = batch(seed, patches, num_cells, num_cells)
     together = masks_of(cells, seeds, num_cells, strategy=strategy, collisions=collisions)
     for i in range(3):
-        alone = masks_of(cells[i : i + 1], seeds[i : i + 1], num_cells, strategy=strategy, collisions=collisions)
+        alone = masks_of(
+            cells[i : i + 1], seeds[i : i + 1], num_cells, strategy=strategy, collisions=collisions
+        )
         assert torch.equal(alone.points[0], together.points[i])
         assert torch.equal(alone.cells[0], together.cells[i])
 
@@ -114,7 +128,9 @@ def test_correspondence_and_complementary_are_disjoint_where_both_speak(
 
 @given(SEEDS, st.integers(2, 80), st.integers(4, 100), RATIOS, st.floats(0, 1))
 @settings(deadline=None)
-def test_the_collision_rule(seed: int, patches: int, num_cells: int, ratio: float, max_ratio: float) -> None:
+def test_the_collision_rule(
+    seed: int, patches: int, num_cells: int, ratio: float, max_ratio: float
+) -> None:
     cells, seeds = batch(seed, patches, num_cells, num_cells // 2)
     noise = draw(seeds, 1, patches)
     before = mask_patches(noise, ratio)
@@ -122,7 +138,8 @@ def test_the_collision_rule(seed: int, patches: int, num_cells: int, ratio: floa
     assert (after | ~before).all()  # what was masked stays so
     for i in range(3):
         reference = [
-            bool(before[i, j]) or any(bool(before[i, k]) and cells[i, k] == cells[i, j] for k in range(patches))
+            bool(before[i, j])
+            or any(bool(before[i, k]) and cells[i, k] == cells[i, j] for k in range(patches))
             for j in range(patches)
         ]
         assert not (after[i] & ~torch.tensor(reference)).any()  # nothing but collisions is taken
@@ -142,7 +159,9 @@ def test_exact_masks_are_the_cells_that_the_strategy_names(
         return
     named = holds_visible if strategy == "complementary" else holds_masked
     for i in range(3):
-        assert torch.equal(masks.cells[i], named[i]) or (named[i].all() and (~masks.cells[i]).sum() == 1)
+        assert torch.equal(masks.cells[i], named[i]) or (
+            named[i].all() and (~masks.cells[i]).sum() == 1
+        )
 
 
 @given(SEEDS, st.integers(10, 80), st.sampled_from(STRATEGIES), st.booleans(), st.floats(0.6, 1))
@@ -170,7 +189,10 @@ def test_the_ratios_of_the_paper_on_its_grid(ratio: float) -> None:
 def test_after_the_full_rule_no_cell_holds_both_kinds(seed: int, patches: int) -> None:
     cells, seeds = batch(seed, patches, 49, 20)
     masked = masks_of(cells, seeds, 49, max_ratio=1.0).points
-    state = [{bool(m) for m, c in zip(masked[0], cells[0], strict=True) if c == cell} for cell in range(49)]
+    state = [
+        {bool(m) for m, c in zip(masked[0], cells[0], strict=True) if c == cell}
+        for cell in range(49)
+    ]
     spared = num_visible(patches, 1.0)
     assume((~masked[0]).sum() > spared)
     assert all(len(kinds) <= 1 for kinds in state)
@@ -178,14 +200,18 @@ def test_after_the_full_rule_no_cell_holds_both_kinds(seed: int, patches: int) -
 
 @given(SEEDS, st.sampled_from([(224, 16), (96, 16), (64, 8)]), st.integers(1, 200))
 @settings(deadline=None)
-def test_the_cell_of_a_pixel_is_the_cell_of_its_projected_point(seed: int, size: tuple[int, int], count: int) -> None:
+def test_the_cell_of_a_pixel_is_the_cell_of_its_projected_point(
+    seed: int, size: tuple[int, int], count: int
+) -> None:
     rng = np.random.default_rng(seed)
     (side, patch), eye = size, rng.normal(size=3)
     camera = Camera.from_fov(40, side, side).look_at(2 * eye / np.linalg.norm(eye), np.zeros(3))
     pixels = rng.integers(0, side, (count, 2))
     points = camera.unproject(pixels + 0.5, rng.uniform(1, 3, count)).astype(np.float32)
     uv, _ = camera.project(points)  # equation 1
-    expected = np.floor(uv[:, 1] / patch) * (side // patch) + np.floor(uv[:, 0] / patch)  # equation 2
+    expected = np.floor(uv[:, 1] / patch) * (side // patch) + np.floor(
+        uv[:, 0] / patch
+    )  # equation 2
     cells = image_cells(torch.from_numpy(pixels), (side, side), (side, side), patch)
     assert cells.tolist() == expected.tolist()
 
@@ -194,18 +220,30 @@ def test_the_cell_of_every_stored_centre_is_the_cell_that_it_projects_to(shards:
     """On every row of rendered shards: equations 1 and 2 from the stored points and camera."""
     rows = Shards(shards).read(range(len(Shards(shards))))
     assert len(rows["points"]) == 8
-    homogeneous = np.concatenate([rows["points"].astype(np.float64), np.ones((*rows["points"].shape[:2], 1))], axis=-1)
+    homogeneous = np.concatenate(
+        [rows["points"].astype(np.float64), np.ones((*rows["points"].shape[:2], 1))], axis=-1
+    )
     camera = rows["intrinsics"] @ rows["cam_from_obj"][:, :3]  # K [R | t]
     projected = homogeneous @ camera.transpose(0, 2, 1)
     u, v = projected[..., 0] / projected[..., 2], projected[..., 1] / projected[..., 2]
     for patch in (8, 16, 20):
         expected = np.floor(v / patch) * (80 // patch) + np.floor(u / patch)
-        cells = image_cells(torch.from_numpy(rows["pixels"].astype(np.int32)), (80, 80), (80, 80), patch)
+        cells = image_cells(
+            torch.from_numpy(rows["pixels"].astype(np.int32)), (80, 80), (80, 80), patch
+        )
         assert np.array_equal(cells.numpy(), expected)
 
 
-@given(st.integers(1, 300), st.integers(1, 300), st.integers(1, 20), st.integers(1, 20), st.integers(1, 32))
-def test_cells_of_a_resized_image(height: int, width: int, rows: int, columns: int, patch: int) -> None:
+@given(
+    st.integers(1, 300),
+    st.integers(1, 300),
+    st.integers(1, 20),
+    st.integers(1, 20),
+    st.integers(1, 32),
+)
+def test_cells_of_a_resized_image(
+    height: int, width: int, rows: int, columns: int, patch: int
+) -> None:
     v, u = np.meshgrid(np.arange(height), np.arange(width), indexing="ij")
     pixels = torch.from_numpy(np.stack([u, v], -1))
     cells = image_cells(pixels, (height, width), (rows * patch, columns * patch), patch).numpy()
@@ -220,10 +258,15 @@ def test_cells_of_a_resized_image(height: int, width: int, rows: int, columns: i
 def test_visible_first_is_a_stable_order(seed: int, count: int, ratio: float) -> None:
     masked = mask_patches(draw(sample_seeds(seed, 0, torch.arange(3)), 1, count), ratio)
     for order, row in zip(visible_first(masked).tolist(), masked.tolist(), strict=True):
-        assert order == [i for i in range(count) if not row[i]] + [i for i in range(count) if row[i]]
+        assert order == [i for i in range(count) if not row[i]] + [
+            i for i in range(count) if row[i]
+        ]
 
 
 def test_an_unknown_strategy_is_named() -> None:
     cells, seeds = batch(0, 4, 9, 9)
-    with pytest.raises(ValueError, match="strategy = 'blockwise'; known are complementary, correspondence and random"):
+    with pytest.raises(
+        ValueError,
+        match="strategy = 'blockwise'; known are complementary, correspondence and random",
+    ):
         masks_of(cells, seeds, 9, strategy="blockwise")

@@ -64,9 +64,16 @@ def test_parameters_of_the_papers_network() -> None:
 
 @pytest.mark.parametrize("tasks", ["both", "reconstruction", "contrast"])
 @pytest.mark.parametrize("collisions", [True, False])
-def test_the_gradient_reaches_every_parameter(tiny: PretrainConfig, tasks: str, collisions: bool) -> None:
+def test_the_gradient_reaches_every_parameter(
+    tiny: PretrainConfig, tasks: str, collisions: bool
+) -> None:
     network = make(
-        tiny, tasks=tasks, mask_collisions=collisions, drop_path=0.0, decoder_drop_path=0.0, contrast_weight=1.0
+        tiny,
+        tasks=tasks,
+        mask_collisions=collisions,
+        drop_path=0.0,
+        decoder_drop_path=0.0,
+        contrast_weight=1.0,
     )
     network(data())["loss"].backward()
     without = [
@@ -74,7 +81,8 @@ def test_the_gradient_reaches_every_parameter(tiny: PretrainConfig, tasks: str, 
         for name, parameter in network.named_parameters()
         if parameter.grad is None or not parameter.grad.abs().max() > 0
     ]
-    # a shift of all keys, or of the input of a batch norm, changes nothing: their gradient is zero by nature
+    # a shift of all keys, or of the input of a batch norm, changes nothing: their gradient is zero
+    # by nature
     assert [name for name in without if not name.endswith(("qkv.bias", "kv.bias"))] == []
 
 
@@ -92,12 +100,16 @@ def test_single_tasks_build_and_report_only_their_part(tiny: PretrainConfig) -> 
 
 def test_the_loss_is_the_weighted_sum(tiny: PretrainConfig) -> None:
     result = make(tiny, contrast_weight=0.25)(data())
-    torch.testing.assert_close(result["loss"], (result["loss_lmr"] + 0.25 * result["loss_gsa"]).mean())
+    torch.testing.assert_close(
+        result["loss"], (result["loss_lmr"] + 0.25 * result["loss_gsa"]).mean()
+    )
 
 
 @pytest.mark.parametrize("collisions", [True, False])
 @pytest.mark.parametrize("training", [True, False])
-def test_point_features_ignore_masked_patches(tiny: PretrainConfig, collisions: bool, training: bool) -> None:
+def test_point_features_ignore_masked_patches(
+    tiny: PretrainConfig, collisions: bool, training: bool
+) -> None:
     network = make(tiny, mask_collisions=collisions).train(training)
     batch = data()
     masked = network.masks(batch["pixels"], batch["seeds"]).points
@@ -112,7 +124,9 @@ def test_point_features_ignore_masked_patches(tiny: PretrainConfig, collisions: 
     moved = torch.where(masked[..., None], 100.0, centres)
     assert torch.equal(network.encode_points(moved, changed, slots, drop)[seen], features[seen])
     changed = torch.where(masked[..., None, None], neighbours, neighbours + 1)
-    assert not torch.equal(network.encode_points(centres, changed, slots, drop)[seen], features[seen])
+    assert not torch.equal(
+        network.encode_points(centres, changed, slots, drop)[seen], features[seen]
+    )
 
 
 def test_hidden_slots_leave_no_trace_in_visible_features(tiny: PretrainConfig) -> None:
@@ -154,13 +168,17 @@ def test_image_features_ignore_masked_cells(tiny: PretrainConfig, tokens: str) -
     assert torch.equal(blackened.visible, features.visible) == (tokens == "visible")
     changed = encoder(torch.where(hidden, batch["rgb"], 0), masked)
     assert not torch.equal(changed.visible, features.visible)
-    assert features.whole.shape[1] == (6 + 1 if tokens == "visible" else 16)  # floor(0.6 * 16) = 9 of 16 are masked
+    assert features.whole.shape[1] == (
+        6 + 1 if tokens == "visible" else 16
+    )  # floor(0.6 * 16) = 9 of 16 are masked
     assert features.visible.shape[1] == 7
 
 
 @pytest.mark.parametrize("strategy", ["complementary", "correspondence"])
 @pytest.mark.parametrize("tokens", ["visible", "all"])
-def test_exactly_masked_cells_leave_no_trace(tiny: PretrainConfig, strategy: str, tokens: str) -> None:
+def test_exactly_masked_cells_leave_no_trace(
+    tiny: PretrainConfig, strategy: str, tokens: str
+) -> None:
     """However many cells are masked: what is hidden reaches neither the contrast nor the reconstruction."""
     network = make(tiny, masked_cells="exact", mask_strategy=strategy, image_tokens=tokens).eval()
     batch = data()
@@ -198,7 +216,9 @@ def test_every_masked_patch_and_no_other_is_reconstructed(tiny: PretrainConfig) 
     neighbours = torch.randn(3, 16, 8, 3)
     predicted = torch.randn(3, 16 - slots.first, 8, 3)
     loss = slots.compare(predicted, slots.sort(neighbours))
-    other = torch.where(masked[..., None, None], neighbours, 100.0)  # what is visible does not count
+    other = torch.where(
+        masked[..., None, None], neighbours, 100.0
+    )  # what is visible does not count
     assert torch.equal(slots.compare(predicted, slots.sort(other)), loss)
 
 
@@ -238,7 +258,9 @@ def test_an_image_of_another_size_is_resized(tiny: PretrainConfig) -> None:
     mean, deviation = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
     torch.testing.assert_close(encoder.normalise(cells)[0, 1, 5, 5], (128 / 255 - mean) / deviation)
     half = ImageEncoder(dataclasses.replace(tiny, image_normalisation="half"), (32, 32))
-    torch.testing.assert_close(half.normalise(torch.tensor([0.0, 127.5, 255.0])), torch.tensor([-1.0, 0, 1]))
+    torch.testing.assert_close(
+        half.normalise(torch.tensor([0.0, 127.5, 255.0])), torch.tensor([-1.0, 0, 1])
+    )
 
 
 def test_pooling_leaves_out_what_is_hidden() -> None:
@@ -290,7 +312,9 @@ def test_in_lower_precision_geometry_and_losses_stay_exact(tiny: PretrainConfig)
     expected = network.cut(batch["points"])
     assert torch.equal(centres, expected[0])
     assert torch.equal(neighbours, expected[1])
-    assert not torch.equal(rounded["loss_lmr"], exact["loss_lmr"])  # the products in between are rounded
+    assert not torch.equal(
+        rounded["loss_lmr"], exact["loss_lmr"]
+    )  # the products in between are rounded
     torch.testing.assert_close(rounded["loss_lmr"], exact["loss_lmr"], rtol=0.05, atol=0)
 
 
@@ -301,7 +325,8 @@ def test_the_forward_pass_is_one_graph_of_fixed_shapes(tiny: PretrainConfig) -> 
     torch.testing.assert_close(whole(data())["loss"], network(data())["loss"])
 
 
-# a bare Debian has no compiler, and training then says so and goes on uncompiled, which is tested by itself
+# a bare Debian has no compiler, and training then says so and goes on uncompiled, which is tested
+# by itself
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile wants a C++ compiler")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own, on its way to the compiler
 def test_compiled_it_computes_the_same(tiny: PretrainConfig) -> None:
@@ -312,5 +337,7 @@ def test_compiled_it_computes_the_same(tiny: PretrainConfig) -> None:
     for each in (network, compiled):
         each(batch)["loss"].backward()
     torch.testing.assert_close(compiled(batch)["loss"], network(batch)["loss"])
-    for (name, parameter), other in zip(network.named_parameters(), compiled.parameters(), strict=True):
+    for (name, parameter), other in zip(
+        network.named_parameters(), compiled.parameters(), strict=True
+    ):
         torch.testing.assert_close(other.grad, parameter.grad, rtol=1e-3, atol=1e-4, msg=name)

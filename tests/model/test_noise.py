@@ -20,8 +20,14 @@ def test_mix_is_splitmix64_in_unbounded_integers(values: list[int]) -> None:
     assert mix(torch.tensor(values)).tolist() == [splitmix(value) for value in values]
 
 
-@given(st.integers(0, 2**31 - 1), st.integers(0, 10_000), st.lists(st.integers(0, 10**9), min_size=1, max_size=8))
-def test_a_sample_alone_draws_what_it_draws_in_a_batch(seed: int, epoch: int, rows: list[int]) -> None:
+@given(
+    st.integers(0, 2**31 - 1),
+    st.integers(0, 10_000),
+    st.lists(st.integers(0, 10**9), min_size=1, max_size=8),
+)
+def test_a_sample_alone_draws_what_it_draws_in_a_batch(
+    seed: int, epoch: int, rows: list[int]
+) -> None:
     batch = draw(sample_seeds(seed, epoch, torch.tensor(rows)), 3, 50)
     for i, row in enumerate(rows):
         assert torch.equal(draw(sample_seeds(seed, epoch, torch.tensor([row])), 3, 50)[0], batch[i])
@@ -30,7 +36,9 @@ def test_a_sample_alone_draws_what_it_draws_in_a_batch(seed: int, epoch: int, ro
 @given(INT64, st.integers(0, 100), st.integers(1, 40))
 def test_numbers_follow_from_seed_stream_and_position(seed: int, stream: int, count: int) -> None:
     step = 0x9E3779B97F4A7C15
-    expected = [(splitmix(seed + ((stream << 20) + i) * step) % 2**64) >> 24 for i in range(1, count + 1)]
+    expected = [
+        (splitmix(seed + ((stream << 20) + i) * step) % 2**64) >> 24 for i in range(1, count + 1)
+    ]
     assert draw(torch.tensor([seed]), stream, count).tolist() == [expected]
 
 

@@ -38,8 +38,12 @@ def test_running_statistics_are_averages_over_the_first_ten_batches(count: int) 
     for batch in seen:
         norm(batch)
     assert norm.num_batches_tracked == count
-    torch.testing.assert_close(norm.running_mean, torch.stack([batch.mean(0) for batch in seen]).mean(0))
-    torch.testing.assert_close(norm.running_var, torch.stack([batch.var(0) for batch in seen]).mean(0))
+    torch.testing.assert_close(
+        norm.running_mean, torch.stack([batch.mean(0) for batch in seen]).mean(0)
+    )
+    torch.testing.assert_close(
+        norm.running_var, torch.stack([batch.var(0) for batch in seen]).mean(0)
+    )
 
 
 def test_thereafter_they_follow_as_torch_s_do_and_a_long_run_does_not_notice() -> None:
@@ -65,11 +69,15 @@ def test_a_norm_that_is_saved_and_loaded_goes_on_where_it_was() -> None:
             second.load_state_dict(first.state_dict())
             first = second
         first(batch)
-    assert all(torch.equal(value, whole.state_dict()[name]) for name, value in first.state_dict().items())
+    assert all(
+        torch.equal(value, whole.state_dict()[name]) for name, value in first.state_dict().items()
+    )
 
 
 @pytest.mark.parametrize("steps", [1, 3, 16])
-def test_an_encoder_of_few_steps_sees_in_evaluation_what_it_saw_in_training(tiny: PretrainConfig, steps: int) -> None:
+def test_an_encoder_of_few_steps_sees_in_evaluation_what_it_saw_in_training(
+    tiny: PretrainConfig, steps: int
+) -> None:
     """Initial variances of 1 would leave 0.2 of themselves after 16 steps, where the true ones are below 0.001."""
     torch.manual_seed(0)
     encoder = PointEncoder(tiny).apply(initialise)
@@ -83,14 +91,21 @@ def test_an_encoder_of_few_steps_sees_in_evaluation_what_it_saw_in_training(tiny
 
 
 def test_settling_averages_over_all_batches_and_changes_nothing_else() -> None:
-    network, seen = torch.nn.Sequential(BatchNorm(4), torch.nn.Linear(4, 4), BatchNorm(4)), batches(20)
+    network, seen = (
+        torch.nn.Sequential(BatchNorm(4), torch.nn.Linear(4, 4), BatchNorm(4)),
+        batches(20),
+    )
     network(batches(1)[0] - 3)  # is forgotten
     assert not is_fresh(network)
     for mode in (True, False):
         settled = copy.deepcopy(network).train(mode)
         settle(settled, [(batch,) for batch in seen])
-        torch.testing.assert_close(settled[0].running_mean, torch.stack([batch.mean(0) for batch in seen]).mean(0))
-        torch.testing.assert_close(settled[0].running_var, torch.stack([batch.var(0) for batch in seen]).mean(0))
+        torch.testing.assert_close(
+            settled[0].running_mean, torch.stack([batch.mean(0) for batch in seen]).mean(0)
+        )
+        torch.testing.assert_close(
+            settled[0].running_var, torch.stack([batch.var(0) for batch in seen]).mean(0)
+        )
         assert settled.training == settled[0].training == mode
         assert (settled[0].momentum, settled[0].alone) == (0.1, False)
         assert all(map(torch.equal, settled.parameters(), network.parameters()))

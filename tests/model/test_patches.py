@@ -8,12 +8,16 @@ from shapenet3d_cma.model.patches import make_patches, normalise_cloud
 
 def cloud(seed: int, points: int, scale: float = 1.0) -> torch.Tensor:
     rng = np.random.default_rng(seed)
-    return torch.from_numpy((rng.normal(size=(2, points, 3)) * scale + rng.normal(size=3)).astype(np.float32))
+    return torch.from_numpy(
+        (rng.normal(size=(2, points, 3)) * scale + rng.normal(size=3)).astype(np.float32)
+    )
 
 
 @given(st.integers(0, 1000), st.integers(8, 200), st.floats(1e-3, 1e3))
 @settings(deadline=None)
-def test_a_normalised_cloud_is_centred_and_touches_the_unit_sphere(seed: int, points: int, scale: float) -> None:
+def test_a_normalised_cloud_is_centred_and_touches_the_unit_sphere(
+    seed: int, points: int, scale: float
+) -> None:
     normalised = normalise_cloud(cloud(seed, points, scale))
     tolerance = 1e-5 + 1e-6 / scale  # what float32 leaves of the cloud's distance from the origin
     assert normalised.mean(1).abs().max() < tolerance
@@ -26,7 +30,9 @@ def test_coinciding_points_normalise_to_finite_zeros() -> None:
 
 @given(st.integers(0, 1000), st.integers(1, 20), st.integers(1, 20))
 @settings(deadline=None)
-def test_patches_are_the_nearest_neighbours_of_the_first_points(seed: int, patches: int, patch_points: int) -> None:
+def test_patches_are_the_nearest_neighbours_of_the_first_points(
+    seed: int, patches: int, patch_points: int
+) -> None:
     points = cloud(seed, 64)
     centres, neighbours = make_patches(points, patches, patch_points)
     assert torch.equal(centres, points[:, :patches])

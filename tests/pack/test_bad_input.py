@@ -38,7 +38,9 @@ def test_a_shard_that_is_cut_anywhere_is_refused(shards: Path, damaged: Path, sh
     whole = (shards / name).read_bytes()
     (damaged / name).write_bytes(whole[: int(share * len(whole))])
     shutil.copy(shards / "manifest.json", damaged)
-    with pytest.raises(InputError, match=rf"{name} has \d+ bytes, the manifest says {len(whole)}: it was cut off"):
+    with pytest.raises(
+        InputError, match=rf"{name} has \d+ bytes, the manifest says {len(whole)}: it was cut off"
+    ):
         Shards(damaged)
     vouch(damaged)  # and where the manifest is of no help
     with pytest.raises(InputError, match=name):
@@ -66,8 +68,12 @@ def test_no_garbage_in_a_shard_gets_through_or_stops_verify(
         assert named
 
 
-@pytest.mark.parametrize("verb", ["reconstruct ply", "reconstruct npz", "export png", "export nerf"])
-def test_a_full_disk_ends_other_writers_in_one_line(renders: Path, shards: Path, tmp_path: Path, verb: str) -> None:
+@pytest.mark.parametrize(
+    "verb", ["reconstruct ply", "reconstruct npz", "export png", "export nerf"]
+)
+def test_a_full_disk_ends_other_writers_in_one_line(
+    renders: Path, shards: Path, tmp_path: Path, verb: str
+) -> None:
     """Files may not grow beyond a limit, which is an error of writing as that of a full disk; with several workers."""
     command, kind = verb.split()
     source = renders if command == "reconstruct" else shards
@@ -77,11 +83,16 @@ def test_a_full_disk_ends_other_writers_in_one_line(renders: Path, shards: Path,
     assert done.returncode == 2, done.stderr
     (said,) = done.stderr.splitlines()
     assert said.startswith(f"cma3d: {tmp_path / 'out'}")
-    assert "cannot be written: File too large; free some space, then the same command goes on" in said
+    assert (
+        "cannot be written: File too large; free some space, then the same command goes on" in said
+    )
     record = json.loads(next((tmp_path / "out").glob("*.json")).read_text())
     assert "last_run" not in record
     again = subprocess.run(
-        [sys.executable, "-m", "shapenet3d_cma.cli", *line[4:]], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "shapenet3d_cma.cli", *line[4:]],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert again.returncode == 0, again.stderr
     assert len(list((tmp_path / "out").glob("0*/*"))) == 8
@@ -92,7 +103,17 @@ def test_a_packing_that_stops_at_a_full_disk_keeps_what_is_finished(
 ) -> None:
     sizes = [(shards / f"shard-0000{number}.h5").stat().st_size for number in range(3)]
     limit = sorted(sizes)[1]  # the largest does not fit
-    words = ["pack", str(renders), str(tmp_path / "s"), "--points", "256", "--shard-rows", "3", "--jobs", "1"]
+    words = [
+        "pack",
+        str(renders),
+        str(tmp_path / "s"),
+        "--points",
+        "256",
+        "--shard-rows",
+        "3",
+        "--jobs",
+        "1",
+    ]
     line = [sys.executable, "-c", FULL_DISK, str(limit), *words]
     done = subprocess.run(line, capture_output=True, text=True, check=False)
     assert done.returncode == 2, done.stderr
@@ -117,7 +138,9 @@ def test_a_choice_that_leaves_nothing_is_said(cma3d: Run, renders: Path, tmp_pat
     assert not (tmp_path / "shards").exists()
 
 
-def test_a_render_that_is_cut_anywhere_is_listed_and_the_rest_is_packed(renders: Path, tmp_path: Path) -> None:
+def test_a_render_that_is_cut_anywhere_is_listed_and_the_rest_is_packed(
+    renders: Path, tmp_path: Path
+) -> None:
     world = Path(shutil.copytree(renders, tmp_path / "renders"))
     paths = find_renders(world)
     for place, path in enumerate(paths[:4]):
@@ -125,7 +148,9 @@ def test_a_render_that_is_cut_anywhere_is_listed_and_the_rest_is_packed(renders:
         path.write_bytes(data[: len(data) * (place + 1) // 5])
     packed = pack_renders(world, tmp_path / "shards", PACK, jobs=1)
     assert packed.rows == 4
-    assert [failure["file"] for failure in packed.failures] == [f"{p.parent.name}/{p.name}" for p in paths[:4]]
+    assert [failure["file"] for failure in packed.failures] == [
+        f"{p.parent.name}/{p.name}" for p in paths[:4]
+    ]
     assert all("cannot be opened as HDF5" in failure["reason"] for failure in packed.failures)
 
 
@@ -172,5 +197,7 @@ def test_a_worker_that_dies_is_said_in_one_line(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     one, said = done.stdout.splitlines()
     assert one == "1"
-    assert said.startswith("a worker process died: killed, as where memory runs out, or by a damaged file; ")
+    assert said.startswith(
+        "a worker process died: killed, as where memory runs out, or by a damaged file; "
+    )
     assert "Traceback" not in done.stderr

@@ -61,7 +61,9 @@ def test_what_is_made_for_these_tests_holds_every_law(tiny: Path) -> None:
 
 @pytest.mark.parametrize("field", FIELDS)
 @pytest.mark.parametrize("name", faults.SHARD_FAULTS)
-def test_a_hostile_shard_is_refused_by_reader_and_verify(tiny: Path, tmp_path: Path, name: str, field: str) -> None:
+def test_a_hostile_shard_is_refused_by_reader_and_verify(
+    tiny: Path, tmp_path: Path, name: str, field: str
+) -> None:
     shards = tiny / "shards"
     damage(shards / "shard-00000.h5", faults.SHARD_FAULTS[name], field, tmp_path / "outside.h5")
     vouch(shards)
@@ -98,7 +100,9 @@ def test_nothing_outside_is_read_by_any_command(tiny: Path, tmp_path: Path, name
     assert not list(out.rglob("*.ply")) + list(out.rglob("shard-*.h5")) + list(out.rglob("*.html"))
 
 
-def test_a_growing_virtual_dataset_is_refused_before_its_source_is_opened(tiny: Path, tmp_path: Path) -> None:
+def test_a_growing_virtual_dataset_is_refused_before_its_source_is_opened(
+    tiny: Path, tmp_path: Path
+) -> None:
     """Its source becomes a pipe, on which whoever opens it waits for ever."""
     outside = tmp_path / "outside.h5"
     damage(tiny / "shards/shard-00000.h5", faults.growing_virtual, "rgb", outside)
@@ -110,7 +114,9 @@ def test_a_growing_virtual_dataset_is_refused_before_its_source_is_opened(tiny: 
 
 @pytest.mark.parametrize("field", ["rgb", "shaded"])
 @pytest.mark.parametrize("name", faults.FAULTS)
-def test_a_hostile_render_is_listed_and_the_rest_is_packed(tiny: Path, tmp_path: Path, name: str, field: str) -> None:
+def test_a_hostile_render_is_listed_and_the_rest_is_packed(
+    tiny: Path, tmp_path: Path, name: str, field: str
+) -> None:
     path = tiny / "renders" / f"{MODELS[0]}.h5"
     damage(path, faults.FAULTS[name], field, tmp_path / "outside.h5")
     with bounded("hdf5", inside=tiny):
@@ -181,7 +187,9 @@ def test_a_manifest_of_another_shape_is_refused_in_one_line(tiny: Path, content:
 
 
 @pytest.mark.parametrize("key", ["rows", "bytes"])
-@pytest.mark.parametrize("value", [1e300, 1e999, float("nan"), -1, True, "4", None, [], 10**12, 2**63, 10**4000])
+@pytest.mark.parametrize(
+    "value", [1e300, 1e999, float("nan"), -1, True, "4", None, [], 10**12, 2**63, 10**4000]
+)
 def test_counts_that_cannot_be_are_refused(tiny: Path, key: str, value: Any) -> None:
     manifest = json.loads((tiny / "shards/manifest.json").read_text())
     manifest["shards"][0][key] = value
@@ -190,7 +198,20 @@ def test_counts_that_cannot_be_are_refused(tiny: Path, key: str, value: Any) -> 
 
 
 @pytest.mark.parametrize(
-    "name", ["", ".", "..", "/etc/passwd", "../shard-00000.h5", "a/b.h5", "x\0.h5", "x" * 300, "\ud800", "a\nb", 5]
+    "name",
+    [
+        "",
+        ".",
+        "..",
+        "/etc/passwd",
+        "../shard-00000.h5",
+        "a/b.h5",
+        "x\0.h5",
+        "x" * 300,
+        "\ud800",
+        "a\nb",
+        5,
+    ],
 )
 def test_names_of_shards_that_lead_elsewhere_are_refused(tiny: Path, name: Any) -> None:
     manifest = json.loads((tiny / "shards/manifest.json").read_text())
@@ -235,7 +256,9 @@ def test_a_manifest_that_states_other_than_the_shards_breaks_a_law(
     assert law in broken_laws(tiny / "shards")
 
 
-@pytest.mark.parametrize("record", [b"[" * 10**5, b"\xff", b"[]", b'{"config": [], "since": 1e999}', b'{"since": NaN}'])
+@pytest.mark.parametrize(
+    "record", [b"[" * 10**5, b"\xff", b"[]", b'{"config": [], "since": 1e999}', b'{"since": NaN}']
+)
 @pytest.mark.parametrize("command", ["export", "reconstruct"])
 def test_a_record_of_another_shape_says_nothing(tiny: Path, record: bytes, command: str) -> None:
     out = tiny / "out"
@@ -244,7 +267,10 @@ def test_a_record_of_another_shape_says_nothing(tiny: Path, record: bytes, comma
     if command == "export":
         name, act = "export.json", lambda: export_shards(tiny / "shards", out, "ply", jobs=1)
     else:
-        name, act = "clouds.json", lambda: reconstruct_renders(tiny / "renders", out, CloudConfig(), jobs=1)
+        name, act = (
+            "clouds.json",
+            lambda: reconstruct_renders(tiny / "renders", out, CloudConfig(), jobs=1),
+        )
     (out / name).write_bytes(record)
     with bounded("hdf5", inside=tiny):
         act()

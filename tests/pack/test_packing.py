@@ -64,7 +64,10 @@ def test_a_row_is_the_best_view_of_a_model_and_nothing_else(renders: Path, shard
             assert np.array_equal(row["rgb"], render.rgb(view))
             assert np.array_equal(row["cam_from_obj"], render.camera(view).cam_from_obj)
             cloud = back_project(render.depth[view], render.camera(view))
-            places = {tuple(pixel): point for pixel, point in zip(cloud.pixels.tolist(), cloud.points, strict=True)}
+            places = {
+                tuple(pixel): point
+                for pixel, point in zip(cloud.pixels.tolist(), cloud.points, strict=True)
+            }
             for pixel, point in zip(row["pixels"].tolist(), row["points"], strict=True):
                 assert np.array_equal(places[tuple(pixel)], point)
 
@@ -84,10 +87,18 @@ def test_the_files_follow_the_schema(shards: Path) -> None:
                 assert dataset.dtype == field.storage
                 if field.shape:
                     assert dataset.chunks == (1, *dataset.shape[1:]), "a chunk is exactly one row"
-                    assert (dataset.compression, dataset.compression_opts, dataset.shuffle) == ("gzip", 6, True)
+                    assert (dataset.compression, dataset.compression_opts, dataset.shuffle) == (
+                        "gzip",
+                        6,
+                        True,
+                    )
 
 
-@given(st.lists(st.integers(0, 7), max_size=12), st.permutations([field.name for field in SHARD_FIELDS]), st.data())
+@given(
+    st.lists(st.integers(0, 7), max_size=12),
+    st.permutations([field.name for field in SHARD_FIELDS]),
+    st.data(),
+)
 def test_rows_are_read_in_the_order_asked_for(
     shards: Path, rows: list[int], names: list[str], data: st.DataObject
 ) -> None:
@@ -110,7 +121,11 @@ def test_a_reader_is_a_sequence(shards: Path) -> None:
             reader[row]
     with pytest.raises(IndexError, match="of 8 rows"):
         reader.read([0, 8])
-    assert reader.find(reader[4]["model_id"]) == reader.find(f"{reader[4]['synset']}/{reader[4]['model_id']}") == [4]
+    assert (
+        reader.find(reader[4]["model_id"])
+        == reader.find(f"{reader[4]['synset']}/{reader[4]['model_id']}")
+        == [4]
+    )
     with pytest.raises(InputError, match="no row of the model 'zebra'; it has 8 rows"):
         reader.find("zebra")
 
@@ -133,12 +148,16 @@ def test_a_reader_in_use_may_be_handed_to_another_process(shards: Path, method: 
     assert pickle.loads(pickle.dumps(reader))[0]["depth"].tobytes() == mine
 
 
-def test_any_number_of_processes_packs_the_same(renders: Path, shards: Path, tmp_path: Path) -> None:
+def test_any_number_of_processes_packs_the_same(
+    renders: Path, shards: Path, tmp_path: Path
+) -> None:
     pack_renders(renders, tmp_path, PACK, jobs=2)
     assert content(tmp_path) == content(shards), "byte for byte, the card included"
 
 
-def test_a_killed_packing_goes_on(renders: Path, shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_killed_packing_goes_on(
+    renders: Path, shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     class Killed(BaseException):
         pass
 
@@ -163,7 +182,9 @@ def test_a_killed_packing_goes_on(renders: Path, shards: Path, tmp_path: Path, m
     assert_same(everything(shards), everything(tmp_path))
 
 
-def test_other_settings_are_refused_and_replace_what_was_there_when_asked(renders: Path, copy: Path) -> None:
+def test_other_settings_are_refused_and_replace_what_was_there_when_asked(
+    renders: Path, copy: Path
+) -> None:
     (copy / "shard-mine.h5").write_bytes(b"mine")
     (copy / "shard-00077.h5").write_bytes(b"mine, too")
     before = content(copy)
@@ -175,7 +196,13 @@ def test_other_settings_are_refused_and_replace_what_was_there_when_asked(render
     assert content(copy) == before
     pack_renders(renders, copy, other, jobs=1, redo=True)
     assert everything(copy)["points"].shape == (8, 100, 3)
-    assert set(content(copy)) == {*CARD, "manifest.json", "shard-00000.h5", "shard-mine.h5", "shard-00077.h5"}
+    assert set(content(copy)) == {
+        *CARD,
+        "manifest.json",
+        "shard-00000.h5",
+        "shard-mine.h5",
+        "shard-00077.h5",
+    }
     assert (copy / "shard-mine.h5").read_bytes() == b"mine"
 
 
@@ -192,7 +219,10 @@ def test_renders_of_other_settings_are_refused(renders: Path, copy: Path, tmp_pa
 
 def test_a_shard_that_no_manifest_lists_is_not_overwritten(renders: Path, tmp_path: Path) -> None:
     (tmp_path / "shard-00001.h5").write_bytes(b"mine")
-    with pytest.raises(InputError, match=r"is not empty \(it holds 'shard-00001\.h5'\) and no shards that cma3d made"):
+    with pytest.raises(
+        InputError,
+        match=r"is not empty \(it holds 'shard-00001\.h5'\) and no shards that cma3d made",
+    ):
         pack_renders(renders, tmp_path, PACK, jobs=1)
     assert (tmp_path / "shard-00001.h5").read_bytes() == b"mine"
 
@@ -202,7 +232,9 @@ def test_a_replacement_that_was_killed_leaves_no_file_behind(
 ) -> None:
     other = PackConfig(points=100, shard_rows=100)
     with monkeypatch.context() as patch:
-        patch.setattr(pack_run, "_write_manifest", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(
+            pack_run, "_write_manifest", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt)
+        )
         with pytest.raises(KeyboardInterrupt):
             pack_renders(renders, copy, other, jobs=1, redo=True)
     with pytest.raises(InputError, match="packing was not finished"):
@@ -215,7 +247,9 @@ def test_a_replacement_that_was_killed_leaves_no_file_behind(
     assert set(content(copy)) == {*CARD, "manifest.json", "shard-00000.h5"}
 
 
-def test_renders_that_changed_are_packed_again_and_only_their_shards(renders: Path, tmp_path: Path) -> None:
+def test_renders_that_changed_are_packed_again_and_only_their_shards(
+    renders: Path, tmp_path: Path
+) -> None:
     world, out = Path(shutil.copytree(renders, tmp_path / "renders")), tmp_path / "shards"
     first = find_renders(world)[0]
     whole = first.read_bytes()
@@ -241,7 +275,11 @@ def test_what_failed_is_tried_again_though_its_file_is_the_same(
         raise PermissionError(13, "Permission denied")
 
     with monkeypatch.context() as patch:
-        patch.setattr(pack_rows, "open_render", lambda path: refuse(path) if path == second else open_render(path))
+        patch.setattr(
+            pack_rows,
+            "open_render",
+            lambda path: refuse(path) if path == second else open_render(path),
+        )
         second = find_renders(renders)[1]
         failures = pack_renders(renders, tmp_path, PACK, jobs=1).failures
     assert [failure["reason"] for failure in failures] == ["Permission denied"]
@@ -256,7 +294,9 @@ def test_a_render_under_another_models_name_is_a_failure(renders: Path, tmp_path
     assert "twin.h5 holds the model" in failure["reason"]
 
 
-def test_render_settings_that_lack_something_are_said_in_one_line(renders: Path, tmp_path: Path) -> None:
+def test_render_settings_that_lack_something_are_said_in_one_line(
+    renders: Path, tmp_path: Path
+) -> None:
     world = Path(shutil.copytree(renders, tmp_path / "renders"))
     (world / "render.json").write_text('{"config_hash": "a", "config": {}}')
     with pytest.raises(InputError, match="have seed = None, which is no number"):
@@ -273,12 +313,28 @@ main()
 
 
 @pytest.mark.parametrize("limit", [0, 5_000, 60_000])
-def test_a_full_disk_is_said_in_one_line_and_harms_nothing(renders: Path, copy: Path, limit: int) -> None:
+def test_a_full_disk_is_said_in_one_line_and_harms_nothing(
+    renders: Path, copy: Path, limit: int
+) -> None:
     """Files may not grow beyond a limit, which is an error of writing as that of a full disk."""
     before = content(copy)
-    words = ["pack", str(renders), str(copy), "--redo", "--points", "200", "--shard-rows", "100", "--jobs", "1"]
+    words = [
+        "pack",
+        str(renders),
+        str(copy),
+        "--redo",
+        "--points",
+        "200",
+        "--shard-rows",
+        "100",
+        "--jobs",
+        "1",
+    ]
     done = subprocess.run(
-        [sys.executable, "-c", FULL_DISK, str(limit), *words], capture_output=True, text=True, check=False
+        [sys.executable, "-c", FULL_DISK, str(limit), *words],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 2, done.stderr
     assert done.stderr.splitlines()[-1].startswith(f"cma3d: {copy}")
@@ -287,7 +343,9 @@ def test_a_full_disk_is_said_in_one_line_and_harms_nothing(renders: Path, copy: 
     assert content(copy) == before
 
 
-def test_all_views_may_be_kept_and_small_ones_are_left_out_and_counted(renders: Path, tmp_path: Path) -> None:
+def test_all_views_may_be_kept_and_small_ones_are_left_out_and_counted(
+    renders: Path, tmp_path: Path
+) -> None:
     with_all = pack_renders(renders, tmp_path, PackConfig(points=400, keep="all"), jobs=1)
     counts = []
     for path in find_renders(renders):
@@ -341,7 +399,10 @@ def test_what_is_missing_or_changed_is_said_in_one_line(copy: Path, tmp_path: Pa
     whole = shard.read_bytes()
     for damage, says in (
         (shard.unlink, "shard-00001.h5 is missing"),
-        (lambda: shard.write_bytes(whole[:-1]), f"has {len(whole) - 1} bytes, the manifest says {len(whole)}"),
+        (
+            lambda: shard.write_bytes(whole[:-1]),
+            f"has {len(whole) - 1} bytes, the manifest says {len(whole)}",
+        ),
         (lambda: shard.write_bytes(b"\0" * len(whole)), "cannot be opened"),
     ):
         damage()
@@ -351,7 +412,10 @@ def test_what_is_missing_or_changed_is_said_in_one_line(copy: Path, tmp_path: Pa
     manifest = copy / "manifest.json"
     text = manifest.read_text()
     for damaged, says in (
-        (text.replace('"schema_version": 1', '"schema_version": 2'), "schema version 2; this program reads version 1"),
+        (
+            text.replace('"schema_version": 1', '"schema_version": 2'),
+            "schema version 2; this program reads version 1",
+        ),
         (text[:-20], "cannot be read"),
         ('{"format": "other"}', "no shapenet3d-cma manifest"),
         (text.replace("shard-00001.h5", "../shard-00001.h5"), "outside its folder"),
@@ -399,7 +463,9 @@ def test_a_manifest_whose_entries_are_no_entries_is_refused(
         Shards(copy)
 
 
-@pytest.mark.parametrize("damaged", ["null", "[]", '{"format": "shapenet3d-cma", "schema_version": 1}', '"x"'])
+@pytest.mark.parametrize(
+    "damaged", ["null", "[]", '{"format": "shapenet3d-cma", "schema_version": 1}', '"x"']
+)
 def test_a_manifest_without_shards_is_refused(copy: Path, damaged: str) -> None:
     (copy / "manifest.json").write_text(damaged)
     with pytest.raises(InputError, match="manifest"):
@@ -429,11 +495,15 @@ def reshape(file: h5py.File, name: str, shape: tuple[int, ...]) -> None:
         ("view", (2,)),
     ],
 )
-def test_fields_whose_sizes_differ_are_refused(copy: Path, name: str, shape: tuple[int, ...]) -> None:
+def test_fields_whose_sizes_differ_are_refused(
+    copy: Path, name: str, shape: tuple[int, ...]
+) -> None:
     with h5py.File(copy / "shard-00000.h5", "a") as file:
         reshape(file, name, shape)
     vouch(copy)
-    with pytest.raises(InputError, match=r"shard-00000\.h5: \w+ has the shape .*; the other fields call for"):
+    with pytest.raises(
+        InputError, match=r"shard-00000\.h5: \w+ has the shape .*; the other fields call for"
+    ):
         Shards(copy)[0]
 
 
@@ -450,7 +520,9 @@ def test_another_schema_version_in_a_shard_is_refused(copy: Path) -> None:
     with h5py.File(shard, "a") as file:
         file.attrs["schema_version"] = 7
     vouch(copy)
-    with pytest.raises(InputError, match=r"shard-00000\.h5 has schema version 7; this program reads version 1"):
+    with pytest.raises(
+        InputError, match=r"shard-00000\.h5 has schema version 7; this program reads version 1"
+    ):
         Shards(copy)[0]
 
 

@@ -31,10 +31,15 @@ def copy(shards: Path, tmp_path: Path) -> Path:
 
 
 @given(st.slices(8), st.lists(st.integers(-8, 7), max_size=9))
-def test_slices_and_lists_are_batches_of_the_rows_they_name(shards: Path, cut: slice, several: list[int]) -> None:
+def test_slices_and_lists_are_batches_of_the_rows_they_name(
+    shards: Path, cut: slice, several: list[int]
+) -> None:
     reader = Shards(shards, ["points", "model_id", "view"])
     rows = list(reader)
-    for batch, wanted in ((reader[cut], rows[cut]), (reader[several], [rows[row] for row in several])):
+    for batch, wanted in (
+        (reader[cut], rows[cut]),
+        (reader[several], [rows[row] for row in several]),
+    ):
         assert list(batch) == ["points", "model_id", "view"]
         for name, values in batch.items():
             assert len(values) == len(wanted)
@@ -115,10 +120,18 @@ def test_what_reads_in_order_keeps_one_file_open_so_that_memory_is_flat(
 
 
 @pytest.mark.parametrize("through", ["the same reader", "a pickle of it"])
-def test_a_shard_that_is_gone_or_changed_is_refused_when_it_is_opened(copy: Path, through: str) -> None:
+def test_a_shard_that_is_gone_or_changed_is_refused_when_it_is_opened(
+    copy: Path, through: str
+) -> None:
     for damage, says in (
-        (lambda path: path.unlink(), "cannot be read: No such file or directory, though the manifest lists it"),
-        (lambda path: path.write_bytes(path.read_bytes() + b"\0"), "was changed while it was in use"),
+        (
+            lambda path: path.unlink(),
+            "cannot be read: No such file or directory, though the manifest lists it",
+        ),
+        (
+            lambda path: path.write_bytes(path.read_bytes() + b"\0"),
+            "was changed while it was in use",
+        ),
         (os.utime, "was changed while it was in use"),
     ):
         reader = Shards(copy)

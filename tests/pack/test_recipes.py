@@ -69,7 +69,9 @@ def test_torch(place: Path) -> None:
     """In a process of its own: its workers are forked."""
     text = recipe("RowDataset(") + "\nassert count == 8 and points.shape[1:] == (256, 3)\n"
     line = [sys.executable, "-c", text]
-    done = subprocess.run(line, capture_output=True, text=True, check=False, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    done = subprocess.run(
+        line, capture_output=True, text=True, check=False, env=os.environ | {"OMP_NUM_THREADS": "1"}
+    )
     assert done.returncode == 0, done.stderr
 
 

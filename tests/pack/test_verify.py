@@ -28,9 +28,13 @@ LIMITS = {law.name: law.limit for law in LAWS}
 def test_every_law_holds_on_every_row(shards: Path, shapenet: Path) -> None:
     verdicts = verify_shards(shards, source=shapenet, jobs=2)
     of_splits = ("split", "distinct models")
-    assert [verdict.law for verdict in verdicts] == [law for law in LAWS if law.name not in of_splits]
+    assert [verdict.law for verdict in verdicts] == [
+        law for law in LAWS if law.name not in of_splits
+    ]
     for verdict in verdicts:
-        assert verdict.checked == {"attributes": 3, "sha256": 3, "manifest": 1}.get(verdict.law.name, 8)
+        assert verdict.checked == {"attributes": 3, "sha256": 3, "manifest": 1}.get(
+            verdict.law.name, 8
+        )
         assert verdict.broken == 0, verdict
     assert "8 rows: every law holds" in verdict_table(verdicts)
 
@@ -135,7 +139,11 @@ def vouch(folder: Path) -> None:
 
 
 def broken(folder: Path, source: Path | None = None) -> dict[str, Verdict]:
-    return {verdict.law.name: verdict for verdict in verify_shards(folder, source=source, jobs=1) if verdict.broken}
+    return {
+        verdict.law.name: verdict
+        for verdict in verify_shards(folder, source=source, jobs=1)
+        if verdict.broken
+    }
 
 
 def test_a_row_over_another_is_found_across_shards(copy: Path) -> None:
@@ -160,7 +168,10 @@ def test_a_view_that_was_not_rendered_is_found(copy: Path, view: int, excess: fl
 
 
 def test_the_image_of_another_row_is_found(copy: Path) -> None:
-    with h5py.File(copy / "shard-00000.h5", "a") as one, h5py.File(copy / "shard-00002.h5", "a") as two:
+    with (
+        h5py.File(copy / "shard-00000.h5", "a") as one,
+        h5py.File(copy / "shard-00002.h5", "a") as two,
+    ):
         one["rgb"][0], two["rgb"][1] = two["rgb"][1], one["rgb"][0]
     vouch(copy)
     assert set(broken(copy)) == {"outline"}
@@ -171,7 +182,9 @@ def lose_conventions(file: h5py.File) -> None:
 
 
 def other_conventions(file: h5py.File) -> None:
-    file.attrs["conventions"] = json.dumps(json.loads(file.attrs["conventions"]) | {"pixel": "(row, column)"})
+    file.attrs["conventions"] = json.dumps(
+        json.loads(file.attrs["conventions"]) | {"pixel": "(row, column)"}
+    )
 
 
 def other_settings(file: h5py.File) -> None:
@@ -214,7 +227,10 @@ def test_a_shard_of_another_version_is_refused_before_any_law(copy: Path) -> Non
     with h5py.File(copy / "shard-00001.h5", "a") as file:
         file.attrs["schema_version"] = 7
     vouch(copy)
-    with pytest.raises(InputError, match=r"shard-00001\.h5 has schema version 7; this program reads version 1: make"):
+    with pytest.raises(
+        InputError,
+        match=r"shard-00001\.h5 has schema version 7; this program reads version 1: make",
+    ):
         verify_shards(copy, jobs=1)
 
 
@@ -274,7 +290,9 @@ def mesh_of(path: Path, *triangles: object) -> SourceMesh:
 
 
 @pytest.mark.parametrize("silent", ["compute_closest_points", "cast_rays"])
-def test_the_nearest_triangle_and_the_one_on_the_ray_both_count(tmp_path: Path, silent: str) -> None:
+def test_the_nearest_triangle_and_the_one_on_the_ray_both_count(
+    tmp_path: Path, silent: str
+) -> None:
     """Either finds the point's own triangle where the other names a wrong one."""
     near, far = [[0, 0, 0], [1, 0, 0], [0, 1, 0]], [[0, 0, -9], [1, 0, -9], [0, 1, -9]]
     mesh = mesh_of(tmp_path / "a.obj", near, far)
@@ -300,7 +318,11 @@ def test_no_name_leads_out_of_the_source(shapenet: Path) -> None:
     model = next(shapenet.glob("0*/*"))
     inside = f"{model.parent.name}/{model.name}"
     assert source_mesh(shapenet, model.parent.name, model.name).triangles.size
-    for synset, name in (("..", f"{shapenet.name}/{inside}"), (str(model.parent), model.name), ("x", f"../{inside}")):
+    for synset, name in (
+        ("..", f"{shapenet.name}/{inside}"),
+        (str(model.parent), model.name),
+        ("x", f"../{inside}"),
+    ):
         with pytest.raises(InputError, match="no model"):
             source_mesh(shapenet, synset, name)
 
@@ -353,8 +375,14 @@ def test_the_wrong_source_is_noticed(shards: Path, shapenet: Path, tmp_path: Pat
     assert f"03001627/{one.name} of {copy}: it has no models/model_normalized.obj" in surface.reason
     (tmp_path / "empty").mkdir()
     (tmp_path / "file").touch()
-    for source, says in (("none", "does not exist"), ("empty", "is no ShapeNet"), ("file", "is a file")):
-        with pytest.raises(InputError, match=f"--source is the ShapeNet that was rendered, but .*{says}"):
+    for source, says in (
+        ("none", "does not exist"),
+        ("empty", "is no ShapeNet"),
+        ("file", "is a file"),
+    ):
+        with pytest.raises(
+            InputError, match=f"--source is the ShapeNet that was rendered, but .*{says}"
+        ):
             verify_shards(shards, source=tmp_path / source)
 
 

@@ -67,15 +67,22 @@ def _inflated(data: bytes) -> np.ndarray:
 
 
 @settings(max_examples=15)
-@given(st.lists(st.integers(1, 6), min_size=1, max_size=40), st.integers(1, 40), st.integers(90, 300))
+@given(
+    st.lists(st.integers(1, 6), min_size=1, max_size=40), st.integers(1, 40), st.integers(90, 300)
+)
 def test_no_file_is_larger_than_asked_and_models_stay_together(
     tmp_path_factory: pytest.TempPathFactory, views: list[int], max_rows: int, max_kib: int
 ) -> None:
     folder, rng = tmp_path_factory.mktemp("parts"), np.random.default_rng(0)
     rows: list[Row] = []
-    with ShardWriter(folder / "s.h5", {"x": 1}, max_rows=max_rows, max_bytes=max_kib * 1024) as shard:
+    with ShardWriter(
+        folder / "s.h5", {"x": 1}, max_rows=max_rows, max_bytes=max_kib * 1024
+    ) as shard:
         for model, count in enumerate(views):
-            mine = [made_row(len(rows) + view, rng, size=40) | {"model_id": str(model)} for view in range(count)]
+            mine = [
+                made_row(len(rows) + view, rng, size=40) | {"model_id": str(model)}
+                for view in range(count)
+            ]
             shard.append(*mine)
             rows += mine
     assert shard.files == [part_path(folder / "s.h5", part) for part in range(len(shard.files))]
@@ -87,11 +94,16 @@ def test_no_file_is_larger_than_asked_and_models_stay_together(
             assert 0 < len(file["view"]) <= max_rows
             for name in file["model_id"].asstr():
                 where.setdefault(name, []).append(path.name)
-            read += [{field.name: file[field.name][row] for field in SHARD_FIELDS} for row in range(len(file["view"]))]
+            read += [
+                {field.name: file[field.name][row] for field in SHARD_FIELDS}
+                for row in range(len(file["view"]))
+            ]
     assert len(read) == len(rows)
     for one, two in zip(read, rows, strict=True):
         for field in SHARD_FIELDS:
-            value = one[field.name].decode() if isinstance(one[field.name], bytes) else one[field.name]
+            value = (
+                one[field.name].decode() if isinstance(one[field.name], bytes) else one[field.name]
+            )
             assert np.array_equal(value, two[field.name]), field.name
     for model, count in enumerate(views):
         if count <= max_rows and count * 12_500 < (max_kib - 64) * 1024:
@@ -126,17 +138,28 @@ def test_a_shard_of_several_files_is_one_to_the_reader_and_is_resumed_as_one(
     assert pack_renders(renders, tmp_path, config, jobs=1).rows == 8
     assert {name: (tmp_path / name).stat().st_mtime_ns for name in names} == stamps
     before = sha256(tmp_path / names[0])
-    (tmp_path / names[0]).write_bytes((tmp_path / names[0]).read_bytes()[:5000])  # then the shard is made anew
+    (tmp_path / names[0]).write_bytes(
+        (tmp_path / names[0]).read_bytes()[:5000]
+    )  # then the shard is made anew
     pack_renders(renders, tmp_path, config, jobs=1)
     assert sha256(tmp_path / names[0]) == before
     (tmp_path / names[0]).write_bytes(b"of somebody else")
-    with pytest.raises(InputError, match=r"shard-00000\.h5 is there, changed since cma3d wrote it: move it away"):
+    with pytest.raises(
+        InputError, match=r"shard-00000\.h5 is there, changed since cma3d wrote it: move it away"
+    ):
         pack_renders(renders, tmp_path, config, jobs=1)
     assert (tmp_path / names[0]).read_bytes() == b"of somebody else"
     (tmp_path / names[0]).unlink()
     monkeypatch.undo()
-    assert pack_renders(renders, tmp_path, PackConfig(points=256, shard_rows=8), jobs=1, redo=True).rows == 8
-    assert [path.name for path in sorted(tmp_path.glob("*.h5"))] == ["shard-00000.h5"], "no part is left behind"
+    assert (
+        pack_renders(
+            renders, tmp_path, PackConfig(points=256, shard_rows=8), jobs=1, redo=True
+        ).rows
+        == 8
+    )
+    assert [path.name for path in sorted(tmp_path.glob("*.h5"))] == ["shard-00000.h5"], (
+        "no part is left behind"
+    )
 
 
 @pytest.mark.parametrize("number", [0, 99_999, 100_000])
@@ -151,7 +174,17 @@ def test_a_packing_killed_at_random_moments_ends_as_an_unbroken_one(
     renders: Path, shards: Path, tmp_path: Path
 ) -> None:
     draw = random.Random(0)
-    words = ["pack", renders, tmp_path / "shards", "--points", "256", "--shard-rows", "3", "--jobs", "2"]
+    words = [
+        "pack",
+        renders,
+        tmp_path / "shards",
+        "--points",
+        "256",
+        "--shard-rows",
+        "3",
+        "--jobs",
+        "2",
+    ]
     line = [sys.executable, "-m", "shapenet3d_cma.cli", *map(str, words)]
     for _ in range(3):
         process = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -178,5 +211,7 @@ def test_a_write_protected_file_is_said_in_one_line(
         raise PermissionError(13, "Permission denied", str(self))
 
     monkeypatch.setattr(Path, "write_bytes", refuse)
-    with pytest.raises(InputError, match=r"shard-00000.h5 cannot be written: Permission denied; see to the folder"):
+    with pytest.raises(
+        InputError, match=r"shard-00000.h5 cannot be written: Permission denied; see to the folder"
+    ):
         pack_renders(renders, tmp_path / "shards", PackConfig(points=256), jobs=1)

@@ -11,7 +11,9 @@ from shapenet3d_cma.reconstruct.backproject import back_project
 from shapenet3d_cma.render.choose import choose_views, count_points
 
 depths = hnp.arrays(
-    np.float32, (9, 14), elements=st.one_of(st.just(np.float32(0)), st.floats(np.float32(0.5), 4, width=32))
+    np.float32,
+    (9, 14),
+    elements=st.one_of(st.just(np.float32(0)), st.floats(np.float32(0.5), 4, width=32)),
 )
 
 

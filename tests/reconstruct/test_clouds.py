@@ -31,7 +31,9 @@ def stamps(folder: Path) -> dict[Path, int]:
 
 
 @pytest.mark.needs("open3d", "trimesh")
-def test_a_ply_holds_the_cloud_with_colours_normals_and_pixels(renders: Path, tmp_path: Path) -> None:
+def test_a_ply_holds_the_cloud_with_colours_normals_and_pixels(
+    renders: Path, tmp_path: Path
+) -> None:
     import open3d as o3d
     import trimesh
 
@@ -44,7 +46,10 @@ def test_a_ply_holds_the_cloud_with_colours_normals_and_pixels(renders: Path, tm
             depth, camera, rgb = render.view_depth(view), render.camera(view), render.rgb(view)
         (file,) = (tmp_path / path.parent.name / path.stem).iterdir()
         assert file.name == f"view-{view:02}.ply"
-        read = {name: values.numpy() for name, values in o3d.t.io.read_point_cloud(str(file)).point.items()}
+        read = {
+            name: values.numpy()
+            for name, values in o3d.t.io.read_point_cloud(str(file)).point.items()
+        }
         cloud = back_project(depth, camera)
         u, v = cloud.pixels.T
         assert np.array_equal(read["positions"], cloud.points)
@@ -75,7 +80,9 @@ def test_an_npz_says_everything_by_itself(renders: Path, tmp_path: Path) -> None
 def test_filters_thin_the_cloud_and_leave_the_rest_as_it_was(renders: Path, tmp_path: Path) -> None:
     def points(folder: Path) -> dict[tuple[int, int], list[float]]:
         with np.load(next(folder.glob("*/*/*.npz"))) as cloud:
-            return dict(zip(map(tuple, cloud["pixels"].tolist()), cloud["points"].tolist(), strict=True))
+            return dict(
+                zip(map(tuple, cloud["pixels"].tolist()), cloud["points"].tolist(), strict=True)
+            )
 
     for name, config in (("all", CloudConfig()), ("few", CloudConfig(voxel=0.05, outliers=2.0))):
         one = Choice(ids=tmp_path / "ids")
@@ -129,7 +136,9 @@ def test_other_settings_are_refused_and_replace_all_when_asked_even_over_a_kill(
     assert not list(tmp_path.glob("*/*/*.ply"))
 
 
-def test_what_cannot_be_used_is_listed_and_the_rest_is_made(cma3d: Run, renders: Path, tmp_path: Path) -> None:
+def test_what_cannot_be_used_is_listed_and_the_rest_is_made(
+    cma3d: Run, renders: Path, tmp_path: Path
+) -> None:
     world = Path(shutil.copytree(renders, tmp_path / "renders"))
     first, *_ = find_renders(world)
     first.write_bytes(first.read_bytes()[:5000])

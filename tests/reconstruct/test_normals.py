@@ -27,7 +27,9 @@ def plane_depth(normal: NDArray[np.float64], camera: Camera) -> NDArray[np.float
     facing = rays(camera) @ normal
     with np.errstate(divide="ignore"):
         depth = -(camera.eye @ normal) / facing
-    return np.where((depth > 0) & (depth < 20) & (np.abs(facing) > 0.05), depth, 0).astype(np.float32)
+    return np.where((depth > 0) & (depth < 20) & (np.abs(facing) > 0.05), depth, 0).astype(
+        np.float32
+    )
 
 
 directions = st.tuples(*[st.floats(-1, 1)] * 3).filter(lambda way: np.linalg.norm(way) > 0.1)
@@ -41,7 +43,9 @@ def test_the_normal_of_a_plane_is_found_everywhere(way: tuple[float, float, floa
     towards = -np.sign(rays(CAMERA) @ normal)[..., None] * normal
     known = (found != 0).any(axis=-1)
     assert not found[depth == 0].any()
-    assert known.sum() >= (depth > 0).sum() - 4  # a corner pixel may stand alone in its row or column
+    assert (
+        known.sum() >= (depth > 0).sum() - 4
+    )  # a corner pixel may stand alone in its row or column
     if known.any():
         assert angles(found, towards)[known].max() < 0.05
         assert np.abs(np.linalg.norm(found, axis=-1)[known] - 1).max() < 1e-6

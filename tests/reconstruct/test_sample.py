@@ -26,13 +26,17 @@ def by_the_book(points: np.ndarray, count: int, start: int) -> list[int]:
     """Farthest point sampling as its definition reads."""
     chosen = [start]
     while len(chosen) < count:
-        gaps = [min(float(((point - points[other]) ** 2).sum()) for other in chosen) for point in points]
+        gaps = [
+            min(float(((point - points[other]) ** 2).sum()) for other in chosen) for point in points
+        ]
         chosen.append(int(np.argmax(gaps)))
     return chosen
 
 
 @given(st.integers(0, 10**6), st.integers(1, 400), st.data())
-def test_each_point_is_the_farthest_from_those_before_it(seed: int, size: int, data: st.DataObject) -> None:
+def test_each_point_is_the_farthest_from_those_before_it(
+    seed: int, size: int, data: st.DataObject
+) -> None:
     points = cloud(seed, size, on_a_grid=data.draw(st.booleans()))
     count = data.draw(st.integers(1, size))
     order = farthest_point_order(points, count)
@@ -56,7 +60,9 @@ def test_any_prefix_is_the_smaller_sample() -> None:
 
 def test_the_same_cloud_gives_the_same_order() -> None:
     points = cloud(2, 2000)
-    assert np.array_equal(farthest_point_order(points, 500), farthest_point_order(points.copy(), 500))
+    assert np.array_equal(
+        farthest_point_order(points, 500), farthest_point_order(points.copy(), 500)
+    )
 
 
 @pytest.mark.parametrize("threads", [1, 2, 7])

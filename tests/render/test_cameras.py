@@ -35,7 +35,9 @@ def configs(draw: st.DrawFn) -> RenderConfig:
 
 
 @given(st.integers(0, 10**6), configs())
-def test_nothing_is_cropped_and_the_box_centre_is_the_image_centre(seed: int, config: RenderConfig) -> None:
+def test_nothing_is_cropped_and_the_box_centre_is_the_image_centre(
+    seed: int, config: RenderConfig
+) -> None:
     rng = np.random.default_rng(seed)
     vertices = rng.normal(size=(30, 3)) * rng.random(3) + rng.normal(size=3)
     middle = (vertices.min(axis=0) + vertices.max(axis=0)) / 2
@@ -89,7 +91,9 @@ def test_roll_turns_the_image_and_nothing_else() -> None:
     vertices = np.random.default_rng(1).normal(size=(9, 3))
     straight = RenderConfig(views=3)
     rolled = RenderConfig(views=3, roll=30)
-    for a, b in zip(place_cameras(vertices, straight, "a"), place_cameras(vertices, rolled, "a"), strict=True):
+    for a, b in zip(
+        place_cameras(vertices, straight, "a"), place_cameras(vertices, rolled, "a"), strict=True
+    ):
         assert np.allclose(a.eye, b.eye)
         assert np.allclose(a.cam_from_obj[2], b.cam_from_obj[2])
         cosine = a.cam_from_obj[0, :3] @ b.cam_from_obj[0, :3]
@@ -160,12 +164,16 @@ def test_the_distance_is_the_margin_times_the_fitting_one() -> None:
     middle = (vertices.min(axis=0) + vertices.max(axis=0)) / 2
     radius = np.linalg.norm(vertices - middle, axis=1).max()
     for camera in place_cameras(vertices, RenderConfig(views=3, margin=1.5, fov=50), "a"):
-        assert np.isclose(np.linalg.norm(camera.eye - middle), 1.5 * radius / np.sin(np.radians(25)))
+        assert np.isclose(
+            np.linalg.norm(camera.eye - middle), 1.5 * radius / np.sin(np.radians(25))
+        )
 
 
 def test_the_views_are_spread_out() -> None:
     config = RenderConfig(views=24, elevation=(-90, 90))
-    eyes = np.array([camera.eye for camera in place_cameras(np.vstack([np.eye(3), -np.eye(3)]), config, "a")])
+    eyes = np.array(
+        [camera.eye for camera in place_cameras(np.vstack([np.eye(3), -np.eye(3)]), config, "a")]
+    )
     eyes /= np.linalg.norm(eyes, axis=1, keepdims=True)
     assert np.abs(eyes.mean(axis=0)).max() < 0.05
     closest = np.arccos(np.sort(eyes @ eyes.T - 2 * np.eye(24), axis=1)[:, -1].clip(-1, 1))
@@ -177,7 +185,9 @@ def test_what_is_seen_of_an_object_lies_in_its_window(seed: int, distance: float
     rng = np.random.default_rng(seed)
     vertices = rng.uniform(-1, 1, size=(9, 3)) * rng.random(3)
     eye = rng.normal(size=3)
-    camera = Camera.from_fov(50, 90, 60).look_at(distance * eye / np.linalg.norm(eye), rng.uniform(-1, 1, 3))
+    camera = Camera.from_fov(50, 90, 60).look_at(
+        distance * eye / np.linalg.norm(eye), rng.uniform(-1, 1, 3)
+    )
     left, top, right, bottom = find_window(vertices, camera)
     assert 0 <= left < right <= 90
     assert 0 <= top < bottom <= 60
@@ -189,7 +199,14 @@ def test_what_is_seen_of_an_object_lies_in_its_window(seed: int, distance: float
 
 
 def test_a_window_is_small_with_room_for_the_pixel_filter() -> None:
-    camera = Camera.from_fov(90, 100, 100).look_at([0, 0, 2], [0, 0, 0])  # 25 pixels a unit at the origin
+    camera = Camera.from_fov(90, 100, 100).look_at(
+        [0, 0, 2], [0, 0, 0]
+    )  # 25 pixels a unit at the origin
     assert find_window(np.array([[-0.99, -0.49, 0], [0.99, 0.49, 0]]), camera) == (23, 35, 77, 65)
-    assert find_window(np.array([[0, 0, 0], [0, 0, 3.0]]), camera) == (0, 0, 100, 100)  # one is behind it
+    assert find_window(np.array([[0, 0, 0], [0, 0, 3.0]]), camera) == (
+        0,
+        0,
+        100,
+        100,
+    )  # one is behind it
     assert find_window(np.array([[9, 9, 0.0]]), camera) == (0, 0, 100, 100)  # beside the image

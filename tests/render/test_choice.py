@@ -44,7 +44,10 @@ def table(path: Path, renders: Path, **changes: str) -> Path:
     return path
 
 
-@given(st.integers(0, 2**63 - 1), st.tuples(*[st.floats(0, 1)] * 3).filter(lambda shares: sum(shares) > 0.01))
+@given(
+    st.integers(0, 2**63 - 1),
+    st.tuples(*[st.floats(0, 1)] * 3).filter(lambda shares: sum(shares) > 0.01),
+)
 def test_a_drawn_split_cuts_the_models_in_its_shares_and_each_goes_its_own_way(
     seed: int, shares: tuple[float, float, float]
 ) -> None:
@@ -53,12 +56,20 @@ def test_a_drawn_split_cuts_the_models_in_its_shares_and_each_goes_its_own_way(
     for part, share in zip(SPLITS, shares, strict=True):
         assert abs(parts.count(part) / 2000 - share / sum(shares)) < 0.06
     assert parts[77] == drawn_split(names[77], shares, seed), "whatever else there is"
-    assert parts != [drawn_split(name, shares, seed + 1) for name in names] or max(shares) > 0.97 * sum(shares)
+    assert parts != [drawn_split(name, shares, seed + 1) for name in names] or max(
+        shares
+    ) > 0.97 * sum(shares)
 
 
-def test_drawn_splits_have_no_model_in_common_and_miss_none(renders: Path, shards: Path, tmp_path: Path) -> None:
+def test_drawn_splits_have_no_model_in_common_and_miss_none(
+    renders: Path, shards: Path, tmp_path: Path
+) -> None:
     everyone, packed = keys(shards), dict[str, list[str]]()
-    seeds = (seed for seed in range(99) if {drawn_split(key, SHARES, seed) for key in everyone} == set(SPLITS))
+    seeds = (
+        seed
+        for seed in range(99)
+        if {drawn_split(key, SHARES, seed) for key in everyone} == set(SPLITS)
+    )
     config = dataclasses.replace(PACK, seed=next(seeds))  # eight models may well leave a part empty
     for split in SPLITS:
         choice = Choice(split=split, shares=SHARES)
@@ -68,14 +79,21 @@ def test_drawn_splits_have_no_model_in_common_and_miss_none(renders: Path, shard
         assert manifest["split"] == split
         assert manifest["selection"]["split_shares"] == [50, 25, 25]
     assert sorted(key for part in packed.values() for key in part) == sorted(everyone)
-    verdicts = {verdict.law.name: verdict for verdict in verify_shards([tmp_path / split for split in packed], jobs=1)}
+    verdicts = {
+        verdict.law.name: verdict
+        for verdict in verify_shards([tmp_path / split for split in packed], jobs=1)
+    }
     assert not [verdict for verdict in verdicts.values() if verdict.broken]
     assert (verdicts["split"].checked, verdicts["distinct models"].checked > 0) == (8, True)
 
 
-def test_a_model_in_two_sets_or_in_the_wrong_split_is_found(renders: Path, shards: Path, tmp_path: Path) -> None:
+def test_a_model_in_two_sets_or_in_the_wrong_split_is_found(
+    renders: Path, shards: Path, tmp_path: Path
+) -> None:
     pack_renders(renders, tmp_path / "one", PACK, Choice(synsets=("mug",)), jobs=1)
-    broken = [verdict for verdict in verify_shards([shards, tmp_path / "one"], jobs=1) if verdict.broken]
+    broken = [
+        verdict for verdict in verify_shards([shards, tmp_path / "one"], jobs=1) if verdict.broken
+    ]
     (verdict,) = broken
     assert (verdict.law.name, verdict.broken, verdict.checked) == ("distinct models", 2, 10)
     assert verdict.where.startswith(f"{tmp_path / 'one'}/shard-00000.h5 row ")
@@ -86,12 +104,18 @@ def test_a_model_in_two_sets_or_in_the_wrong_split_is_found(renders: Path, shard
     other = next(split for split in SPLITS if split not in parts)
     manifest["selection"] |= {"split": other, "split_shares": [50, 25, 25]}
     path.write_text(json.dumps(manifest))
-    broken = {verdict.law.name: verdict for verdict in verify_shards(path.parent, jobs=1) if verdict.broken}
+    broken = {
+        verdict.law.name: verdict
+        for verdict in verify_shards(path.parent, jobs=1)
+        if verdict.broken
+    }
     assert set(broken) == {"split", "attributes"}
     assert broken["split"].broken == 2
 
 
-def test_the_official_split_is_taken_from_its_table(renders: Path, shards: Path, tmp_path: Path) -> None:
+def test_the_official_split_is_taken_from_its_table(
+    renders: Path, shards: Path, tmp_path: Path
+) -> None:
     path = table(tmp_path / "all.csv", renders)
     everyone = keys(shards)
     for place, split in enumerate(SPLITS):
@@ -112,27 +136,45 @@ def test_another_choice_is_refused(renders: Path, tmp_path: Path) -> None:
     for other, says in (
         (Choice(split_csv=path, split="val"), r"was packed with split = train, not val: .* --redo"),
         (Choice(), "was packed with split = train, not all"),
-        (Choice(split_csv=path, split="train", synsets=("mug",)), r"with synsets = \[\], not \['mug'\]"),
+        (
+            Choice(split_csv=path, split="train", synsets=("mug",)),
+            r"with synsets = \[\], not \['mug'\]",
+        ),
     ):
         with pytest.raises(InputError, match=says):
             pack_renders(renders, out, PACK, other, jobs=1)
     shutil.move(path, tmp_path / "renamed.csv")
     stamp = (out / "shard-00000.h5").stat().st_mtime_ns
-    pack_renders(renders, out, PACK, Choice(split_csv=tmp_path / "renamed.csv", split="train"), jobs=1)
+    pack_renders(
+        renders, out, PACK, Choice(split_csv=tmp_path / "renamed.csv", split="train"), jobs=1
+    )
     assert (out / "shard-00000.h5").stat().st_mtime_ns == stamp
     with (tmp_path / "renamed.csv").open("a") as file:
         file.write("9,03001627,,more,train\n")
-    with pytest.raises(InputError, match=r"was packed with split_csv = renamed.csv \(\w{8}\), not renamed.csv"):
-        pack_renders(renders, out, PACK, Choice(split_csv=tmp_path / "renamed.csv", split="train"), jobs=1)
+    with pytest.raises(
+        InputError, match=r"was packed with split_csv = renamed.csv \(\w{8}\), not renamed.csv"
+    ):
+        pack_renders(
+            renders, out, PACK, Choice(split_csv=tmp_path / "renamed.csv", split="train"), jobs=1
+        )
 
 
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        ("modelId,split\na,train\n", "is not ShapeNet's split table: expected id,synsetId,subSynsetId,modelId,split"),
+        (
+            "modelId,split\na,train\n",
+            "is not ShapeNet's split table: expected id,synsetId,subSynsetId,modelId,split",
+        ),
         ("", "is not ShapeNet's split table"),
-        ("id,synsetId,subSynsetId,modelId,split\n0,03001627,,unknown,train\n", "none of them is there"),
-        ("id,synsetId,subSynsetId,modelId,split\n0,03001627,,unknown,tset\n", "has no split 'train'; it has tset"),
+        (
+            "id,synsetId,subSynsetId,modelId,split\n0,03001627,,unknown,train\n",
+            "none of them is there",
+        ),
+        (
+            "id,synsetId,subSynsetId,modelId,split\n0,03001627,,unknown,tset\n",
+            "has no split 'train'; it has tset",
+        ),
     ],
 )
 def test_tables_that_are_of_no_use_are_said_in_one_line(
@@ -147,10 +189,24 @@ def test_tables_that_are_of_no_use_are_said_in_one_line(
     assert not (tmp_path / "shards").exists()
 
 
-def test_ids_that_are_not_there_are_said_and_the_rest_is_packed(cma3d: Run, renders: Path, tmp_path: Path) -> None:
+def test_ids_that_are_not_there_are_said_and_the_rest_is_packed(
+    cma3d: Run, renders: Path, tmp_path: Path
+) -> None:
     first = find_renders(renders)[0]
-    (tmp_path / "ids").write_text(f"{first.parent.name}/{first.stem}\n03001627/zebra  # not there\n")
-    done = cma3d("pack", renders, tmp_path / "shards", "--ids", tmp_path / "ids", "--points", 100, "--jobs", 1)
+    (tmp_path / "ids").write_text(
+        f"{first.parent.name}/{first.stem}\n03001627/zebra  # not there\n"
+    )
+    done = cma3d(
+        "pack",
+        renders,
+        tmp_path / "shards",
+        "--ids",
+        tmp_path / "ids",
+        "--points",
+        100,
+        "--jobs",
+        1,
+    )
     assert done.returncode == 0, done.stderr
     assert "1 of the 2 models" in done.stderr
     assert "are not there: 03001627/zebra" in done.stderr
@@ -162,11 +218,17 @@ def test_ids_that_are_not_there_are_said_and_the_rest_is_packed(cma3d: Run, rend
     [
         ({"split": "train"}, "--split train needs --split-csv FILE"),
         ({"shares": (1, 1, 1)}, "--split-shares needs --split train, val or test, got None"),
-        ({"shares": (1, 1, 1), "split": "dev"}, "--split-shares needs --split train, val or test, got dev"),
+        (
+            {"shares": (1, 1, 1), "split": "dev"},
+            "--split-shares needs --split train, val or test, got dev",
+        ),
         ({"shares": (0, 0, 0), "split": "val"}, "three shares, none negative, not all"),
         ({"shares": (2, -1, 0), "split": "val"}, "three shares, none negative"),
         ({"shares": (1, float("nan"), 0), "split": "val"}, "three shares, none negative"),
-        ({"shares": (1, 1, 1), "split": "val", "split_csv": Path("all.csv")}, "give one of the two"),
+        (
+            {"shares": (1, 1, 1), "split": "val", "split_csv": Path("all.csv")},
+            "give one of the two",
+        ),
     ],
 )
 def test_a_choice_that_makes_no_sense_is_refused(given: dict, says: str) -> None:
@@ -177,7 +239,11 @@ def test_a_choice_that_makes_no_sense_is_refused(given: dict, says: str) -> None
 def test_synsets_by_name_or_offset(renders: Path) -> None:
     paths = find_renders(renders)
     mugs = choose_renders(paths, Choice(synsets=("mug",)))
-    assert mugs == choose_renders(paths, Choice(synsets=("03797390",))) == [p for p in paths if "03797390" in str(p)]
+    assert (
+        mugs
+        == choose_renders(paths, Choice(synsets=("03797390",)))
+        == [p for p in paths if "03797390" in str(p)]
+    )
     with pytest.raises(InputError, match="has no synset 'zebra'; it has car, chair, lamp, mug"):
         choose_renders(paths, Choice(synsets=("zebra",)))
 
@@ -187,7 +253,10 @@ def test_samples_are_drawn_by_the_seed_alone(renders: Path, tmp_path: Path, keep
     def rows(name: str, count: int, seed: int, jobs: int) -> list[tuple[str, int]]:
         config = PackConfig(points=256, shard_rows=100, keep=keep, num_samples=count, seed=seed)
         assert pack_renders(renders, tmp_path / name, config, jobs=jobs).rows == count
-        return [(str(row["model_id"]), int(row["view"])) for row in Shards(tmp_path / name, ["model_id", "view"])]
+        return [
+            (str(row["model_id"]), int(row["view"]))
+            for row in Shards(tmp_path / name, ["model_id", "view"])
+        ]
 
     count = 3 if keep == "best" else 15
     one = rows("one", count, 1, 1)
@@ -197,13 +266,21 @@ def test_samples_are_drawn_by_the_seed_alone(renders: Path, tmp_path: Path, keep
     assert set(rows("other", count, 2, 1)) != set(one)
     if keep == "all":
         views = np.unique([model for model, _ in one], return_counts=True)[1]
-        assert (views < 6).sum() <= 2, "of each model all views that hold enough points, but for the last"
+        assert (views < 6).sum() <= 2, (
+            "of each model all views that hold enough points, but for the last"
+        )
     manifest = json.loads((tmp_path / "one" / "manifest.json").read_text())
-    assert (manifest["config"]["num_samples"], manifest["config"]["seed"], manifest["rows"]) == (count, 1, count)
+    assert (manifest["config"]["num_samples"], manifest["config"]["seed"], manifest["rows"]) == (
+        count,
+        1,
+        count,
+    )
 
 
 def test_more_samples_than_there_are_is_refused(renders: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"gives 8 rows of 256 points, 9 were asked for: give fewer --num-samples"):
+    with pytest.raises(
+        InputError, match=r"gives 8 rows of 256 points, 9 were asked for: give fewer --num-samples"
+    ):
         pack_renders(renders, tmp_path, PackConfig(points=256, num_samples=9), jobs=1)
     assert not list(tmp_path.glob("*.h5"))
     first = find_renders(renders)[0]
@@ -214,23 +291,55 @@ def test_more_samples_than_there_are_is_refused(renders: Path, tmp_path: Path) -
 
 
 @pytest.mark.needs("bpy")
-def test_a_build_packs_the_split_that_it_renders(cma3d: Run, shapenet: Path, renders: Path, tmp_path: Path) -> None:
+def test_a_build_packs_the_split_that_it_renders(
+    cma3d: Run, shapenet: Path, renders: Path, tmp_path: Path
+) -> None:
     path = table(tmp_path / "all.csv", renders)
-    words = ("build", shapenet, tmp_path / "out", "--views", 2, "--size", 48, "--samples", 1, "--points", 64)
-    done = cma3d(*words, "--split-csv", path, "--split", "val", "--num-samples", 2, "--pack-seed", 5, "--jobs", 1)
+    words = (
+        "build",
+        shapenet,
+        tmp_path / "out",
+        "--views",
+        2,
+        "--size",
+        48,
+        "--samples",
+        1,
+        "--points",
+        64,
+    )
+    done = cma3d(
+        *words,
+        "--split-csv",
+        path,
+        "--split",
+        "val",
+        "--num-samples",
+        2,
+        "--pack-seed",
+        5,
+        "--jobs",
+        1,
+    )
     assert done.returncode == 0, done.stderr
     manifest = json.loads((tmp_path / "out" / "shards" / "manifest.json").read_text())
     assert (manifest["split"], manifest["rows"]) == ("val", 2)
     assert (manifest["config"]["seed"], manifest["render_config"]["seed"]) == (5, 0)
-    other = cma3d(*words, "--split-csv", path, "--split", "test", "--num-samples", 2, "--pack-seed", 5)
+    other = cma3d(
+        *words, "--split-csv", path, "--split", "test", "--num-samples", 2, "--pack-seed", 5
+    )
     assert other.returncode == 2
     assert "was packed with split = val, not test" in other.stderr
-    assert len(list((tmp_path / "out" / "renders").glob("*/*.h5"))) == 3, "it is said before anything is rendered"
+    assert len(list((tmp_path / "out" / "renders").glob("*/*.h5"))) == 3, (
+        "it is said before anything is rendered"
+    )
 
 
 def test_samples_that_are_not_there_leave_no_folder(renders: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="give fewer --num-samples"):
-        pack_renders(renders, tmp_path / "a" / "b", PackConfig(points=16, num_samples=10**6), jobs=1)
+        pack_renders(
+            renders, tmp_path / "a" / "b", PackConfig(points=16, num_samples=10**6), jobs=1
+        )
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "mine").mkdir()
     with pytest.raises(InputError, match="give fewer --num-samples"):

@@ -19,7 +19,15 @@ from shapenet3d_cma.render import cluster as cluster_module
 from shapenet3d_cma.render.rendering import read_failures, render_models
 from shapenet3d_cma.render.shapenet.listing import Model, find_models
 from shapenet3d_cma.render.workers import Limits
-from shapenet3d_cma.tests.render.test_workers import CONFIG, WORDS, blenders, rendered, start, unbroken, world
+from shapenet3d_cma.tests.render.test_workers import (
+    CONFIG,
+    WORDS,
+    blenders,
+    rendered,
+    start,
+    unbroken,
+    world,
+)
 from shapenet3d_cma.tests.same import assert_same_renders
 from shapenet3d_cma.tests.waiting import PATIENCE, ended, wait_for
 
@@ -35,7 +43,9 @@ class Cluster:
     def __init__(self, folder: Path) -> None:
         self.file, self.folder = folder / "scheduler.json", folder
         self.log = (folder / "log").open("ab")
-        self.scheduler = self.dask("scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard")
+        self.scheduler = self.dask(
+            "scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard"
+        )
         wait_for(self.file.is_file)
         self.address = json.loads(self.file.read_text())["address"]
         self.workers = [self.add_worker() for _ in range(2)]
@@ -45,7 +55,14 @@ class Cluster:
         return subprocess.Popen(line, stdout=self.log, stderr=self.log)
 
     def add_worker(self) -> subprocess.Popen[bytes]:
-        words = ("--nthreads", "1", "--no-nanny", "--no-dashboard", "--local-directory", str(self.folder))
+        words = (
+            "--nthreads",
+            "1",
+            "--no-nanny",
+            "--no-dashboard",
+            "--local-directory",
+            str(self.folder),
+        )
         return self.dask("worker", *words)
 
     def stop(self) -> None:
@@ -63,10 +80,17 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 
 def below(workers: list[subprocess.Popen[bytes]]) -> list[psutil.Process]:
-    return [blender for worker in workers if worker.poll() is None for blender in blenders(psutil.Process(worker.pid))]
+    return [
+        blender
+        for worker in workers
+        if worker.poll() is None
+        for blender in blenders(psutil.Process(worker.pid))
+    ]
 
 
-def test_a_killed_dask_worker_costs_nothing(world: Path, unbroken: Path, tmp_path: Path, cluster: Cluster) -> None:
+def test_a_killed_dask_worker_costs_nothing(
+    world: Path, unbroken: Path, tmp_path: Path, cluster: Cluster
+) -> None:
     """Nothing is lost, nothing is done twice, and the content is that of a run on one machine."""
     writes: dict[Path, int] = {}
     stop = threading.Event()
@@ -74,7 +98,9 @@ def test_a_killed_dask_worker_costs_nothing(world: Path, unbroken: Path, tmp_pat
     def watch() -> None:  # a file that is written twice shows with two inodes
         while not stop.wait(0.01):
             for path in rendered(tmp_path):
-                assert writes.setdefault(path, path.stat().st_ino) == path.stat().st_ino, "rendered twice"
+                assert writes.setdefault(path, path.stat().st_ino) == path.stat().st_ino, (
+                    "rendered twice"
+                )
 
     def kill_in_the_middle() -> None:
         wait_for(lambda: len(rendered(tmp_path)) >= random.Random(5).randrange(2, 7))
@@ -120,7 +146,9 @@ def test_ctrl_c_stops_the_blenders_of_the_cluster_and_the_run_goes_on(
     asked = time.monotonic()
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=PATIENCE)
-    assert time.monotonic() - asked < 10 + 2 * (asked - begun), "a stop takes seconds, of the machine's own"
+    assert time.monotonic() - asked < 10 + 2 * (asked - begun), (
+        "a stop takes seconds, of the machine's own"
+    )
     assert process.returncode == 130, err
     assert err.splitlines()[-1].startswith("cma3d: stopped; what was finished is kept"), err
     assert "Traceback" not in err
@@ -145,7 +173,9 @@ def test_a_killed_supervisor_is_followed_by_another(
     wait_for(lambda: not below(cluster.workers))
 
 
-def test_a_faulty_model_is_recorded_from_the_cluster_too(world: Path, tmp_path: Path, cluster: Cluster) -> None:
+def test_a_faulty_model_is_recorded_from_the_cluster_too(
+    world: Path, tmp_path: Path, cluster: Cluster
+) -> None:
     (tmp_path / "hollow").mkdir()
     models = [Model("03797390", "hollow", tmp_path / "hollow"), *find_models(world)[:2]]
     done = render_models(models, tmp_path / "renders", CONFIG, scheduler=cluster.address)
@@ -160,7 +190,9 @@ def test_a_task_that_runs_again_renders_nothing_twice(tmp_path: Path) -> None:
     setup = cluster_module.Setup("run", CONFIG, Limits(), str(tmp_path / "nothing"), {})
     job = {"out": str(tmp_path / "a.h5"), "config_hash": "abc"}
     asked = []
-    reply = cluster_module._render(setup, job, lambda out, identity: asked.append((out, identity)) or True)
+    reply = cluster_module._render(
+        setup, job, lambda out, identity: asked.append((out, identity)) or True
+    )
     assert reply == {"status": "done", "seconds": {}}
     assert asked == [(tmp_path / "a.h5", "abc")]
 
@@ -173,7 +205,12 @@ def test_a_task_that_runs_again_renders_nothing_twice(tmp_path: Path) -> None:
     ],
 )
 def test_a_scheduler_that_is_not_there_is_named(
-    world: Path, tmp_path: Path, cma3d_inside: Run, monkeypatch: pytest.MonkeyPatch, address: str, says: str
+    world: Path,
+    tmp_path: Path,
+    cma3d_inside: Run,
+    monkeypatch: pytest.MonkeyPatch,
+    address: str,
+    says: str,
 ) -> None:
     monkeypatch.setattr(cluster_module, "WAIT", 2)
     done = cma3d_inside("render", world, tmp_path / "out", *WORDS, "--scheduler", address)

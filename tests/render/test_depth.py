@@ -17,7 +17,12 @@ def plane(tilt: float, corners: int) -> Mesh:
     outline = {3: [(-9, -9), (9, -9), (0, 9)], 4: [(9, -9), (0, 9), (-9, -9), (0, -3)]}[corners]
     vertices = np.array([(x, y * np.cos(tilt), y * np.sin(tilt)) for x, y in outline])
     return Mesh(
-        vertices, np.arange(corners), np.zeros((corners, 2)), np.array([0, corners]), np.zeros(1, dtype=int), ("a",)
+        vertices,
+        np.arange(corners),
+        np.zeros((corners, 2)),
+        np.array([0, corners]),
+        np.zeros(1, dtype=int),
+        ("a",),
     )
 
 
@@ -35,7 +40,14 @@ FIRST = np.zeros((16, 16), dtype=np.int64)
 def mesh_of(*triangles: list[tuple[float, float, float]]) -> Mesh:
     vertices = np.array(triangles, dtype=float).reshape(-1, 3)
     starts, count = np.arange(0, len(vertices) + 1, 3), len(triangles)
-    return Mesh(vertices, np.arange(len(vertices)), np.zeros((len(vertices), 2)), starts, np.zeros(count, int), ("a",))
+    return Mesh(
+        vertices,
+        np.arange(len(vertices)),
+        np.zeros((len(vertices), 2)),
+        starts,
+        np.zeros(count, int),
+        ("a",),
+    )
 
 
 def brute_force(mesh: Mesh, camera: Camera) -> np.ndarray:
@@ -56,7 +68,9 @@ def brute_force(mesh: Mesh, camera: Camera) -> np.ndarray:
 @given(st.floats(-1, 1), st.integers(0, 1000))
 def test_a_strayed_depth_is_put_right(tilt: float, seed: int) -> None:
     exact = true_depth(tilt)
-    strayed = (exact + np.random.default_rng(seed).normal(scale=1e-3, size=exact.shape)).astype(np.float32)
+    strayed = (exact + np.random.default_rng(seed).normal(scale=1e-3, size=exact.shape)).astype(
+        np.float32
+    )
     strayed[0, :3] = 0
     refined, _ = refine_depth(strayed, FIRST, repair(plane(tilt, 3)), VIEW)
     middle = np.s_[4:12, 4:12]  # inside the triangle for every tilt
@@ -75,7 +89,9 @@ def test_whatever_the_renderer_takes_for_hits_at_edges_the_exact_ray_decides(see
     face = np.where(truth < 2, 0, 1)
     given_depth = truth.astype(np.float32)
     wrong = rng.random((16, 16)) < 0.2
-    face = np.where(wrong & (truth > 0), 1 - face, face)  # the other face, which lies elsewhere or is missed
+    face = np.where(
+        wrong & (truth > 0), 1 - face, face
+    )  # the other face, which lies elsewhere or is missed
     given_depth[wrong & (truth == 0)] = 1.5  # beside an edge
     refined, seen = refine_depth(given_depth, face, surface, VIEW)
     farther = brute_force(mesh_of(far * [3, 3, 1]), VIEW)
@@ -83,7 +99,9 @@ def test_whatever_the_renderer_takes_for_hits_at_edges_the_exact_ray_decides(see
         wrong & (face == 1) & (farther > truth)
     )  # a face behind is really met: only a neighbour tells of the nearer
     assert np.allclose(refined[~behind], truth[~behind], atol=1e-6)
-    assert np.array_equal(seen[~behind & (truth > 0)], np.where(truth < 2, 0, 1)[~behind & (truth > 0)])
+    assert np.array_equal(
+        seen[~behind & (truth > 0)], np.where(truth < 2, 0, 1)[~behind & (truth > 0)]
+    )
 
 
 def test_a_ray_that_misses_its_face_sees_what_is_behind() -> None:
@@ -105,7 +123,9 @@ def test_no_ray_slips_between_triangles_that_share_an_edge() -> None:
     """The diagonal of a square passes through pixel centres."""
     square = mesh_of([(-2, -2, 0), (2, -2, 0), (2, 2, 0)], [(-2, -2, 0), (2, 2, 0), (-2, 2, 0)])
     for face in (0, 1):
-        refined, _ = refine_depth(np.full((16, 16), 2, np.float32), np.full((16, 16), face), repair(square), VIEW)
+        refined, _ = refine_depth(
+            np.full((16, 16), 2, np.float32), np.full((16, 16), face), repair(square), VIEW
+        )
         assert (refined == 2).all()
 
 
@@ -115,7 +135,9 @@ def test_a_nearer_face_that_a_pixel_beside_sees_is_found() -> None:
     truth = brute_force(mesh, VIEW)
     missed = truth.copy()
     missed[8, 8] = 3  # the renderer saw the wall through the flap's edge
-    refined, face = refine_depth(missed.astype(np.float32), np.where(missed < 2, 0, 1), repair(mesh), VIEW)
+    refined, face = refine_depth(
+        missed.astype(np.float32), np.where(missed < 2, 0, 1), repair(mesh), VIEW
+    )
     assert np.array_equal(refined, truth.astype(np.float32))
     assert face[8, 8] == 0
 

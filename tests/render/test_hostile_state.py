@@ -12,18 +12,51 @@ import pytest
 
 from shapenet3d_cma.core.outputs import claim
 from shapenet3d_cma.pack.packing import pack_renders
-from shapenet3d_cma.render.rendering import _is_earlier, _present, _what_is_left, read_render_settings
+from shapenet3d_cma.render.rendering import (
+    _is_earlier,
+    _present,
+    _what_is_left,
+    read_render_settings,
+)
 from shapenet3d_cma.render.shapenet.listing import Model
-from shapenet3d_cma.render.status import check_places, forget_failures, read_failures, read_status, status_table
+from shapenet3d_cma.render.status import (
+    check_places,
+    forget_failures,
+    read_failures,
+    read_status,
+    status_table,
+)
 from shapenet3d_cma.tests.fuzz import bounds
 from shapenet3d_cma.tests.fuzz.bounds import bounded
 from shapenet3d_cma.tests.fuzz.made import PACK, RENDER, config_hash, make_renders
 
 refusal = partial(bounds.refusal, "state")
-SHAPES = [b"", b"[]", b"{}", b"null", b"5", b'"x"', b"\xff\xfe", b"[" * 10**6, b'{"a":' * 10**5, b"9" * 5000]
-GOOD = {"synset": "03001627", "model_id": "x", "config_hash": "h", "kind": "failed", "reason": "why", "tries": 1}
+SHAPES = [
+    b"",
+    b"[]",
+    b"{}",
+    b"null",
+    b"5",
+    b'"x"',
+    b"\xff\xfe",
+    b"[" * 10**6,
+    b'{"a":' * 10**5,
+    b"9" * 5000,
+]
+GOOD = {
+    "synset": "03001627",
+    "model_id": "x",
+    "config_hash": "h",
+    "kind": "failed",
+    "reason": "why",
+    "tries": 1,
+}
 BAD_ENTRIES = [
-    *(GOOD | {name: value} for name in ("synset", "model_id") for value in (5, None, [], "", "..", "a/b", "../x")),
+    *(
+        GOOD | {name: value}
+        for name in ("synset", "model_id")
+        for value in (5, None, [], "", "..", "a/b", "../x")
+    ),
     *(GOOD | {"kind": value} for value in (5, [], None)),
     *(GOOD | {"reason": value} for value in ([], {}, 1e999)),
     GOOD | {"config_hash": []},
@@ -77,11 +110,15 @@ def test_settings_that_cannot_be_are_refused(renders: Path, views: object) -> No
     settings = json.loads((renders / "render.json").read_text())
     settings["config"]["views"] = views
     (renders / "render.json").write_text(json.dumps(settings))
-    assert "have views = " in refusal(lambda: pack_renders(renders, renders.parent / "s", PACK, jobs=1), renders.parent)
+    assert "have views = " in refusal(
+        lambda: pack_renders(renders, renders.parent / "s", PACK, jobs=1), renders.parent
+    )
     assert not (renders.parent / "s").exists()
 
 
-@pytest.mark.parametrize("content", [*SHAPES, *(json.dumps(entry).encode() for entry in BAD_ENTRIES)])
+@pytest.mark.parametrize(
+    "content", [*SHAPES, *(json.dumps(entry).encode() for entry in BAD_ENTRIES)]
+)
 def test_a_line_of_another_shape_is_no_failure(renders: Path, content: bytes) -> None:
     good = json.dumps(GOOD).encode()
     (renders / "failures.jsonl").write_bytes(content + b"\n" + good + b"\n")
@@ -94,7 +131,8 @@ def test_a_line_of_another_shape_is_no_failure(renders: Path, content: bytes) ->
 
 def test_failures_of_names_that_no_disk_takes_are_listed(renders: Path) -> None:
     entries = [
-        GOOD | {"model_id": name, "config_hash": config_hash(RENDER)} for name in ("x" * 255, "\ud800", "a\x1b[2J")
+        GOOD | {"model_id": name, "config_hash": config_hash(RENDER)}
+        for name in ("x" * 255, "\ud800", "a\x1b[2J")
     ]
     (renders / "failures.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in entries))
     with bounded("state", inside=renders):
@@ -134,16 +172,22 @@ def test_what_is_no_file_stands_in_the_way_and_does_not_hang(
     assert f"{name} is not a file" in refusal(lambda: check_places(renders, ["03001627"]), renders)
     if name == "failures.jsonl" and what is not make_link:
         assert name in refusal(lambda: read_failures(renders), renders)
-        assert name in refusal(lambda: pack_renders(renders, renders.parent / "s", PACK, jobs=1), renders.parent)
+        assert name in refusal(
+            lambda: pack_renders(renders, renders.parent / "s", PACK, jobs=1), renders.parent
+        )
     else:
-        refusal(lambda: read_status(renders), renders) if name == "render.json" else read_failures(renders)
+        refusal(lambda: read_status(renders), renders) if name == "render.json" else read_failures(
+            renders
+        )
 
 
 @pytest.mark.parametrize("name", [".runs", "03001627"])
 def test_a_file_where_a_folder_belongs_is_named(tmp_path: Path, name: str) -> None:
     (tmp_path / name).touch()
     (tmp_path / "render.json").write_text(json.dumps({"config_hash": "h", "config": {}}))
-    assert f"{name} is not a folder" in refusal(lambda: check_places(tmp_path, ["03001627"]), tmp_path)
+    assert f"{name} is not a folder" in refusal(
+        lambda: check_places(tmp_path, ["03001627"]), tmp_path
+    )
     with bounded("state", inside=tmp_path):
         read_status(tmp_path)
     refusal(lambda: pack_renders(tmp_path, tmp_path.parent / "s", PACK, jobs=1), tmp_path.parent)

@@ -36,7 +36,9 @@ from shapenet3d_cma.tests.waiting import PATIENCE, wait_for
 SMALL = RenderConfig(views=3, size=48, samples=2, colour="best")
 
 
-def ray_cast(render: Render, view: int, obj: Path) -> tuple[np.ndarray, o3d.t.geometry.RaycastingScene]:
+def ray_cast(
+    render: Render, view: int, obj: Path
+) -> tuple[np.ndarray, o3d.t.geometry.RaycastingScene]:
     """Planar depth of the OBJ, as trimesh reads it, along the ray through each pixel's centre."""
     mesh = trimesh.load(obj, force="mesh", process=False, skip_materials=True)
     scene = o3d.t.geometry.RaycastingScene()
@@ -46,7 +48,9 @@ def ray_cast(render: Render, view: int, obj: Path) -> tuple[np.ndarray, o3d.t.ge
     )
     camera = render.camera(view)
     v, u = np.mgrid[: camera.height, : camera.width] + 0.5
-    far = camera.unproject(np.stack([u, v], axis=-1), np.ones(u.shape)) - camera.eye  # one unit of planar depth long
+    far = (
+        camera.unproject(np.stack([u, v], axis=-1), np.ones(u.shape)) - camera.eye
+    )  # one unit of planar depth long
     rays = np.concatenate([np.broadcast_to(camera.eye, far.shape), far], axis=-1).astype(np.float32)
     return scene.cast_rays(o3d.core.Tensor.from_numpy(rays))["t_hit"].numpy(), scene
 
@@ -81,7 +85,9 @@ def test_depth_equals_a_ray_cast_of_the_source_mesh(shapenet: Path, renders: Pat
     assert pixels > 30_000
     assert mismatched <= pixels / 10_000
     assert np.median(error) <= 1e-6
-    assert (error > 1e-4).mean() <= 1e-4  # where two surfaces lie closer together than float32 tells apart
+    assert (
+        error > 1e-4
+    ).mean() <= 1e-4  # where two surfaces lie closer together than float32 tells apart
 
 
 def test_the_object_is_upright_and_in_frame(shapenet: Path, renders: Path) -> None:
@@ -118,9 +124,18 @@ def test_colour_stands_where_depth_stands_and_background_elsewhere(renders: Path
 def test_further_fields_agree_with_depth_and_mesh(broken: Path, tmp_path: Path) -> None:
     """Position is a check of the back-projection, normals face the camera, materials are the visible side's."""
     config = RenderConfig(
-        views=3, size=60, aspect=1.5, samples=2, normals=True, positions=True, materials=True, background="transparent"
+        views=3,
+        size=60,
+        aspect=1.5,
+        samples=2,
+        normals=True,
+        positions=True,
+        materials=True,
+        background="transparent",
     )
-    model = Model("03001627", "pathology-doubled-faces", broken / "03001627" / "pathology-doubled-faces")
+    model = Model(
+        "03001627", "pathology-doubled-faces", broken / "03001627" / "pathology-doubled-faces"
+    )
     assert render_models([model], tmp_path, config, jobs=1).rendered == 1
     with open_render(find_renders(tmp_path)[0]) as render:
         names = render.json("materials")
@@ -128,7 +143,10 @@ def test_further_fields_agree_with_depth_and_mesh(broken: Path, tmp_path: Path) 
             camera = render.camera(view)
             assert depth.shape == (60, 90) == (camera.height, camera.width)
             seen = depth > 0
-            fields = {name: render.rows[name][view] for name in ("position", "normal", "material", "alpha")}
+            fields = {
+                name: render.rows[name][view]
+                for name in ("position", "normal", "material", "alpha")
+            }
             cloud = back_project(depth, camera)
             assert np.abs(fields["position"][seen] - cloud.points).max() < 1e-4
             normal = fields["normal"][seen]
@@ -158,8 +176,12 @@ def test_each_side_of_a_doubled_face_shows_its_own_material(tmp_path: Path) -> N
     folder = tmp_path / "shapenet" / "03001627" / "box"
     (folder / "models").mkdir(parents=True)
     (folder / "models" / "model_normalized.obj").write_text(OPEN_BOX)
-    (folder / "models" / "model_normalized.mtl").write_text("newmtl outside\nKd 1 0 0\nnewmtl inside\nKd 0 0 1\n")
-    config = RenderConfig(views=4, size=64, samples=4, elevation=(65, 65), cameras="ring", materials=True)
+    (folder / "models" / "model_normalized.mtl").write_text(
+        "newmtl outside\nKd 1 0 0\nnewmtl inside\nKd 0 0 1\n"
+    )
+    config = RenderConfig(
+        views=4, size=64, samples=4, elevation=(65, 65), cameras="ring", materials=True
+    )
     render_models([Model("03001627", "box", folder)], tmp_path / "renders", config, jobs=1)
     with open_render(find_renders(tmp_path / "renders")[0]) as render:
         assert render.json("repairs") == {"opposite pairs merged": 5}
@@ -167,7 +189,8 @@ def test_each_side_of_a_doubled_face_shows_its_own_material(tmp_path: Path) -> N
         for view in range(4):
             material, rgb = render.rows["material"][view], render.rgb(view).astype(int)
             camera = render.camera(view)
-            # the middle of the floor is seen through the open top; the nearest wall's middle from outside
+            # the middle of the floor is seen through the open top; the nearest wall's middle from
+            # outside
             towards = np.sign(camera.eye - 0.5)
             floor = np.array([0.5, 0, 0.5])
             wall = np.array([0.5 + 0.5 * towards[0], 0.5, 0.5])
@@ -226,9 +249,19 @@ def test_textures_colours_and_opacity_are_what_the_mtl_says(tmp_path: Path) -> N
             u, v = np.floor(render.camera(view).project([x, 0.5, 0])[0]).astype(int)
             return render.rgb(view)[v - 1 : v + 2, u - 1 : u + 2].mean(axis=(0, 1))
 
-        white, grey, masked, front, back = at(0, 0.5), at(0, 1.5), at(0, 2.5), at(0, 3.5), at(2, 3.5)
-        assert np.allclose(linear(grey) / linear(white), linear(np.array(127.5)), atol=0.06), "Kd is a display value"
-        assert np.allclose(linear(masked), 0.75, atol=0.08), "mask times d: a quarter of black over white"
+        white, grey, masked, front, back = (
+            at(0, 0.5),
+            at(0, 1.5),
+            at(0, 2.5),
+            at(0, 3.5),
+            at(2, 3.5),
+        )
+        assert np.allclose(linear(grey) / linear(white), linear(np.array(127.5)), atol=0.06), (
+            "Kd is a display value"
+        )
+        assert np.allclose(linear(masked), 0.75, atol=0.08), (
+            "mask times d: a quarter of black over white"
+        )
         assert front[0] > 100 > front[2]
         assert back[2] > 100 > back[0], "the back has its own texture coordinates"
         assert (render.depth[0] > 0).sum() == (render.depth[2] > 0).sum()
@@ -237,7 +270,9 @@ def test_textures_colours_and_opacity_are_what_the_mtl_says(tmp_path: Path) -> N
 def test_edges_are_sharp_and_curves_smooth(tmp_path: Path) -> None:
     ring = np.linspace(0, 2 * np.pi, 16, endpoint=False)
     vertices = "".join(f"v {np.cos(a):.6f} {y} {np.sin(a):.6f}\n" for y in (0, 1) for a in ring)
-    faces = "".join(f"f {k + 1} {k + 17} {(k + 1) % 16 + 17} {(k + 1) % 16 + 1}\n" for k in range(16))
+    faces = "".join(
+        f"f {k + 1} {k + 17} {(k + 1) % 16 + 17} {(k + 1) % 16 + 1}\n" for k in range(16)
+    )
     lid = "f " + " ".join(str(k + 17) for k in range(16)) + "\n"
     model = make_model(tmp_path, "drum", vertices + faces + lid, "")
     config = RenderConfig(views=3, size=64, samples=1, elevation=(30, 30), normals=True)
@@ -246,7 +281,9 @@ def test_edges_are_sharp_and_curves_smooth(tmp_path: Path) -> None:
         cloud = back_project(render.depth[0], render.camera(0))
         normal = render.rows["normal"][0][cloud.pixels[:, 1], cloud.pixels[:, 0]]
         on_lid = cloud.points[:, 1] > 0.999
-        assert (np.abs(normal[on_lid]) @ [0, 1, 0] > 0.999).mean() > 0.97, "the lid is flat to its edge"
+        assert (np.abs(normal[on_lid]) @ [0, 1, 0] > 0.999).mean() > 0.97, (
+            "the lid is flat to its edge"
+        )
         side = cloud.points[~on_lid] * [1, 0, 1]
         side /= np.linalg.norm(side, axis=1, keepdims=True)
         angle = np.degrees(np.arccos(np.clip(np.abs((normal[~on_lid] * side).sum(axis=1)), 0, 1)))
@@ -255,7 +292,9 @@ def test_edges_are_sharp_and_curves_smooth(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("scale", [1e-5, 300.0])
 def test_size_and_place_of_a_model_do_not_matter(tmp_path: Path, scale: float) -> None:
-    vertices = np.array([[x, y, z] for x in (0, 1) for y in (0, 1) for z in (0, 1)]) * scale + 2 * scale
+    vertices = (
+        np.array([[x, y, z] for x in (0, 1) for y in (0, 1) for z in (0, 1)]) * scale + 2 * scale
+    )
     faces = "f 1 2 4 3\nf 5 7 8 6\nf 1 5 6 2\nf 3 4 8 7\nf 1 3 7 5\nf 2 6 8 4\n"
     text = "".join("v {:.9g} {:.9g} {:.9g}\n".format(*vertex) for vertex in vertices)
     model = make_model(tmp_path, "cube", text + faces, "")
@@ -268,9 +307,15 @@ def test_size_and_place_of_a_model_do_not_matter(tmp_path: Path, scale: float) -
 
 
 def grown(mask: np.ndarray) -> np.ndarray:
-    """Give a mask with two more pixels all around."""
+    """Return a mask with two more pixels all around."""
     for _ in range(2):
-        mask = mask | np.roll(mask, 1, 0) | np.roll(mask, -1, 0) | np.roll(mask, 1, 1) | np.roll(mask, -1, 1)
+        mask = (
+            mask
+            | np.roll(mask, 1, 0)
+            | np.roll(mask, -1, 0)
+            | np.roll(mask, 1, 1)
+            | np.roll(mask, -1, 1)
+        )
     return mask
 
 
@@ -285,13 +330,19 @@ def test_light_comes_from_above_and_turns(shapenet: Path, tmp_path: Path, light:
         pictures.append(contents(find_renders(tmp_path / str(turn))[0])[0])
     assert np.array_equal(pictures[0]["depth"], pictures[1]["depth"])
     seen = pictures[0]["depth"] > 0
-    difference = np.abs(pictures[0]["rgb"].astype(int) - pictures[1]["rgb"].astype(int)).mean(axis=-1)
+    difference = np.abs(pictures[0]["rgb"].astype(int) - pictures[1]["rgb"].astype(int)).mean(
+        axis=-1
+    )
     assert difference[seen].mean() > 2
 
 
-def test_one_worker_or_two_give_the_same_content(shapenet: Path, renders: Path, tmp_path: Path) -> None:
+def test_one_worker_or_two_give_the_same_content(
+    shapenet: Path, renders: Path, tmp_path: Path
+) -> None:
     with open_render(find_renders(renders)[0]) as first:
-        config = RenderConfig(**first.json("config") | {"elevation": tuple(first.json("config")["elevation"])})
+        config = RenderConfig(
+            **first.json("config") | {"elevation": tuple(first.json("config")["elevation"])}
+        )
     models = find_models(shapenet)
     order = models[::-1]  # the order does not matter either
     assert render_models(order, tmp_path, config, jobs=1).rendered == len(models)
@@ -299,13 +350,18 @@ def test_one_worker_or_two_give_the_same_content(shapenet: Path, renders: Path, 
         assert_same(path, tmp_path / path.relative_to(renders))
 
 
-def test_best_shades_the_view_with_the_most_points(shapenet: Path, renders: Path, tmp_path: Path) -> None:
+def test_best_shades_the_view_with_the_most_points(
+    shapenet: Path, renders: Path, tmp_path: Path
+) -> None:
     with open_render(find_renders(renders)[0]) as first:
         settings = first.json("config") | {"colour": "best"}
     config = RenderConfig(**settings | {"elevation": tuple(settings["elevation"])})
     model = find_models(shapenet)[0]
     render_models([model], tmp_path, config, jobs=1)
-    with open_render(find_renders(tmp_path)[0]) as best, open_render(find_renders(renders)[0]) as every:
+    with (
+        open_render(find_renders(tmp_path)[0]) as best,
+        open_render(find_renders(renders)[0]) as every,
+    ):
         most = int(np.count_nonzero(every.depth, axis=(1, 2)).argmax())
         assert np.flatnonzero(best.shaded).tolist() == [most]
         assert np.array_equal(best.depth, every.depth)
@@ -313,7 +369,9 @@ def test_best_shades_the_view_with_the_most_points(shapenet: Path, renders: Path
         assert not best.rgb((most + 1) % len(every.depth)).any()
 
 
-def test_a_stopped_run_goes_on_and_other_settings_are_refused(shapenet: Path, tmp_path: Path) -> None:
+def test_a_stopped_run_goes_on_and_other_settings_are_refused(
+    shapenet: Path, tmp_path: Path
+) -> None:
     models = find_models(shapenet, limit=1)
     assert render_models(models[:2], tmp_path, SMALL).rendered == 2
     before = {path: path.stat().st_mtime_ns for path in find_renders(tmp_path)}
@@ -328,7 +386,9 @@ def test_a_stopped_run_goes_on_and_other_settings_are_refused(shapenet: Path, tm
         render_models(models, tmp_path, RenderConfig(views=3, size=56, samples=2, colour="best"))
     assert {path: path.stat().st_mtime_ns for path in before} == before
     other = RenderConfig(views=2, size=48, samples=2, colour="best")
-    with pytest.raises(InputError, match=r"render\.json is there, changed since cma3d wrote it: move it away"):
+    with pytest.raises(
+        InputError, match=r"render\.json is there, changed since cma3d wrote it: move it away"
+    ):
         render_models(models, tmp_path, other, redo=True)
     assert {path: path.stat().st_mtime_ns for path in before} == before
     (tmp_path / "render.json").unlink()
@@ -356,7 +416,9 @@ def test_each_pathology_comes_out_as_announced(broken: Path, tmp_path: Path) -> 
     announced = json.loads((broken / "pathologies.json").read_text(encoding="utf-8"))
     done = render_models(find_models(broken), tmp_path, RenderConfig(views=3, size=64, samples=2))
     failed = {(failure["synset"], failure["model_id"]) for failure in done.failures}
-    assert failed == {(entry["synset"], entry["model_id"]) for entry in announced if entry["outcome"] == "failed"}
+    assert failed == {
+        (entry["synset"], entry["model_id"]) for entry in announced if entry["outcome"] == "failed"
+    }
     assert {(entry["synset"], entry["model_id"]) for entry in read_failures(tmp_path)} == failed
     for entry in announced:
         if entry["outcome"] == "failed":
@@ -366,7 +428,9 @@ def test_each_pathology_comes_out_as_announced(broken: Path, tmp_path: Path) -> 
             assert render.depth.any(axis=(1, 2)).sum() >= 2
             for view in range(3):
                 red, green, blue = np.moveaxis(render.rgb(view).astype(int), -1, 0)
-                assert not ((red > 200) & (blue > 200) & (green < 80)).any(), "purple: a texture was not found"
+                assert not ((red > 200) & (blue > 200) & (green < 80)).any(), (
+                    "purple: a texture was not found"
+                )
             properties = entry.get("properties", {})
             if properties.get("pairs"):
                 assert render.json("repairs")["opposite pairs merged"] > 0
@@ -376,14 +440,37 @@ def test_each_pathology_comes_out_as_announced(broken: Path, tmp_path: Path) -> 
 
 def test_repairs_can_be_left_out(broken: Path, tmp_path: Path) -> None:
     """Depth is the same with and without them; what is counted, shown or refused is not."""
-    faults = ("doubled-faces", "duplicate-faces", "alpha-zero", "letter-case", "missing-texture", "illum-7")
-    models = [model for model in find_models(broken) if model.model_id.removeprefix("pathology-") in faults]
-    as_is = {"weld": 0.0, "merge_doubled": False, "drop_duplicates": False, "drop_degenerate": False}
+    faults = (
+        "doubled-faces",
+        "duplicate-faces",
+        "alpha-zero",
+        "letter-case",
+        "missing-texture",
+        "illum-7",
+    )
+    models = [
+        model
+        for model in find_models(broken)
+        if model.model_id.removeprefix("pathology-") in faults
+    ]
+    as_is = {
+        "weld": 0.0,
+        "merge_doubled": False,
+        "drop_duplicates": False,
+        "drop_degenerate": False,
+    }
     as_is |= {"forgive_paths": False, "opaque_zero": False, "metal": True, "smooth_angle": 180.0}
     config = {"views": 2, "size": 64, "samples": 8}
-    assert render_models(models, tmp_path / "mended", RenderConfig(**config)).rendered == len(faults)
-    done = render_models(models, tmp_path / "as-is", RenderConfig(**config, **as_is, missing_texture="fail"))
-    reasons = {failure["model_id"].removeprefix("pathology-"): failure["reason"] for failure in done.failures}
+    assert render_models(models, tmp_path / "mended", RenderConfig(**config)).rendered == len(
+        faults
+    )
+    done = render_models(
+        models, tmp_path / "as-is", RenderConfig(**config, **as_is, missing_texture="fail")
+    )
+    reasons = {
+        failure["model_id"].removeprefix("pathology-"): failure["reason"]
+        for failure in done.failures
+    }
     assert set(reasons) == {"letter-case", "missing-texture"}
     assert all(reason.startswith("texture ") and "missing" in reason for reason in reasons.values())
     for path in find_renders(tmp_path / "as-is"):
@@ -392,7 +479,10 @@ def test_repairs_can_be_left_out(broken: Path, tmp_path: Path) -> None:
             assert not render.json("repairs")
             assert np.array_equal(render.depth > 0, mended.depth > 0)
             assert np.abs(render.depth - mended.depth).max() < 1e-5
-            assert not np.array_equal(render.rgb(0), mended.rgb(0)) or render.model_id == "pathology-duplicate-faces"
+            assert (
+                not np.array_equal(render.rgb(0), mended.rgb(0))
+                or render.model_id == "pathology-duplicate-faces"
+            )
 
 
 def test_both_sides_show_their_own_material(broken: Path, tmp_path: Path) -> None:
@@ -413,9 +503,13 @@ def test_both_sides_show_their_own_material(broken: Path, tmp_path: Path) -> Non
     obj.write_text("\n".join(keep) + "\n")
     config = RenderConfig(views=4, size=64, samples=2, elevation=(10, 60))
     for root, name in ((broken, "double"), (tmp_path / "shapenet", "single")):
-        model = Model("03001627", "pathology-doubled-faces", root / "03001627" / "pathology-doubled-faces")
+        model = Model(
+            "03001627", "pathology-doubled-faces", root / "03001627" / "pathology-doubled-faces"
+        )
         render_models([model], tmp_path / name, config, jobs=1)
-    doubles, singles = (contents(find_renders(tmp_path / name)[0])[0] for name in ("double", "single"))
+    doubles, singles = (
+        contents(find_renders(tmp_path / name)[0])[0] for name in ("double", "single")
+    )
     assert np.array_equal(doubles["depth"], singles["depth"])
     difference = np.abs(doubles["rgb"].astype(int) - singles["rgb"].astype(int)).max(axis=-1)
     assert (difference[doubles["depth"] > 0] > 60).mean() < 0.02
@@ -451,7 +545,10 @@ def test_a_crash_of_blender_costs_at_most_one_model(
     assert "signal 9" in failure["reason"]
     assert done.rendered == len(models) - 1
     later = render_models(models, tmp_path, SMALL)
-    assert (later.rendered, [entry["model_id"] for entry in later.quarantined]) == (0, [victim.model_id])
+    assert (later.rendered, [entry["model_id"] for entry in later.quarantined]) == (
+        0,
+        [victim.model_id],
+    )
     assert render_models(models, tmp_path, SMALL, retry_failed=True).rendered == 1
     assert read_failures(tmp_path) == []
 
@@ -482,7 +579,16 @@ def test_nothing_is_left_in_the_folder_for_temporary_files(
 
 
 def test_a_killed_run_leaves_no_blender_and_no_half_files(shapenet: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "shapenet3d_cma.cli", "render", str(shapenet), str(tmp_path), "--size", "400"]
+    command = [
+        sys.executable,
+        "-m",
+        "shapenet3d_cma.cli",
+        "render",
+        str(shapenet),
+        str(tmp_path),
+        "--size",
+        "400",
+    ]
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     wait_for(lambda: children(process.pid))
     workers = children(process.pid)
@@ -495,7 +601,7 @@ def test_a_killed_run_leaves_no_blender_and_no_half_files(shapenet: Path, tmp_pa
 
 
 def children(pid: int) -> list[int]:
-    """Give the worker processes of a run: its children, of all its threads."""
+    """Return the worker processes of a run: its children, of all its threads."""
     found = []
     for task in Path(f"/proc/{pid}/task").glob("*/children"):
         for child in task.read_text().split():
@@ -511,7 +617,9 @@ def alive(pid: int) -> bool:
         return False
 
 
-def test_without_blender_the_remedy_is_named(shapenet: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_blender_the_remedy_is_named(
+    shapenet: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fails(*_: object, **__: object) -> subprocess.CompletedProcess[str]:
         message = "Traceback …\nImportError: libXi.so.6: cannot open shared object file: No such file or directory\n"
         return subprocess.CompletedProcess([], 1, "", message)

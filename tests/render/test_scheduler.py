@@ -52,14 +52,18 @@ def address(request: pytest.FixtureRequest) -> Iterator[str]:
             one.close()
 
 
-@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.filterwarnings(
+    "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
+)
 @pytest.mark.parametrize("address", SPEECH.values(), ids=SPEECH, indirect=True)
 def test_a_scheduler_that_does_not_answer_leaves_nothing_behind(
     address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(cluster, "WAIT", 2.0)
     begin = time.monotonic()
-    with pytest.raises(InputError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1") as caught:
+    with pytest.raises(
+        InputError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1"
+    ) as caught:
         render_models([], tmp_path / "out", RenderConfig(), scheduler=address)
     assert "start one with `dask scheduler`" in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1

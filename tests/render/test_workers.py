@@ -60,7 +60,7 @@ def start(*words: object) -> subprocess.Popen[str]:
 
 
 def blenders(process: psutil.Process) -> list[psutil.Process]:
-    """Give the Blender workers below a process."""
+    """Return the Blender workers below a process."""
     found = []
     for child in process.children(recursive=True):
         with contextlib.suppress(psutil.Error):
@@ -87,12 +87,17 @@ def test_a_stopped_run_leaves_whole_files_and_no_blender_and_goes_on(
     asked = time.monotonic()
     process.send_signal(how)
     out, err = process.communicate(timeout=PATIENCE)
-    assert time.monotonic() - asked < 5 + 2 * (asked - begun), "a stop takes seconds, of the machine's own"
+    assert time.monotonic() - asked < 5 + 2 * (asked - begun), (
+        "a stop takes seconds, of the machine's own"
+    )
     if how == signal.SIGKILL:
         assert process.returncode == -9
     else:
         assert (process.returncode, out) == (130, "")
-        assert err.splitlines()[-1] == "cma3d: stopped; what was finished is kept, the same command goes on from there"
+        assert (
+            err.splitlines()[-1]
+            == "cma3d: stopped; what was finished is kept, the same command goes on from there"
+        )
         assert "Traceback" not in err
         assert not leftovers(tmp_path)
     wait_for(lambda: ended(workers))
@@ -100,14 +105,30 @@ def test_a_stopped_run_leaves_whole_files_and_no_blender_and_goes_on(
     there = {path: path.stat().st_mtime_ns for path in rendered(tmp_path)}
     assert 0 < len(there) < 16
     assert cma3d(*words).returncode == 0
-    assert all(path.stat().st_mtime_ns == stamp for path, stamp in there.items()), "nothing is rendered twice"
+    assert all(path.stat().st_mtime_ns == stamp for path, stamp in there.items()), (
+        "nothing is rendered twice"
+    )
     assert_same_renders(unbroken, tmp_path)
     assert not leftovers(tmp_path)
 
 
-def test_blender_dies_with_its_supervisor_in_the_middle_of_a_long_render(world: Path, tmp_path: Path) -> None:
+def test_blender_dies_with_its_supervisor_in_the_middle_of_a_long_render(
+    world: Path, tmp_path: Path
+) -> None:
     process = start(
-        "render", world, tmp_path, "--views", 1, "--size", 512, "--samples", 65536, "--jobs", 1, "--limit", 1
+        "render",
+        world,
+        tmp_path,
+        "--views",
+        1,
+        "--size",
+        512,
+        "--samples",
+        65536,
+        "--jobs",
+        1,
+        "--limit",
+        1,
     )
     wait_for(lambda: blenders(psutil.Process(process.pid)))
     (worker,) = blenders(psutil.Process(process.pid))
@@ -120,7 +141,8 @@ def test_blender_dies_with_its_supervisor_in_the_middle_of_a_long_render(world: 
 def test_killed_blenders_cost_nothing(world: Path, unbroken: Path, tmp_path: Path) -> None:
     """SIGKILL to a worker at drawn moments: each victim has a second try in a fresh process.
 
-    Between two kills a model is rendered, as fast as the machine may be: else only Blenders that start would be hit.
+    Between two kills a model is rendered, as fast as the machine may be: else only Blenders that
+    start would be hit.
     """
     draw, stop, kills, seen = random.Random(3), threading.Event(), [], 0
 
@@ -149,7 +171,9 @@ def test_killed_blenders_cost_nothing(world: Path, unbroken: Path, tmp_path: Pat
     assert_same_renders(unbroken, tmp_path)
 
 
-def test_a_full_disk_stops_the_run_in_one_line(world: Path, unbroken: Path, tmp_path: Path, cma3d: Run) -> None:
+def test_a_full_disk_stops_the_run_in_one_line(
+    world: Path, unbroken: Path, tmp_path: Path, cma3d: Run
+) -> None:
     small = tmp_path / "small"
     with tiny_disk(small, "400k"):
         filler = small / "filler"
@@ -172,9 +196,13 @@ def test_a_full_disk_stops_the_run_in_one_line(world: Path, unbroken: Path, tmp_
 def tiny_disk(folder: Path, size: str) -> Iterator[None]:
     folder.mkdir()
     mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)], capture_output=True, check=False
+        ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)],
+        capture_output=True,
+        check=False,
     )
-    if mounted.returncode:  # an ordinary user may not, nor may root in most containers: no fault of the program
+    if (
+        mounted.returncode
+    ):  # an ordinary user may not, nor may root in most containers: no fault of the program
         pytest.skip(f"a small disk cannot be mounted: {mounted.stderr.decode().strip()}")
     try:
         yield
@@ -203,19 +231,27 @@ def test_a_large_file_on_a_full_disk_is_an_error_that_python_can_tell(tmp_path: 
 def test_a_full_disk_is_told_from_other_errors(tmp_path: Path) -> None:
     full = OSError(28, "No space left on device")
     assert "is full" in blender_worker._full_disk(full, tmp_path)
-    in_words = RuntimeError("Can't decrement id ref count (file write failed: errno = 28, error message = '…')")
+    in_words = RuntimeError(
+        "Can't decrement id ref count (file write failed: errno = 28, error message = '…')"
+    )
     assert "is full" in blender_worker._full_disk(in_words, tmp_path)
     assert blender_worker._full_disk(OSError(13, "Permission denied"), tmp_path) == ""
 
 
-def test_a_model_that_takes_for_ever_is_quarantined_and_the_rest_is_rendered(world: Path, tmp_path: Path) -> None:
+def test_a_model_that_takes_for_ever_is_quarantined_and_the_rest_is_rendered(
+    world: Path, tmp_path: Path
+) -> None:
     models = find_models(world)[:3]
     huge = RenderConfig(views=1, size=512, samples=65536, colour="best")
     begin = time.monotonic()
     done = render_models(models[:1], tmp_path / "slow", huge, jobs=1, timeout=1)
     assert time.monotonic() - begin < PATIENCE, "it would render for hours"
     (failure,) = done.failures
-    assert (failure["kind"], failure["reason"], failure["tries"]) == ("timeout", "it took longer than 1 s", 2)
+    assert (failure["kind"], failure["reason"], failure["tries"]) == (
+        "timeout",
+        "it took longer than 1 s",
+        2,
+    )
     assert failure["log"], "the tail of the log tells what it was at"
     status = read_status(tmp_path / "slow")
     assert (status["planned"], status["done"], status["failed"], status["left"]) == (1, 0, 1, 0)
@@ -229,13 +265,17 @@ def test_a_model_that_eats_memory_is_quarantined_and_the_rest_is_rendered(
     glutton = Model("03001627", "glutton", tmp_path / "shapenet" / "03001627" / "glutton")
     write_large_model(glutton.obj, 400)
     models = [*find_models(world)[:2], glutton, *find_models(world)[2:4]]
-    done = render_models(models, tmp_path / "renders", CONFIG, jobs=2, memory_gib=0.45, timeout=PATIENCE)
+    done = render_models(
+        models, tmp_path / "renders", CONFIG, jobs=2, memory_gib=0.45, timeout=PATIENCE
+    )
     (failure,) = done.failures
     assert (failure["model_id"], failure["kind"]) == ("glutton", "memory")
     assert failure["reason"] == "it took more than 0.45 GiB"
     assert done.rendered == 4
     assert_same_renders(unbroken, tmp_path / "renders", some=True)
-    later = render_models(models, tmp_path / "renders", CONFIG, jobs=1, retry_failed=True, timeout=PATIENCE)
+    later = render_models(
+        models, tmp_path / "renders", CONFIG, jobs=1, retry_failed=True, timeout=PATIENCE
+    )
     assert (later.rendered, later.present, later.failures) == (1, 4, [])
 
 
@@ -256,8 +296,12 @@ def test_workers_are_renewed_and_the_content_does_not_tell(
 ) -> None:
     starts = []
     start_one = supervise.Worker._start
-    monkeypatch.setattr(supervise.Worker, "_start", lambda self: (starts.append(1), start_one(self))[1])
-    assert render_models(find_models(world)[:4], tmp_path, CONFIG, jobs=1, renew_after=2).rendered == 4
+    monkeypatch.setattr(
+        supervise.Worker, "_start", lambda self: (starts.append(1), start_one(self))[1]
+    )
+    assert (
+        render_models(find_models(world)[:4], tmp_path, CONFIG, jobs=1, renew_after=2).rendered == 4
+    )
     assert len(starts) == 2
     assert_same_renders(unbroken, tmp_path, some=True)
 
@@ -266,14 +310,24 @@ def test_a_machine_that_cannot_start_blender_is_to_blame_and_no_model(
     world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(supervise, "START_LIMIT", 0.01)
-    with pytest.raises(InputError, match=r"Blender does not start: it took longer than 0\.01 s.*nothing more"):
+    with pytest.raises(
+        InputError, match=r"Blender does not start: it took longer than 0\.01 s.*nothing more"
+    ):
         render_models(find_models(world)[:1], tmp_path, CONFIG, jobs=1)
     assert read_failures(tmp_path) == []
 
 
-def test_status_tells_what_is_there(world: Path, unbroken: Path, tmp_path: Path, cma3d: Run) -> None:
+def test_status_tells_what_is_there(
+    world: Path, unbroken: Path, tmp_path: Path, cma3d: Run
+) -> None:
     told = json.loads(cma3d("status", unbroken, "--json").stdout)
-    assert (told["planned"], told["done"], told["failed"], told["left"], told["running"]) == (16, 16, 0, 0, False)
+    assert (told["planned"], told["done"], told["failed"], told["left"], told["running"]) == (
+        16,
+        16,
+        0,
+        0,
+        False,
+    )
     out = tmp_path / "out" / "renders"
     shutil.copytree(unbroken, out)
     for path in rendered(out)[:5]:
@@ -281,12 +335,19 @@ def test_status_tells_what_is_there(world: Path, unbroken: Path, tmp_path: Path,
     people = cma3d("status", out.parent)
     assert people.returncode == 0
     lines = people.stdout.splitlines()
-    assert lines[:2] == ["11 of 16 models done, 0 failed, 5 left", "not running: the same command as before goes on"]
+    assert lines[:2] == [
+        "11 of 16 models done, 0 failed, 5 left",
+        "not running: the same command as before goes on",
+    ]
     table = [line.split() for line in lines[3:]]
     assert [row[0] for row in table] == sorted({path.parent.name for path in rendered(unbroken)})
     for synset, *_, done, failed, left in table:
         there = len(list((out / synset).glob("*.h5")))
-        assert (int(done), int(failed), int(left)) == (there, 0, len(list((unbroken / synset).glob("*.h5"))) - there)
+        assert (int(done), int(failed), int(left)) == (
+            there,
+            0,
+            len(list((unbroken / synset).glob("*.h5"))) - there,
+        )
     nothing = cma3d("status", tmp_path / "nothing")
     assert nothing.returncode == 2
     assert "is no folder of renders" in nothing.stderr
@@ -308,7 +369,21 @@ def test_status_of_a_running_run_tells_rate_and_time_left(world: Path, tmp_path:
 
 
 def test_build_renders_and_packs_and_goes_on(world: Path, tmp_path: Path, cma3d: Run) -> None:
-    words = ("build", world, tmp_path, "--synset", "mug", "--views", 3, "--size", 64, "--samples", 1, "--points", 64)
+    words = (
+        "build",
+        world,
+        tmp_path,
+        "--synset",
+        "mug",
+        "--views",
+        3,
+        "--size",
+        64,
+        "--samples",
+        1,
+        "--points",
+        64,
+    )
     done = cma3d(*words)
     assert done.returncode == 0, done.stderr
     assert "4 models rendered, 0 there before, 0 failed" in done.stdout
@@ -316,7 +391,8 @@ def test_build_renders_and_packs_and_goes_on(world: Path, tmp_path: Path, cma3d:
     settings = json.loads((tmp_path / "renders" / "render.json").read_text())["config"]
     assert settings["colour"] == "best"
     stamps = {
-        path: path.stat().st_mtime_ns for path in [*find_renders(tmp_path / "renders"), *tmp_path.rglob("shard-*")]
+        path: path.stat().st_mtime_ns
+        for path in [*find_renders(tmp_path / "renders"), *tmp_path.rglob("shard-*")]
     }
     assert "0 models rendered, 4 there before" in cma3d(*words).stdout
     assert all(path.stat().st_mtime_ns == stamp for path, stamp in stamps.items())
@@ -330,7 +406,10 @@ def test_build_renders_and_packs_and_goes_on(world: Path, tmp_path: Path, cma3d:
 def test_two_runs_may_share_a_folder(world: Path, unbroken: Path, tmp_path: Path) -> None:
     """As the tasks of a job array do: neither sweeps away what the other is writing."""
     models = find_models(world)
-    processes = [start("render", world, tmp_path, *WORDS, "--jobs", 1, "--synset", name) for name in ("mug", "bed")]
+    processes = [
+        start("render", world, tmp_path, *WORDS, "--jobs", 1, "--synset", name)
+        for name in ("mug", "bed")
+    ]
     outs = [process.communicate(timeout=PATIENCE) for process in processes]
     assert [process.returncode for process in processes] == [0, 0], outs
     status = read_status(tmp_path)
@@ -339,7 +418,9 @@ def test_two_runs_may_share_a_folder(world: Path, unbroken: Path, tmp_path: Path
     assert_same_renders(unbroken, tmp_path)
 
 
-def test_a_folder_of_the_version_before_goes_on(world: Path, unbroken: Path, tmp_path: Path, cma3d: Run) -> None:
+def test_a_folder_of_the_version_before_goes_on(
+    world: Path, unbroken: Path, tmp_path: Path, cma3d: Run
+) -> None:
     """It has no record: its files are known by their content."""
     renders = Path(shutil.copytree(unbroken, tmp_path / "renders"))
     shutil.rmtree(renders / HIDDEN)

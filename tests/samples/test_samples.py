@@ -34,8 +34,15 @@ OBJ, MTL = "models/model_normalized.obj", "models/model_normalized.mtl"
 
 
 def tree_hashes(root: Path, *parts: str) -> dict[str, str]:
-    files = sorted(path for path in root.joinpath(*parts).rglob("*") if path.is_file() and HIDDEN not in path.parts)
-    return {path.relative_to(root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+    files = sorted(
+        path
+        for path in root.joinpath(*parts).rglob("*")
+        if path.is_file() and HIDDEN not in path.parts
+    )
+    return {
+        path.relative_to(root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in files
+    }
 
 
 @dataclasses.dataclass
@@ -62,7 +69,9 @@ def read_obj(path: Path) -> Read:
         elif key == "usemtl":
             material = rest
         elif key == "f":
-            faces.append([[int(n or 0) - 1 for n in (word + "//").split("/")[:3]] for word in rest.split()])
+            faces.append(
+                [[int(n or 0) - 1 for n in (word + "//").split("/")[:3]] for word in rest.split()]
+            )
             materials.append(material)
     v, vt, vn = (np.array(rows[key]) for key in rows)
     return Read(v, vt, vn, faces, materials, count["l"], count["g"] + count["o"])
@@ -92,7 +101,9 @@ def samples(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def regular(samples: Path) -> dict[Path, Read]:
-    models = [path for path in sorted(samples.glob("*/*")) if re.fullmatch("[0-9a-f]{32}", path.name)]
+    models = [
+        path for path in sorted(samples.glob("*/*")) if re.fullmatch("[0-9a-f]{32}", path.name)
+    ]
     return {path: read_obj(path / OBJ) for path in models}
 
 
@@ -111,7 +122,9 @@ def test_same_seed_gives_same_bytes_in_another_process(samples: Path, tmp_path: 
         f"write_samples(Path(sys.argv[1]), SamplesConfig({COUNT}, seed=0, pathologies=True))\n"
     )
     environment = {**os.environ, "PYTHONHASHSEED": "12345", "TZ": "Pacific/Auckland"}
-    subprocess.run([sys.executable, "-c", code, str(tmp_path / "again")], check=True, env=environment)
+    subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "again")], check=True, env=environment
+    )
     assert tree_hashes(tmp_path / "again") == tree_hashes(samples)
 
 
@@ -119,7 +132,9 @@ def test_another_seed_gives_other_models(tmp_path: Path) -> None:
     for seed in (1, 2):
         write_samples(tmp_path / str(seed), SamplesConfig(1, seed, categories="mug,chair"))
     one, two = tree_hashes(tmp_path / "1"), tree_hashes(tmp_path / "2")
-    objs = [{digest for name, digest in tree.items() if name.endswith(".obj")} for tree in (one, two)]
+    objs = [
+        {digest for name, digest in tree.items() if name.endswith(".obj")} for tree in (one, two)
+    ]
     assert len(objs[0]) == len(objs[1]) == 2
     assert not objs[0] & objs[1]
     assert not {name for name in one if name.endswith(".obj")} & set(two)
@@ -149,7 +164,9 @@ def test_models_differ_from_one_another(regular: dict[Path, Read]) -> None:
 def test_layout_is_that_of_shapenet(samples: Path, regular: dict[Path, Read]) -> None:
     assert len(CATEGORIES) >= 14
     assert set(BUILDERS) == set(CATEGORIES)
-    assert Counter(path.parent.name for path in regular) == dict.fromkeys(CATEGORIES.values(), COUNT)
+    assert Counter(path.parent.name for path in regular) == dict.fromkeys(
+        CATEGORIES.values(), COUNT
+    )
     for path, read in regular.items():
         record = json.loads((path / "models/model_normalized.json").read_text(encoding="utf-8"))
         assert set(record) == {"max", "centroid", "id", "numVertices", "min"}
@@ -197,7 +214,9 @@ def test_numbers_are_finite_and_indices_valid(regular: dict[Path, Read]) -> None
             assert np.isfinite(rows).all()
         corners = np.array([corner for face in read.faces for corner in face])
         assert corners[:, :2].min() >= 0
-        assert (corners.max(axis=0) < [len(read.vertices), len(read.uvs), max(len(read.normals), 1)]).all()
+        assert (
+            corners.max(axis=0) < [len(read.vertices), len(read.uvs), max(len(read.normals), 1)]
+        ).all()
         assert np.abs(read.uvs).max() < 200
 
 
@@ -205,7 +224,9 @@ def polygons(read: Read) -> list[np.ndarray]:
     """The corners' positions, (n, size, 3) for each size of face."""
     sizes = sorted({len(face) for face in read.faces})
     return [
-        read.vertices[np.array([[corner[0] for corner in face] for face in read.faces if len(face) == size])]
+        read.vertices[
+            np.array([[corner[0] for corner in face] for face in read.faces if len(face) == size])
+        ]
         for size in sizes
     ]
 
@@ -221,7 +242,9 @@ def test_no_face_is_degenerate_and_polygons_are_flat_and_convex(regular: dict[Pa
             if points.shape[1] > 3:
                 whole += len(points)
                 edges = np.roll(points, -1, axis=1) - points
-                turns = (np.cross(edges, np.roll(edges, -1, axis=1)) * normals / lengths).sum(axis=2)
+                turns = (np.cross(edges, np.roll(edges, -1, axis=1)) * normals / lengths).sum(
+                    axis=2
+                )
                 assert turns.min() > -1e-8, path
                 assert np.abs((spokes * normals / lengths).sum(axis=2)).max() < 1e-5, path
     assert whole > 200
@@ -232,7 +255,9 @@ def test_another_reader_sees_the_same(regular: dict[Path, Read]) -> None:
         mesh = trimesh.load(path / OBJ, force="mesh", process=False)
         read = regular[path]
         assert len(mesh.faces) == sum(len(face) - 2 for face in read.faces)
-        assert mesh.area == pytest.approx(sum(face_area(corner_points(read, face)) for face in read.faces), rel=1e-4)
+        assert mesh.area == pytest.approx(
+            sum(face_area(corner_points(read, face)) for face in read.faces), rel=1e-4
+        )
 
 
 @settings(max_examples=25, deadline=None)
@@ -242,7 +267,9 @@ def test_parts_are_closed_solids_that_look_outward(name: str, seed: int, number:
         mesh = part.mesh
         assert np.isfinite(mesh.vertices).all()
         assert np.isfinite(mesh.uvs).all()
-        edges = list(zip(mesh.corners.tolist(), mesh.corners[next_corner(mesh)].tolist(), strict=True))
+        edges = list(
+            zip(mesh.corners.tolist(), mesh.corners[next_corner(mesh)].tolist(), strict=True)
+        )
         assert len(set(edges)) == len(edges), part.name
         if not part.sheet:
             assert {(b, a) for a, b in edges} == set(edges), part.name
@@ -301,7 +328,9 @@ def test_textures_and_materials_are_there(samples: Path, regular: dict[Path, Rea
         mtl = (path / MTL).read_text(encoding="utf-8")
         assert set(read.materials) == set(re.findall(r"^newmtl (.+)$", mtl, flags=re.MULTILINE))
         pictures = re.findall(r"^map_Kd (.+)$", mtl, flags=re.MULTILINE)
-        assert {Path(name).name for name in pictures} == {file.name for file in path.glob("images/*")}
+        assert {Path(name).name for name in pictures} == {
+            file.name for file in path.glob("images/*")
+        }
         for name in pictures:
             assert name.startswith("../images/")
             with Image.open(path / "models" / name) as picture:
@@ -311,14 +340,18 @@ def test_textures_and_materials_are_there(samples: Path, regular: dict[Path, Rea
     assert textured > len(regular) / 3
 
 
-def test_doubled_models_hold_exact_opposites_with_other_materials(regular: dict[Path, Read]) -> None:
+def test_doubled_models_hold_exact_opposites_with_other_materials(
+    regular: dict[Path, Read],
+) -> None:
     doubled = 0
     for path, read in regular.items():
         faces = [canonical(corner_points(read, face)) for face in read.faces]
         turned = [canonical(corner_points(read, face)[::-1]) for face in read.faces]
         material_of = dict(zip(faces, read.materials, strict=True))
         opposite = [material_of.get(face) for face in turned]
-        assert len(material_of) == len(faces), f"{path}: a face is there twice with the same winding"
+        assert len(material_of) == len(faces), (
+            f"{path}: a face is there twice with the same winding"
+        )
         if any(opposite):
             doubled += 1
             assert all(opposite), path
@@ -339,7 +372,12 @@ def test_manners_of_writing_vary(regular: dict[Path, Read]) -> None:
 
 def test_pictures_on_the_front_are_upright_and_unmirrored() -> None:
     """Seen from the front, -X is on the right: there u must grow toward -X, and v upward."""
-    for name, part_name in (("mug", "body"), ("clock", "dial"), ("laptop", "screen"), ("bottle", "label")):
+    for name, part_name in (
+        ("mug", "body"),
+        ("clock", "dial"),
+        ("laptop", "screen"),
+        ("bottle", "label"),
+    ):
         parts, _ = build_parts(name, 0, 0)
         mesh = next(part.mesh for part in parts if part.name == part_name)
         face = np.repeat(np.arange(len(mesh.sizes)), mesh.sizes)
@@ -359,8 +397,14 @@ def test_list_of_pathologies_is_that_of_the_folders(samples: Path) -> None:
     listed = {(record["synset"], record["model_id"]) for record in records}
     assert listed == {(path.parent.name, path.name) for path in samples.glob("*/pathology-*")}
     assert len(listed) == len(records) == len(PATHOLOGIES)
-    assert {r["fault"] for r in records if r["outcome"] == "failed"} == {"empty-obj", "no-obj", "no-faces"}
-    assert all(record["expected"] and record["outcome"] in ("rendered", "failed") for record in records)
+    assert {r["fault"] for r in records if r["outcome"] == "failed"} == {
+        "empty-obj",
+        "no-obj",
+        "no-faces",
+    }
+    assert all(
+        record["expected"] and record["outcome"] in ("rendered", "failed") for record in records
+    )
 
 
 def fault_text(samples: Path, fault: str, file: str = OBJ) -> str:
@@ -373,7 +417,9 @@ def fault_read(samples: Path, fault: str) -> Read:
     return read_obj(samples / entry.synset / entry.model_id / OBJ)
 
 
-@pytest.mark.parametrize("fault", [entry.fault for entry in PATHOLOGIES if "faces" in entry.properties])
+@pytest.mark.parametrize(
+    "fault", [entry.fault for entry in PATHOLOGIES if "faces" in entry.properties]
+)
 def test_faces_are_as_many_as_stated(samples: Path, fault: str) -> None:
     assert fault_text(samples, fault).count("\nf ") == pathology(fault).properties["faces"]
 
@@ -381,12 +427,17 @@ def test_faces_are_as_many_as_stated(samples: Path, fault: str) -> None:
 @pytest.mark.parametrize("fault", ["doubled-faces", "doubled-shared-vertices"])
 def test_fault_doubled(samples: Path, fault: str) -> None:
     read = fault_read(samples, fault)
-    faces = {canonical(corner_points(read, face)): m for face, m in zip(read.faces, read.materials, strict=True)}
+    faces = {
+        canonical(corner_points(read, face)): m
+        for face, m in zip(read.faces, read.materials, strict=True)
+    }
     assert all(
         faces[canonical(corner_points(read, face)[::-1])] != m
         for face, m in zip(read.faces, read.materials, strict=True)
     )
-    assert (len(set(map(tuple, read.vertices.tolist()))) < len(read.vertices) * 0.6) == (fault == "doubled-faces")
+    assert (len(set(map(tuple, read.vertices.tolist()))) < len(read.vertices) * 0.6) == (
+        fault == "doubled-faces"
+    )
 
 
 def test_fault_normals(samples: Path) -> None:
@@ -418,7 +469,9 @@ def test_fault_duplicates(samples: Path) -> None:
 def test_fault_texture(samples: Path, fault: str, named: str, found: bool | None) -> None:
     entry = pathology(fault)
     folder = samples / entry.synset / entry.model_id
-    assert re.findall(r"^map_Kd (.+)$", fault_text(samples, fault, MTL), flags=re.MULTILINE) == [named]
+    assert re.findall(r"^map_Kd (.+)$", fault_text(samples, fault, MTL), flags=re.MULTILINE) == [
+        named
+    ]
     if found is not None:
         assert (folder / "models" / named).is_file() == found or fault == "letter-case"
     assert bool(list(folder.glob("images/*.png"))) == entry.properties["texture_shown"]
@@ -471,7 +524,9 @@ def test_fault_geometry(samples: Path) -> None:
 def test_relative_indices_mean_the_same(samples: Path) -> None:
     plain, relative = fault_read(samples, "parent-path"), fault_read(samples, "relative-indices")
     n = len(plain.vertices)
-    assert [[c[0] for c in f] for f in plain.faces] == [[c[0] + 1 + n for c in f] for f in relative.faces]
+    assert [[c[0] for c in f] for f in plain.faces] == [
+        [c[0] + 1 + n for c in f] for f in relative.faces
+    ]
 
 
 # --- settings and targets
@@ -485,10 +540,19 @@ def test_summary_counts_what_is_there(tmp_path: Path) -> None:
             seen.append(job)
             yield job
 
-    summary = write_samples(tmp_path / "new" / "out", SamplesConfig(2, categories="mug, bottle"), watch)
-    files = [path for path in (tmp_path / "new" / "out").rglob("*") if path.is_file() and HIDDEN not in path.parts]
+    summary = write_samples(
+        tmp_path / "new" / "out", SamplesConfig(2, categories="mug, bottle"), watch
+    )
+    files = [
+        path
+        for path in (tmp_path / "new" / "out").rglob("*")
+        if path.is_file() and HIDDEN not in path.parts
+    ]
     assert summary["models"] == {CATEGORIES["bottle"]: 2, CATEGORIES["mug"]: 2}
-    assert (summary["files"], summary["bytes"]) == (len(files), sum(path.stat().st_size for path in files))
+    assert (summary["files"], summary["bytes"]) == (
+        len(files),
+        sum(path.stat().st_size for path in files),
+    )
     assert len(seen) == 4
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["out"]
 
@@ -503,7 +567,9 @@ def test_again_into_the_same_folder_changes_nothing_and_more_adds(tmp_path: Path
     write_samples(out, SamplesConfig(2, categories="mug"))
     assert len(list(out.glob("[0-9]*/*"))) == 2
     assert (out / "notes.txt").read_text() == "mine"
-    with pytest.raises(InputError, match=r"holds 2 models that these settings do not make .* another folder"):
+    with pytest.raises(
+        InputError, match=r"holds 2 models that these settings do not make .* another folder"
+    ):
         write_samples(out, SamplesConfig(2, seed=1, categories="mug"))
 
 
@@ -548,7 +614,9 @@ def test_an_empty_folder_is_filled(tmp_path: Path) -> None:
 def test_settings_are_checked() -> None:
     assert read_settings(SamplesConfig, given={"per_category": 2}) == SamplesConfig(2)
     assert SamplesConfig(categories="mug,bed, mug").chosen == ("bed", "mug")
-    with pytest.raises(InputError, match=r"categories: 'unicorn' is unknown; the names are airplane, bed"):
+    with pytest.raises(
+        InputError, match=r"categories: 'unicorn' is unknown; the names are airplane, bed"
+    ):
         read_settings(SamplesConfig, given={"categories": "mug,unicorn"})
     with pytest.raises(InputError, match="per_category"):
         read_settings(SamplesConfig, given={"per_category": 0})
@@ -559,7 +627,10 @@ def test_manner_leaves_the_surface_alone() -> None:
     parts, _ = build_parts("chair", 0, 1)
     plain, rich = (
         model_files(parts, style, random_stream("x"))
-        for style in (Style(), Style(doubled=True, repeated=True, normals=True, grouping="o", lines=True))
+        for style in (
+            Style(),
+            Style(doubled=True, repeated=True, normals=True, grouping="o", lines=True),
+        )
     )
     vertices = [line for line in plain.obj.splitlines() if line.startswith("v ")]
     assert set(vertices) == {line for line in rich.obj.splitlines() if line.startswith("v ")}

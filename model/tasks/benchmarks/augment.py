@@ -19,7 +19,8 @@ _POINTS, _SCALE, _SHIFT = 32, 33, 34  # streams
 def choose_points(seeds: Tensor, spare: int, points: int) -> Tensor:
     """Choose some of each shape's points at random, in their order.
 
-    Farthest point order of a random subset stays nearly that: each chosen point is among the next few farthest.
+    Farthest point order of a random subset stays nearly that: each chosen point is among the next
+    few farthest.
 
     Parameters
     ----------
@@ -50,6 +51,9 @@ def augment(points: Tensor, seeds: Tensor, config: TrainConfig, *, alike: bool =
     -------
     points : (B, P, 3) float32
     """
-    scale = uniform(seeds, _SCALE, 1 if alike else 3) * (config.scale_high - config.scale_low) + config.scale_low
+    scale = (
+        uniform(seeds, _SCALE, 1 if alike else 3) * (config.scale_high - config.scale_low)
+        + config.scale_low
+    )
     shift = (uniform(seeds, _SHIFT, 3) * 2 - 1) * config.shift
     return points * scale[:, None] + shift[:, None]

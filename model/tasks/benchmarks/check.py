@@ -45,9 +45,13 @@ class TaskDiagnosis:
     faults: list[str]
 
     def as_json(self) -> dict[str, Any]:
-        """Give what `--json` prints."""
+        """Return what `--json` prints."""
         paths = {"folder": str(self.folder), "place": str(self.place) if self.place else None}
-        return {**self.__dict__, **paths, "complete": not self.faults and (not self.known or self.counts == self.known)}
+        return {
+            **self.__dict__,
+            **paths,
+            "complete": not self.faults and (not self.known or self.counts == self.known),
+        }
 
 
 def diagnose_task(folder: Path, task: Task) -> TaskDiagnosis:
@@ -59,7 +63,9 @@ def diagnose_task(folder: Path, task: Task) -> TaskDiagnosis:
         notes = [_NO_FOLDS] if task == "fewshot" else []
         return TaskDiagnosis(task, folder, None, None, {}, known, {}, notes, [str(error)])
     if task == "fewshot":
-        return TaskDiagnosis(task, folder, layout.name, place, _folds(place), known, {}, [], _fold_faults(place))
+        return TaskDiagnosis(
+            task, folder, layout.name, place, _folds(place), known, {}, [], _fold_faults(place)
+        )
     dataset, faults = None, []
     try:
         dataset = layout.open(place, task)
@@ -72,7 +78,9 @@ def diagnose_task(folder: Path, task: Task) -> TaskDiagnosis:
         faults.append(str(error))
     counts = {split: len(shapes) for split, shapes in dataset.splits.items()} if dataset else {}
     notes = [*(dataset.notes if dataset else ()), *_compare(counts, known)]
-    return TaskDiagnosis(task, folder, layout.name, place, counts, known, _classes(dataset), notes, faults)
+    return TaskDiagnosis(
+        task, folder, layout.name, place, counts, known, _classes(dataset), notes, faults
+    )
 
 
 def _compare(counts: dict[str, int], known: dict[str, int]) -> list[str]:
@@ -88,12 +96,18 @@ def _classes(dataset: Dataset | None) -> dict[str, dict[str, int]]:
     if dataset is None:
         return {}
     of = {split: Counter(shapes.labels.tolist()) for split, shapes in dataset.splits.items()}
-    return {name: {split: of[split][label] for split in of} for label, name in enumerate(dataset.classes)}
+    return {
+        name: {split: of[split][label] for split in of}
+        for label, name in enumerate(dataset.classes)
+    }
 
 
 def _folds(place: Path) -> dict[str, int]:
     """Count the folds of each setting."""
-    return {f"{w} way {s} shot": sum(_has(place, w, s, fold) for fold in range(FOLDS)) for w, s in SETTINGS}
+    return {
+        f"{w} way {s} shot": sum(_has(place, w, s, fold) for fold in range(FOLDS))
+        for w, s in SETTINGS
+    }
 
 
 def _has(place: Path, way: int, shot: int, fold: int) -> bool:
@@ -110,7 +124,9 @@ def _fold_faults(place: Path) -> list[str]:
     for way, shot in SETTINGS:
         missing = [fold for fold in range(FOLDS) if not _has(place, way, shot, fold)]
         if missing:
-            faults.append(f"{place / f'{way}way_{shot}shot'} lacks {', '.join(f'{fold}.pkl' for fold in missing)}")
+            faults.append(
+                f"{place / f'{way}way_{shot}shot'} lacks {', '.join(f'{fold}.pkl' for fold in missing)}"
+            )
         if 0 not in missing:
             try:
                 open_fold(place, way, shot, 0)
@@ -122,7 +138,9 @@ def _fold_faults(place: Path) -> list[str]:
 def diagnosis_text(found: TaskDiagnosis) -> str:
     """Write a diagnosis for a reader."""
     lines = [
-        f"{found.task}: {found.layout} in {found.place}" if found.layout else f"{found.task}: nothing in {found.folder}"
+        f"{found.task}: {found.layout} in {found.place}"
+        if found.layout
+        else f"{found.task}: nothing in {found.folder}"
     ]
     for split, count in found.counts.items():
         known = found.known.get(split)
@@ -130,8 +148,13 @@ def diagnosis_text(found: TaskDiagnosis) -> str:
     if found.classes:
         shapes = np.array([sum(each.values()) for each in found.classes.values()])
         empty = [name for name, count in zip(found.classes, shapes, strict=True) if not count]
-        lines.append(f"  {'classes':14} {len(shapes):7}" + (f", {len(empty)} without a shape" if empty else ""))
-    lines += [f"  note: {note}" for note in found.notes] + [f"  fault: {fault}" for fault in found.faults]
+        lines.append(
+            f"  {'classes':14} {len(shapes):7}"
+            + (f", {len(empty)} without a shape" if empty else "")
+        )
+    lines += [f"  note: {note}" for note in found.notes] + [
+        f"  fault: {fault}" for fault in found.faults
+    ]
     if found.faults or (found.known and found.counts != found.known):
         lines.append(
             "  the benchmark comes as one of these, each found by itself at or below the folder that is given:"

@@ -1,7 +1,8 @@
 """Few-shot folds: which shapes are learned from and which are asked for.
 
-A fold is a list of indices: of `way` classes, `shot` training shapes each, and `queries` test shapes each. Folds
-are drawn from (way, shot, fold) alone, or read from the pickles that the field shares, which hold the shapes.
+A fold is a list of indices: of `way` classes, `shot` training shapes each, and `queries` test
+shapes each. Folds are drawn from (way, shot, fold) alone, or read from the pickles that the field
+shares, which hold the shapes.
 """
 
 from __future__ import annotations
@@ -47,11 +48,13 @@ class Fold:
     test: list[int]
 
     def as_json(self) -> dict[str, Any]:
-        """Give what JSON writes."""
+        """Return what JSON writes."""
         return asdict(self)
 
 
-def draw_fold(train: IntArray, test: IntArray, way: int, shot: int, fold: int, queries: int = 20) -> Fold:
+def draw_fold(
+    train: IntArray, test: IntArray, way: int, shot: int, fold: int, queries: int = 20
+) -> Fold:
     """Draw a fold from (way, shot, fold) alone: the same in every run and on every machine.
 
     Parameters
@@ -75,12 +78,14 @@ def draw_fold(train: IntArray, test: IntArray, way: int, shot: int, fold: int, q
     chosen: dict[str, list[int]] = {"train": [], "test": []}
     for label in classes:
         for split, of, count in (("train", train, shot), ("test", test, queries)):
-            chosen[split] += sorted(rng.choice(np.flatnonzero(of == label), count, replace=False).tolist())
+            chosen[split] += sorted(
+                rng.choice(np.flatnonzero(of == label), count, replace=False).tolist()
+            )
     return Fold(way, shot, fold, classes, chosen["train"], chosen["test"])
 
 
 def fold_shapes(fold: Fold, train: IntArray, test: IntArray) -> tuple[IntArray, IntArray]:
-    """Give the labels of a fold's training and test shapes, 0 to way - 1."""
+    """Return the labels of a fold's training and test shapes, 0 to way - 1."""
     place = {label: i for i, label in enumerate(fold.classes)}
     of = [np.array([place[int(labels[i])] for i in index], dtype=np.int64)
           for labels, index in ((train, fold.train), (test, fold.test))]  # fmt: skip
@@ -91,7 +96,7 @@ def fold_shapes(fold: Fold, train: IntArray, test: IntArray) -> tuple[IntArray, 
 
 
 def fold_file(folder: Path, way: int, shot: int, fold: int) -> Path:
-    """Give the pickle of a fold.
+    """Return the pickle of a fold.
 
     Raises
     ------
@@ -101,7 +106,9 @@ def fold_file(folder: Path, way: int, shot: int, fold: int) -> Path:
     for path in tried:
         if path.is_file():
             return path
-    raise InputError(f"{folder} has no {tried[0].relative_to(folder)}: the folds are 0.pkl to {FOLDS - 1}.pkl")
+    raise InputError(
+        f"{folder} has no {tried[0].relative_to(folder)}: the folds are 0.pkl to {FOLDS - 1}.pkl"
+    )
 
 
 def open_fold(folder: Path, way: int, shot: int, fold: int) -> Dataset:
@@ -118,9 +125,13 @@ def open_fold(folder: Path, way: int, shot: int, fold: int) -> Dataset:
         entries = content.get(split) if isinstance(content, dict) else None
         if not isinstance(entries, list | tuple) or not entries or not all(map(_is_entry, entries)):
             raise InputError(f"{path}: expected lists named train and test, of points and labels")
-        labels = check_labels(label_numbers([entry[1] for entry in entries], str(path)), way, str(path))
+        labels = check_labels(
+            label_numbers([entry[1] for entry in entries], str(path)), way, str(path)
+        )
         points = [entry[0] for entry in entries]
-        splits[split] = Shapes(labels, [f"{split} {i}" for i in range(len(labels))], ArrayShapes(points, str(path)))
+        splits[split] = Shapes(
+            labels, [f"{split} {i}" for i in range(len(labels))], ArrayShapes(points, str(path))
+        )
     counts = np.bincount(splits["train"].labels, minlength=way)
     if counts.min() < shot:
         raise InputError(

@@ -13,7 +13,12 @@ from .shapes import Dataset, Layout
 
 __all__ = ["KNOWN_COUNTS", "LAYOUTS", "find_layout", "open_dataset"]
 
-LAYOUTS: tuple[Layout, ...] = (*modelnet.LAYOUTS, *scanobjectnn.LAYOUTS, *shapenetpart.LAYOUTS, *folds.LAYOUTS)
+LAYOUTS: tuple[Layout, ...] = (
+    *modelnet.LAYOUTS,
+    *scanobjectnn.LAYOUTS,
+    *shapenetpart.LAYOUTS,
+    *folds.LAYOUTS,
+)
 """Where a folder holds several of a task, the first is read: pickled clouds before the text that they were made of."""
 
 KNOWN_COUNTS: dict[str, dict[str, int]] = {
@@ -28,11 +33,18 @@ _DEPTH = 2  # folders below the one given in which a layout is looked for
 
 
 def folders(top: Path) -> Iterator[Path]:
-    """Give a folder, those in it, and those in them, nearest first; a split's own folder stands for its parent."""
-    level = [top.parent if top.name in ("main_split", "main_split_nobg", "train_test_split") else top]
+    """Return a folder, those in it, and those in them, nearest first; a split's own folder stands for its parent."""
+    level = [
+        top.parent if top.name in ("main_split", "main_split_nobg", "train_test_split") else top
+    ]
     for _ in range(_DEPTH + 1):
         yield from level
-        level = [path for folder in level if os.access(folder, os.R_OK | os.X_OK) for path in sorted(folder.iterdir())]
+        level = [
+            path
+            for folder in level
+            if os.access(folder, os.R_OK | os.X_OK)
+            for path in sorted(folder.iterdir())
+        ]
         level = [path for path in level if path.is_dir()]
 
 
@@ -45,7 +57,8 @@ def find_layout(folder: Path, task: Task) -> tuple[Layout, Path]:
 
     Raises
     ------
-    InputError : no such folder, nothing known in it, or another task's data; says what was looked for
+    InputError : no such folder, nothing known in it, or another task's data; says what was looked
+        for
     """
     if not folder.is_dir():
         raise InputError(f"{folder} is no folder: give the one that holds the data of {task}")
@@ -55,14 +68,18 @@ def find_layout(folder: Path, task: Task) -> tuple[Layout, Path]:
             for place in places:
                 if layout.matches(place):
                     return layout, place
-    looked = "; or ".join(f"{each.folder} with {each.holds}" for each in LAYOUTS if task in each.tasks)
+    looked = "; or ".join(
+        f"{each.folder} with {each.holds}" for each in LAYOUTS if task in each.tasks
+    )
     for layout in LAYOUTS:
         for place in places:
             if layout.matches(place):
                 raise InputError(
                     f"{place} is {layout.name}, data of {' or '.join(layout.tasks)}; {task} needs {looked}"
                 )
-    raise InputError(f"{folder} holds no data of {task}: expected {looked} (`cma3d doctor --task {task}` tells more)")
+    raise InputError(
+        f"{folder} holds no data of {task}: expected {looked} (`cma3d doctor --task {task}` tells more)"
+    )
 
 
 def open_dataset(folder: Path, task: Task) -> Dataset:

@@ -37,7 +37,9 @@ _CLASSES = (
 MODELNET40 = tuple(_CLASSES.split())
 """The forty classes, by label: alphabetical, in every form."""
 SPLITS = ("train", "test")
-_PICKLED = re.compile(r"modelnet(?P<classes>\d+)_(?P<split>train|test)_(?P<points>\d+)pts(_fps)?\.dat")
+_PICKLED = re.compile(
+    r"modelnet(?P<classes>\d+)_(?P<split>train|test)_(?P<points>\d+)pts(_fps)?\.dat"
+)
 _LARGEST = 1e9  # of coordinates
 _SURFACE_POINTS = 8192  # sampled on a mesh, as many as the pickled form has
 
@@ -45,14 +47,18 @@ _SURFACE_POINTS = 8192  # sampled on a mesh, as many as the pickled form has
 def class_names(folder: Path, pattern: str) -> tuple[str, ...]:
     """Read the list of classes, or give ModelNet40's own where the folder has none."""
     found = sorted(folder.glob(pattern))
-    return tuple(check_name(name, str(found[0])) for name in read_lines(found[0])) if found else tuple(MODELNET40)
+    return (
+        tuple(check_name(name, str(found[0])) for name in read_lines(found[0]))
+        if found
+        else tuple(MODELNET40)
+    )
 
 
 # ---- pickled: [list of (n, 6), list of (1,) labels] ----
 
 
 def pickled_files(folder: Path) -> dict[str, Path]:
-    """Give the pickle of each split; of several numbers of points the largest."""
+    """Return the pickle of each split; of several numbers of points the largest."""
     found = [(int(match["points"]), match["split"], path) for path in sorted(folder.glob("modelnet*.dat"))
              if (match := _PICKLED.fullmatch(path.name))]  # fmt: skip
     return {split: path for _, split, path in sorted(found)}
@@ -69,9 +75,18 @@ def open_pickled(folder: Path, task: Task) -> Dataset:
                 f"{folder} has no modelnet40_{split}_8192pts_fps.dat beside {next(iter(files.values())).name}"
             )
         content = read_pickle(files[split])
-        if not (_are_lists(content) and len(content) == 2 and _are_lists(*content) and len({*map(len, content)}) == 1):
-            raise InputError(f"{files[split]}: expected a list of clouds and a list of as many labels")
-        labels = check_labels(label_numbers(content[1], str(files[split])), len(classes), str(files[split]))
+        if not (
+            _are_lists(content)
+            and len(content) == 2
+            and _are_lists(*content)
+            and len({*map(len, content)}) == 1
+        ):
+            raise InputError(
+                f"{files[split]}: expected a list of clouds and a list of as many labels"
+            )
+        labels = check_labels(
+            label_numbers(content[1], str(files[split])), len(classes), str(files[split])
+        )
         names = [f"{split} {i}" for i in range(len(labels))]
         splits[split] = Shapes(labels, names, ArrayShapes(content[0], str(files[split])))
     return Dataset(task, "modelnet40-dat", folder, classes, splits)
@@ -79,7 +94,10 @@ def open_pickled(folder: Path, task: Task) -> Dataset:
 
 def _are_lists(*values: Any) -> bool:
     """Check whether values from a pickle are lists, or arrays with a first axis."""
-    return all(isinstance(each, list | tuple) or (isinstance(each, np.ndarray) and each.ndim > 0) for each in values)
+    return all(
+        isinstance(each, list | tuple) or (isinstance(each, np.ndarray) and each.ndim > 0)
+        for each in values
+    )
 
 
 # ---- text: <class>/<class>_0001.txt, x,y,z,nx,ny,nz ----
@@ -103,7 +121,9 @@ def open_text(folder: Path, task: Task) -> Dataset:
     lists = {split: sorted(folder.glob(f"modelnet*_{split}.txt")) for split in SPLITS}
     missing = [split for split in SPLITS if not lists[split]]
     if missing:
-        raise InputError(f"{folder} has no modelnet40_{missing[0]}.txt: it lists the {missing[0]} shapes")
+        raise InputError(
+            f"{folder} has no modelnet40_{missing[0]}.txt: it lists the {missing[0]} shapes"
+        )
     classes = class_names(folder, "modelnet*_shape_names.txt")
     splits = {}
     for split in SPLITS:
@@ -112,7 +132,9 @@ def open_text(folder: Path, task: Task) -> Dataset:
         of = [name.rpartition("_")[0] for name in names]
         unknown = [name for name, known in zip(names, of, strict=True) if known not in classes]
         if unknown:
-            raise InputError(f"{listed} lists {unknown[0]}, whose class is not among the {len(classes)} of its folder")
+            raise InputError(
+                f"{listed} lists {unknown[0]}, whose class is not among the {len(classes)} of its folder"
+            )
         paths = tuple(folder / known / f"{name}.txt" for name, known in zip(names, of, strict=True))
         absent = [path for path in paths if not path.is_file()]
         if absent:
@@ -135,13 +157,24 @@ def open_h5(folder: Path, task: Task) -> Dataset:
     for split in SPLITS:
         paths = sorted(folder.glob(f"ply_data_{split}*.h5"))
         if not paths:
-            raise InputError(f"{folder} has no ply_data_{split}0.h5: unpack modelnet40_ply_hdf5_2048.zip again")
+            raise InputError(
+                f"{folder} has no ply_data_{split}0.h5: unpack modelnet40_ply_hdf5_2048.zip again"
+            )
         read = [read_h5(path, ("data", "label")) for path in paths]
-        labels = [check_labels(each["label"], len(classes), str(path)) for each, path in zip(read, paths, strict=True)]
-        names = [f"{path.stem} {i}" for path, each in zip(paths, labels, strict=True) for i in range(len(each))]
+        labels = [
+            check_labels(each["label"], len(classes), str(path))
+            for each, path in zip(read, paths, strict=True)
+        ]
+        names = [
+            f"{path.stem} {i}"
+            for path, each in zip(paths, labels, strict=True)
+            for i in range(len(each))
+        ]
         points: list[Any] = [cloud for each in read for cloud in each["data"]]
         splits[split] = Shapes(
-            np.concatenate(labels), names, ArrayShapes(points, str(folder / f"ply_data_{split}*.h5"))
+            np.concatenate(labels),
+            names,
+            ArrayShapes(points, str(folder / f"ply_data_{split}*.h5")),
         )
     return Dataset(task, "modelnet40-h5", folder, classes, splits)
 
@@ -166,12 +199,20 @@ class MeshShapes:
         except ModelError as error:
             raise InputError(f"{path.parent}: {error}; get this file again") from None
         try:
-            corners = [np.asarray(mesh.vertices)[np.asarray(mesh.faces)] for mesh in meshes if len(mesh.faces)]
+            corners = [
+                np.asarray(mesh.vertices)[np.asarray(mesh.faces)]
+                for mesh in meshes
+                if len(mesh.faces)
+            ]
             triangles = np.concatenate([*corners, np.zeros((0, 3, 3))])
         except (IndexError, ValueError):
-            raise InputError(f"{path} has faces of vertices that it does not have: get this file again") from None
+            raise InputError(
+                f"{path} has faces of vertices that it does not have: get this file again"
+            ) from None
         if not (np.abs(triangles) <= _LARGEST).all():  # nor NaN
-            raise InputError(f"{path} has vertices that are not finite, or above {_LARGEST:.0e}: get this file again")
+            raise InputError(
+                f"{path} has vertices that are not finite, or above {_LARGEST:.0e}: get this file again"
+            )
         points, _ = sample_surface(triangles, _SURFACE_POINTS, np.random.default_rng(number))
         return checked_points(points, str(path)), None
 
@@ -197,13 +238,23 @@ def sample_surface(
         return np.zeros((0, 3)), np.zeros(0, np.int64)
     faces = rng.choice(len(triangles), count, p=areas / areas.sum())
     u, v = rng.random((2, count, 1))
-    u, v = np.where(u + v > 1, 1 - u, u), np.where(u + v > 1, 1 - v, v)  # folds the square onto the triangle
+    u, v = (
+        np.where(u + v > 1, 1 - u, u),
+        np.where(u + v > 1, 1 - v, v),
+    )  # folds the square onto the triangle
     return triangles[faces, 0] + u * edges[faces, 0] + v * edges[faces, 1], faces
 
 
 def open_meshes(folder: Path, task: Task) -> Dataset:
     """Open the original ModelNet40: OFF meshes, sampled here."""
-    classes = tuple(sorted({check_name(path.parent.parent.name, str(folder)) for path in folder.glob("*/train/*.off")}))
+    classes = tuple(
+        sorted(
+            {
+                check_name(path.parent.parent.name, str(folder))
+                for path in folder.glob("*/train/*.off")
+            }
+        )
+    )
     splits = {}
     for split in SPLITS:
         paths = tuple(sorted(folder.glob(f"*/{split}/*.off")))
@@ -212,7 +263,9 @@ def open_meshes(folder: Path, task: Task) -> Dataset:
         of = [path.parent.parent.name for path in paths]
         unknown = sorted(set(of) - set(classes))
         if unknown:
-            raise InputError(f"{folder / unknown[0]} has no train/*.off: unpack ModelNet40.zip again")
+            raise InputError(
+                f"{folder / unknown[0]} has no train/*.off: unpack ModelNet40.zip again"
+            )
         labels = np.array([classes.index(name) for name in of], dtype=np.int64)
         splits[split] = Shapes(labels, [path.stem for path in paths], MeshShapes(paths))
     note = f"{_SURFACE_POINTS} points are drawn from each mesh, uniformly over its area"
@@ -220,13 +273,15 @@ def open_meshes(folder: Path, task: Task) -> Dataset:
 
 
 def has_lists(folder: Path) -> bool:
-    """Tell whether a folder has ModelNet40's lists of shapes."""
+    """Check whether a folder has ModelNet40's lists of shapes."""
     return any(folder.glob("modelnet*_train.txt")) or any(folder.glob("modelnet*_test.txt"))
 
 
 def has_h5(folder: Path) -> bool:
-    """Tell whether a folder has ModelNet40's HDF5 files; ShapeNetPart's have the same names beside others."""
-    part = any(folder.glob("*_hdf5_file_list.txt")) or (folder / "all_object_categories.txt").exists()
+    """Check whether a folder has ModelNet40's HDF5 files; ShapeNetPart's have the same names beside others."""
+    part = (
+        any(folder.glob("*_hdf5_file_list.txt")) or (folder / "all_object_categories.txt").exists()
+    )
     return any(folder.glob("ply_data_t*.h5")) and not part
 
 

@@ -29,8 +29,8 @@ class Clouds:
 
     Attributes
     ----------
-    points : (N, P, 3) float32, farthest point order, so a prefix is a sample; where a shape has fewer points than P,
-        they are repeated at the end
+    points : (N, P, 3) float32, farthest point order, so a prefix is a sample; where a shape has
+        fewer points than P, they are repeated at the end
     labels : (N,) int64, index into classes
     classes : names
     parts : (N, P) int64 or None, the part of each point
@@ -54,7 +54,7 @@ class Clouds:
         return Clouds(self.points[index], self.labels[index], self.classes, parts, names)
 
     def fingerprint(self) -> str:
-        """Give 16 hexadecimal digits that stand for the content."""
+        """Return 16 hexadecimal digits that stand for the content."""
         digest = hashlib.sha256()
         for array in (self.points, self.labels, self.parts):
             if array is not None:
@@ -64,19 +64,21 @@ class Clouds:
 
 
 def spare_points(points: int) -> int:
-    """Give how many farthest points are kept of a shape, of which training and voting take `points` at random."""
+    """Return how many farthest points are kept of a shape, of which training and voting take `points` at random."""
     return round(points * _SPARE)
 
 
 def normalises(task: str, normalise: Normalise) -> bool:
-    """Tell whether a task's clouds are moved and scaled into the unit ball.
+    """Check whether a task's clouds are moved and scaled into the unit ball.
 
     By Point-MAE's convention all are but ScanObjectNN's, whose scans stay as they come.
     """
     return not task.startswith("scanobjectnn") if normalise == "auto" else normalise == "yes"
 
 
-def prepare(dataset: Dataset, split: str, points: int, *, normalise: bool, jobs: int | None = None) -> Clouds:
+def prepare(
+    dataset: Dataset, split: str, points: int, *, normalise: bool, jobs: int | None = None
+) -> Clouds:
     """Read a split, shape by shape.
 
     Parameters
@@ -94,7 +96,9 @@ def prepare(dataset: Dataset, split: str, points: int, *, normalise: bool, jobs:
         raise InputError(f"{dataset.folder}: the {split} split of {dataset.task} has no shapes")
     chunks = [range(i, min(i + _CHUNK, len(shapes))) for i in range(0, len(shapes), _CHUNK)]
     several = shapes.read.files and len(chunks) > 1 and jobs != 1
-    work = (joblib.delayed(_prepare_chunk)(shapes.read, chunk, points, normalise) for chunk in chunks)
+    work = (
+        joblib.delayed(_prepare_chunk)(shapes.read, chunk, points, normalise) for chunk in chunks
+    )
     made: list[Shape] = []
     with (
         each(workers(jobs if several else 1), work) as results,
@@ -104,7 +108,13 @@ def prepare(dataset: Dataset, split: str, points: int, *, normalise: bool, jobs:
             made += result
             progress.advance(len(result))
     parts = None if made[0][1] is None else np.stack([cast(IntArray, part) for _, part in made])
-    return Clouds(np.stack([cloud for cloud, _ in made]), shapes.labels, dataset.classes, parts, tuple(shapes.names))
+    return Clouds(
+        np.stack([cloud for cloud, _ in made]),
+        shapes.labels,
+        dataset.classes,
+        parts,
+        tuple(shapes.names),
+    )
 
 
 def _prepare_chunk(read: Read, numbers: Sequence[int], points: int, normalise: bool) -> list[Shape]:

@@ -67,7 +67,9 @@ def check_parts(parts: IntArray, category: str, where: str) -> IntArray:
     bad = parts[~np.isin(parts, PARTS[category])]
     if len(bad):
         known = ", ".join(map(str, PARTS[category]))
-        raise InputError(f"{where}: part label {bad[0]} is none of {category}'s ({known}): get this file again")
+        raise InputError(
+            f"{where}: part label {bad[0]} is none of {category}'s ({known}): get this file again"
+        )
     return parts
 
 
@@ -98,7 +100,9 @@ class PartFiles:
         path = self.paths[number]
         table = read_table(path, None, 4)
         parts = whole_numbers(table[:, -1], str(path))
-        return checked_points(table, str(path)), check_parts(parts, self.categories[number], str(path))
+        return checked_points(table, str(path)), check_parts(
+            parts, self.categories[number], str(path)
+        )
 
 
 def open_text(folder: Path, task: Task) -> Dataset:
@@ -130,7 +134,9 @@ def open_text(folder: Path, task: Task) -> Dataset:
             )
         of = tuple(folders[synset] for synset, _ in keys)
         labels = np.array([classes.index(name) for name in of], dtype=np.int64)
-        splits[split] = Shapes(labels, [f"{synset}/{name}" for synset, name in keys], PartFiles(paths, of))
+        splits[split] = Shapes(
+            labels, [f"{synset}/{name}" for synset, name in keys], PartFiles(paths, of)
+        )
     return Dataset(task, "shapenetpart-text", folder, classes, splits)
 
 
@@ -139,7 +145,9 @@ def read_split(path: Path) -> list[str]:
     try:
         listed = read_json(path)
     except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror}): it belongs to this layout; get it again") from None
+        raise InputError(
+            f"{path} cannot be read ({error.strerror}): it belongs to this layout; get it again"
+        ) from None
     except ValueError as error:
         raise InputError(f"{path} is no list ({error}): get it again") from None
     if not isinstance(listed, list) or not all(isinstance(entry, str) for entry in listed):
@@ -158,19 +166,27 @@ def open_h5(folder: Path, task: Task) -> Dataset:
     for split in SPLITS:
         paths = sorted(folder.glob(f"ply_data_{split}*.h5"))
         if not paths:
-            raise InputError(f"{folder} has no ply_data_{split}0.h5: unpack shapenet_part_seg_hdf5_data.zip again")
+            raise InputError(
+                f"{folder} has no ply_data_{split}0.h5: unpack shapenet_part_seg_hdf5_data.zip again"
+            )
         points, labels, parts = [], [], []
         for path in paths:
             values = read_h5(path, ("data", "label", "pid"))
             labels.append(check_labels(values["label"], len(classes), str(path)))
             if values["pid"].shape != values["data"].shape[:2]:
-                raise InputError(f"{path}: part labels of shape {values['pid'].shape}, points {values['data'].shape}")
+                raise InputError(
+                    f"{path}: part labels of shape {values['pid'].shape}, points {values['data'].shape}"
+                )
             for i, label in enumerate(labels[-1]):
                 where = f"{path}, shape {i}"
-                parts.append(check_parts(whole_numbers(values["pid"][i], where), classes[label], where))
+                parts.append(
+                    check_parts(whole_numbers(values["pid"][i], where), classes[label], where)
+                )
                 points.append(values["data"][i])
             if len({each.shape for each in parts}) > 1:
-                raise InputError(f"{path} has shapes of another number of points than the files before: get it again")
+                raise InputError(
+                    f"{path} has shapes of another number of points than the files before: get it again"
+                )
         all_labels = np.concatenate(labels)
         names = [f"{split} {i}" for i in range(len(all_labels))]
         read = ArrayShapes(points, str(folder / f"ply_data_{split}*.h5"), np.array(parts))
@@ -179,8 +195,10 @@ def open_h5(folder: Path, task: Task) -> Dataset:
 
 
 def has_h5(folder: Path) -> bool:
-    """Tell whether a folder has ShapeNetPart's HDF5 files; ModelNet40's have the same names."""
-    listed = any(folder.glob("*_hdf5_file_list.txt")) or (folder / "all_object_categories.txt").exists()
+    """Check whether a folder has ShapeNetPart's HDF5 files; ModelNet40's have the same names."""
+    listed = (
+        any(folder.glob("*_hdf5_file_list.txt")) or (folder / "all_object_categories.txt").exists()
+    )
     return listed and any(folder.glob("ply_data_*.h5"))
 
 

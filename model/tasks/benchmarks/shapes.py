@@ -51,7 +51,7 @@ class Read(Protocol):
         """Whether each shape is a file of its own, which takes long enough for several processes."""
 
     def __call__(self, number: int) -> Shape:
-        """Give the shape of a number."""
+        """Return the shape of a number."""
 
 
 @dataclass(frozen=True)
@@ -83,10 +83,12 @@ class ArrayShapes:
     files: bool = field(default=False, init=False)
 
     def __call__(self, number: int) -> Shape:
-        """Give the shape of a number; see `Shapes`."""
+        """Return the shape of a number; see `Shapes`."""
         where = f"{self.where}, shape {number}"
         points = checked_points(self.points[number], where)
-        return points, None if self.parts is None else whole_numbers(np.asarray(self.parts[number]), where)
+        return points, None if self.parts is None else whole_numbers(
+            np.asarray(self.parts[number]), where
+        )
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,7 @@ class Dataset:
     notes: tuple[str, ...] = ()
 
     def fingerprint(self) -> str:
-        """Give 16 hexadecimal digits that stand for the data, whatever is made of them: names, labels, a shape each."""
+        """Return the fingerprint of the data, 16 hexadecimal digits: names, labels, a shape each."""
         digest = hashlib.sha256(json.dumps([self.layout, self.classes]).encode())
         for split, shapes in self.splits.items():
             digest.update(json.dumps([split, list(shapes.names), shapes.labels.tolist()]).encode())
@@ -148,18 +150,32 @@ def checked_points(values: Any, where: str) -> FloatArray:
 
     Raises
     ------
-    InputError : no array, another shape, no points, or coordinates that are not finite or too large to compute with
+    InputError : no array, another shape, no points, or coordinates that are not finite or too large
+        to compute with
     """
-    if not isinstance(values, np.ndarray):  # of nested lists, numpy would make whatever they add up to
+    if not isinstance(
+        values, np.ndarray
+    ):  # of nested lists, numpy would make whatever they add up to
         raise InputError(f"{where}: expected an array of points, found {type(values).__name__}")
-    if values.ndim != 2 or values.shape[1] < 3 or len(values) == 0 or values.dtype.kind not in "fiu":
-        raise InputError(f"{where}: expected (n, 3 or more) numbers, found {values.dtype} {values.shape}")
+    if (
+        values.ndim != 2
+        or values.shape[1] < 3
+        or len(values) == 0
+        or values.dtype.kind not in "fiu"
+    ):
+        raise InputError(
+            f"{where}: expected (n, 3 or more) numbers, found {values.dtype} {values.shape}"
+        )
     with np.errstate(over="ignore", invalid="ignore"):
         points = np.ascontiguousarray(values[:, :3], dtype=np.float32)
     if not np.isfinite(points).all():
-        raise InputError(f"{where} has coordinates that are not finite: get this file again, or leave the shape out")
+        raise InputError(
+            f"{where} has coordinates that are not finite: get this file again, or leave the shape out"
+        )
     if np.abs(points).max() > _LARGEST:
-        raise InputError(f"{where} has coordinates above {_LARGEST:.0e}: get this file again, or leave the shape out")
+        raise InputError(
+            f"{where} has coordinates above {_LARGEST:.0e}: get this file again, or leave the shape out"
+        )
     return points
 
 
@@ -173,7 +189,9 @@ def whole_numbers(values: NDArray[Any], where: str) -> IntArray:
     if values.dtype.kind == "f":
         bad = ~(np.isfinite(values) & (values == np.rint(values)) & (np.abs(values) < 2**53))
         if bad.any():
-            raise InputError(f"{where}: {float(values[bad].flat[0])} is no label of a part: get this file again")
+            raise InputError(
+                f"{where}: {float(values[bad].flat[0])} is no label of a part: get this file again"
+            )
     elif values.dtype.kind not in "iu":
         raise InputError(f"{where}: labels must be whole numbers, found {values.dtype}")
     return values.astype(np.int64)
@@ -189,8 +207,14 @@ def label_numbers(labels: Any, where: str) -> IntArray:
     numbers = []
     for i, label in enumerate(labels):
         first = label.flat[0] if isinstance(label, np.ndarray) and 0 < label.size else label
-        if isinstance(first, bool) or not isinstance(first, int | np.integer) or not abs(int(first)) < 2**62:
-            raise InputError(f"{where}: the label of shape {i} is no whole number: get this file again")
+        if (
+            isinstance(first, bool)
+            or not isinstance(first, int | np.integer)
+            or not abs(int(first)) < 2**62
+        ):
+            raise InputError(
+                f"{where}: the label of shape {i} is no whole number: get this file again"
+            )
         numbers.append(int(first))
     return np.array(numbers, dtype=np.int64)
 
@@ -241,7 +265,9 @@ def read_lines(path: Path) -> list[str]:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         if isinstance(error, UnicodeDecodeError):
             reason = "it is no text"
-        raise InputError(f"{path} cannot be read ({reason}): it belongs to this layout; get it again") from None
+        raise InputError(
+            f"{path} cannot be read ({reason}): it belongs to this layout; get it again"
+        ) from None
     return [line.strip() for line in lines if line.strip()]
 
 
@@ -250,7 +276,8 @@ def read_table(path: Path, delimiter: str | None, least: int) -> NDArray[np.floa
 
     Raises
     ------
-    InputError : it is missing or holds something else; names the file, and the line where it is one's fault
+    InputError : it is missing or holds something else; names the file, and the line where it is
+        one's fault
     """
     try:
         with os.fdopen(open_regular(path), "rb") as file:
@@ -258,7 +285,9 @@ def read_table(path: Path, delimiter: str | None, least: int) -> NDArray[np.floa
         table = np.loadtxt(path, delimiter=delimiter, ndmin=2, comments=None, encoding="latin1")
     except OSError as error:
         reason = error.strerror or "it is damaged"
-        raise InputError(f"{path} cannot be read as points: {reason}; get this file again") from None
+        raise InputError(
+            f"{path} cannot be read as points: {reason}; get this file again"
+        ) from None
     except (ValueError, MemoryError):
         number = _odd_line(path, delimiter, columns)
         raise InputError(
@@ -270,8 +299,14 @@ def read_table(path: Path, delimiter: str | None, least: int) -> NDArray[np.floa
 def _columns(line: bytes, delimiter: str | None, least: int, path: Path) -> int:
     """Count the numbers of a file's first line."""
     columns = len(line.split(None if delimiter is None else delimiter.encode()))
-    if not line.strip() or columns < least or (len(line) == _MOST_LINE and not line.endswith(b"\n")):
-        raise InputError(f"{path}: expected lines of {least} numbers, found {int(bool(line.strip()))} of {columns}")
+    if (
+        not line.strip()
+        or columns < least
+        or (len(line) == _MOST_LINE and not line.endswith(b"\n"))
+    ):
+        raise InputError(
+            f"{path}: expected lines of {least} numbers, found {int(bool(line.strip()))} of {columns}"
+        )
     return columns
 
 
@@ -280,7 +315,10 @@ def _odd_line(path: Path, delimiter: str | None, columns: int) -> int:
     with path.open("rb") as file:
         for number, line in enumerate(iter(lambda: file.readline(_MOST_LINE), b""), 1):
             try:
-                found = [float(each) for each in line.split(None if delimiter is None else delimiter.encode())]
+                found = [
+                    float(each)
+                    for each in line.split(None if delimiter is None else delimiter.encode())
+                ]
             except ValueError:
                 return number
             if found and len(found) != columns:
@@ -316,9 +354,15 @@ def read_h5(path: Path, names: Sequence[str], points: str = "data") -> dict[str,
             reason = "it is damaged, cut short, or no HDF5"
         raise InputError(f"{path} cannot be read as HDF5 ({reason}): download it again") from None
     if values[points].ndim != 3 or values[points].shape[2] < 3:
-        raise InputError(f"{path}: {points!r} has shape {values[points].shape}, expected (shapes, points, 3)")
-    wrong = [name for name in names if not values[name].ndim or len(values[name]) != len(values[points])]
+        raise InputError(
+            f"{path}: {points!r} has shape {values[points].shape}, expected (shapes, points, 3)"
+        )
+    wrong = [
+        name for name in names if not values[name].ndim or len(values[name]) != len(values[points])
+    ]
     if wrong:
         rows = len(values[wrong[0]]) if values[wrong[0]].ndim else 0
-        raise InputError(f"{path}: {len(values[points])} shapes, but {rows} rows of {wrong[0]!r}: download it again")
+        raise InputError(
+            f"{path}: {len(values[points])} shapes, but {rows} rows of {wrong[0]!r}: download it again"
+        )
     return values

@@ -1,6 +1,7 @@
 """Read the pickles that benchmarks are handed out as, without running what they may hold.
 
-Pickles of numpy 1 (`numpy.core`) and of numpy 2 (`numpy._core`) are read alike, whichever of the two is installed.
+Pickles of numpy 1 (`numpy.core`) and of numpy 2 (`numpy._core`) are read alike, whichever of the
+two is installed.
 """
 
 from __future__ import annotations
@@ -25,17 +26,21 @@ def read_pickle(path: Path) -> Any:
 
     Returns
     -------
-    content : numbers, text, bytes, None, tuples, lists, dictionaries, sets, numpy arrays and scalars
+    content : numbers, text, bytes, None, tuples, lists, dictionaries, sets, numpy arrays and
+        scalars
 
     Raises
     ------
-    InputError : the file cannot be read, is damaged, or asks for anything else; names what it asks for
+    InputError : the file cannot be read, is damaged, or asks for anything else; names what it asks
+        for
     """
     try:
         with os.fdopen(open_regular(path), "rb") as file:
             return PlainUnpickler(file.read()).load()
     except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror or error}; get this file again") from None
+        raise InputError(
+            f"{path} cannot be read: {error.strerror or error}; get this file again"
+        ) from None
     except Refused as error:
         raise InputError(
             f"{path} is refused: it asks for {shown(str(error))}, and only arrays and plain containers are read, since "
@@ -43,4 +48,6 @@ def read_pickle(path: Path) -> Any:
             "trust"
         ) from None
     except Exception as error:
-        raise InputError(f"{path} is damaged or no pickle ({why(error)}): download it again") from None
+        raise InputError(
+            f"{path} is damaged or no pickle ({why(error)}): download it again"
+        ) from None

@@ -38,8 +38,14 @@ def point_mae_weights(width: int = WIDTH, depth: int = DEPTH) -> dict[str, Tenso
             f"blocks.blocks.{i}.mlp.fc2.weight": (width, 4 * width),
         }
     weights = {name: draw(*shape) for name, shape in shapes.items()}
-    weights |= {name.replace("weight", "bias"): draw(len(w)) for name, w in list(weights.items()) if "qkv" not in name}
-    norms = {"norm": width} | {f"blocks.blocks.{i}.norm{j}": width for i in range(depth) for j in (1, 2)}
+    weights |= {
+        name.replace("weight", "bias"): draw(len(w))
+        for name, w in list(weights.items())
+        if "qkv" not in name
+    }
+    norms = {"norm": width} | {
+        f"blocks.blocks.{i}.norm{j}": width for i in range(depth) for j in (1, 2)
+    }
     norms |= {"encoder.first_conv.1": 128, "encoder.second_conv.1": 512}
     for name, channels in norms.items():
         weights |= {f"{name}.weight": 1 + draw(channels), f"{name}.bias": draw(channels)}
@@ -76,16 +82,24 @@ def point_mae_forward(w: dict[str, Tensor], centres: Tensor, neighbours: Tensor)
 
     samples, patches = centres.shape[:2]
     x = neighbours.flatten(0, 1).mT
-    x = conv("encoder.first_conv.3", batch_norm("encoder.first_conv.1", conv("encoder.first_conv.0", x)).relu())
+    x = conv(
+        "encoder.first_conv.3",
+        batch_norm("encoder.first_conv.1", conv("encoder.first_conv.0", x)).relu(),
+    )
     x = torch.cat([x.amax(2, keepdim=True).expand_as(x), x], dim=1)
-    x = conv("encoder.second_conv.3", batch_norm("encoder.second_conv.1", conv("encoder.second_conv.0", x)).relu())
+    x = conv(
+        "encoder.second_conv.3",
+        batch_norm("encoder.second_conv.1", conv("encoder.second_conv.0", x)).relu(),
+    )
     x = x.amax(2).view(samples, patches, -1)
     positions = linear("pos_embed.2", F.gelu(linear("pos_embed.0", centres)))
     for i in range(DEPTH):
         block = f"blocks.blocks.{i}"
         x = x + positions
         x = x + attend(f"{block}.attn", norm(f"{block}.norm1", x))
-        x = x + linear(f"{block}.mlp.fc2", F.gelu(linear(f"{block}.mlp.fc1", norm(f"{block}.norm2", x))))
+        x = x + linear(
+            f"{block}.mlp.fc2", F.gelu(linear(f"{block}.mlp.fc1", norm(f"{block}.norm2", x)))
+        )
     return norm("norm", x)
 
 
@@ -97,7 +111,10 @@ def checkpoint(kind: str) -> dict:
         others["cls_head_finetune.0.weight"] = torch.zeros(256, 2 * WIDTH)
         state = weights | others
     else:
-        others = {"mask_token": torch.zeros(1, 1, WIDTH), "MAE_decoder.norm.weight": torch.full((WIDTH,), 9.0)}
+        others = {
+            "mask_token": torch.zeros(1, 1, WIDTH),
+            "MAE_decoder.norm.weight": torch.full((WIDTH,), 9.0),
+        }
         others |= {"MAE_decoder.blocks.0.attn.qkv.weight": torch.zeros(3, 3)}
         others |= {
             "decoder_pos_embed.0.weight": torch.zeros(128, 3),
@@ -119,7 +136,12 @@ def checkpoint(kind: str) -> dict:
 def test_the_imported_encoder_computes_the_same(tmp_path: Path, kind: str) -> None:
     torch.save(checkpoint(kind), tmp_path / "pretrain.pth")
     encoder, config = load_encoder(tmp_path / "pretrain.pth")
-    assert (config.width, config.point_depth, config.heads, config.embed_width) == (WIDTH, DEPTH, HEADS, 128)
+    assert (config.width, config.point_depth, config.heads, config.embed_width) == (
+        WIDTH,
+        DEPTH,
+        HEADS,
+        128,
+    )
     generator = torch.Generator().manual_seed(1)
     centres = torch.randn(2, 7, 3, generator=generator)
     neighbours = torch.randn(2, 7, 32, 3, generator=generator) / 5

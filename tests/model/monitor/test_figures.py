@@ -68,7 +68,9 @@ def test_masks_are_those_of_a_step_of_training(shards: Path, image_size: int) ->
                     )
                     network = CrossAlignNet(config, (80, 80))
                     drawn = sample_seeds(seed, 0, torch.tensor([3]))
-                    masks = network.masks(torch.from_numpy(row["pixels"].astype(np.int64))[None], drawn)
+                    masks = network.masks(
+                        torch.from_numpy(row["pixels"].astype(np.int64))[None], drawn
+                    )
                     assert np.array_equal(points[r, s, rule], masks.points[0].numpy())
                     assert np.array_equal(cells[t, r, s, rule], masks.cells[0].numpy())
 
@@ -77,7 +79,9 @@ def test_pixels_outside_the_image_have_no_cell() -> None:
     pixels = np.full((20, 2), 80, dtype=np.uint16)
     with pytest.raises(InputError, match="pixels outside its image"):
         all_masks(pixels, 0, (80, 80), SMALL, (0.6,), (0,))
-    with pytest.raises(InputError, match="images of 80 x 60 pixels cannot be cut into patches of 16"):
+    with pytest.raises(
+        InputError, match="images of 80 x 60 pixels cannot be cut into patches of 16"
+    ):
         all_masks(pixels // 9, 0, (60, 80), dataclasses.replace(SMALL, image_size=0), (0.6,), (0,))
 
 
@@ -103,7 +107,9 @@ def test_a_reconstruction_has_the_loss_that_training_would_tell(shards: Path, ru
     for s in range(2):
         apart = []
         for g in np.flatnonzero(made["masked"][s]):
-            one, two = (cloud / radius for cloud in (made["patches"][s, g], row["points"][truth[g]]))
+            one, two = (
+                cloud / radius for cloud in (made["patches"][s, g], row["points"][truth[g]])
+            )
             squared = ((one[:, None] - two[None]) ** 2).sum(-1)
             apart.append(squared.min(0).mean() + squared.min(1).mean())
         assert np.isclose(np.mean(apart), made["chamfer"][s], rtol=1e-3)
@@ -116,7 +122,11 @@ def test_a_page_takes_masks_and_reconstruction_from_a_run(shards: Path, run: Pat
     view = annotator.add(source.read(1)[0])
     assert view.aligned is not None
     assert view.reconstruction is not None
-    assert view.aligned.preferred == {"strategy": "correspondence", "ratio": 0.55, "collisions": True}
+    assert view.aligned.preferred == {
+        "strategy": "correspondence",
+        "ratio": 0.55,
+        "collisions": True,
+    }
     assert sorted({*RATIOS, 0.55}) == list(view.aligned.ratios)
     assert view.aligned.points.shape == (len(RATIOS) + 1, len(SEEDS), 2, 16)
     assert view.aligned.cells.shape == (3, len(RATIOS) + 1, len(SEEDS), 2, 16)
@@ -142,14 +152,19 @@ def test_few_points_make_no_patches_and_the_page_says_so(shards: Path, tmp_path:
     source = Source(shards)
     view = source.read(0)[0]
     view = dataclasses.replace(view, points=view.points[:40], pixels=view.pixels[:40])
-    assert NetworkAnnotator().add(view).missing == "No patches and masks: 40 points are no 64 patches of 32."
+    assert (
+        NetworkAnnotator().add(view).missing
+        == "No patches and masks: 40 points are no 64 patches of 32."
+    )
     outside = dataclasses.replace(source.read(0)[0], pixels=np.full((256, 2), 999, np.uint16))
     assert "pixels outside its image" in NetworkAnnotator().add(outside).missing
     nowhere = dataclasses.replace(source.read(0)[0], points=np.full((256, 3), np.nan, np.float32))
     assert "points that are not finite" in NetworkAnnotator().add(nowhere).missing
 
 
-def test_without_torch_the_page_comes_without_masks_and_says_so(shards: Path, tmp_path: Path) -> None:
+def test_without_torch_the_page_comes_without_masks_and_says_so(
+    shards: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "page.html"
     code = (
         "import sys\nsys.modules['torch'] = None\nfrom pathlib import Path\n"
@@ -160,7 +175,9 @@ def test_without_torch_the_page_comes_without_masks_and_says_so(shards: Path, tm
         f"try: inspect_data(Path({str(shards)!r}), Path({str(out)!r}), Asked(row=0, run=Path('x')), Annotator)\n"
         "except InputError as error: print(error)\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=PATIENCE)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=PATIENCE
+    )
     assert done.stdout.startswith("torch is not installed: pip install 'shapenet3d-cma[train]'")
     text = out.read_text(encoding="utf-8")
     assert re.search(r'"mask": "No patches and masks: torch is not installed here', text)

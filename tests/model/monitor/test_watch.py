@@ -14,7 +14,13 @@ import torch
 
 from shapenet3d_cma.core.errors import InputError
 from shapenet3d_cma.model.config import PretrainConfig
-from shapenet3d_cma.model.monitor.linear_probe import cut, encode, is_held_out, linear_probe, settled
+from shapenet3d_cma.model.monitor.linear_probe import (
+    cut,
+    encode,
+    is_held_out,
+    linear_probe,
+    settled,
+)
 from shapenet3d_cma.model.monitor.pictures import masked_image
 from shapenet3d_cma.model.monitor.snapshot import Snapshot, fixed_rows, reconstruct
 from shapenet3d_cma.model.network import CrossAlignNet, PointEncoder, initialise
@@ -46,7 +52,9 @@ def test_a_probe_tells_categories_apart_and_leaves_no_trace(
 ) -> None:
     lines: list[str] = []
     summary = pretrain(categories, tmp_path / "probed", watched(tiny), lines.append)
-    probes = [json.loads(line) for line in (tmp_path / "probed" / "probe.jsonl").read_text().splitlines()]
+    probes = [
+        json.loads(line) for line in (tmp_path / "probed" / "probe.jsonl").read_text().splitlines()
+    ]
     assert [line["epoch"] for line in probes] == [0, 2, 3]
     assert [line["step"] for line in probes] == [0, 4, 6]
     held = [is_held_out(("03001627", "02691156")[i % 2], f"model{i}") for i in range(100)]
@@ -68,7 +76,11 @@ def without_clock(log: str) -> str:
 
 @pytest.mark.parametrize("done", [0, 4])
 def test_what_a_stop_kept_from_being_seen_is_seen_on_resumption(
-    categories: Path, tiny: PretrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, done: int
+    categories: Path,
+    tiny: PretrainConfig,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    done: int,
 ) -> None:
     """The run is stopped between a checkpoint and the probe that belongs to the same step."""
     config = watched(tiny)
@@ -94,7 +106,10 @@ def test_what_a_stop_kept_from_being_seen_is_seen_on_resumption(
         )
     for name in ("probe.jsonl", "epochs"):
         assert (tmp_path / "whole" / name).read_text() == (tmp_path / "broken" / name).read_text()
-    whole, broken = (Snapshot.load(tmp_path / name / "reconstructions/epoch-00002.npz") for name in ("whole", "broken"))
+    whole, broken = (
+        Snapshot.load(tmp_path / name / "reconstructions/epoch-00002.npz")
+        for name in ("whole", "broken")
+    )
     assert np.array_equal(whole.predicted, broken.predicted, equal_nan=True)
 
 
@@ -115,7 +130,9 @@ def test_a_linear_probe_finds_what_is_linear_and_nothing_else() -> None:
     assert linear_probe(features, noise, held_out) < 0.55
     shifted = features * torch.rand(10, generator=generator) + 3  # units do not matter
     labels = (features[:, 0] > 7).long()
-    assert linear_probe(features, labels, held_out) == pytest.approx(linear_probe(shifted, labels, held_out), abs=0.03)
+    assert linear_probe(features, labels, held_out) == pytest.approx(
+        linear_probe(shifted, labels, held_out), abs=0.03
+    )
 
 
 def test_features_of_a_cloud_do_not_depend_on_its_batch_or_place(tiny: PretrainConfig) -> None:
@@ -126,7 +143,9 @@ def test_features_of_a_cloud_do_not_depend_on_its_batch_or_place(tiny: PretrainC
     frozen = settled(encoder, [cut(points * 9, tiny)])
     features = encode(frozen, [cut(points, tiny)])
     assert features.shape == (4, 2 * tiny.width)
-    torch.testing.assert_close(encode(frozen, [cut(points[1:2] * 3 + 5, tiny)]), features[1:2], rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(
+        encode(frozen, [cut(points[1:2] * 3 + 5, tiny)]), features[1:2], rtol=1e-3, atol=1e-4
+    )
     assert encoder.training
     for each in (encoder, frozen):
         assert all(torch.equal(value, before[name]) for name, value in each.state_dict().items())
@@ -147,7 +166,9 @@ def test_random_weights_are_probed_with_statistics_of_the_shapes(tiny: PretrainC
 
 
 @pytest.mark.parametrize("source", ["image", "points"])
-def test_a_snapshot_holds_what_the_loss_compares(toy_shards: Path, tiny: PretrainConfig, source: str) -> None:
+def test_a_snapshot_holds_what_the_loss_compares(
+    toy_shards: Path, tiny: PretrainConfig, source: str
+) -> None:
     config = dataclasses.replace(tiny, reconstruct_from=source)  # type: ignore[arg-type]
     network = CrossAlignNet(config, (64, 64)).train()
     batch = ShardRows(toy_shards, config).__getitems__([7, 2, 5])
@@ -160,7 +181,8 @@ def test_a_snapshot_holds_what_the_loss_compares(toy_shards: Path, tiny: Pretrai
     assert np.array_equal(np.isnan(snapshot.predicted).all((2, 3)), ~snapshot.masked)
     for i in range(3):
         found, truth = (
-            torch.from_numpy(each[i][snapshot.masked[i]]) for each in (snapshot.predicted, snapshot.patches)
+            torch.from_numpy(each[i][snapshot.masked[i]])
+            for each in (snapshot.predicted, snapshot.patches)
         )
         torch.testing.assert_close(chamfer_distance(found, truth).mean(), expected["loss_lmr"][i])
         assert snapshot.masked[i].mean() == pytest.approx(float(expected["mask_ratio"][i]))
@@ -168,13 +190,17 @@ def test_a_snapshot_holds_what_the_loss_compares(toy_shards: Path, tiny: Pretrai
 
 def test_a_snapshot_is_kept_whole(tmp_path: Path) -> None:
     drawn = np.random.default_rng(0).normal(size=(2, 3, 4, 3)).astype(np.float32)
-    snapshot = Snapshot(np.arange(2), drawn[:, :, 0], drawn, drawn + 1, drawn[:, :, 0, 0] > 0, drawn[:, :, 0, 1] > 0)
+    snapshot = Snapshot(
+        np.arange(2), drawn[:, :, 0], drawn, drawn + 1, drawn[:, :, 0, 0] > 0, drawn[:, :, 0, 1] > 0
+    )
     (tmp_path / "a.npz").write_bytes(snapshot.as_npz())
     again = Snapshot.load(tmp_path / "a.npz")
     for field in dataclasses.fields(Snapshot):
         assert np.array_equal(getattr(again, field.name), getattr(snapshot, field.name))
     (tmp_path / "a.npz").write_bytes((tmp_path / "a.npz").read_bytes()[:200])
-    with pytest.raises(InputError, match=r"a\.npz holds no reconstructions .*: remove it, it is made again"):
+    with pytest.raises(
+        InputError, match=r"a\.npz holds no reconstructions .*: remove it, it is made again"
+    ):
         Snapshot.load(tmp_path / "a.npz")
 
 
@@ -225,5 +251,13 @@ def test_tensorboard_that_is_not_there(
     toy_shards: Path, tiny: PretrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(__import__("sys").modules, "torch.utils.tensorboard", None)
-    with pytest.raises(InputError, match=r"tensorboard is not installed: pip install 'shapenet3d-cma\[tensorboard\]'"):
-        pretrain(toy_shards, tmp_path / "run", dataclasses.replace(tiny, tensorboard=True), lambda _: None)
+    with pytest.raises(
+        InputError,
+        match=r"tensorboard is not installed: pip install 'shapenet3d-cma\[tensorboard\]'",
+    ):
+        pretrain(
+            toy_shards,
+            tmp_path / "run",
+            dataclasses.replace(tiny, tensorboard=True),
+            lambda _: None,
+        )

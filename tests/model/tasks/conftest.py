@@ -24,7 +24,9 @@ def benchmarks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     top = tmp_path_factory.mktemp("benchmarks")
     made = {}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(miniatures, "MODELNET", {"bottle": "bottle", "cup": "mug", "laptop": "laptop"})
+        patch.setattr(
+            miniatures, "MODELNET", {"bottle": "bottle", "cup": "mug", "laptop": "laptop"}
+        )
         patch.setattr(miniatures, "SCANS", {"chair": "chair", "bed": "bed"})
         patch.setattr(miniatures, "CATEGORY", {"Laptop": "laptop", "Mug": "mug"})
         patch.setattr(miniatures, "POINTS", 256)
@@ -37,7 +39,14 @@ def benchmarks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 ENCODER = PretrainConfig(
-    patches=16, patch_points=8, width=16, heads=2, point_depth=3, embed_width=8, position_width=8, device="cpu"
+    patches=16,
+    patch_points=8,
+    width=16,
+    heads=2,
+    point_depth=3,
+    embed_width=8,
+    position_width=8,
+    device="cpu",
 )
 TRAIN = {
     "points": 64,

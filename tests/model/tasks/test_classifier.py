@@ -32,14 +32,18 @@ def test_the_order_of_patches_and_of_their_points_does_not_matter(tiny: Pretrain
 def test_the_gradient_reaches_every_parameter(tiny: PretrainConfig) -> None:
     classifier = Classifier(tiny, classes=5, dropout=0.0)
     torch.nn.functional.cross_entropy(classifier(*patches()), torch.arange(3)).backward()
-    assert [name for name, each in classifier.named_parameters() if not each.grad.abs().max() > 0] == []
+    assert [
+        name for name, each in classifier.named_parameters() if not each.grad.abs().max() > 0
+    ] == []
 
 
 def test_a_pretrained_encoder_is_taken_over_by_its_state_dict(tiny: PretrainConfig) -> None:
     encoder, classifier = PointEncoder(tiny), Classifier(tiny, classes=5)
     classifier.encoder.load_state_dict(encoder.state_dict())
     centres, neighbours = patches()
-    assert torch.equal(classifier.eval().encoder(centres, neighbours), encoder.eval()(centres, neighbours))
+    assert torch.equal(
+        classifier.eval().encoder(centres, neighbours), encoder.eval()(centres, neighbours)
+    )
 
 
 def test_branches_are_dropped_by_seed(tiny: PretrainConfig) -> None:
@@ -48,7 +52,9 @@ def test_branches_are_dropped_by_seed(tiny: PretrainConfig) -> None:
     seeds = sample_seeds(0, 0, torch.arange(3))
     dropped = classifier(centres, neighbours, DropPath(seeds, 0.9))
     assert not torch.allclose(dropped, classifier(centres, neighbours))
-    torch.testing.assert_close(classifier(centres[1:], neighbours[1:], DropPath(seeds[1:], 0.9)), dropped[1:])
+    torch.testing.assert_close(
+        classifier(centres[1:], neighbours[1:], DropPath(seeds[1:], 0.9)), dropped[1:]
+    )
 
 
 @pytest.mark.parametrize("layers", [(2,), (1, 2)])

@@ -16,8 +16,19 @@ from shapenet3d_cma.model.config import PretrainConfig
 from shapenet3d_cma.model.network import PointEncoder
 from shapenet3d_cma.model.tasks import engine
 from shapenet3d_cma.model.tasks.ablate import TABLES, ablate
-from shapenet3d_cma.model.tasks.classify import ClassifierWork, accuracy, load_classifier, predict, vote
-from shapenet3d_cma.model.tasks.config import FewShotConfig, FinetuneConfig, ProbeConfig, SegmentConfig
+from shapenet3d_cma.model.tasks.classify import (
+    ClassifierWork,
+    accuracy,
+    load_classifier,
+    predict,
+    vote,
+)
+from shapenet3d_cma.model.tasks.config import (
+    FewShotConfig,
+    FinetuneConfig,
+    ProbeConfig,
+    SegmentConfig,
+)
 from shapenet3d_cma.model.tasks.evaluate import confusion_matrix, evaluate
 from shapenet3d_cma.model.tasks.fewshot import fewshot
 from shapenet3d_cma.model.tasks.finetune import finetune, read_splits
@@ -68,11 +79,19 @@ def tuned(
     run = tmp_path_factory.mktemp("tuned") / "run"
     config = FinetuneConfig(**TRAIN, votes=2, held_out=0.25)
     return run, finetune(
-        run, "modelnet40", benchmarks["modelnet40-h5"], config, init=encoder_file, seeds=2, report=quiet
+        run,
+        "modelnet40",
+        benchmarks["modelnet40-h5"],
+        config,
+        init=encoder_file,
+        seeds=2,
+        report=quiet,
     )
 
 
-def test_a_table_tells_three_epochs_with_and_without_votes(tuned: tuple[Path, dict], encoder_file: Path) -> None:
+def test_a_table_tells_three_epochs_with_and_without_votes(
+    tuned: tuple[Path, dict], encoder_file: Path
+) -> None:
     run, results = tuned
     kept = ["final", "best_on_test", "chosen_on_held_out"]
     names = {"task.json", "results.md", "results.json", "seed-0", "seed-1"}
@@ -85,11 +104,20 @@ def test_a_table_tells_three_epochs_with_and_without_votes(tuned: tuple[Path, di
     assert "2 votes" in table
     for kind in ("single", "votes"):
         assert list(results["accuracy"][kind]) == kept
-        assert all(len(values) == 2 and 0 <= min(values) for values in results["accuracy"][kind].values())
+        assert all(
+            len(values) == 2 and 0 <= min(values) for values in results["accuracy"][kind].values()
+        )
     for each in results["runs"]:
-        log = [json.loads(line) for line in (run / f"seed-{each['seed']}" / "log.jsonl").read_text().splitlines()]
+        log = [
+            json.loads(line)
+            for line in (run / f"seed-{each['seed']}" / "log.jsonl").read_text().splitlines()
+        ]
         assert [line["epoch"] for line in log] == [1, 2, 3]
-        assert each["single"]["best_on_test"] == max(line["test"] for line in log) >= each["single"]["final"]
+        assert (
+            each["single"]["best_on_test"]
+            == max(line["test"] for line in log)
+            >= each["single"]["final"]
+        )
         assert each["single"]["final"] == log[-1]["test"]
         best = max(line["held_out"] for line in log)
         chosen = next(line for line in log if line["epoch"] == each["epochs"]["chosen_on_held_out"])
@@ -100,13 +128,16 @@ def test_a_table_tells_three_epochs_with_and_without_votes(tuned: tuple[Path, di
     assert str(encoder_file) in results["initial"]
 
 
-def test_the_encoder_is_the_pretrained_one_and_learns(tuned: tuple[Path, dict], encoder_file: Path) -> None:
+def test_the_encoder_is_the_pretrained_one_and_learns(
+    tuned: tuple[Path, dict], encoder_file: Path
+) -> None:
     from shapenet3d_cma.model.tasks.initial import load_initial
 
     start = load_initial(encoder_file).weights
     end = run_weights(tuned[0] / "seed-0")
     moved = [
-        (end[f"encoder.{name}"] - start[name]).abs().max() for name in ("position.0.weight", "embed.local1.weight")
+        (end[f"encoder.{name}"] - start[name]).abs().max()
+        for name in ("position.0.weight", "embed.local1.weight")
     ]
     assert all(0 < value < 0.1 for value in moved)
 
@@ -138,7 +169,13 @@ def test_finished_seeds_are_kept_and_more_can_be_added(
                  init=encoder_file, seeds=1, report=quiet)  # fmt: skip
     with pytest.raises(InputError, match=r"holds runs with initial = .*, not scratch"):
         finetune(
-            tmp_path / "run", "modelnet40", benchmarks["modelnet40-h5"], config, scratch=True, seeds=1, report=quiet
+            tmp_path / "run",
+            "modelnet40",
+            benchmarks["modelnet40-h5"],
+            config,
+            scratch=True,
+            seeds=1,
+            report=quiet,
         )
 
 
@@ -163,13 +200,18 @@ def test_a_run_that_is_stopped_and_resumed_is_an_unbroken_one(
             finetune(tmp_path, *arguments, init=encoder_file, seeds=1, report=quiet)
     again = finetune(tmp_path, *arguments, init=encoder_file, seeds=1, report=quiet)
     assert again["runs"] == results["runs"][:1]
-    assert (tmp_path / "seed-0" / "log.jsonl").read_text() == (run / "seed-0" / "log.jsonl").read_text()
+    assert (tmp_path / "seed-0" / "log.jsonl").read_text() == (
+        run / "seed-0" / "log.jsonl"
+    ).read_text()
     weights, others = run_weights(tmp_path / "seed-0"), run_weights(run / "seed-0")
     assert all(torch.equal(weights[name], others[name]) for name in weights)
 
 
 def test_running_statistics_are_averages_over_the_run_s_own_shapes_at_first(
-    benchmarks: dict[str, Path], finetune_config: FinetuneConfig, encoder_config: PretrainConfig, tmp_path: Path
+    benchmarks: dict[str, Path],
+    finetune_config: FinetuneConfig,
+    encoder_config: PretrainConfig,
+    tmp_path: Path,
 ) -> None:
     """After three steps a variance of 1 would still weigh 0.73 and hide the true ones, which are tiny.
 
@@ -180,7 +222,9 @@ def test_running_statistics_are_averages_over_the_run_s_own_shapes_at_first(
     (tmp_path / "encoder.safetensors").write_bytes(encoder_bytes(encoder, encoder_config))
     config, run = dataclasses.replace(finetune_config, epochs=1, held_out=0), tmp_path / "run"
     start = tmp_path / "encoder.safetensors"
-    finetune(run, "modelnet40", benchmarks["modelnet40-h5"], config, init=start, seeds=1, report=quiet)
+    finetune(
+        run, "modelnet40", benchmarks["modelnet40-h5"], config, init=start, seeds=1, report=quiet
+    )
     weights = run_weights(run / "seed-0")
     for norm in ("head.1", "encoder.embed.norm1"):
         assert weights[f"{norm}.num_batches_tracked"] == 3
@@ -194,10 +238,18 @@ def test_kept_weights_are_those_of_their_epoch(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    scores = iter([{"test": 0.5, "held_out": 0.1}, {"test": 0.4, "held_out": 0.9}, {"test": 0.3, "held_out": 0.2}])
+    scores = iter(
+        [
+            {"test": 0.5, "held_out": 0.1},
+            {"test": 0.4, "held_out": 0.9},
+            {"test": 0.3, "held_out": 0.2},
+        ]
+    )
     monkeypatch.setattr(ClassifierWork, "measure", lambda _: next(scores))
     data = benchmarks["modelnet40-h5"]
-    results = finetune(tmp_path, "modelnet40", data, finetune_config, init=encoder_file, seeds=1, report=quiet)
+    results = finetune(
+        tmp_path, "modelnet40", data, finetune_config, init=encoder_file, seeds=1, report=quiet
+    )
     assert results["runs"][0]["epochs"] == {"final": 3, "best_on_test": 1, "chosen_on_held_out": 2}
     monkeypatch.undo()
     test = read_splits(data, "modelnet40", finetune_config, report=quiet)[0]["test"]
@@ -216,15 +268,28 @@ def test_a_loss_that_is_not_finite_stops_with_a_line(
 ) -> None:
     config = dataclasses.replace(finetune_config, learning_rate=1e30, warmup_epochs=0, clip_norm=0)
     with pytest.raises(InputError, match="the loss is not finite; the last checkpoint stands"):
-        finetune(tmp_path, "modelnet40", benchmarks["modelnet40-h5"], config, init=encoder_file, seeds=1, report=quiet)
+        finetune(
+            tmp_path,
+            "modelnet40",
+            benchmarks["modelnet40-h5"],
+            config,
+            init=encoder_file,
+            seeds=1,
+            report=quiet,
+        )
 
 
-def test_bfloat16_says_nearly_the_same(tuned: tuple[Path, dict], benchmarks: dict[str, Path]) -> None:
+def test_bfloat16_says_nearly_the_same(
+    tuned: tuple[Path, dict], benchmarks: dict[str, Path]
+) -> None:
     network, encoder, about = load_classifier(tuned[0] / "seed-0" / "final.safetensors")
     config = FinetuneConfig(**about["config"])
     test = read_splits(benchmarks["modelnet40-h5"], "modelnet40", config, report=quiet)[0]["test"]
     low = dataclasses.replace(config, precision="bfloat16")
-    full, half = (predict(network, test, each, encoder.patch_points, torch.device("cpu")) for each in (config, low))
+    full, half = (
+        predict(network, test, each, encoder.patch_points, torch.device("cpu"))
+        for each in (config, low)
+    )
     assert not torch.equal(full, half)
     torch.testing.assert_close(half, full, atol=0.05, rtol=0.05)
 
@@ -238,7 +303,13 @@ def test_training_in_bfloat16_runs(
 ) -> None:
     config = dataclasses.replace(finetune_config, precision="bfloat16", epochs=1)
     finetune(
-        tmp_path / "a", "modelnet40", benchmarks["modelnet40-h5"], config, init=encoder_file, seeds=1, report=quiet
+        tmp_path / "a",
+        "modelnet40",
+        benchmarks["modelnet40-h5"],
+        config,
+        init=encoder_file,
+        seeds=1,
+        report=quiet,
     )
     parts = dataclasses.replace(segment_config, precision="bfloat16", epochs=1)
     segment(tmp_path / "b", benchmarks["shapenetpart-h5"], parts, init=encoder_file, report=quiet)
@@ -250,10 +321,19 @@ def test_other_data_in_the_same_folder_are_refused(
     shutil.copytree(tuned[0], tmp_path / "run")
     config = FinetuneConfig(**tuned[1]["config"])
     with pytest.raises(InputError, match="holds runs with data = "):
-        finetune(tmp_path / "run", "modelnet40", benchmarks["modelnet40-off"], config, init=encoder_file, report=quiet)
+        finetune(
+            tmp_path / "run",
+            "modelnet40",
+            benchmarks["modelnet40-off"],
+            config,
+            init=encoder_file,
+            report=quiet,
+        )
 
 
-def test_votes_are_drawn_from_the_seed_and_averaged(tuned: tuple[Path, dict], benchmarks: dict[str, Path]) -> None:
+def test_votes_are_drawn_from_the_seed_and_averaged(
+    tuned: tuple[Path, dict], benchmarks: dict[str, Path]
+) -> None:
     network, encoder, about = load_classifier(tuned[0] / "seed-0" / "final.safetensors")
     config = FinetuneConfig(**about["config"])
     test = read_splits(benchmarks["modelnet40-h5"], "modelnet40", config, report=quiet)[0]["test"]
@@ -290,10 +370,18 @@ def test_scans_are_fine_tuned_on_as_they_come(
     for task in ("scanobjectnn-bg", "scanobjectnn-only", "scanobjectnn-pb"):
         config = dataclasses.replace(finetune_config, epochs=1)
         results = finetune(
-            tmp_path / task, task, benchmarks["scanobjectnn-h5"], config, init=encoder_file, seeds=1, report=quiet
+            tmp_path / task,
+            task,
+            benchmarks["scanobjectnn-h5"],
+            config,
+            init=encoder_file,
+            seeds=1,
+            report=quiet,
         )
         assert results["task"] == task
-        assert len(json.loads((tmp_path / task / "seed-0" / "run.json").read_text())["classes"]) == 15
+        assert (
+            len(json.loads((tmp_path / task / "seed-0" / "run.json").read_text())["classes"]) == 15
+        )
 
 
 def test_what_does_not_fit_is_told(
@@ -301,14 +389,27 @@ def test_what_does_not_fit_is_told(
 ) -> None:
     few = dataclasses.replace(finetune_config, points=7, patches=4)
     with pytest.raises(InputError, match="points = 7 are fewer than the 8 of a patch"):
-        finetune(tmp_path / "a", "modelnet40", benchmarks["modelnet40-h5"], few, init=encoder_file, report=quiet)
+        finetune(
+            tmp_path / "a",
+            "modelnet40",
+            benchmarks["modelnet40-h5"],
+            few,
+            init=encoder_file,
+            report=quiet,
+        )
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / "thesis.tex").touch()
     with pytest.raises(
-        InputError, match=r"is not empty \(it holds 'thesis.tex'\) and no finetune results that cma3d made"
+        InputError,
+        match=r"is not empty \(it holds 'thesis.tex'\) and no finetune results that cma3d made",
     ):
         finetune(
-            tmp_path / "b", "modelnet40", benchmarks["modelnet40-h5"], finetune_config, init=encoder_file, report=quiet
+            tmp_path / "b",
+            "modelnet40",
+            benchmarks["modelnet40-h5"],
+            finetune_config,
+            init=encoder_file,
+            report=quiet,
         )
     with pytest.raises(InputError, match="patches = 128 are more than points = 64"):
         read_settings(FinetuneConfig, None, {"patches": 128, "points": 64})
@@ -319,9 +420,13 @@ def test_what_does_not_fit_is_told(
 # ---- evaluate ----
 
 
-def test_evaluation_writes_logits_and_the_confusion_matrix(tuned: tuple[Path, dict], tmp_path: Path) -> None:
+def test_evaluation_writes_logits_and_the_confusion_matrix(
+    tuned: tuple[Path, dict], tmp_path: Path
+) -> None:
     run, results = tuned
-    found = evaluate(run / "seed-1", tmp_path / "look", which="best_on_test", cpu_threads=1, report=quiet)
+    found = evaluate(
+        run / "seed-1", tmp_path / "look", which="best_on_test", cpu_threads=1, report=quiet
+    )
     assert found["accuracy"] == results["runs"][1]["single"]["best_on_test"]
     with (tmp_path / "look" / "logits.csv").open() as file:
         rows = list(csv.reader(file))
@@ -337,7 +442,9 @@ def test_evaluation_writes_logits_and_the_confusion_matrix(tuned: tuple[Path, di
         assert min(picture.size) > 300
     voted = evaluate(run, tmp_path / "votes", votes=2, cpu_threads=1, report=quiet)
     assert voted["accuracy"] == results["runs"][0]["votes"]["final"]
-    assert voted["text"].startswith(f"{run / 'seed-0' / 'final.safetensors'}, 2 votes over 6 shapes: ")
+    assert voted["text"].startswith(
+        f"{run / 'seed-0' / 'final.safetensors'}, 2 votes over 6 shapes: "
+    )
 
 
 def test_a_confusion_matrix_counts_rows_as_truth() -> None:
@@ -390,10 +497,14 @@ def test_few_shot_folds_are_drawn_stored_and_learned(
     again = fewshot(tmp_path / "b", benchmarks["modelnet40-dat"], config, **given)
     assert again["accuracy"] == results["accuracy"]
     with pytest.raises(InputError, match="5 way, 10 shot needs 5 classes"):
-        fewshot(tmp_path / "c", benchmarks["modelnet40-dat"], config, init=encoder_file, report=quiet)
+        fewshot(
+            tmp_path / "c", benchmarks["modelnet40-dat"], config, init=encoder_file, report=quiet
+        )
 
 
-def test_few_shot_reads_pickled_folds_first(fewshot_config: FewShotConfig, encoder_file: Path, tmp_path: Path) -> None:
+def test_few_shot_reads_pickled_folds_first(
+    fewshot_config: FewShotConfig, encoder_file: Path, tmp_path: Path
+) -> None:
     from .benchmarks.test_layouts import write_fold
 
     write_fold(tmp_path / "data" / "5way_2shot" / "0.pkl", 5, 2, points=80)
@@ -407,17 +518,29 @@ def test_few_shot_reads_pickled_folds_first(fewshot_config: FewShotConfig, encod
     assert lines[0].startswith("fewshot: fewshot-pickle in")
     with pytest.raises(InputError, match=r"has no 5way_2shot/1\.pkl"):
         fewshot(
-            tmp_path / "run2", tmp_path / "data", config, init=encoder_file, settings=[(5, 2)], folds=2, report=quiet
+            tmp_path / "run2",
+            tmp_path / "data",
+            config,
+            init=encoder_file,
+            settings=[(5, 2)],
+            folds=2,
+            report=quiet,
         )
     assert not (tmp_path / "run2").exists()
 
 
 @pytest.mark.parametrize("train_on", ["train", "trainval"])
 def test_segmentation_leaves_scores_a_page_and_coloured_points(
-    benchmarks: dict[str, Path], segment_config: SegmentConfig, encoder_file: Path, tmp_path: Path, train_on: str
+    benchmarks: dict[str, Path],
+    segment_config: SegmentConfig,
+    encoder_file: Path,
+    tmp_path: Path,
+    train_on: str,
 ) -> None:
     config = dataclasses.replace(segment_config, train_on=train_on)  # type: ignore[arg-type]
-    results = segment(tmp_path / "run", benchmarks["shapenetpart-text"], config, init=encoder_file, report=quiet)
+    results = segment(
+        tmp_path / "run", benchmarks["shapenetpart-text"], config, init=encoder_file, report=quiet
+    )
     scores = results["runs"][0]["scores"]
     assert list(scores) == ["final", "best_on_test"] + ["chosen_on_val"] * (train_on == "train")
     assert list(scores["final"]["categories"]) == ["Laptop", "Mug"]
@@ -435,22 +558,32 @@ def test_segmentation_leaves_scores_a_page_and_coloured_points(
     cloud = trimesh.load(plys[0])
     assert cloud.vertices.shape == (64, 3)
     assert len(set(map(tuple, cloud.colors.tolist()))) <= 2
-    again = segment(tmp_path / "run", benchmarks["shapenetpart-text"], config, init=encoder_file, report=quiet)
+    again = segment(
+        tmp_path / "run", benchmarks["shapenetpart-text"], config, init=encoder_file, report=quiet
+    )
     assert again["runs"] == results["runs"]
 
 
 def test_parts_are_learned(
     benchmarks: dict[str, Path], segment_config: SegmentConfig, encoder_file: Path, tmp_path: Path
 ) -> None:
-    config = dataclasses.replace(segment_config, epochs=40, learning_rate=1e-2, dropout=0.0, measure_every=40)
+    config = dataclasses.replace(
+        segment_config, epochs=40, learning_rate=1e-2, dropout=0.0, measure_every=40
+    )
     still = dataclasses.replace(config, epochs=1, learning_rate=0.0)
-    before = segment(tmp_path / "a", benchmarks["shapenetpart-h5"], still, init=encoder_file, report=quiet)
-    after = segment(tmp_path / "b", benchmarks["shapenetpart-h5"], config, init=encoder_file, report=quiet)
+    before = segment(
+        tmp_path / "a", benchmarks["shapenetpart-h5"], still, init=encoder_file, report=quiet
+    )
+    after = segment(
+        tmp_path / "b", benchmarks["shapenetpart-h5"], config, init=encoder_file, report=quiet
+    )
     first, last = (each["runs"][0]["scores"]["final"]["instance"] for each in (before, after))
     assert last > max(0.5, first + 0.1)
 
 
-def test_the_probe_holds_on_to_the_encoder(benchmarks: dict[str, Path], encoder_file: Path, tmp_path: Path) -> None:
+def test_the_probe_holds_on_to_the_encoder(
+    benchmarks: dict[str, Path], encoder_file: Path, tmp_path: Path
+) -> None:
     config = ProbeConfig(points=64, patches=8, device="cpu", threads=1)
     out = tmp_path / "new" / "probe.json"
     found = probe(benchmarks["modelnet40-h5"], config, init=encoder_file, out=out, report=quiet)
@@ -458,7 +591,9 @@ def test_the_probe_holds_on_to_the_encoder(benchmarks: dict[str, Path], encoder_
     assert found["features"] == 32
     assert found["accuracy"] > found["chance"]
     assert found == probe(benchmarks["modelnet40-h5"], config, init=encoder_file, report=quiet)
-    scratch = probe(benchmarks["modelnet40-h5"], config, init=encoder_file, scratch=True, report=quiet)
+    scratch = probe(
+        benchmarks["modelnet40-h5"], config, init=encoder_file, scratch=True, report=quiet
+    )
     assert scratch["initial_hash"] == "scratch"
 
 
@@ -467,7 +602,9 @@ def test_a_small_set_s_c_is_not_left_to_one_lucky_draw(monkeypatch: pytest.Monke
 
     def accuracy(*parts: object) -> float:
         tried.append(float(str(parts[-1])))
-        return 1.0 if len(tried) <= 6 or tried[-1] == 0.1 else 0.5  # in the first draw all are equal
+        return (
+            1.0 if len(tried) <= 6 or tried[-1] == 0.1 else 0.5
+        )  # in the first draw all are equal
 
     monkeypatch.setattr("shapenet3d_cma.model.tasks.probe.svm_accuracy", accuracy)
     labels = np.repeat(np.arange(4), 20)
@@ -478,7 +615,9 @@ def test_a_small_set_s_c_is_not_left_to_one_lucky_draw(monkeypatch: pytest.Monke
     assert len(tried) == 6  # 600 shapes tell enough
 
 
-def test_shards_are_probed_by_synset_with_models_on_one_side(shards: Path, encoder_file: Path) -> None:
+def test_shards_are_probed_by_synset_with_models_on_one_side(
+    shards: Path, encoder_file: Path
+) -> None:
     config = ProbeConfig(points=64, patches=8, device="cpu", threads=1, test_share=0.5)
     found = probe(shards, config, shards=True, init=encoder_file, report=quiet)
     assert (found["train"], found["test"], found["classes"]) == (4, 4, 4)
@@ -510,8 +649,19 @@ def test_an_ablation_goes_on_where_it_was_stopped(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    pretraining, config = dataclasses.replace(tiny, epochs=1), dataclasses.replace(finetune_config, epochs=1)
-    given = (toy_shards, tmp_path / "out", 8, "modelnet40", benchmarks["modelnet40-h5"], pretraining, config)
+    pretraining, config = (
+        dataclasses.replace(tiny, epochs=1),
+        dataclasses.replace(finetune_config, epochs=1),
+    )
+    given = (
+        toy_shards,
+        tmp_path / "out",
+        8,
+        "modelnet40",
+        benchmarks["modelnet40-h5"],
+        pretraining,
+        config,
+    )
     with monkeypatch.context() as patch:
         calls = []
         original = engine.train
@@ -548,5 +698,12 @@ def test_an_ablation_goes_on_where_it_was_stopped(
         )
     with pytest.raises(InputError, match="the ablations are tables 6, 7, 8"):
         ablate(
-            toy_shards, tmp_path / "o", 5, "modelnet40", benchmarks["modelnet40-h5"], pretraining, config, report=quiet
+            toy_shards,
+            tmp_path / "o",
+            5,
+            "modelnet40",
+            benchmarks["modelnet40-h5"],
+            pretraining,
+            config,
+            report=quiet,
         )

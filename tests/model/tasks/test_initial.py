@@ -29,7 +29,12 @@ def point_mae(encoder: PointEncoder) -> dict[str, torch.Tensor]:
         "transformer.norm": "norm",
         "transformer.blocks": "blocks.blocks",
     }
-    within = {"attention.qkv": "attn.qkv", "attention.out": "attn.proj", "mlp.0": "mlp.fc1", "mlp.2": "mlp.fc2"}
+    within = {
+        "attention.qkv": "attn.qkv",
+        "attention.out": "attn.proj",
+        "mlp.0": "mlp.fc1",
+        "mlp.2": "mlp.fc2",
+    }
     state = {}
     for name, value in encoder.state_dict().items():
         start = next(each for each in names if name.startswith(each + "."))
@@ -47,10 +52,16 @@ class TheirPatches(torch.nn.Module):
     def __init__(self, state: dict[str, torch.Tensor]) -> None:
         super().__init__()
         conv, norm = torch.nn.Conv1d, torch.nn.BatchNorm1d
-        self.first_conv = torch.nn.Sequential(conv(3, 128, 1), norm(128), torch.nn.ReLU(), conv(128, 256, 1))
-        self.second_conv = torch.nn.Sequential(conv(512, 512, 1), norm(512), torch.nn.ReLU(), conv(512, 16, 1))
+        self.first_conv = torch.nn.Sequential(
+            conv(3, 128, 1), norm(128), torch.nn.ReLU(), conv(128, 256, 1)
+        )
+        self.second_conv = torch.nn.Sequential(
+            conv(512, 512, 1), norm(512), torch.nn.ReLU(), conv(512, 16, 1)
+        )
         prefix = "module.MAE_encoder.encoder."
-        self.load_state_dict({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})
+        self.load_state_dict(
+            {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+        )
 
     def forward(self, points: torch.Tensor) -> torch.Tensor:
         feature = self.first_conv(points.transpose(1, 2))
@@ -58,14 +69,22 @@ class TheirPatches(torch.nn.Module):
         return self.second_conv(torch.cat([whole, feature], 1)).amax(2)
 
 
-def test_point_mae_s_checkpoint_is_taken_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_point_mae_s_checkpoint_is_taken_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module, "PretrainConfig", lambda: SIZES)  # the published sizes, smaller
     torch.manual_seed(0)
     encoder = PointEncoder(SIZES)
     state = point_mae(encoder)
-    extra = {"module.MAE_decoder.norm.weight": torch.ones(3), "module.mask_token": torch.ones(1, 1, 16)}
+    extra = {
+        "module.MAE_decoder.norm.weight": torch.ones(3),
+        "module.mask_token": torch.ones(1, 1, 16),
+    }
     metrics = {"acc": np.float64(91.5)}
-    torch.save({"base_model": state | extra, "epoch": 300, "metrics": metrics, "optimizer": {}}, tmp_path / "a.pth")
+    torch.save(
+        {"base_model": state | extra, "epoch": 300, "metrics": metrics, "optimizer": {}},
+        tmp_path / "a.pth",
+    )
     found = load_initial(tmp_path / "a.pth")
     assert "Point-MAE" in found.source
     weights = encoder.state_dict()
@@ -80,11 +99,18 @@ def test_point_mae_s_checkpoint_is_taken_over(tmp_path: Path, monkeypatch: pytes
 def test_a_file_with_code_or_of_another_kind_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "a.pth"
     torch.save({"base_model": {}, "evil": Path("a")}, file)
-    with pytest.raises(InputError, match=r"a\.pth is no point encoder .*it holds code, pathlib\.PosixPath"):
+    with pytest.raises(
+        InputError, match=r"a\.pth is no point encoder .*it holds code, pathlib\.PosixPath"
+    ):
         load_initial(file)
-    for content in ({"base_model": {"module.MAE_encoder.norm.weight": torch.ones(3)}}, {"weights": {}}):
+    for content in (
+        {"base_model": {"module.MAE_encoder.norm.weight": torch.ones(3)}},
+        {"weights": {}},
+    ):
         torch.save(content, file)
-        with pytest.raises(InputError, match=r"a\.pth is no point encoder .*under the names of Point-MAE"):
+        with pytest.raises(
+            InputError, match=r"a\.pth is no point encoder .*under the names of Point-MAE"
+        ):
             load_initial(file)
     file.write_bytes(b"nothing")
     with pytest.raises(InputError, match=r"a\.pth is no point encoder"):
@@ -95,15 +121,21 @@ def test_a_file_with_code_or_of_another_kind_is_refused(tmp_path: Path) -> None:
         load_initial(tmp_path)
 
 
-def test_a_run_gives_its_encoder_finished_or_not(toy_shards: Path, tiny: PretrainConfig, tmp_path: Path) -> None:
+def test_a_run_gives_its_encoder_finished_or_not(
+    toy_shards: Path, tiny: PretrainConfig, tmp_path: Path
+) -> None:
     run = tmp_path / "run"
     pretrain(toy_shards, run, dataclasses.replace(tiny, epochs=1), lambda _: None)
     finished = load_initial(run)
     assert finished.config.width == tiny.width
-    assert finished.weights["embed.norm1.running_var"].max() < 0.1  # of three steps, without the 1 that it began with
+    assert (
+        finished.weights["embed.norm1.running_var"].max() < 0.1
+    )  # of three steps, without the 1 that it began with
     (run / "encoder.safetensors").rename(tmp_path / "encoder.safetensors")
     for other in (load_initial(run), load_initial(tmp_path / "encoder.safetensors")):
-        assert all(torch.equal(finished.weights[name], other.weights[name]) for name in finished.weights)
+        assert all(
+            torch.equal(finished.weights[name], other.weights[name]) for name in finished.weights
+        )
     assert "after 3 steps" in load_initial(run).source
     (run / "run.json").write_text(json.dumps({"config": {"width": 24, "heads": 2}}))
     with pytest.raises(InputError, match=r"is no run of `cma3d pretrain`"):

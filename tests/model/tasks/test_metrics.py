@@ -6,7 +6,13 @@ from hypothesis.extra import numpy as arrays
 from sklearn.metrics import jaccard_score
 
 from shapenet3d_cma.model.tasks.benchmarks.shapenetpart import PARTS
-from shapenet3d_cma.model.tasks.metrics import in_words, mean_deviation, part_scores, restrict_parts, shape_iou
+from shapenet3d_cma.model.tasks.metrics import (
+    in_words,
+    mean_deviation,
+    part_scores,
+    restrict_parts,
+    shape_iou,
+)
 
 LABELS = arrays.arrays("i8", 12, elements=st.integers(12, 15))
 
@@ -18,7 +24,9 @@ def test_the_worked_example() -> None:
     assert shape_iou(predicted, true, PARTS["Chair"]) == pytest.approx((2 / 3 + 1 / 2 + 1 + 1) / 4)
     # an arm that is predicted where there is none counts 0
     predicted[5] = 15
-    assert shape_iou(predicted, true, PARTS["Chair"]) == pytest.approx((2 / 3 + 1 / 2 + 1 / 2 + 0) / 4)
+    assert shape_iou(predicted, true, PARTS["Chair"]) == pytest.approx(
+        (2 / 3 + 1 / 2 + 1 / 2 + 0) / 4
+    )
 
 
 @given(predicted=LABELS, true=LABELS)

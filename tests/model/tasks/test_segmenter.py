@@ -20,20 +20,31 @@ def reference(points: torch.Tensor, centres: torch.Tensor, features: torch.Tenso
 def test_features_are_carried_as_the_reference_does() -> None:
     torch.manual_seed(0)
     points, centres, features = torch.randn(2, 30, 3), torch.randn(2, 7, 3), torch.randn(2, 7, 5)
-    torch.testing.assert_close(propagate(points, centres, features), reference(points, centres, features))
-    torch.testing.assert_close(propagate(centres, centres, features), features, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(
+        propagate(points, centres, features), reference(points, centres, features)
+    )
+    torch.testing.assert_close(
+        propagate(centres, centres, features), features, atol=1e-4, rtol=1e-4
+    )
     ones = propagate(points, centres, torch.ones(2, 7, 5))
     torch.testing.assert_close(ones, torch.ones_like(ones))
 
 
 def test_layers_are_at_thirds_of_the_depth() -> None:
     assert third_layers(12) == (4, 8, 12)
-    assert [third_layers(depth) for depth in (1, 2, 3, 6)] == [(1, 1, 1), (1, 2, 2), (1, 2, 3), (2, 4, 6)]
+    assert [third_layers(depth) for depth in (1, 2, 3, 6)] == [
+        (1, 1, 1),
+        (1, 2, 2),
+        (1, 2, 3),
+        (2, 4, 6),
+    ]
 
 
 def test_the_paper_s_segmenter_has_point_mae_s_parts() -> None:
     network = PartSegmenter(PretrainConfig(), 16, 50, patches=128)
-    sizes = {name: sum(p.numel() for p in part.parameters()) for name, part in network.named_children()}
+    sizes = {
+        name: sum(p.numel() for p in part.parameters()) for name, part in network.named_children()
+    }
     linear = {"label": 16 * 64 + 128, "carry": (1155 + 1) * 1536 + 3072 + (1536 + 1) * 1024 + 2048}
     assert sizes["label"] == linear["label"]
     assert sizes["carry"] == linear["carry"]

@@ -6,7 +6,20 @@ from pathlib import Path
 
 import pytest
 
-TINY = ["--points", 64, "--patches", 8, "--epochs", 1, "--batch-size", 4, "--device", "cpu", "--threads", 1]
+TINY = [
+    "--points",
+    64,
+    "--patches",
+    8,
+    "--epochs",
+    1,
+    "--batch-size",
+    4,
+    "--device",
+    "cpu",
+    "--threads",
+    1,
+]
 
 
 def test_samples_and_doctor_know_benchmarks(cma3d: Callable, tmp_path: Path) -> None:
@@ -42,7 +55,18 @@ def test_finetune_then_evaluate(
     cma3d: Callable, benchmarks: dict[str, Path], encoder_file: Path, tmp_path: Path
 ) -> None:
     data = benchmarks["modelnet40-text"]
-    words = ["--task", "modelnet40", "--data", data, "--init", encoder_file, "--seeds", 1, "--votes", 2]
+    words = [
+        "--task",
+        "modelnet40",
+        "--data",
+        data,
+        "--init",
+        encoder_file,
+        "--seeds",
+        1,
+        "--votes",
+        2,
+    ]
     done = cma3d("finetune", tmp_path / "run", *words, *TINY)
     assert done.returncode == 0, done.stderr
     assert "| final epoch" in done.stdout
@@ -59,11 +83,31 @@ def test_finetune_then_evaluate(
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["finetune", "OUT", "--task", "modelnet40", "--data", "DATA"], "give --init RUN (or a file)"),
-        (["finetune", "OUT", "--task", "shapenetpart", "--data", "DATA", "--scratch"], "Invalid value for '--task'"),
-        (["segment", "OUT", "--data", "DATA", "--scratch"], "data of modelnet40; shapenetpart needs"),
         (
-            ["fewshot", "OUT", "--data", "DATA", "--init", "ENCODER", "--points", "64", "--patches", "8"],
+            ["finetune", "OUT", "--task", "modelnet40", "--data", "DATA"],
+            "give --init RUN (or a file)",
+        ),
+        (
+            ["finetune", "OUT", "--task", "shapenetpart", "--data", "DATA", "--scratch"],
+            "Invalid value for '--task'",
+        ),
+        (
+            ["segment", "OUT", "--data", "DATA", "--scratch"],
+            "data of modelnet40; shapenetpart needs",
+        ),
+        (
+            [
+                "fewshot",
+                "OUT",
+                "--data",
+                "DATA",
+                "--init",
+                "ENCODER",
+                "--points",
+                "64",
+                "--patches",
+                "8",
+            ],
             "needs 5 classes",
         ),
         (["probe", "--init", "ENCODER"], "give either --data MODELNET40 or --shards SHARDS"),
@@ -72,7 +116,12 @@ def test_finetune_then_evaluate(
     ],
 )
 def test_wrong_use_is_one_line(
-    cma3d_inside: Callable, benchmarks: dict[str, Path], encoder_file: Path, tmp_path: Path, words: list[str], says: str
+    cma3d_inside: Callable,
+    benchmarks: dict[str, Path],
+    encoder_file: Path,
+    tmp_path: Path,
+    words: list[str],
+    says: str,
 ) -> None:
     places = {
         "DATA": benchmarks["modelnet40-h5"],

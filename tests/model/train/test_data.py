@@ -18,7 +18,9 @@ ALONE = Ranks(0, 1, CPU)
 
 
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(1, 5), st.integers(0, 100))
-def test_each_epoch_takes_each_row_once_but_for_a_short_batch(rows: int, batch: int, epochs: int, seed: int) -> None:
+def test_each_epoch_takes_each_row_once_but_for_a_short_batch(
+    rows: int, batch: int, epochs: int, seed: int
+) -> None:
     plan = Plan(rows, min(batch, rows), epochs, seed)
     for epoch in range(epochs):
         steps = range(epoch * plan.steps_per_epoch, (epoch + 1) * plan.steps_per_epoch)
@@ -30,7 +32,9 @@ def test_each_epoch_takes_each_row_once_but_for_a_short_batch(rows: int, batch: 
 
 
 def test_epochs_and_seeds_shuffle_differently() -> None:
-    orders = [tuple(Plan(50, 50, 3, seed).step_rows(step)) for seed in range(3) for step in range(3)]
+    orders = [
+        tuple(Plan(50, 50, 3, seed).step_rows(step)) for seed in range(3) for step in range(3)
+    ]
     assert len(set(orders)) == 9
 
 
@@ -55,10 +59,15 @@ def test_batches_from_memory_and_from_files_are_equal(
             assert all(torch.equal(a[name], b[name]) for name in a)
 
 
-def test_rows_are_taken_alike_from_memory_and_from_files(toy_shards: Path, tiny: PretrainConfig) -> None:
+def test_rows_are_taken_alike_from_memory_and_from_files(
+    toy_shards: Path, tiny: PretrainConfig
+) -> None:
     data = ShardRows(toy_shards, tiny)
     plan = Plan(len(data), 4, 3, 0)
-    feeds = [Feed(data, plan, dataclasses.replace(tiny, data=place), ALONE) for place in ("memory", "files")]
+    feeds = [
+        Feed(data, plan, dataclasses.replace(tiny, data=place), ALONE)
+        for place in ("memory", "files")
+    ]
     held, read = (feed.take([7, 2]) for feed in feeds)
     assert all(torch.equal(held[name], read[name]) for name in read)
 
@@ -76,7 +85,10 @@ def test_where_rows_are_held(tiny: PretrainConfig, monkeypatch: pytest.MonkeyPat
     assert place(30, cuda) == "files"
     assert place(7.4, cuda, data="files") == "files"
     assert place(0.1, data="device") == "memory"  # on a CPU it is the same
-    with pytest.raises(InputError, match=r"data = device, but the rows take 300\.0 GiB and cuda:0 has 80\.0 GiB free"):
+    with pytest.raises(
+        InputError,
+        match=r"data = device, but the rows take 300\.0 GiB and cuda:0 has 80\.0 GiB free",
+    ):
         place(300, cuda, data="device")
 
 
@@ -110,7 +122,10 @@ def outside(rows: list[dict]) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (not_finite, r"row 2 \(03001627/model2, view 0\) has points that are not finite: pack again"),
+        (
+            not_finite,
+            r"row 2 \(03001627/model2, view 0\) has points that are not finite: pack again",
+        ),
         (outside, r"row 1 \(03001627/model1, view 0\) has pixels outside the image: pack again"),
     ],
 )
@@ -123,12 +138,20 @@ def test_rows_that_no_shard_should_hold_are_named(make_shards, tiny, change, mes
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"patches": 200}, "rows of 128 points cannot be cut into 200 patches of 8: pack with more --points"),
+        (
+            {"patches": 200},
+            "rows of 128 points cannot be cut into 200 patches of 8: pack with more --points",
+        ),
         ({"patch_points": 200}, "rows of 128 points cannot be cut into 16 patches of 200"),
-        ({"image_patch": 24}, "images of 64 x 64 pixels cannot be cut into patches of 24 x 24: give --image-size"),
+        (
+            {"image_patch": 24},
+            "images of 64 x 64 pixels cannot be cut into patches of 24 x 24: give --image-size",
+        ),
     ],
 )
-def test_shards_that_do_not_suit_the_settings(toy_shards: Path, tiny: PretrainConfig, given, message) -> None:  # type: ignore[no-untyped-def]
+def test_shards_that_do_not_suit_the_settings(
+    toy_shards: Path, tiny: PretrainConfig, given, message
+) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(InputError, match=message):
         ShardRows(toy_shards, dataclasses.replace(tiny, **given))
 
@@ -140,7 +163,11 @@ def test_one_row_is_too_few_for_the_contrast(make_shards, tiny: PretrainConfig) 
     assert len(ShardRows(shards, dataclasses.replace(tiny, tasks="reconstruction"))) == 1
 
 
-def test_the_fingerprint_follows_the_content_not_the_place(toy_shards: Path, make_shards, tiny, tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_the_fingerprint_follows_the_content_not_the_place(
+    toy_shards: Path, make_shards, tiny, tmp_path
+) -> None:  # type: ignore[no-untyped-def]
     copy = shutil.copytree(toy_shards, tmp_path / "elsewhere")
     assert ShardRows(copy, tiny).fingerprint == ShardRows(toy_shards, tiny).fingerprint
-    assert ShardRows(make_shards(rows=12), tiny).fingerprint != ShardRows(toy_shards, tiny).fingerprint
+    assert (
+        ShardRows(make_shards(rows=12), tiny).fingerprint != ShardRows(toy_shards, tiny).fingerprint
+    )

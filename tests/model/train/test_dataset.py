@@ -54,7 +54,14 @@ def test_every_row_comes_once_in_an_epoch(
     given_rows = []
     for rank in range(ranks):
         data = BlockShuffled(
-            shards, ["model_id"], batch=batch, block=block, blocks=blocks, rank=rank, ranks=ranks, drop_last=drop_last
+            shards,
+            ["model_id"],
+            batch=batch,
+            block=block,
+            blocks=blocks,
+            rank=rank,
+            ranks=ranks,
+            drop_last=drop_last,
         )
         data.epoch = epoch
         batches = [found["model_id"] for found in data]
@@ -91,12 +98,18 @@ def test_seed_and_epoch_decide_the_order(shards: Path) -> None:
 def test_blocks_are_read_whole(shards: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     reads = []
     read = Shards.read
-    monkeypatch.setattr(Shards, "read", lambda self, rows, *more: reads.append(sorted(rows)) or read(self, rows, *more))
+    monkeypatch.setattr(
+        Shards,
+        "read",
+        lambda self, rows, *more: reads.append(sorted(rows)) or read(self, rows, *more),
+    )
     list(BlockShuffled(shards, ["view"], batch=2, block=4, blocks=1))
     assert sorted(map(tuple, reads)) == [(0, 1, 2, 3), (4, 5, 6, 7)]
 
 
-@pytest.mark.parametrize("wrong", [{"batch": 0}, {"batch": 1, "block": 0}, {"batch": 1, "rank": 2, "ranks": 2}])
+@pytest.mark.parametrize(
+    "wrong", [{"batch": 0}, {"batch": 1, "block": 0}, {"batch": 1, "rank": 2, "ranks": 2}]
+)
 def test_sizes_that_make_no_sense_are_refused(shards: Path, wrong: dict[str, int]) -> None:
     with pytest.raises(InputError, match="sizes must be positive"):
         BlockShuffled(shards, **wrong)

@@ -12,7 +12,15 @@ from shapenet3d_cma.model.config import PretrainConfig
 from shapenet3d_cma.model.train.run_folder import RunFolder
 from shapenet3d_cma.tests.family import CLI, Family, wait_until
 
-TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0")
+TORCHRUN = (
+    sys.executable,
+    "-m",
+    "torch.distributed.run",
+    "--nproc-per-node",
+    "2",
+    "--master-port",
+    "0",
+)
 RENDEZVOUS = ("--rdzv-backend", "c10d", "--rdzv-endpoint", "localhost:0")
 STARTS: dict[str, tuple[str, ...]] = {
     "loaders": CLI,
@@ -32,7 +40,9 @@ def test_no_process_outlives_a_killed_training(
     family = Family(line, {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}, tmp_path / "output")
     try:
         wait_until(lambda: log.exists() and log.read_bytes().count(b"\n") > 4, 120, "steps")
-        assert len(family.below()) >= (2 if name == "loaders" else 6)  # each rank has two of its own
+        assert len(family.below()) >= (
+            2 if name == "loaders" else 6
+        )  # each rank has two of its own
         family.kill_head()
         wait_until(lambda: not family.members(), 60, "processes that end")
     finally:

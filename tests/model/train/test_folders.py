@@ -19,7 +19,12 @@ from shapenet3d_cma.core.errors import InputError
 from shapenet3d_cma.model.config import PretrainConfig
 from shapenet3d_cma.model.network import PointEncoder
 from shapenet3d_cma.model.tasks.ablate import ablate
-from shapenet3d_cma.model.tasks.config import FewShotConfig, FinetuneConfig, ProbeConfig, SegmentConfig
+from shapenet3d_cma.model.tasks.config import (
+    FewShotConfig,
+    FinetuneConfig,
+    ProbeConfig,
+    SegmentConfig,
+)
 from shapenet3d_cma.model.tasks.evaluate import evaluate
 from shapenet3d_cma.model.tasks.fewshot import fewshot
 from shapenet3d_cma.model.tasks.finetune import finetune
@@ -59,11 +64,21 @@ Call = Callable[[Path, Path, Path, PretrainConfig], object]
 """Calls a command with where it writes, what it reads, an encoder, and settings."""
 COMMANDS: dict[str, Call] = {
     "pretrain": lambda out, data, _, config: pretrain(data, out, config, quiet),
-    "finetune": lambda out, data, init, _: finetune(out, "modelnet40", data, FinetuneConfig(), init=init, report=quiet),
-    "fewshot": lambda out, data, init, _: fewshot(out, data, FewShotConfig(), init=init, report=quiet),
-    "segment": lambda out, data, init, _: segment(out, data, SegmentConfig(), init=init, report=quiet),
-    "evaluate": lambda out, data, init, _: evaluate(init / "encoder.safetensors", out, data=data, report=quiet),
-    "probe": lambda out, data, init, _: probe(data, ProbeConfig(), shards=True, init=init, out=out, report=quiet),
+    "finetune": lambda out, data, init, _: finetune(
+        out, "modelnet40", data, FinetuneConfig(), init=init, report=quiet
+    ),
+    "fewshot": lambda out, data, init, _: fewshot(
+        out, data, FewShotConfig(), init=init, report=quiet
+    ),
+    "segment": lambda out, data, init, _: segment(
+        out, data, SegmentConfig(), init=init, report=quiet
+    ),
+    "evaluate": lambda out, data, init, _: evaluate(
+        init / "encoder.safetensors", out, data=data, report=quiet
+    ),
+    "probe": lambda out, data, init, _: probe(
+        data, ProbeConfig(), shards=True, init=init, out=out, report=quiet
+    ),
     "ablate": lambda out, data, _, config: ablate(
         data, out, 6, "modelnet40", data, config, FinetuneConfig(), report=quiet
     ),
@@ -80,7 +95,12 @@ PLACES: dict[str, Callable[[Path, Path], Path]] = {
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("command", COMMANDS)
 def test_no_command_writes_to_what_it_reads(
-    command: str, place: str, make_shards: Callable[..., Path], encoder: Path, tiny: PretrainConfig, tmp_path: Path
+    command: str,
+    place: str,
+    make_shards: Callable[..., Path],
+    encoder: Path,
+    tiny: PretrainConfig,
+    tmp_path: Path,
 ) -> None:
     data = make_shards(rows=4)
     (tmp_path / "in").mkdir()
@@ -118,7 +138,9 @@ def test_pretraining_does_not_write_to_what_it_starts_from(
 # ---- single files ----
 
 
-def test_a_probe_replaces_no_file_but_a_probe(make_shards: Callable[..., Path], encoder: Path, tmp_path: Path) -> None:
+def test_a_probe_replaces_no_file_but_a_probe(
+    make_shards: Callable[..., Path], encoder: Path, tmp_path: Path
+) -> None:
     shards = make_shards(rows=4)
     before = content_of(shards)
     for name in ("manifest.json", "new.json"):
@@ -133,7 +155,9 @@ def test_a_probe_replaces_no_file_but_a_probe(make_shards: Callable[..., Path], 
     assert content_of(shards) == before
 
 
-def test_a_probe_is_written_over_a_probe(make_shards: Callable[..., Path], encoder: Path, tmp_path: Path) -> None:
+def test_a_probe_is_written_over_a_probe(
+    make_shards: Callable[..., Path], encoder: Path, tmp_path: Path
+) -> None:
     def of_two(rows: list[dict]) -> None:
         for i, row in enumerate(rows):
             row.update(synset=f"0{i % 2}")
@@ -152,7 +176,9 @@ def test_an_encoder_is_exported_over_an_exported_one_alone(
 ) -> None:
     shards, own = make_shards(rows=4), encoder / "encoder.safetensors"
     before = content_of(shards) | content_of(encoder)
-    with pytest.raises(InputError, match=r"shard-00000\.h5 is there and is no encoder that cma3d wrote"):
+    with pytest.raises(
+        InputError, match=r"shard-00000\.h5 is there and is no encoder that cma3d wrote"
+    ):
         export_encoder(encoder, shards / "shard-00000.h5")
     for out in (own, encoder / "new.safetensors"):
         with pytest.raises(InputError, match="which is read"):
@@ -166,7 +192,10 @@ def test_an_encoder_is_exported_over_an_exported_one_alone(
         export_encoder(out, own)  # a run's own is not replaced
     assert content_of(shards) | content_of(encoder) == before
     weights = load_encoder(out)[0].state_dict()
-    assert all(torch.equal(value, weights[name]) for name, value in load_encoder(own)[0].state_dict().items())
+    assert all(
+        torch.equal(value, weights[name])
+        for name, value in load_encoder(own)[0].state_dict().items()
+    )
 
 
 # ---- the folder of a run ----
@@ -185,11 +214,17 @@ def test_what_others_put_in_a_run_is_left_alone(tiny: PretrainConfig, tmp_path: 
     assert (run / "notes.txt").read_text() == "mine"
     assert [path.name for path in (run / "reconstructions").iterdir()] == ["epoch-best.npz"]
     (run / "curves.png").symlink_to(tmp_path / "elsewhere.png")
-    with pytest.raises(InputError, match=r"curves\.png is not as cma3d wrote it"), RunFolder(run, tiny, "data"):
+    with (
+        pytest.raises(InputError, match=r"curves\.png is not as cma3d wrote it"),
+        RunFolder(run, tiny, "data"),
+    ):
         pass
     (run / "curves.png").unlink()
     (run / "run.html").write_text("mine")
-    with pytest.raises(InputError, match=r"run\.html is not as cma3d wrote it"), RunFolder(run, tiny, "data"):
+    with (
+        pytest.raises(InputError, match=r"run\.html is not as cma3d wrote it"),
+        RunFolder(run, tiny, "data"),
+    ):
         pass
     assert (run / "run.html").read_text() == "mine"
 
@@ -207,7 +242,10 @@ def test_folders_of_other_kinds_are_refused(tiny: PretrainConfig, tmp_path: Path
     with RunFolder(tmp_path / "run", tiny, "data"):
         pass
     message = "holds pretraining of cma3d, not finetune results: choose another output folder"
-    with pytest.raises(InputError, match=message), claim_results(tmp_path / "run", "finetune", [], []):
+    with (
+        pytest.raises(InputError, match=message),
+        claim_results(tmp_path / "run", "finetune", [], []),
+    ):
         pass
     with claim_results(tmp_path / "results", "segment", [], []) as output:
         describe(output, {"verb": "segment"})
@@ -239,7 +277,9 @@ def test_two_do_not_train_in_one_folder(tiny: PretrainConfig, tmp_path: Path) ->
             pass
 
 
-def test_a_kill_while_writing_leaves_nothing_that_blocks(tiny: PretrainConfig, tmp_path: Path) -> None:
+def test_a_kill_while_writing_leaves_nothing_that_blocks(
+    tiny: PretrainConfig, tmp_path: Path
+) -> None:
     program = (
         "import os, signal, sys; from pathlib import Path; from shapenet3d_cma.model.config import PretrainConfig;"
         "from shapenet3d_cma.model.train.run_folder import RunFolder\n"
@@ -265,7 +305,9 @@ LINES = [json.dumps({"step": step, "epoch": 1, "loss": 1.0}) + "\n" for step in 
 def test_a_run_of_the_version_before_goes_on(tiny: PretrainConfig, tmp_path: Path) -> None:
     run = tmp_path / "run"
     run.mkdir()
-    (run / "run.json").write_text(json.dumps({"config": dataclasses.asdict(tiny), "fingerprint": "data"}))
+    (run / "run.json").write_text(
+        json.dumps({"config": dataclasses.asdict(tiny), "fingerprint": "data"})
+    )
     (run / "log.jsonl").write_text(LINES[0] + LINES[1])
     (run / "curves.png").write_bytes(b"\x89PNG\r\n")
     (run / "encoder.safetensors").write_bytes(encoder_bytes(PointEncoder(tiny), tiny))
@@ -278,24 +320,36 @@ def test_a_run_of_the_version_before_goes_on(tiny: PretrainConfig, tmp_path: Pat
         with pytest.raises(InputError, match=r"notes\.txt is there, not written by cma3d"):
             folder.write("notes.txt", "ours")
     assert (run / "log.jsonl").read_text() == LINES[0]
-    with pytest.raises(InputError, match="is a run on other shards"), RunFolder(run, tiny, "others"):
+    with (
+        pytest.raises(InputError, match="is a run on other shards"),
+        RunFolder(run, tiny, "others"),
+    ):
         pass
     other = tmp_path / "finetuning"
     other.mkdir()
     about = {"config": dataclasses.asdict(FinetuneConfig()), "fingerprint": "data"}
     (other / "run.json").write_text(json.dumps(about))
-    with pytest.raises(InputError, match="no pretraining that cma3d made"), RunFolder(other, tiny, "data"):
+    with (
+        pytest.raises(InputError, match="no pretraining that cma3d made"),
+        RunFolder(other, tiny, "data"),
+    ):
         pass
     assert os.listdir(other) == ["run.json"]  # noqa: PTH208 - with hidden names
 
 
-def test_a_full_disk_is_told_in_a_line(tiny: PretrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_told_in_a_line(
+    tiny: PretrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def full(*_: object) -> None:
-        raise RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 64 vs 0\nmore")
+        raise RuntimeError(
+            "[enforce fail at inline_container.cc:672] . unexpected pos 64 vs 0\nmore"
+        )
 
     with RunFolder(tmp_path / "run", tiny, "data") as folder:
         monkeypatch.setattr(torch, "save", full)
-        with pytest.raises(InputError, match=r"checkpoint\.pt cannot be written: .* free some space") as caught:
+        with pytest.raises(
+            InputError, match=r"checkpoint\.pt cannot be written: .* free some space"
+        ) as caught:
             folder.save(1, {})
         assert "\n" not in str(caught.value)
         folder.log.mkdir()
@@ -306,7 +360,9 @@ def test_a_full_disk_is_told_in_a_line(tiny: PretrainConfig, tmp_path: Path, mon
 # ---- miniatures ----
 
 
-def test_miniatures_go_to_a_folder_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_miniatures_go_to_a_folder_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from shapenet3d_cma.samples import miniatures
 
     def write(folder: Path, _: object) -> None:
@@ -315,7 +371,9 @@ def test_miniatures_go_to_a_folder_of_their_own(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(miniatures, "MINIATURES", {"shapenetpart": {"shapenetpart-h5": write}})
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").write_text("precious")
-    with pytest.raises(InputError, match=r"holds 'thesis\.tex'.* and no benchmarks that cma3d made"):
+    with pytest.raises(
+        InputError, match=r"holds 'thesis\.tex'.* and no benchmarks that cma3d made"
+    ):
         write_miniature(tmp_path / "mine", "shapenetpart")
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["thesis.tex"]
     earlier = tmp_path / "earlier" / "ModelNet40"
@@ -324,5 +382,7 @@ def test_miniatures_go_to_a_folder_of_their_own(tmp_path: Path, monkeypatch: pyt
     for out in (tmp_path / "new", earlier.parent):
         write_miniature(out, "shapenetpart")
         assert sorted(path.name for path in (out / "hdf5_data").iterdir()) == [MARK, "a.txt"]
-        with pytest.raises(InputError, match="hdf5_data is there already: remove it, or give another OUT"):
+        with pytest.raises(
+            InputError, match="hdf5_data is there already: remove it, or give another OUT"
+        ):
             write_miniature(out, "shapenetpart")

@@ -36,12 +36,18 @@ def quiet(_: str) -> None: ...
 def log_of(run: Path) -> list[dict]:
     """The log without what depends on the clock."""
     lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
-    return [{name: value for name, value in line.items() if name != "samples_per_s"} for line in lines]
+    return [
+        {name: value for name, value in line.items() if name != "samples_per_s"} for line in lines
+    ]
 
 
 def weights_of(run: Path) -> dict[str, torch.Tensor]:
     state = torch.load(run / "checkpoint.pt", weights_only=True)
-    moments = {f"{i}.{name}": value for i, each in state["optimizer"]["state"].items() for name, value in each.items()}
+    moments = {
+        f"{i}.{name}": value
+        for i, each in state["optimizer"]["state"].items()
+        for name, value in each.items()
+    }
     return {**state["network"], **moments}
 
 
@@ -56,7 +62,14 @@ def test_a_run_leaves_what_it_says(toy_shards: Path, tiny: PretrainConfig, tmp_p
     lines: list[str] = []
     run = tmp_path / "new" / "run"
     summary = pretrain(toy_shards, run, dataclasses.replace(tiny, picture_epochs=2), lines.append)
-    names = {"run.json", "config.toml", "log.jsonl", "curves.png", "checkpoint.pt", "encoder.safetensors"}
+    names = {
+        "run.json",
+        "config.toml",
+        "log.jsonl",
+        "curves.png",
+        "checkpoint.pt",
+        "encoder.safetensors",
+    }
     names |= {"reconstructions", "reconstructions.png", "run.html"}
     assert {path.name for path in run.iterdir()} == names | {".cma3d"}
     assert summary["epochs"] == 4
@@ -65,7 +78,11 @@ def test_a_run_leaves_what_it_says(toy_shards: Path, tiny: PretrainConfig, tmp_p
     log = log_of(run)
     assert [line["step"] for line in log] == list(range(1, 13))
     assert [line["epoch"] for line in log] == [1, 1, 1, 2, 2, 2, 3, 3, 3, 4, 4, 4]
-    assert all(math.isfinite(line[name]) for line in log for name in ("loss", "loss_lmr", "loss_gsa", "grad_norm"))
+    assert all(
+        math.isfinite(line[name])
+        for line in log
+        for name in ("loss", "loss_lmr", "loss_gsa", "grad_norm")
+    )
     assert all(9 / 16 <= line["mask_ratio"] <= 0.9 for line in log)
     assert summary["first_loss"] == pytest.approx(sum(line["loss"] for line in log[:3]) / 3)
     assert all(0 <= line["retrieval"] <= 1 for line in log)
@@ -73,13 +90,17 @@ def test_a_run_leaves_what_it_says(toy_shards: Path, tiny: PretrainConfig, tmp_p
     assert [path.name for path in sorted((run / "reconstructions").iterdir())] == [
         f"epoch-{epoch:05}.npz" for epoch in (0, 2, 4)
     ]
-    assert read_settings(PretrainConfig, run / "config.toml") == dataclasses.replace(tiny, picture_epochs=2)
+    assert read_settings(PretrainConfig, run / "config.toml") == dataclasses.replace(
+        tiny, picture_epochs=2
+    )
     assert "on cpu, float32; 4 epochs of 3 steps of 4 rows" in lines[0]
     assert lines[1] == "12 rows, 0.00 GiB: held in memory"
     assert len([line for line in lines if line.startswith("epoch ")]) == 4
 
 
-def test_the_exported_encoder_is_the_trained_one(toy_shards: Path, tiny: PretrainConfig, tmp_path: Path) -> None:
+def test_the_exported_encoder_is_the_trained_one(
+    toy_shards: Path, tiny: PretrainConfig, tmp_path: Path
+) -> None:
     summary = pretrain(toy_shards, tmp_path, tiny, quiet)
     encoder, config = load_encoder(Path(summary["encoder"]))
     assert config == tiny
@@ -89,9 +110,13 @@ def test_the_exported_encoder_is_the_trained_one(toy_shards: Path, tiny: Pretrai
     assert sum(name.startswith("point_encoder.") for name in trained) == len(encoder.state_dict())
 
 
-def test_what_is_no_encoder_is_named(toy_shards: Path, tiny: PretrainConfig, tmp_path: Path) -> None:
+def test_what_is_no_encoder_is_named(
+    toy_shards: Path, tiny: PretrainConfig, tmp_path: Path
+) -> None:
     file = tmp_path / "encoder.safetensors"
-    with pytest.raises(InputError, match=r"encoder\.safetensors is no point encoder that `cma3d pretrain` wrote"):
+    with pytest.raises(
+        InputError, match=r"encoder\.safetensors is no point encoder that `cma3d pretrain` wrote"
+    ):
         load_encoder(file)
     for content in (b"", b"garbage" * 100, save({"weight": torch.zeros(3)})):
         file.write_bytes(content)
@@ -100,10 +125,16 @@ def test_what_is_no_encoder_is_named(toy_shards: Path, tiny: PretrainConfig, tmp
 
 
 def test_an_encoder_is_taken_over_whole_or_not_at_all(tiny: PretrainConfig, tmp_path: Path) -> None:
-    weights, about = PointEncoder(tiny).state_dict(), {"config": json.dumps(dataclasses.asdict(tiny))}
+    weights, about = (
+        PointEncoder(tiny).state_dict(),
+        {"config": json.dumps(dataclasses.asdict(tiny))},
+    )
     file, name = tmp_path / "encoder.safetensors", "embed.norm1.running_var"
     for others, says in (
-        ({key: value for key, value in weights.items() if key != name}, f"it lacks the tensor {name};"),
+        (
+            {key: value for key, value in weights.items() if key != name},
+            f"it lacks the tensor {name};",
+        ),
         ({**weights, "another": torch.zeros(1)}, "it has a tensor too many: another;"),
     ):
         file.write_bytes(save(others, metadata=about))
@@ -112,15 +143,29 @@ def test_an_encoder_is_taken_over_whole_or_not_at_all(tiny: PretrainConfig, tmp_
 
 
 def test_the_loss_falls(toy_shards: Path, tiny: PretrainConfig, tmp_path: Path) -> None:
-    changes = {"epochs": 40, "width": 32, "learning_rate": 3e-3, "contrast_weight": 1e-3, "checkpoint_seconds": 60}
-    summary = pretrain(toy_shards, tmp_path, dataclasses.replace(tiny, **changes, drop_path=0.0), quiet)
-    assert summary["last_loss"] < 0.75 * summary["first_loss"]  # what is left is the noise of sixteen patches
+    changes = {
+        "epochs": 40,
+        "width": 32,
+        "learning_rate": 3e-3,
+        "contrast_weight": 1e-3,
+        "checkpoint_seconds": 60,
+    }
+    summary = pretrain(
+        toy_shards, tmp_path, dataclasses.replace(tiny, **changes, drop_path=0.0), quiet
+    )
+    assert (
+        summary["last_loss"] < 0.75 * summary["first_loss"]
+    )  # what is left is the noise of sixteen patches
     log = log_of(tmp_path)
-    assert sum(line["loss_gsa"] for line in log[-5:]) < 0.8 * sum(line["loss_gsa"] for line in log[:5])
+    assert sum(line["loss_gsa"] for line in log[-5:]) < 0.8 * sum(
+        line["loss_gsa"] for line in log[:5]
+    )
 
 
 @pytest.mark.parametrize("tasks", ["reconstruction", "contrast"])
-def test_either_task_alone(toy_shards: Path, tiny: PretrainConfig, tmp_path: Path, tasks: str) -> None:
+def test_either_task_alone(
+    toy_shards: Path, tiny: PretrainConfig, tmp_path: Path, tasks: str
+) -> None:
     lines: list[str] = []
     config = dataclasses.replace(tiny, tasks=tasks)  # type: ignore[arg-type]
     pretrain(toy_shards, tmp_path, config, lines.append)
@@ -200,7 +245,9 @@ def stop_at(patch: pytest.MonkeyPatch, step: int, where: str) -> None:
         patch.setattr(RunFolder, "save", save_or_stop)
 
 
-def test_a_killed_process_is_resumed_exactly(toy_shards: Path, tiny: PretrainConfig, tmp_path: Path) -> None:
+def test_a_killed_process_is_resumed_exactly(
+    toy_shards: Path, tiny: PretrainConfig, tmp_path: Path
+) -> None:
     config = dataclasses.replace(tiny, epochs=30)
     program = (
         "import sys; from pathlib import Path; from shapenet3d_cma.core.settings import read_settings;"
@@ -212,7 +259,9 @@ def test_a_killed_process_is_resumed_exactly(toy_shards: Path, tiny: PretrainCon
         settings = tmp_path / "settings" / "config.toml"
     run = tmp_path / "killed"
     arguments = [toy_shards, run, settings]
-    with subprocess.Popen([sys.executable, "-c", program, *map(str, arguments)], stdout=subprocess.DEVNULL) as process:
+    with subprocess.Popen(
+        [sys.executable, "-c", program, *map(str, arguments)], stdout=subprocess.DEVNULL
+    ) as process:
         wait_for(lambda: process.poll() is not None or count_lines(run / "log.jsonl") >= 6)
         process.send_signal(signal.SIGSTOP)  # so that it does not come to its end meanwhile
         with pytest.raises(InputError, match="is being written by another process"):
@@ -259,7 +308,9 @@ def test_a_torn_log_is_cut_at_the_checkpoint(
     assert_same_run(tmp_path / "broken", tmp_path / "whole")
 
 
-def test_a_finished_run_says_so_and_stays(toy_shards: Path, tiny: PretrainConfig, tmp_path: Path) -> None:
+def test_a_finished_run_says_so_and_stays(
+    toy_shards: Path, tiny: PretrainConfig, tmp_path: Path
+) -> None:
     first = pretrain(toy_shards, tmp_path, tiny, quiet)
     before = (tmp_path / "checkpoint.pt").read_bytes()
     lines: list[str] = []
@@ -277,25 +328,38 @@ def flip_a_bit(content: bytes) -> bytes:
 
 @pytest.mark.parametrize(
     "damage",
-    [lambda content: content[: len(content) // 2], lambda _: b"", lambda _: b"garbage" * 1000, flip_a_bit],
+    [
+        lambda content: content[: len(content) // 2],
+        lambda _: b"",
+        lambda _: b"garbage" * 1000,
+        flip_a_bit,
+    ],
     ids=["truncated", "empty", "garbage", "bit"],
 )
-def test_a_damaged_checkpoint_is_named_with_its_remedy(toy_shards: Path, tiny, tmp_path: Path, damage) -> None:  # type: ignore[no-untyped-def]
+def test_a_damaged_checkpoint_is_named_with_its_remedy(
+    toy_shards: Path, tiny, tmp_path: Path, damage
+) -> None:  # type: ignore[no-untyped-def]
     pretrain(toy_shards, tmp_path, tiny, quiet)
     checkpoint = tmp_path / "checkpoint.pt"
     checkpoint.write_bytes(damage(checkpoint.read_bytes()))
-    with pytest.raises(InputError, match=r"checkpoint\.pt is damaged \(.*\): restore it from a copy, or remove it"):
+    with pytest.raises(
+        InputError, match=r"checkpoint\.pt is damaged \(.*\): restore it from a copy, or remove it"
+    ):
         pretrain(toy_shards, tmp_path, tiny, quiet)
     checkpoint.unlink()
     assert pretrain(toy_shards, tmp_path, tiny, quiet)["resumed_from"] == 0
 
 
-def test_a_checkpoint_of_another_network_is_refused(toy_shards: Path, tiny: PretrainConfig, tmp_path: Path) -> None:
+def test_a_checkpoint_of_another_network_is_refused(
+    toy_shards: Path, tiny: PretrainConfig, tmp_path: Path
+) -> None:
     pretrain(toy_shards, tmp_path / "a", tiny, quiet)
     wider = dataclasses.replace(tiny, width=32)
     pretrain(toy_shards, tmp_path / "b", wider, quiet)
     (tmp_path / "b" / "checkpoint.pt").write_bytes((tmp_path / "a" / "checkpoint.pt").read_bytes())
-    with pytest.raises(InputError, match=r"checkpoint\.pt belongs to a run with width = 16, not 32: restore"):
+    with pytest.raises(
+        InputError, match=r"checkpoint\.pt belongs to a run with width = 16, not 32: restore"
+    ):
         pretrain(toy_shards, tmp_path / "b", wider, quiet)
 
 
@@ -325,13 +389,19 @@ def test_another_configuration_or_other_shards_are_refused(
 ) -> None:  # type: ignore[no-untyped-def]
     run = tmp_path / "run"
     pretrain(toy_shards, run, tiny, quiet)
-    with pytest.raises(InputError, match=r"is a run with epochs = 4, not 9: give --config .*config\.toml to go on"):
+    with pytest.raises(
+        InputError, match=r"is a run with epochs = 4, not 9: give --config .*config\.toml to go on"
+    ):
         pretrain(toy_shards, run, dataclasses.replace(tiny, epochs=9), quiet)
-    with pytest.raises(InputError, match=r"is a run with patches = 16, not 8, epochs = 4, not 9: give"):
+    with pytest.raises(
+        InputError, match=r"is a run with patches = 16, not 8, epochs = 4, not 9: give"
+    ):
         pretrain(toy_shards, run, dataclasses.replace(tiny, epochs=9, patches=8), quiet)
     with pytest.raises(InputError, match="is a run on other shards"):
         pretrain(make_shards(rows=12, points=128), run, tiny, quiet)
-    elsewhere = dataclasses.replace(tiny, workers=1, checkpoint_seconds=7, memory_gib=1)  # not another run
+    elsewhere = dataclasses.replace(
+        tiny, workers=1, checkpoint_seconds=7, memory_gib=1
+    )  # not another run
     assert pretrain(toy_shards, run, elsewhere, quiet)["resumed_from"] == 12
 
 
@@ -340,7 +410,8 @@ def test_a_folder_that_holds_something_else_is_left_alone(
 ) -> None:
     (tmp_path / "thesis.tex").write_text("precious")
     with pytest.raises(
-        InputError, match=r"is not empty \(it holds 'thesis\.tex'\) and no pretraining that cma3d made: choose"
+        InputError,
+        match=r"is not empty \(it holds 'thesis\.tex'\) and no pretraining that cma3d made: choose",
     ):
         pretrain(toy_shards, tmp_path, tiny, quiet)
     with pytest.raises(InputError, match=r"thesis\.tex"):
@@ -348,9 +419,13 @@ def test_a_folder_that_holds_something_else_is_left_alone(
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
 
-def test_a_batch_shrinks_to_the_rows_there_are(toy_shards: Path, tiny: PretrainConfig, tmp_path: Path) -> None:
+def test_a_batch_shrinks_to_the_rows_there_are(
+    toy_shards: Path, tiny: PretrainConfig, tmp_path: Path
+) -> None:
     lines: list[str] = []
-    pretrain(toy_shards, tmp_path, dataclasses.replace(tiny, batch_size=128, epochs=2), lines.append)
+    pretrain(
+        toy_shards, tmp_path, dataclasses.replace(tiny, batch_size=128, epochs=2), lines.append
+    )
     assert lines[0] == "the shards hold 12 rows, fewer than batch_size = 128: 12 a step"
     assert len(log_of(tmp_path)) == 2
 
@@ -395,18 +470,24 @@ def test_the_learning_rate_warms_up_and_follows_a_cosine() -> None:
     assert all(a > b for a, b in itertools.pairwise(rates[100:]))
     assert rates[100 + 1450] == pytest.approx((1e-3 + 1e-6) / 2)
     assert 1e-6 < rates[-1] < 1.001e-6
-    short = [learning_rate(step, Plan(8, 8, 1, 0), dataclasses.replace(config, epochs=1)) for step in range(1)]
+    short = [
+        learning_rate(step, Plan(8, 8, 1, 0), dataclasses.replace(config, epochs=1))
+        for step in range(1)
+    ]
     assert short[0] > 0
 
 
 def test_only_matrices_decay(tiny: PretrainConfig) -> None:
     training = Training(tiny, (64, 64), Plan(4, 4, 1, 0), Ranks(0, 1, torch.device("cpu")))
     names = {id(parameter): name for name, parameter in training.network.named_parameters()}
-    decayed, others = ([names[id(p)] for p in group["params"]] for group in training.optimizer.param_groups)
+    decayed, others = (
+        [names[id(p)] for p in group["params"]] for group in training.optimizer.param_groups
+    )
     assert len(decayed) + len(others) == len(names)
     assert all(name.endswith("weight") and "norm" not in name for name in decayed)
     assert all(
-        "norm" in name or name.endswith(("bias", "mask_token", "position")) or ".1.weight" in name for name in others
+        "norm" in name or name.endswith(("bias", "mask_token", "position")) or ".1.weight" in name
+        for name in others
     )
     assert [group["weight_decay"] for group in training.optimizer.param_groups] == [0.05, 0.0]
 
@@ -426,7 +507,10 @@ def test_training_leaves_the_callers_random_numbers_alone(
 
 
 def test_what_cannot_be_compiled_runs_without_and_is_the_same(
-    toy_shards: Path, whole: tuple[Path, PretrainConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    toy_shards: Path,
+    whole: tuple[Path, PretrainConfig],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     unbroken, config = whole
 
@@ -438,7 +522,10 @@ def test_what_cannot_be_compiled_runs_without_and_is_the_same(
 
 
 def test_a_compiled_run_goes_the_same_way(
-    toy_shards: Path, whole: tuple[Path, PretrainConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    toy_shards: Path,
+    whole: tuple[Path, PretrainConfig],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """All of compiling but the compiler, whose rounding would differ."""
     unbroken, config = whole
@@ -470,19 +557,30 @@ class Broken(torch.nn.Module):
         raise RuntimeError("no compiler\nto be found")
 
 
-def test_lower_precision_trains_nearly_alike(toy_shards: Path, tiny: PretrainConfig, tmp_path: Path) -> None:
+def test_lower_precision_trains_nearly_alike(
+    toy_shards: Path, tiny: PretrainConfig, tmp_path: Path
+) -> None:
     exact = dataclasses.replace(tiny, drop_path=0.0, decoder_drop_path=0.0)
     pretrain(toy_shards, tmp_path / "exact", exact, quiet)
-    pretrain(toy_shards, tmp_path / "rounded", dataclasses.replace(exact, precision="bfloat16"), quiet)
+    pretrain(
+        toy_shards, tmp_path / "rounded", dataclasses.replace(exact, precision="bfloat16"), quiet
+    )
     for a, b in zip(log_of(tmp_path / "exact"), log_of(tmp_path / "rounded"), strict=True):
         assert a["loss_lmr"] != b["loss_lmr"]
         assert b["loss_lmr"] == pytest.approx(a["loss_lmr"], rel=0.05)
-    assert all(value.dtype in (torch.float32, torch.int64) for value in weights_of(tmp_path / "rounded").values())
+    assert all(
+        value.dtype in (torch.float32, torch.int64)
+        for value in weights_of(tmp_path / "rounded").values()
+    )
 
 
-def test_a_run_starts_from_the_encoder_of_another(toy_shards: Path, tiny: PretrainConfig, tmp_path: Path) -> None:
+def test_a_run_starts_from_the_encoder_of_another(
+    toy_shards: Path, tiny: PretrainConfig, tmp_path: Path
+) -> None:
     pretrain(toy_shards, tmp_path / "a", dataclasses.replace(tiny, epochs=1), quiet)
-    config = dataclasses.replace(tiny, init=str(tmp_path / "a"), learning_rate=0.0, final_learning_rate=0.0, epochs=1)
+    config = dataclasses.replace(
+        tiny, init=str(tmp_path / "a"), learning_rate=0.0, final_learning_rate=0.0, epochs=1
+    )
     summary = pretrain(toy_shards, tmp_path / "b", config, quiet)
     assert pretrain(toy_shards, tmp_path / "b", config, quiet)["resumed_from"] == summary["steps"]
     first, _ = load_encoder(tmp_path / "a")
@@ -491,11 +589,17 @@ def test_a_run_starts_from_the_encoder_of_another(toy_shards: Path, tiny: Pretra
         assert torch.equal(value, other), name  # nothing was learned at a rate of zero
 
 
-def test_an_encoder_of_other_sizes_is_named(toy_shards: Path, tiny: PretrainConfig, tmp_path: Path) -> None:
+def test_an_encoder_of_other_sizes_is_named(
+    toy_shards: Path, tiny: PretrainConfig, tmp_path: Path
+) -> None:
     pretrain(toy_shards, tmp_path / "a", dataclasses.replace(tiny, epochs=1), quiet)
     (tmp_path / "a" / "encoder.safetensors").rename(tmp_path / "other.safetensors")
-    with pytest.raises(InputError, match=r"a holds no encoder\.safetensors, which a run writes at its end"):
-        pretrain(toy_shards, tmp_path / "b", dataclasses.replace(tiny, init=str(tmp_path / "a")), quiet)
+    with pytest.raises(
+        InputError, match=r"a holds no encoder\.safetensors, which a run writes at its end"
+    ):
+        pretrain(
+            toy_shards, tmp_path / "b", dataclasses.replace(tiny, init=str(tmp_path / "a")), quiet
+        )
     wider = dataclasses.replace(tiny, width=32, init=str(tmp_path / "other.safetensors"))
     message = r"holds an encoder of other sizes: embed\.joint2\.bias is \[16\], the settings make it \[32\]"
     with pytest.raises(InputError, match=message):

@@ -21,7 +21,9 @@ from hypothesis.extra import numpy as hnp
 from shapenet3d_cma.model.train import transfer as passing
 from shapenet3d_cma.model.train.transfer import passed
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="elsewhere torch passes batches itself")
+pytestmark = pytest.mark.skipif(
+    not hasattr(os, "memfd_create"), reason="elsewhere torch passes batches itself"
+)
 
 ARRAYS = hnp.arrays(
     st.sampled_from([np.uint8, np.int32, np.int64, np.float32, np.float64, np.bool_]),
@@ -76,4 +78,6 @@ def test_without_a_worker_a_batch_is_itself() -> None:
     assert passed(batch) is batch
     with mock.patch.object(passing, "get_worker_info", return_value=object()):
         again = copy.copy(passed(batch))
-    assert again["a"] is batch["a"], "torch's default_convert copies batches in the worker: they are not sent by that"
+    assert again["a"] is batch["a"], (
+        "torch's default_convert copies batches in the worker: they are not sent by that"
+    )

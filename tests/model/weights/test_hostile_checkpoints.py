@@ -38,7 +38,10 @@ def quiet(_: str) -> None: ...
 def finished(
     toy_shards: Path, tiny: PretrainConfig, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, PretrainConfig]:
-    run, config = tmp_path_factory.mktemp("finished"), dataclasses.replace(tiny, epochs=1, picture_epochs=1)
+    run, config = (
+        tmp_path_factory.mktemp("finished"),
+        dataclasses.replace(tiny, epochs=1, picture_epochs=1),
+    )
     assert pretrain(toy_shards, run, config, quiet)["steps"] == STEPS
     return run, config
 
@@ -91,21 +94,36 @@ BAD = {
     "key-none": (gone("network", PARAMETER), rf"it lacks the tensor {PARAMETER}"),
     "key-more": (at("network", "more", to=torch.zeros(1)), r"a tensor too many: more"),
     "nan": (at("network", PARAMETER, to=filled(math.nan)), rf"{PARAMETER} holds NaN or infinity"),
-    "infinity": (at("network", PARAMETER, to=filled(math.inf)), rf"{PARAMETER} holds NaN or infinity"),
+    "infinity": (
+        at("network", PARAMETER, to=filled(math.inf)),
+        rf"{PARAMETER} holds NaN or infinity",
+    ),
     "text": (at("network", PARAMETER, to="abc"), rf"{PARAMETER} is no tensor"),
     "double": (at("network", PARAMETER, to=torch.Tensor.double), rf"{PARAMETER} holds float64"),
     "optimizer-none": (gone("optimizer"), r"it has no optimizer"),
     "optimizer-empty": (at("optimizer", to={}), r"its optimiser is one of other parameters"),
     "groups": (at("optimizer", "param_groups", to=[]), r"its optimiser is one of other parameters"),
     "moments-none": (at("optimizer", "state", to={}), r"its step is 3, that of its optimiser 0"),
-    "moment-shape": (at(*MOMENT, to=torch.zeros(5)), r"moments of parameter 0: exp_avg has shape \[5\]"),
+    "moment-shape": (
+        at(*MOMENT, to=torch.zeros(5)),
+        r"moments of parameter 0: exp_avg has shape \[5\]",
+    ),
     "moment-nan": (at(*MOMENT, to=filled(math.nan)), r"moments of parameter 0: exp_avg holds NaN"),
-    "moment-negative": (at(*MOMENT[:-1], "exp_avg_sq", to=filled(-1)), r"exp_avg_sq holds a negative number"),
+    "moment-negative": (
+        at(*MOMENT[:-1], "exp_avg_sq", to=filled(-1)),
+        r"exp_avg_sq holds a negative number",
+    ),
     "moment-none": (gone(*MOMENT), r"lacks the tensor moments of parameter 0: exp_avg"),
-    "moment-of-nothing": (at("optimizer", "state", 10**6, to={}), r"moments of no parameter: 1000000"),
+    "moment-of-nothing": (
+        at("optimizer", "state", 10**6, to={}),
+        r"moments of no parameter: 1000000",
+    ),
     "config-none": (gone("config"), r"it has no config"),
     "config-list": (at("config", to=[1]), r"its config is no table"),
-    "config-tensor": (at("config", "width", to=torch.zeros(3)), r"belongs to a run with width = a Tensor, not 16"),
+    "config-tensor": (
+        at("config", "width", to=torch.zeros(3)),
+        r"belongs to a run with width = a Tensor, not 16",
+    ),
     "fingerprint": (at("fingerprint", to=torch.zeros(3)), r"belongs to a run on other shards"),
 }
 
@@ -129,7 +147,9 @@ def test_a_checkpoint_that_is_none_of_the_run_s_is_refused(
     assert not any("finished" in line for line in lines)
 
 
-@pytest.mark.parametrize("case", ["step-negative", "network-none", "key-none", "nan", "infinity", "text", "double"])
+@pytest.mark.parametrize(
+    "case", ["step-negative", "network-none", "key-none", "nan", "infinity", "text", "double"]
+)
 def test_others_refuse_such_a_checkpoint_too(run: Path, case: str) -> None:
     change, says = BAD[case]
     (run / "encoder.safetensors").unlink()
@@ -141,7 +161,15 @@ def test_others_refuse_such_a_checkpoint_too(run: Path, case: str) -> None:
 
 @pytest.mark.parametrize(
     "told",
-    ["[]", "{", '{"config": []}', '{"config": {}}', "[" * 10**6, '{"config": {"width": ' + "[" * 10**6, "\x00"],
+    [
+        "[]",
+        "{",
+        '{"config": []}',
+        '{"config": {}}',
+        "[" * 10**6,
+        '{"config": {"width": ' + "[" * 10**6,
+        "\x00",
+    ],
 )
 def test_what_a_run_tells_of_itself_is_bounded(
     finished: tuple[Path, PretrainConfig], run: Path, toy_shards: Path, told: str
@@ -242,13 +270,25 @@ FILES = {
     "storage-none": archive({"a/data.pkl": tensor_pickle(4, (1,), (1,))}),
     "size-larger": archive({"a/data.pkl": tensor_pickle(4, (5,), (1,)), "a/data/0": bytes(16)}),
     "size-of-one": archive({"a/data.pkl": tensor_pickle(4, (HUGE,), (0,)), "a/data/0": bytes(16)}),
-    "stride-beyond": archive({"a/data.pkl": tensor_pickle(4, (2,), (HUGE,)), "a/data/0": bytes(16)}),
-    "stride-negative": archive({"a/data.pkl": tensor_pickle(4, (2,), (-1,)), "a/data/0": bytes(16)}),
-    "offset-beyond": archive({"a/data.pkl": tensor_pickle(4, (1,), (1,), HUGE), "a/data/0": bytes(16)}),
-    "offset-negative": archive({"a/data.pkl": tensor_pickle(4, (1,), (1,), -1), "a/data/0": bytes(16)}),
-    "bomb": archive({"a/data.pkl": pickle.dumps({}), "a/data/0": bytes(10**8)}, zipfile.ZIP_DEFLATED),
+    "stride-beyond": archive(
+        {"a/data.pkl": tensor_pickle(4, (2,), (HUGE,)), "a/data/0": bytes(16)}
+    ),
+    "stride-negative": archive(
+        {"a/data.pkl": tensor_pickle(4, (2,), (-1,)), "a/data/0": bytes(16)}
+    ),
+    "offset-beyond": archive(
+        {"a/data.pkl": tensor_pickle(4, (1,), (1,), HUGE), "a/data/0": bytes(16)}
+    ),
+    "offset-negative": archive(
+        {"a/data.pkl": tensor_pickle(4, (1,), (1,), -1), "a/data/0": bytes(16)}
+    ),
+    "bomb": archive(
+        {"a/data.pkl": pickle.dumps({}), "a/data/0": bytes(10**8)}, zipfile.ZIP_DEFLATED
+    ),
     "lying": lying("a/data/0", b"0" * 77),
-    "memo": archive({"a/data.pkl": b"\x80\x02}r\xff\xff\xff\x7fX\x01\x00\x00\x00aj\xff\xff\xff\x7fs" + b"(" * 9}),
+    "memo": archive(
+        {"a/data.pkl": b"\x80\x02}r\xff\xff\xff\x7fX\x01\x00\x00\x00aj\xff\xff\xff\x7fs" + b"(" * 9}
+    ),
     "bytes-of-a-number": archive(
         {"a/data.pkl": b"\x80\x02c__builtin__\nbytearray\n\x8a\x06" + bytes(5) + b"\x10\x85R."}
     ),
@@ -265,7 +305,9 @@ FILES = {
     "load": saved({"a": Code(torch.load, "x")}),
     "rebuild": saved({"a": Code(torch._utils._rebuild_tensor, "x", 0, (1,), (1,))}),
     "path": saved({"a": Path("x")}),
-    "hook": archive({"a/data.pkl": b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\n}X\x01\x00\x00\x00aK\x01sb."}),
+    "hook": archive(
+        {"a/data.pkl": b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\n}X\x01\x00\x00\x00aK\x01sb."}
+    ),
     "ext": archive({"a/data.pkl": b"\x80\x02\x82\x01."}),
 }
 
@@ -299,7 +341,9 @@ def test_what_torch_saves_comes_back(tmp_path: Path) -> None:
     }
     torch.save(content, tmp_path / "a.pt")
     back = load_weights(tmp_path / "a.pt")
-    assert all(torch.equal(back[name], content[name]) for name in ("a", "b", "c", "half", "none", "number"))
+    assert all(
+        torch.equal(back[name], content[name]) for name in ("a", "b", "c", "half", "none", "number")
+    )
     assert all(torch.equal(back["state"][name], value) for name, value in content["state"].items())
     assert back["plain"] == content["plain"]
 
@@ -311,13 +355,19 @@ def test_what_torch_saves_comes_back(tmp_path: Path) -> None:
     ("change", "says"),
     [
         (gone("norm.bias"), r"lacks the tensor transformer\.norm\.bias"),
-        (gone("encoder.first_conv.1.num_batches_tracked"), r"lacks the tensor embed\.norm1\.num_batches_tracked"),
+        (
+            gone("encoder.first_conv.1.num_batches_tracked"),
+            r"lacks the tensor embed\.norm1\.num_batches_tracked",
+        ),
         (at("norm.bias", to=filled(math.nan)), r"transformer\.norm\.bias holds NaN"),
         (at("norm.bias", to="text"), r"lacks the tensor transformer\.norm\.bias"),
         (at("norm.weight", to=torch.tensor(1.0)), r"has shape \[\], not that of a vector"),
         (at("norm.weight", to=torch.zeros(0)), r"has shape \[0\]"),
         (at("norm.weight", to=torch.zeros(7)), r"has shape|out of range|no multiple"),
-        (at("blocks.blocks.99.attn.qkv.weight", to=torch.zeros(3, 3)), r"lacks the tensor|too many|has shape"),
+        (
+            at("blocks.blocks.99.attn.qkv.weight", to=torch.zeros(3, 3)),
+            r"lacks the tensor|too many|has shape",
+        ),
         (at("encoder.first_conv.1.running_var", to=filled(-1.0)), r"holds a negative number"),
         (at(7, to=torch.zeros(1)), None),
     ],
@@ -376,10 +426,14 @@ def test_a_run_is_finished_whatever_its_log_says(
     assert len((run / "log.jsonl").read_text().splitlines()) == STEPS
 
 
-def test_a_log_that_is_a_folder_is_told(finished: tuple[Path, PretrainConfig], run: Path, toy_shards: Path) -> None:
+def test_a_log_that_is_a_folder_is_told(
+    finished: tuple[Path, PretrainConfig], run: Path, toy_shards: Path
+) -> None:
     (run / "log.jsonl").unlink()
     (run / "log.jsonl").mkdir()
-    with pytest.raises(InputError, match=r"log\.jsonl is not as cma3d wrote it, or not of cma3d: move it away"):
+    with pytest.raises(
+        InputError, match=r"log\.jsonl is not as cma3d wrote it, or not of cma3d: move it away"
+    ):
         pretrain(toy_shards, run, finished[1], quiet)
 
 
@@ -407,9 +461,13 @@ def test_reconstructions_take_no_more_than_they_hold(
 ) -> None:
     path = sorted((run / "reconstructions").iterdir())[-1]
     with np.load(path) as held:
-        arrays = {f"{name}.npy": npy(repr(v.dtype.str), str(v.shape), v.tobytes()) for name, v in held.items()}
+        arrays = {
+            f"{name}.npy": npy(repr(v.dtype.str), str(v.shape), v.tobytes())
+            for name, v in held.items()
+        }
     path.write_bytes(archive({**arrays, "rows.npy": content}))
     with pytest.raises(
-        InputError, match=r"epoch-00001\.npz holds (no )?reconstructions.*: remove it, it is made again"
+        InputError,
+        match=r"epoch-00001\.npz holds (no )?reconstructions.*: remove it, it is made again",
     ):
         pretrain(toy_shards, run, finished[1], quiet)

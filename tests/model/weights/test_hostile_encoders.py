@@ -45,27 +45,52 @@ def put(number: float) -> Callable[[Tensor], Tensor]:
 
 
 BAD_WEIGHTS = {
-    "lacks-counter": (without("embed.norm1.num_batches_tracked"), "lacks the tensor embed.norm1.num_batches_tracked"),
+    "lacks-counter": (
+        without("embed.norm1.num_batches_tracked"),
+        "lacks the tensor embed.norm1.num_batches_tracked",
+    ),
     "lacks-weight": (without(NAME), f"lacks the tensor {NAME}"),
-    "too-many": (lambda weights: {**weights, "another": torch.zeros(1)}, "a tensor too many: another"),
-    "control": (lambda weights: {**weights, "a\x1b[2J\nb": torch.zeros(1)}, r"too many: a\\x1b\[2J\\nb"),
-    "shape": (changed(NAME, lambda value: value[:-1].clone()), rf"{NAME} has shape \[7\], not \[8\]"),
+    "too-many": (
+        lambda weights: {**weights, "another": torch.zeros(1)},
+        "a tensor too many: another",
+    ),
+    "control": (
+        lambda weights: {**weights, "a\x1b[2J\nb": torch.zeros(1)},
+        r"too many: a\\x1b\[2J\\nb",
+    ),
+    "shape": (
+        changed(NAME, lambda value: value[:-1].clone()),
+        rf"{NAME} has shape \[7\], not \[8\]",
+    ),
     "float64": (changed(NAME, Tensor.double), f"{NAME} holds float64, not float32"),
     "int": (changed(NAME, Tensor.long), f"{NAME} holds int64, not float32"),
     "nan": (changed(NAME, put(float("nan"))), f"{NAME} holds NaN or infinity"),
     "infinity": (changed(NAME, put(float("-inf"))), f"{NAME} holds NaN or infinity"),
-    "variance": (changed("embed.norm1.running_var", put(-1.0)), "embed.norm1.running_var holds a negative number"),
+    "variance": (
+        changed("embed.norm1.running_var", put(-1.0)),
+        "embed.norm1.running_var holds a negative number",
+    ),
     "nothing": (lambda _: {"x": torch.zeros(1)}, "it holds 1 tensors"),
 }
 
 
 @pytest.mark.parametrize("case", BAD_WEIGHTS)
-def test_weights_that_are_no_encoder_s_are_refused_by_name(tiny: PretrainConfig, tmp_path: Path, case: str) -> None:
+def test_weights_that_are_no_encoder_s_are_refused_by_name(
+    tiny: PretrainConfig, tmp_path: Path, case: str
+) -> None:
     change, says = BAD_WEIGHTS[case]
     file = tmp_path / "encoder.safetensors"
-    file.write_bytes(save(change(state(tiny)), metadata={"config": json.dumps(dataclasses.asdict(tiny))}))
-    for read in (load_encoder, load_initial, lambda path: export_encoder(path, tmp_path / "out.safetensors")):
-        with pytest.raises(InputError, match=rf"encoder\.safetensors is no point encoder .*{says}.*; give ") as caught:
+    file.write_bytes(
+        save(change(state(tiny)), metadata={"config": json.dumps(dataclasses.asdict(tiny))})
+    )
+    for read in (
+        load_encoder,
+        load_initial,
+        lambda path: export_encoder(path, tmp_path / "out.safetensors"),
+    ):
+        with pytest.raises(
+            InputError, match=rf"encoder\.safetensors is no point encoder .*{says}.*; give "
+        ) as caught:
             read(file)
         assert "\n" not in str(caught.value)
     assert not (tmp_path / "out.safetensors").exists()
@@ -78,7 +103,9 @@ def test_pretraining_refuses_such_weights_before_it_makes_a_folder(
     weights = changed(NAME, put(float("nan")))(state(tiny))
     file.write_bytes(save(weights, metadata={"config": json.dumps(dataclasses.asdict(tiny))}))
     with pytest.raises(InputError, match=rf"{NAME} holds NaN or infinity"):
-        pretrain(toy_shards, tmp_path / "run", dataclasses.replace(tiny, init=str(file)), lambda _: None)
+        pretrain(
+            toy_shards, tmp_path / "run", dataclasses.replace(tiny, init=str(file)), lambda _: None
+        )
     assert not (tmp_path / "run").exists()
 
 
@@ -89,7 +116,10 @@ BAD_CONFIGS = {
     "null": ("null", "is no JSON object"),
     "no-json": ("{", "it is no JSON"),
     "deep": ("[" * DEEP + "]" * DEEP, "nested deeper than 64 levels"),
-    "deep-value": ('{"width": ' + '{"a":' * DEEP + "1" + "}" * DEEP + "}", "nested deeper than 64 levels"),
+    "deep-value": (
+        '{"width": ' + '{"a":' * DEEP + "1" + "}" * DEEP + "}",
+        "nested deeper than 64 levels",
+    ),
     "empty": ("{}", "its config has no width"),
     "heads-0": ({"heads": 0}, "heads = 0"),
     "heads-negative": ({"heads": -2}, "heads = -2"),
@@ -111,7 +141,9 @@ BAD_CONFIGS = {
 
 
 @pytest.mark.parametrize("case", BAD_CONFIGS)
-def test_settings_that_are_none_are_refused_at_once(tiny: PretrainConfig, tmp_path: Path, case: str) -> None:
+def test_settings_that_are_none_are_refused_at_once(
+    tiny: PretrainConfig, tmp_path: Path, case: str
+) -> None:
     told, says = BAD_CONFIGS[case]
     config = json.dumps({**dataclasses.asdict(tiny), **told}) if isinstance(told, dict) else told
     file = tmp_path / "encoder.safetensors"
@@ -148,7 +180,9 @@ BAD_HEADERS = {
     "config-list": framed(b'{"__metadata__": {"config": []}}'),
     "not-utf8": framed(b'{"__metadata__": {"\xff": 1}}'),
     "tensor-null": framed(told(a=None)),
-    "out-of-range": framed(told(a={"dtype": "F32", "shape": [4], "data_offsets": [0, 16]}), b"0123"),
+    "out-of-range": framed(
+        told(a={"dtype": "F32", "shape": [4], "data_offsets": [0, 16]}), b"0123"
+    ),
     "overlapping": framed(
         told(
             a={"dtype": "F32", "shape": [2], "data_offsets": [0, 8]},
@@ -158,7 +192,9 @@ BAD_HEADERS = {
     ),
     "backwards": framed(told(a={"dtype": "F32", "shape": [1], "data_offsets": [4, 0]}), b"0123"),
     "negative": framed(told(a={"dtype": "F32", "shape": [-1], "data_offsets": [0, 4]}), b"0123"),
-    "huge": framed(told(a={"dtype": "F32", "shape": [2**62, 2**62], "data_offsets": [0, 4]}), b"0123"),
+    "huge": framed(
+        told(a={"dtype": "F32", "shape": [2**62, 2**62], "data_offsets": [0, 4]}), b"0123"
+    ),
     "type": framed(told(a={"dtype": "O", "shape": [1], "data_offsets": [0, 4]}), b"0123"),
 }
 
@@ -168,7 +204,9 @@ def test_headers_that_are_none_are_refused_at_once(tmp_path: Path, case: str) ->
     file = tmp_path / "encoder.safetensors"
     file.write_bytes(BAD_HEADERS[case])
     begun = time.process_time()
-    with pytest.raises(InputError, match=r"encoder\.safetensors is no point encoder .*; give a run") as caught:
+    with pytest.raises(
+        InputError, match=r"encoder\.safetensors is no point encoder .*; give a run"
+    ) as caught:
         load_encoder(file)
     assert time.process_time() - begun < 5
     assert "\n" not in str(caught.value)

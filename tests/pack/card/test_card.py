@@ -27,7 +27,12 @@ def test_packing_writes_the_card(shards: Path) -> None:
         *(f"shard-0000{n}.h5" for n in range(3)),
     }
     text = (shards / "README.md").read_text()
-    for words in ("| rows | 8 |", "| 03001627 | chair | 2 |", "| pack | `points` | 256 |", "| render | `size` | 80 |"):
+    for words in (
+        "| rows | 8 |",
+        "| 03001627 | chair | 2 |",
+        "| pack | `points` | 256 |",
+        "| render | `size` | 80 |",
+    ):
         assert words in text
     assert "(overview.png)" in text
     assert "https://shapenet.org/terms" in text
@@ -52,14 +57,19 @@ def test_the_index_names_every_row(shards: Path) -> None:
 
 @pytest.mark.needs("mlcroissant")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_the_reference_validator_accepts_the_description_and_reads_its_records(shards: Path) -> None:
+def test_the_reference_validator_accepts_the_description_and_reads_its_records(
+    shards: Path,
+) -> None:
     import mlcroissant
 
     described = mlcroissant.Dataset(jsonld=shards / "croissant.json")
     assert described.metadata.issues.errors == set()
     (advice,) = described.metadata.issues.warnings
     assert "datePublished" in advice, "that is for who publishes to tell"
-    files = {entry["@id"]: entry for entry in json.loads((shards / "croissant.json").read_text())["distribution"]}
+    files = {
+        entry["@id"]: entry
+        for entry in json.loads((shards / "croissant.json").read_text())["distribution"]
+    }
     assert set(files) == {"index.csv", "shard-00000.h5", "shard-00001.h5", "shard-00002.h5"}
     for name, entry in files.items():
         assert entry["sha256"] == sha256(shards / name)
@@ -85,12 +95,16 @@ def test_the_validator_would_notice(shards: Path, tmp_path: Path) -> None:
         mlcroissant.Dataset(jsonld=tmp_path / "croissant.json")
 
 
-def test_a_readme_of_ones_own_is_left_alone(shards: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_readme_of_ones_own_is_left_alone(
+    shards: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     copy = Path(shutil.copytree(shards, tmp_path / "shards"))
     before = {name: (copy / name).read_bytes() for name in CARD}
     (copy / "croissant.json").unlink()
     rewrite_card(copy)
-    assert {name: (copy / name).read_bytes() for name in CARD} == before, "the card is a function of the shards"
+    assert {name: (copy / name).read_bytes() for name in CARD} == before, (
+        "the card is a function of the shards"
+    )
     for name in ("README.md", "croissant.json"):
         (copy / name).write_text("# My own words\n")
         (copy / "LICENSE.txt").unlink()
@@ -113,7 +127,10 @@ HOSTILE = "<img src=x onerror=alert(1)>|](javascript:x)`**b**\udcff\x1b[31m.csv"
 
 def test_names_of_files_and_splits_are_shown_not_obeyed(renders: Path, tmp_path: Path) -> None:
     table, split = tmp_path / HOSTILE, "<b>[x](http://x.org)|</b>"
-    rows = [f"{n},{path.parent.name},0,{path.stem},{split}" for n, path in enumerate(sorted(renders.glob("*/*.h5")))]
+    rows = [
+        f"{n},{path.parent.name},0,{path.stem},{split}"
+        for n, path in enumerate(sorted(renders.glob("*/*.h5")))
+    ]
     table.write_text("\n".join(["id,synsetId,subSynsetId,modelId,split", *rows]) + "\n")
     out = tmp_path / "shards"
     pack_renders(renders, out, PackConfig(points=16), Choice(split_csv=table, split=split), jobs=1)
@@ -127,5 +144,7 @@ def test_names_of_files_and_splits_are_shown_not_obeyed(renders: Path, tmp_path:
     described = (out / "croissant.json").read_text(encoding="utf-8")
     assert "<b>" not in described
     assert "&lt;b&gt;" in described
-    told = json.loads((out / "manifest.json").read_text(encoding="utf-8"))["selection"]["split_csv"]["file"]
+    told = json.loads((out / "manifest.json").read_text(encoding="utf-8"))["selection"][
+        "split_csv"
+    ]["file"]
     assert told.isprintable()

@@ -92,9 +92,17 @@ def test_bop_read_by_open3d(views: Path, tmp_path: Path) -> None:
         (found,) = json.loads((scene / "scene_gt_info.json").read_text())[str(image)]
         assert found["px_count_all"] == row["num_points"]
         left, top, wide, high = found["bbox_obj"]
-        right, bottom = left + wide, top + high  # the last pixel, as bop_toolkit's calc_2d_bbox has it
+        right, bottom = (
+            left + wide,
+            top + high,
+        )  # the last pixel, as bop_toolkit's calc_2d_bbox has it
         assert (row["depth"][top : bottom + 1, left : right + 1] > 0).sum() == row["num_points"]
-        for edge in (row["depth"][top], row["depth"][bottom], row["depth"][:, left], row["depth"][:, right]):
+        for edge in (
+            row["depth"][top],
+            row["depth"][bottom],
+            row["depth"][:, left],
+            row["depth"][:, right],
+        ):
             assert edge.any(), "the box is tight"
     assert json.loads((tmp_path / "camera.json").read_text())["cx"] == 39.5
 
@@ -105,15 +113,24 @@ def test_nerf_read_as_its_trainers_do(views: Path, tmp_path: Path) -> None:
     for row in rows_of(views):
         folder = tmp_path / str(row["synset"]) / str(row["model_id"])
         told = json.loads((folder / "transforms.json").read_text())
-        (frame,) = [one for one in told["frames"] if one["file_path"] == f"images/view-{int(row['view']):02}.png"]
+        (frame,) = [
+            one
+            for one in told["frames"]
+            if one["file_path"] == f"images/view-{int(row['view']):02}.png"
+        ]
         image, mask = (Image.open(folder / frame[name]) for name in ("file_path", "mask_path"))
         assert np.array_equal(np.asarray(image), row["rgb"])
         lines, columns = np.nonzero(np.asarray(mask))
         depth = np.load(folder / frame["depth_file_path"]) * 1e-3  # nerfstudio's default scale
         z = depth[lines, columns]
-        x, y = (columns + 0.5 - told["cx"]) / told["fl_x"], (lines + 0.5 - told["cy"]) / told["fl_y"]
+        x, y = (
+            (columns + 0.5 - told["cx"]) / told["fl_x"],
+            (lines + 0.5 - told["cy"]) / told["fl_y"],
+        )
         obj_from_cam = np.array(frame["transform_matrix"])
-        points = np.stack([x * z, -y * z, -z], axis=1) @ obj_from_cam[:3, :3].T + obj_from_cam[:3, 3]
+        points = (
+            np.stack([x * z, -y * z, -z], axis=1) @ obj_from_cam[:3, :3].T + obj_from_cam[:3, 3]
+        )
         assert np.abs(points - whole(row).points).max() < 1e-6
         assert (told["w"], told["h"]) == image.size
         assert np.isclose(np.tan(told["camera_angle_x"] / 2) * told["fl_x"], told["w"] / 2)
@@ -125,7 +142,9 @@ def test_cameras_of_several_lenses_are_told_by_frame_alone(views: Path, tmp_path
     other = row | {"intrinsics": row["intrinsics"] * [[2], [2], [1]], "view": row["view"] + 1}
     write_nerf_model(tmp_path, [row, other], number=0, full=False)
     told = json.loads((tmp_path / "transforms.json").read_text())
-    assert not {"fl_x", "fl_y", "cx", "cy", "w", "h", "camera_angle_x", "camera_angle_y"} & set(told)
+    assert not {"fl_x", "fl_y", "cx", "cy", "w", "h", "camera_angle_x", "camera_angle_y"} & set(
+        told
+    )
     for one, frame in zip((row, other), told["frames"], strict=True):
         assert (frame["fl_x"], frame["cy"]) == (one["intrinsics"][0, 0], one["intrinsics"][1, 2])
         assert (frame["h"], frame["w"]) == one["depth"].shape
@@ -142,7 +161,9 @@ def test_the_points_of_a_nerf_are_those_of_all_its_views(views: Path, tmp_path: 
     read = o3d.io.read_point_cloud(str(folder / "points.ply"))
     assert np.array_equal(
         np.asarray(read.points),
-        np.concatenate([reader[row]["points"] for row in range(len(names)) if names[row] == names[0]]),
+        np.concatenate(
+            [reader[row]["points"] for row in range(len(names)) if names[row] == names[0]]
+        ),
     )
     assert read.has_colors()
 
@@ -155,9 +176,14 @@ def test_ply_read_by_open3d_and_trimesh(views: Path, tmp_path: Path, full: bool)
 
     export_shards(views, tmp_path, "ply", full=full, jobs=1)
     for row in rows_of(views):
-        path = tmp_path / str(row["synset"]) / str(row["model_id"]) / f"view-{int(row['view']):02}.ply"
+        path = (
+            tmp_path / str(row["synset"]) / str(row["model_id"]) / f"view-{int(row['view']):02}.ply"
+        )
         cloud = whole(row) if full else Cloud(row["points"], row["pixels"])
-        read = {name: values.numpy() for name, values in o3d.t.io.read_point_cloud(str(path)).point.items()}
+        read = {
+            name: values.numpy()
+            for name, values in o3d.t.io.read_point_cloud(str(path)).point.items()
+        }
         assert np.array_equal(read["positions"], cloud.points)
         assert np.array_equal(np.concatenate([read["u"], read["v"]], axis=1), cloud.pixels)
         u, v = cloud.pixels.T
@@ -170,9 +196,15 @@ def test_ply_read_by_open3d_and_trimesh(views: Path, tmp_path: Path, full: bool)
 def test_png_read_by_pillow(views: Path, tmp_path: Path) -> None:
     export_shards(views, tmp_path, "png", jobs=1)
     for row in rows_of(views):
-        folder, name = tmp_path / str(row["synset"]) / str(row["model_id"]), f"view-{int(row['view']):02}"
+        folder, name = (
+            tmp_path / str(row["synset"]) / str(row["model_id"]),
+            f"view-{int(row['view']):02}",
+        )
         told = json.loads((folder / "cameras.json").read_text())[name]
-        rgb, values, mask = (np.asarray(Image.open(folder / f"{name}-{kind}.png")) for kind in ("rgb", "depth", "mask"))
+        rgb, values, mask = (
+            np.asarray(Image.open(folder / f"{name}-{kind}.png"))
+            for kind in ("rgb", "depth", "mask")
+        )
         assert values.dtype == np.uint16
         assert np.array_equal(rgb, row["rgb"])
         assert np.array_equal(mask > 0, row["depth"] > 0)
@@ -201,14 +233,21 @@ def test_a_second_call_writes_only_what_is_missing(views: Path, tmp_path: Path) 
 
 def test_two_exports_do_not_mix(views: Path, shards: Path, tmp_path: Path) -> None:
     export_shards(shards, tmp_path, "png", jobs=1)
-    for folder, name, says in ((shards, "ply", "format = png, not ply"), (views, "png", r"shards = \w+, not \w+")):
-        with pytest.raises(InputError, match=f"was made with {says}: give the same settings, choose another folder"):
+    for folder, name, says in (
+        (shards, "ply", "format = png, not ply"),
+        (views, "png", r"shards = \w+, not \w+"),
+    ):
+        with pytest.raises(
+            InputError, match=f"was made with {says}: give the same settings, choose another folder"
+        ):
             export_shards(folder, tmp_path, name, jobs=1)
     assert export_shards(views, tmp_path, "png", jobs=1, redo=True).models == 8
     assert export_shards(views, tmp_path, "png", jobs=1).present == 8
 
 
-def test_what_cannot_be_read_is_listed_and_the_rest_is_written(cma3d: Run, shards: Path, tmp_path: Path) -> None:
+def test_what_cannot_be_read_is_listed_and_the_rest_is_written(
+    cma3d: Run, shards: Path, tmp_path: Path
+) -> None:
     copy = Path(shutil.copytree(shards, tmp_path / "shards"))
     data = bytearray((copy / "shard-00001.h5").read_bytes())
     with h5py.File(copy / "shard-00001.h5") as file:
@@ -230,7 +269,9 @@ def test_names_do_not_lead_out_of_the_folder(shards: Path, tmp_path: Path) -> No
     manifest = json.loads((copy / "manifest.json").read_text())
     manifest["shards"][0]["bytes"] = (copy / "shard-00000.h5").stat().st_size
     (copy / "manifest.json").write_text(json.dumps(manifest))
-    with pytest.raises(InputError, match=r"row 1 has the name '../../out', which is no name of a folder"):
+    with pytest.raises(
+        InputError, match=r"row 1 has the name '../../out', which is no name of a folder"
+    ):
         export_shards(copy, tmp_path / "a", "png", jobs=1)
 
 
@@ -247,11 +288,15 @@ def test_what_is_all_there_needs_no_room(
     out = tmp_path / "out"
     first = export_shards(shards, out, name, jobs=1)
 
-    monkeypatch.setattr(Path, "open", _full_disk(Path.open))  # which Path.write_text and Path.write_bytes call, too
+    monkeypatch.setattr(
+        Path, "open", _full_disk(Path.open)
+    )  # which Path.write_text and Path.write_bytes call, too
     again = export_shards(shards, out, name, jobs=1)
     assert (again.models, again.present) == (0, first.models)
     (out / "README.txt").unlink()
-    with pytest.raises(InputError, match="cannot be written: No space left on device; free some space"):
+    with pytest.raises(
+        InputError, match="cannot be written: No space left on device; free some space"
+    ):
         export_shards(shards, out, name, jobs=1)
 
 

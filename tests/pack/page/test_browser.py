@@ -39,7 +39,9 @@ from shapenet3d_cma.tests.waiting import PATIENCE, wait_for
 
 pytestmark = pytest.mark.needs("playwright", "bpy")
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
 FLAGS = [
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
@@ -68,7 +70,10 @@ def gallery(shapenet: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def rows(gallery: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The page of row 1 and the rows beside it."""
     return inspect_data(
-        gallery / "shards", tmp_path_factory.mktemp("pages") / "rows.html", Asked(row=1), NetworkAnnotator
+        gallery / "shards",
+        tmp_path_factory.mktemp("pages") / "rows.html",
+        Asked(row=1),
+        NetworkAnnotator,
     )
 
 
@@ -81,7 +86,9 @@ def browser() -> Iterator[Any]:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS, timeout=1000 * PATIENCE)
+        chromium = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=FLAGS, timeout=1000 * PATIENCE
+        )
         yield chromium
         chromium.close()
 
@@ -139,13 +146,13 @@ def keep(request: pytest.FixtureRequest) -> Callable[[Page, str], None]:
 
 
 def canvas(page: Page, name: str) -> dict[str, float]:
-    """Give the place of a canvas in the window: x, y, width, height."""
+    """Return the place of a canvas in the window: x, y, width, height."""
     box: dict[str, float] = page.locator(f"#{name}").bounding_box()
     return box
 
 
 def pixel_place(page: Page, row: Any, u: float, v: float) -> tuple[float, float]:
-    """Give the place in the window of an image position, as long as the image is not zoomed."""
+    """Return the place in the window of an image position, as long as the image is not zoomed."""
     box, (height, width) = canvas(page, "picture"), row["depth"].shape
     scale = min(box["width"] / width, box["height"] / height)
     return box["x"] + box["width"] / 2 + (u - width / 2) * scale, box["y"] + box["height"] / 2 + (
@@ -187,7 +194,7 @@ def choose(page: Page, layer: str) -> None:
 
 
 def photograph(page: Page) -> np.ndarray:
-    """Give what the window shows: (height, width, 3) uint8."""
+    """Return what the window shows: (height, width, 3) uint8."""
     page.mouse.move(1, 1)
     return np.asarray(Image.open(io.BytesIO(settled(page).screenshot())).convert("RGB"))
 
@@ -221,7 +228,9 @@ def test_every_point_tells_its_pixel(gallery: Path, rows: Path, look: Look, keep
     keep(page, "points-to-image")
 
 
-def test_through_the_camera_the_points_lie_on_their_pixels(gallery: Path, rows: Path, look: Look, keep: Any) -> None:
+def test_through_the_camera_the_points_lie_on_their_pixels(
+    gallery: Path, rows: Path, look: Look, keep: Any
+) -> None:
     """The page's own projection, held against the pixels that are stored."""
     row, page = Shards(gallery / "shards")[1], look(rows)
     page.evaluate("cma3d.cloud.go('camera', true)")
@@ -231,12 +240,18 @@ def test_through_the_camera_the_points_lie_on_their_pixels(gallery: Path, rows: 
     assert len(drawn) >= 200
     for i, x, y in drawn:
         u, v = row["pixels"][i] + 0.5
-        assert abs(x - box["x"] - box["width"] / 2 - (u - 112) * scale) < 0.5  # a canvas is whole pixels wide
-        assert abs(y - box["y"] - box["height"] / 2 - (v - 112) * scale) < 0.5  # a canvas is whole pixels wide
+        assert (
+            abs(x - box["x"] - box["width"] / 2 - (u - 112) * scale) < 0.5
+        )  # a canvas is whole pixels wide
+        assert (
+            abs(y - box["y"] - box["height"] / 2 - (v - 112) * scale) < 0.5
+        )  # a canvas is whole pixels wide
     keep(page, "through-the-camera")
 
 
-def test_all_reconstructed_points_can_be_pointed_at(gallery: Path, rows: Path, look: Look, keep: Any) -> None:
+def test_all_reconstructed_points_can_be_pointed_at(
+    gallery: Path, rows: Path, look: Look, keep: Any
+) -> None:
     row, page = Shards(gallery / "shards")[1], look(rows)
     page.locator("input[name=cloud][value=all]").check(force=True)
     page.evaluate("cma3d.cloud.go('object', true)")
@@ -251,7 +266,9 @@ def test_all_reconstructed_points_can_be_pointed_at(gallery: Path, rows: Path, l
             told = readout(page)
             number = int(told["full"].split(" of ")[0].replace(",", ""))
             assert told["pixel"] == "({}, {})".format(*cloud.pixels[number])
-            assert told["xyz"] == " ".join(f"{value:.4f}" for value in cloud.points[number]).replace("-", "−")
+            assert told["xyz"] == " ".join(
+                f"{value:.4f}" for value in cloud.points[number]
+            ).replace("-", "−")
             found += 1
     assert found > 20
     keep(page, "all-points")
@@ -262,7 +279,9 @@ def test_each_layer_shows_what_is_stored(gallery: Path, rows: Path, look: Look, 
     with h5py.File(gallery / "renders" / str(row["synset"]) / f"{row['model_id']}.h5") as file:
         rendered = file["normal"][int(row["view"])]
     depth, seen = row["depth"], row["depth"] > 0
-    inside = [(u, v) for u, v in row["pixels"][::40] if (depth[v - 2 : v + 3, u - 2 : u + 3] > 0).all()]
+    inside = [
+        (u, v) for u, v in row["pixels"][::40] if (depth[v - 2 : v + 3, u - 2 : u + 3] > 0).all()
+    ]
     assert len(inside) > 20
     pictures = {}
     for layer in LAYERS:
@@ -278,9 +297,16 @@ def test_each_layer_shows_what_is_stored(gallery: Path, rows: Path, look: Look, 
         if layer == "depth":
             near, far = depth[seen].min(), depth[seen].max()
             for u, v in inside:
-                colour = mpl.colormaps["viridis"]((far - depth[v, u]) / (far - near), bytes=True)[:3]
-                assert np.abs(np.subtract(painted(page, photo, row, u, v), np.int16(colour))).max() <= 4
-        if layer == "normal":  # a shard has none: they are from the depth, and agree with those that were rendered
+                colour = mpl.colormaps["viridis"]((far - depth[v, u]) / (far - near), bytes=True)[
+                    :3
+                ]
+                assert (
+                    np.abs(np.subtract(painted(page, photo, row, u, v), np.int16(colour))).max()
+                    <= 4
+                )
+        if (
+            layer == "normal"
+        ):  # a shard has none: they are from the depth, and agree with those that were rendered
             apart = []
             for u, v in inside:
                 right, down, ahead = row["cam_from_obj"][:3, :3] @ rendered[v, u]
@@ -292,7 +318,9 @@ def test_each_layer_shows_what_is_stored(gallery: Path, rows: Path, look: Look, 
 
 
 @pytest.mark.needs("torch")
-def test_the_mask_layer_shows_the_masks_of_training(gallery: Path, rows: Path, look: Look, keep: Any) -> None:
+def test_the_mask_layer_shows_the_masks_of_training(
+    gallery: Path, rows: Path, look: Look, keep: Any
+) -> None:
     from shapenet3d_cma.model.config import PretrainConfig
     from shapenet3d_cma.model.monitor.figures import STRATEGIES, all_masks, patch_indices
 
@@ -331,7 +359,8 @@ def test_the_mask_layer_shows_the_masks_of_training(gallery: Path, rows: Path, l
     told = readout(page)["patch"]
     masked = points[-1, 7, 1]
     assert sorted(told.split(", ")) == sorted(
-        f"{g} {'masked' if masked[g] else 'visible'}" for g in np.unique(np.argwhere(indices == i)[:, 0])
+        f"{g} {'masked' if masked[g] else 'visible'}"
+        for g in np.unique(np.argwhere(indices == i)[:, 0])
     )
     colours = page.evaluate(
         "[...cma3d.cloud.panes[0].sets[0].colours].map((word) => [look.visible, look.masked].indexOf(word))"
@@ -339,21 +368,33 @@ def test_the_mask_layer_shows_the_masks_of_training(gallery: Path, rows: Path, l
     held = np.zeros((64, 2048), bool)
     np.put_along_axis(held, indices.astype(int), True, axis=1)
     seen, hidden = (held[kind].any(axis=0) for kind in (~masked, masked))
-    assert np.array_equal(np.equal(colours, 0), seen), "what the encoder sees is coloured as visible"
+    assert np.array_equal(np.equal(colours, 0), seen), (
+        "what the encoder sees is coloured as visible"
+    )
     assert np.array_equal(np.equal(colours, 1), hidden & ~seen)
 
 
 @pytest.mark.needs("torch")
-def test_a_reconstruction_stands_beside_the_truth(gallery: Path, look: Look, keep: Any, tmp_path: Path) -> None:
+def test_a_reconstruction_stands_beside_the_truth(
+    gallery: Path, look: Look, keep: Any, tmp_path: Path
+) -> None:
     from shapenet3d_cma.demo import pretrain_settings
     from shapenet3d_cma.model.train.pretraining import pretrain
 
     settings = dataclasses.replace(pretrain_settings(), epochs=3, threads=1)
     pretrain(gallery / "shards", tmp_path / "run", settings, report=lambda _: None)
-    out = inspect_data(gallery / "shards", tmp_path / "a.html", Asked(row=1, run=tmp_path / "run"), NetworkAnnotator)
+    out = inspect_data(
+        gallery / "shards",
+        tmp_path / "a.html",
+        Asked(row=1, run=tmp_path / "run"),
+        NetworkAnnotator,
+    )
     page = look(out)
     choose(page, "network")
-    assert page.evaluate("cma3d.cloud.panes.map((pane) => pane.title)") == ["the truth", "the network"]
+    assert page.evaluate("cma3d.cloud.panes.map((pane) => pane.title)") == [
+        "the truth",
+        "the network",
+    ]
     before = page.locator("#cloud").screenshot()
     page.locator("#network-seed").fill("2")
     assert settled(page).locator("#cloud").screenshot() != before
@@ -364,7 +405,11 @@ def test_a_reconstruction_stands_beside_the_truth(gallery: Path, look: Look, kee
 def test_views_stand_in_a_strip_and_their_cameras_in_the_scene(
     gallery: Path, look: Look, keep: Any, tmp_path: Path
 ) -> None:
-    page = look(inspect_data(gallery / "renders", tmp_path / "a.html", Asked(row=0, every=True), NetworkAnnotator))
+    page = look(
+        inspect_data(
+            gallery / "renders", tmp_path / "a.html", Asked(row=0, every=True), NetworkAnnotator
+        )
+    )
     strip = page.locator("#strip button")
     assert strip.count() == 4
     begun = page.evaluate("cma3d.frame.coded.view")
@@ -386,7 +431,10 @@ def test_views_stand_in_a_strip_and_their_cameras_in_the_scene(
     choose(page, "normal")
     assert page.locator("#normal-source").inner_text() == "as rendered"
     page.locator("#others").check()
-    assert page.evaluate("cma3d.cloud.panes[0].sets.filter((set) => set.kind === 'stored').length") == 4
+    assert (
+        page.evaluate("cma3d.cloud.panes[0].sets.filter((set) => set.kind === 'stored').length")
+        == 4
+    )
     keep(page, "views-all-points")
 
 
@@ -399,7 +447,9 @@ def test_next_and_previous(gallery: Path, rows: Path, look: Look, tmp_path: Path
     page.keyboard.press("p")
     page.keyboard.press("p")
     until(page, "document.getElementById('row').textContent === 'row 0 of 8'")
-    page = look(inspect_data(gallery / "shards", tmp_path / "pages", Asked(rows=(3, 5)), NetworkAnnotator))
+    page = look(
+        inspect_data(gallery / "shards", tmp_path / "pages", Asked(rows=(3, 5)), NetworkAnnotator)
+    )
     assert page.locator("#previous").is_disabled()
     page.locator("#next").click()
     page.wait_for_url("**/row-000004.html")
@@ -474,7 +524,9 @@ def test_light_dark_and_labels(rows: Path, look: Look, keep: Any) -> None:
         page.locator("#picture").focus()
         page.keyboard.press("ArrowRight")
         keep(page, scheme)
-        size = page.evaluate("[document.documentElement.scrollWidth, document.documentElement.scrollHeight]")
+        size = page.evaluate(
+            "[document.documentElement.scrollWidth, document.documentElement.scrollHeight]"
+        )
         assert size == [1280, 720], "nothing to scroll"
     page.locator("#theme").click()
     assert page.evaluate("document.documentElement.dataset.theme") == "light"
@@ -485,7 +537,11 @@ def test_light_dark_and_labels(rows: Path, look: Look, keep: Any) -> None:
         " || element.closest('label'))).map((element) => element.outerHTML)"
     )
     assert unnamed == []
-    assert page.locator("#cloud").get_attribute("aria-label").startswith("Point cloud of chair, 2048 points")
+    assert (
+        page.locator("#cloud")
+        .get_attribute("aria-label")
+        .startswith("Point cloud of chair, 2048 points")
+    )
     page.keyboard.press("?")
     assert page.locator("#keys").is_visible()
     page.keyboard.press("Escape")
@@ -508,7 +564,9 @@ def test_a_phone(gallery: Path, rows: Path, look: Look, keep: Any) -> None:
     session = page.context.new_cdp_session(page)
 
     def touch(kind: str, *places: tuple[float, float]) -> None:
-        points = [{"x": box["x"] + x, "y": box["y"] + y, "id": i} for i, (x, y) in enumerate(places)]
+        points = [
+            {"x": box["x"] + x, "y": box["y"] + y, "id": i} for i, (x, y) in enumerate(places)
+        ]
         session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
 
     touch("touchStart", (150, 60))
@@ -524,26 +582,40 @@ def test_a_phone(gallery: Path, rows: Path, look: Look, keep: Any) -> None:
     keep(page, "phone-points")
 
 
-def test_a_shifted_row_is_seen_as_wrong(gallery: Path, look: Look, keep: Any, tmp_path: Path) -> None:
+def test_a_shifted_row_is_seen_as_wrong(
+    gallery: Path, look: Look, keep: Any, tmp_path: Path
+) -> None:
     opened = Shards(gallery / "shards")
     (view,) = shard_views(opened, [1])
     right = look(write_page(tmp_path / "right.html", page_html([view], total=8, source="shards")))
     assert right.locator("#verdict").get_attribute("data-verdict") == "holds"
-    assert right.locator("#verdict-text").inner_text() == "2,048 of 2,048 stored points re-project to their pixel"
+    assert (
+        right.locator("#verdict-text").inner_text()
+        == "2,048 of 2,048 stored points re-project to their pixel"
+    )
     shifted = dataclasses.replace(view, pixels=view.pixels + np.array([1, 0], np.uint16))
     page = look(write_page(tmp_path / "wrong.html", page_html([shifted], total=8, source="shards")))
     assert page.locator("#verdict").get_attribute("data-verdict") == "broken"
-    assert page.locator("#verdict-text").inner_text() == "0 of 2,048 stored points re-project to their pixel"
+    assert (
+        page.locator("#verdict-text").inner_text()
+        == "0 of 2,048 stored points re-project to their pixel"
+    )
     assert "1.00 px" in page.locator("#verdict-more").inner_text()
     row = opened[1]
     u, v = map(int, shifted.pixels[7])
     page.mouse.move(*pixel_place(page, row, u + 0.5, v + 0.5))
     told = readout(page)
-    assert (told["stored"], told["pixel"], told["projects"]) == ("7", f"({u}, {v})", f"✗ {u - 0.5:.3f}, {v + 0.5:.3f}")
+    assert (told["stored"], told["pixel"], told["projects"]) == (
+        "7",
+        f"({u}, {v})",
+        f"✗ {u - 0.5:.3f}, {v + 0.5:.3f}",
+    )
     reds = []
     for either in (right, page):
         box, photo = canvas(either, "picture"), photograph(either)
-        panel = photo[int(box["y"]) :, int(box["x"]) :][: int(box["height"]), : int(box["width"])].astype(int)
+        panel = photo[int(box["y"]) :, int(box["x"]) :][
+            : int(box["height"]), : int(box["width"])
+        ].astype(int)
         reds.append(((panel[..., 0] > 190) & (panel[..., 1:].max(axis=-1) < 70)).sum())
     assert reds[0] == 0
     assert reds[1] > 1000, "each point is joined with where it projects"
@@ -556,7 +628,9 @@ def test_one_wrong_point_of_many_is_counted(gallery: Path, look: Look, tmp_path:
     points[3] *= 1.001  # still on its pixel's ray, perhaps, but not at its depth
     pixels[5] = (999, 3)
     points[9] = np.nan
-    spoiled = dataclasses.replace(view, points=points, pixels=pixels, num_points=view.num_points + 1)
+    spoiled = dataclasses.replace(
+        view, points=points, pixels=pixels, num_points=view.num_points + 1
+    )
     page = look(write_page(tmp_path / "a.html", page_html([spoiled], total=1, source="shards")))
     camera = Camera(view.intrinsics, view.cam_from_obj, 224, 224)
     uv, _ = camera.project(points)
@@ -565,7 +639,9 @@ def test_one_wrong_point_of_many_is_counted(gallery: Path, look: Look, tmp_path:
     assert page.locator("#verdict-text").inner_text().startswith(f"{right:,} of 2,048 ")
     assert "2,045 are their pixel’s depth" in page.locator("#verdict-more").inner_text()
     assert page.locator("#about-told").get_attribute("data-verdict") == "broken"
-    blind = dataclasses.replace(view, intrinsics=np.zeros((3, 3)), cam_from_obj=np.full((4, 4), np.nan))
+    blind = dataclasses.replace(
+        view, intrinsics=np.zeros((3, 3)), cam_from_obj=np.full((4, 4), np.nan)
+    )
     page = look(write_page(tmp_path / "b.html", page_html([blind], total=1, source="shards")))
     assert page.locator("#verdict-text").inner_text().startswith("0 of 2,048 ")
 
@@ -573,14 +649,19 @@ def test_one_wrong_point_of_many_is_counted(gallery: Path, look: Look, tmp_path:
 def test_without_masks_the_page_says_why(gallery: Path, look: Look, tmp_path: Path) -> None:
     views = shard_views(Shards(gallery / "shards"), [1])
     missing = {"patches": "No torch.", "mask": "No torch."}
-    page = look(write_page(tmp_path / "a.html", page_html(views, total=1, source="x", missing=missing)))
+    page = look(
+        write_page(tmp_path / "a.html", page_html(views, total=1, source="x", missing=missing))
+    )
     assert page.locator("#missing").inner_text() == "No torch."
     for layer in ("patches", "mask"):
         assert page.locator(f"input[name=layer][value={layer}]").is_disabled()
     page.keyboard.press("5")
     assert page.evaluate("cma3d.state.layer") == "rgb"
     page = look(
-        write_page(tmp_path / "b.html", page_html([dataclasses.replace(views[0], missing="Few.")], total=1, source="x"))
+        write_page(
+            tmp_path / "b.html",
+            page_html([dataclasses.replace(views[0], missing="Few.")], total=1, source="x"),
+        )
     )
     assert page.locator("#missing").inner_text() == "Few."
 
@@ -621,7 +702,9 @@ def test_a_hundred_thousand_points_orbit_at_a_sixth_of_the_rate_of_a_hundred(
     for choice in ("stored", "all"):
         page.locator(f"input[name=cloud][value={choice}]").check(force=True)
         measured = []
-        while not measured or (len(measured) < 5 and measured[-1][1] < measured[-1][0] / 6):  # load comes and goes
+        while not measured or (
+            len(measured) < 5 and measured[-1][1] < measured[-1][0] / 6
+        ):  # load comes and goes
             measured.append((frame_rate(empty), frame_rate(page)))
         base, rate = measured[-1]
         assert rate >= base / 6, f"{measured} frames a second, {choice}"

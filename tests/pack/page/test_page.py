@@ -27,7 +27,13 @@ from shapenet3d_cma.model.monitor.annotate import NetworkAnnotator
 from shapenet3d_cma.pack.page.charts import bars, histogram, round_ticks, sphere
 from shapenet3d_cma.pack.page.coded import code, decode
 from shapenet3d_cma.pack.page.html import SCRIPTS, fill, page_html
-from shapenet3d_cma.pack.page.inspect import Asked, as_row, draw_contact_sheet, inspect_data, report_dataset
+from shapenet3d_cma.pack.page.inspect import (
+    Asked,
+    as_row,
+    draw_contact_sheet,
+    inspect_data,
+    report_dataset,
+)
 from shapenet3d_cma.pack.page.survey import count_right, spread, survey_shards
 from shapenet3d_cma.pack.page.view import View, render_views, shard_views
 from shapenet3d_cma.pack.reader import Shards
@@ -39,7 +45,9 @@ SHAPES = hnp.array_shapes(min_dims=1, max_dims=4, min_side=0, max_side=7)
 
 def payload_of(text: str) -> dict[str, Any]:
     """Read what a page carries."""
-    found = re.search(r'<script type="application/json" id="payload">(.*?)</script>', text, re.DOTALL)
+    found = re.search(
+        r'<script type="application/json" id="payload">(.*?)</script>', text, re.DOTALL
+    )
     assert found
     payload: dict[str, Any] = json.loads(found[1])
     return payload
@@ -102,13 +110,22 @@ def test_a_page_fetches_nothing_and_runs_only_its_own_code(shards: Path) -> None
     assert f"script-src 'sha256-{digest}';" in policy
 
 
-NASTY = "</script><script>window.bad = 1</script><img src=x onerror='window.bad=1'>{payload}&\u2028\"'"
+NASTY = (
+    "</script><script>window.bad = 1</script><img src=x onerror='window.bad=1'>{payload}&\u2028\"'"
+)
 
 
 def test_names_and_paths_are_text(shards: Path) -> None:
     (view,) = shard_views(Shards(shards), [0])
     nasty = dataclasses.replace(view, model_id=NASTY, synset=NASTY, missing=NASTY)
-    text = page([nasty], source=NASTY, unit=NASTY, missing={"mask": NASTY}, home=NASTY, neighbours=(NASTY, NASTY))
+    text = page(
+        [nasty],
+        source=NASTY,
+        unit=NASTY,
+        missing={"mask": NASTY},
+        home=NASTY,
+        neighbours=(NASTY, NASTY),
+    )
     assert "<img" not in text
     assert text.count("<script") == page([view]).count("<script") == 2
     assert payload_of(text)["frames"][0]["model_id"] == NASTY
@@ -118,7 +135,9 @@ def test_names_and_paths_are_text(shards: Path) -> None:
 def test_a_row_of_the_default_size_stays_under_a_megabyte() -> None:
     """Even one that deflates badly: noise over three quarters of the image."""
     rng = np.random.default_rng(0)
-    depth = np.where(rng.random((224, 224)) < 0.75, 1 + rng.random((224, 224)), 0).astype(np.float32)
+    depth = np.where(rng.random((224, 224)) < 0.75, 1 + rng.random((224, 224)), 0).astype(
+        np.float32
+    )
     view = View(
         row=0, synset="03001627", model_id="0" * 32, view=0, stored=True,
         rgb=np.where(depth[..., None] > 0, rng.integers(0, 255, (224, 224, 3)), 255).astype(np.uint8),
@@ -129,7 +148,9 @@ def test_a_row_of_the_default_size_stays_under_a_megabyte() -> None:
     assert len(page([view]).encode()) < 1_000_000
 
 
-def test_a_view_of_a_render_is_the_row_that_packing_makes_of_it(renders: Path, shards: Path) -> None:
+def test_a_view_of_a_render_is_the_row_that_packing_makes_of_it(
+    renders: Path, shards: Path
+) -> None:
     opened = Shards(shards)
     for index, path in enumerate(find_renders(renders)[:3]):
         (view,) = render_views(path, index)
@@ -166,9 +187,15 @@ def test_what_is_not_there_is_said(renders: Path, shards: Path, tmp_path: Path) 
 def test_a_row_comes_with_the_rows_beside_it(shards: Path, renders: Path, tmp_path: Path) -> None:
     def shown(path: Path, asked: Asked) -> tuple[list[int], int, list[int]]:
         payload = payload_of(
-            inspect_data(path, tmp_path / "a.html", asked, NetworkAnnotator).read_text(encoding="utf-8")
+            inspect_data(path, tmp_path / "a.html", asked, NetworkAnnotator).read_text(
+                encoding="utf-8"
+            )
         )
-        return [f["row"] for f in payload["frames"]], payload["start"], [f["view"] for f in payload["frames"]]
+        return (
+            [f["row"] for f in payload["frames"]],
+            payload["start"],
+            [f["view"] for f in payload["frames"]],
+        )
 
     assert shown(shards, Asked(row=3))[:2] == ([2, 3, 4], 1)
     assert shown(shards, Asked(row=0))[:2] == ([0, 1], 0)
@@ -202,7 +229,9 @@ def test_the_scripts_are_all_of_the_folder() -> None:
 
 
 def test_a_contact_sheet_shows_each_row_at_its_place(shards: Path, tmp_path: Path) -> None:
-    sheet = draw_contact_sheet(shards, tmp_path / "sheet.png", rows=(2, 8), shows=("rgb", "depth", "points"))
+    sheet = draw_contact_sheet(
+        shards, tmp_path / "sheet.png", rows=(2, 8), shows=("rgb", "depth", "points")
+    )
     page = np.asarray(Image.open(sheet))
     assert page.shape == (6 * 80, 240, 3)
     opened = Shards(shards)
@@ -213,7 +242,9 @@ def test_a_contact_sheet_shows_each_row_at_its_place(shards: Path, tmp_path: Pat
         shown = (tile[:, 80:160] != 255).any(axis=-1)
         assert np.array_equal(shown, row["depth"] > 0)
         colours = {tuple(colour) for colour in row["rgb"][row["pixels"][:, 1], row["pixels"][:, 0]]}
-        assert {tuple(colour) for colour in tile[:, 160:].reshape(-1, 3)} - {(255, 255, 255)} <= colours
+        assert {tuple(colour) for colour in tile[:, 160:].reshape(-1, 3)} - {
+            (255, 255, 255)
+        } <= colours
     with pytest.raises(InputError, match=r"give a name that ends in \.png"):
         draw_contact_sheet(shards, tmp_path / "sheet.jpg")
     with pytest.raises(InputError, match="cannot be written"):
@@ -244,8 +275,12 @@ def shifted(shards: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         file["pixels"][1] += np.array([1, 0], np.uint16)
     manifest = json.loads((copy / "manifest.json").read_text())
     manifest["shards"][0]["bytes"] = (copy / "shard-00000.h5").stat().st_size
-    manifest["render_failures"] = [{"synset": "1", "model_id": "<b>", "kind": "model", "reason": "it <is> hollow"}]
-    manifest["left_out"] = [{"synset": "1", "model_id": "few", "view": 2, "reason": "3 points"}] * 14
+    manifest["render_failures"] = [
+        {"synset": "1", "model_id": "<b>", "kind": "model", "reason": "it <is> hollow"}
+    ]
+    manifest["left_out"] = [
+        {"synset": "1", "model_id": "few", "view": 2, "reason": "3 points"}
+    ] * 14
     (copy / "manifest.json").write_text(json.dumps(manifest))
     return copy
 
@@ -301,7 +336,9 @@ def test_a_report_is_on_shards_and_a_page(shards: Path, renders: Path, tmp_path:
 def test_ticks_are_few_round_and_inside(low: float, width: float) -> None:
     ticks = round_ticks(low, low + width)
     assert len(ticks) <= 7
-    assert ((ticks >= low - 1e-6 * abs(low) - 1e-9) & (ticks <= low + width + 1e-6 * abs(low) + 1e-9)).all()
+    assert (
+        (ticks >= low - 1e-6 * abs(low) - 1e-9) & (ticks <= low + width + 1e-6 * abs(low) + 1e-9)
+    ).all()
 
 
 @given(hnp.arrays(np.float32, st.integers(0, 30), elements=st.floats(width=32)))
@@ -316,7 +353,10 @@ def test_a_direction_stands_where_it_should() -> None:
     """From the front in the middle; from the object's right, +X, to the left; from above at the top."""
 
     def dot(direction: list[float]) -> tuple[float, float]:
-        found = re.findall(r'<circle class="dot" cx="([\d.]+)" cy="([\d.]+)"', sphere(np.array([direction]), label=""))
+        found = re.findall(
+            r'<circle class="dot" cx="([\d.]+)" cy="([\d.]+)"',
+            sphere(np.array([direction]), label=""),
+        )
         assert len(found) == 1
         return float(found[0][0]), float(found[0][1])
 
@@ -340,7 +380,9 @@ def test_a_spread_takes_first_and_last(count: int, most: int) -> None:
         assert chosen[-1] == count - 1
 
 
-def test_the_command_writes_and_names(cma3d: Callable[..., Any], shards: Path, renders: Path, tmp_path: Path) -> None:
+def test_the_command_writes_and_names(
+    cma3d: Callable[..., Any], shards: Path, renders: Path, tmp_path: Path
+) -> None:
     for words in (
         ("inspect", shards, "--row", 1, "-o", tmp_path / "row.html"),
         ("inspect", renders, "--row", 1, "--views", "all", "-o", tmp_path / "views.html"),
@@ -358,7 +400,10 @@ def test_the_command_writes_and_names(cma3d: Callable[..., Any], shards: Path, r
     assert cma3d(*words, env={"BROWSER": f"{browser} %s"}).returncode == 0
     assert (tmp_path / "opened").read_text().strip() == (tmp_path / "row.html").as_uri()
     for words, says in (
-        (("inspect", shards, "--row", 0, "--views", "all", "-o", tmp_path / "a.png"), "a picture shows one view"),
+        (
+            ("inspect", shards, "--row", 0, "--views", "all", "-o", tmp_path / "a.png"),
+            "a picture shows one view",
+        ),
         (("inspect", shards, "--rows", "3"), "'3' is no range of rows such as 0:64"),
         (("inspect", shards, "--row", "0", "--sheet", "s.png"), "--sheet draws many rows"),
         (("inspect", shards, "--row", "0", "--show", "rgb"), "--show chooses what --sheet draws"),

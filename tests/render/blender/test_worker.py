@@ -10,7 +10,9 @@ from shapenet3d_cma.render.blender.worker import few_cores
 
 
 # the call that keeps a process to some cores is Linux's; elsewhere `few_cores` does nothing
-@pytest.mark.skipif(sys.platform != "linux", reason="other systems cannot keep a process to some cores")
+@pytest.mark.skipif(
+    sys.platform != "linux", reason="other systems cannot keep a process to some cores"
+)
 def test_what_starts_sees_few_cores_and_later_runs_on_all() -> None:
     allowed, go = os.sched_getaffinity(0), threading.Event()
     with few_cores(1):

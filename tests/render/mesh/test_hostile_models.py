@@ -32,7 +32,14 @@ from shapenet3d_cma.render.mesh.repair import repair
 from shapenet3d_cma.render.shapenet import archive
 from shapenet3d_cma.render.shapenet.archive import list_archive, unpack
 from shapenet3d_cma.render.shapenet.doctor import diagnose, diagnosis_text
-from shapenet3d_cma.render.shapenet.listing import Listing, Model, category_names, fetch, list_models, safe_id
+from shapenet3d_cma.render.shapenet.listing import (
+    Listing,
+    Model,
+    category_names,
+    fetch,
+    list_models,
+    safe_id,
+)
 from shapenet3d_cma.render.shapenet.scan import scan_obj
 from shapenet3d_cma.render.shapenet.selection import Selection, read_ids, read_split
 from shapenet3d_cma.render.status import forget_failures, read_failures
@@ -62,7 +69,9 @@ def reason(folder: Path, file: str = V2) -> str:
 
 
 @pytest.mark.parametrize("radius", [(1.0, 1.0), (1.0, 0.5)], ids=["convex", "star"])
-def test_a_polygon_of_100_000_corners_takes_linear_memory(tmp_path: Path, radius: tuple[float, float]) -> None:
+def test_a_polygon_of_100_000_corners_takes_linear_memory(
+    tmp_path: Path, radius: tuple[float, float]
+) -> None:
     number = 100_000
     angle = np.linspace(0, 2 * np.pi, number, endpoint=False)
     points = np.stack([np.cos(angle), np.sin(angle)], axis=1) * np.resize(radius, number)[:, None]
@@ -77,7 +86,9 @@ def test_a_polygon_of_100_000_corners_takes_linear_memory(tmp_path: Path, radius
 def test_polygons_of_many_sizes_are_split_as_those_of_few(tmp_path: Path) -> None:
     """The two ways to find a back's corners give the same, also where a vertex comes twice."""
     angle = np.linspace(0, 2 * np.pi, 30, endpoint=False)
-    vertices = "".join(f"v {np.cos(a):.6f} {np.sin(a):.6f} 0\nvt {a:.3f} 0\n" for a in angle.tolist())
+    vertices = "".join(
+        f"v {np.cos(a):.6f} {np.sin(a):.6f} 0\nvt {a:.3f} 0\n" for a in angle.tolist()
+    )
     for size in (4, 8, 9, 12, 30):
         front = " ".join(f"{corner}/{corner}" for corner in range(1, size + 1))
         back = " ".join(f"{corner}/{size + 1 - corner}" for corner in range(size, 0, -1))
@@ -85,7 +96,9 @@ def test_polygons_of_many_sizes_are_split_as_those_of_few(tmp_path: Path) -> Non
         assert len(surface.front) == size - 2
         assert np.allclose(surface.front_uvs[0], [0, 0])
         corner = np.round(surface.front_uvs[:, 0] / (2 * np.pi / 30))
-        assert np.allclose(surface.back_uvs[:, 0], np.round((size - 1 - corner) * 2 * np.pi / 30, 3), atol=2e-3)
+        assert np.allclose(
+            surface.back_uvs[:, 0], np.round((size - 1 - corner) * 2 * np.pi / 30, 3), atol=2e-3
+        )
 
 
 @pytest.mark.parametrize(
@@ -109,7 +122,10 @@ def test_coordinates_that_cannot_be_shown_are_told(tmp_path: Path, vertex: str, 
     # beside sound faces they are left out, and both count them alike
     more = (text + "v 0 1 0\nf 1 2 4\n").encode()
     surface = repair(parse_obj(more))
-    assert (len(surface.front), surface.repairs) == (1, {"faces with a vertex that is not finite": 1})
+    assert (len(surface.front), surface.repairs) == (
+        1,
+        {"faces with a vertex that is not finite": 1},
+    )
     scan = scan_obj(more)
     assert (scan.usable, scan.counts) == (1, surface.repairs)
 
@@ -127,7 +143,9 @@ def test_a_model_too_small_to_divide_by_is_no_crash(size: float) -> None:
     assert len(repair(parse_obj(data)).front) == scan_obj(data).usable
 
 
-@pytest.mark.parametrize("index", ["0", "4", "-4", "1" + "0" * 30, "-1" + "0" * 30, "1.5", "x", "9" * 5000])
+@pytest.mark.parametrize(
+    "index", ["0", "4", "-4", "1" + "0" * 30, "-1" + "0" * 30, "1.5", "x", "9" * 5000]
+)
 def test_indices_that_no_vertex_has(tmp_path: Path, index: str) -> None:
     mesh = parse_obj((TRIANGLE + f"f 1 2 {index}\n").encode())
     assert len(mesh.sizes) == 1
@@ -151,7 +169,9 @@ def test_lines_and_runs_without_end(tmp_path: Path, data: bytes) -> None:
         repair(parse_obj(data))
 
 
-@pytest.mark.parametrize("data", [b"\x7fELF\0\0\0", TRIANGLE.encode() + b"\0", TRIANGLE.encode("utf-16")])
+@pytest.mark.parametrize(
+    "data", [b"\x7fELF\0\0\0", TRIANGLE.encode() + b"\0", TRIANGLE.encode("utf-16")]
+)
 def test_what_is_no_text_is_told(tmp_path: Path, data: bytes) -> None:
     folder = put(tmp_path, data)
     assert "its OBJ is no text: there is a null character in line" in reason(folder)
@@ -159,7 +179,9 @@ def test_what_is_no_text_is_told(tmp_path: Path, data: bytes) -> None:
     assert found.found == {"unreadable": 1}
 
 
-def test_more_than_any_model_has_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_than_any_model_has_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = put(tmp_path)
     with (folder / V2).open("ab") as file:
         file.truncate(bounds.MOST_BYTES + 1)  # a hole: it takes no room
@@ -211,10 +233,17 @@ def png(path: Path, width: int, height: int, data: bytes = b"") -> Path:
     """Write a PNG that declares a size, whatever stands in it."""
 
     def chunk(kind: bytes, content: bytes) -> bytes:
-        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+        return (
+            struct.pack(">I", len(content))
+            + kind
+            + content
+            + struct.pack(">I", zlib.crc32(kind + content))
+        )
 
     header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 6, 0, 0, 0))
-    path.write_bytes(b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(data)) + chunk(b"IEND", b""))
+    path.write_bytes(
+        b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(data)) + chunk(b"IEND", b"")
+    )
     return path
 
 
@@ -224,8 +253,14 @@ def png(path: Path, width: int, height: int, data: bytes = b"") -> Path:
     [
         (lambda path: png(path, 14_000, 14_000), "it has more than 134,217,728 pixels"),
         (lambda path: png(path, 2**31 - 1, 2**31 - 1), "it has more than 134,217,728 pixels"),
-        (lambda path: path.write_bytes(b"GIF89a\1\0\1\0\0\0\0\0"), "it is no picture that can be read"),
-        (lambda path: path.write_bytes(b"\x89PNG\r\n\x1a\n\0\0"), "it is no picture that can be read"),
+        (
+            lambda path: path.write_bytes(b"GIF89a\1\0\1\0\0\0\0\0"),
+            "it is no picture that can be read",
+        ),
+        (
+            lambda path: path.write_bytes(b"\x89PNG\r\n\x1a\n\0\0"),
+            "it is no picture that can be read",
+        ),
         (lambda path: path.write_bytes(b""), "it is no picture that can be read"),
         (lambda path: path.write_text("no picture"), "it is no picture that can be read"),
         (lambda path: path.symlink_to("/etc/hostname"), "leads outside"),
@@ -234,7 +269,19 @@ def png(path: Path, width: int, height: int, data: bytes = b"") -> Path:
         (os.mkfifo, "is missing"),
         (lambda path: path.mkdir(), "is missing"),
     ],
-    ids=["196 MP", "bomb", "gif", "cut", "empty", "text", "link", "device", "ring", "fifo", "folder"],
+    ids=[
+        "196 MP",
+        "bomb",
+        "gif",
+        "cut",
+        "empty",
+        "text",
+        "link",
+        "device",
+        "ring",
+        "fifo",
+        "folder",
+    ],
 )
 def test_pictures_that_may_not_be_shown_are_left_out(
     tmp_path: Path, make: Callable[[Path], object], says: str, keyword: str
@@ -243,20 +290,28 @@ def test_pictures_that_may_not_be_shown_are_left_out(
     make(folder / "models" / "t.png")
     with bounded("mtl", inside=tmp_path, mib=100, seconds=5):
         materials, notes = read_mtl(folder, f"newmtl m\n{keyword} t.png\n")
-    assert [note for note in notes if says in note and note.startswith("texture 't.png'")] == notes != []
+    assert (
+        [note for note in notes if says in note and note.startswith("texture 't.png'")]
+        == notes
+        != []
+    )
     assert vars(materials["m"])["texture"] is vars(materials["m"])["mask"] is None
     (found,) = diagnose(list_models(tmp_path), jobs=1).models
     assert {"unreadable texture", "missing texture", "refused reference"} & set(found.found)
 
 
-def test_many_large_pictures_together_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_large_pictures_together_are_bounded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = put(tmp_path)
     for number in range(4):
         png(folder / "models" / f"{number}.png", 8192, 8192)
     text = "".join(f"newmtl m{number}\nmap_Kd {number}.png\n" for number in range(4))
     assert read_mtl(folder, text)[1] == []
     png(folder / "models" / "3.png", 8192, 8193)
-    assert "pictures have more than 268,435,456 pixels together" in " ".join(read_mtl(folder, text)[1])
+    assert "pictures have more than 268,435,456 pixels together" in " ".join(
+        read_mtl(folder, text)[1]
+    )
 
 
 # ---- other formats ----
@@ -300,7 +355,11 @@ def ply(**changes: object) -> str:
 
 
 def test_what_the_broken_are_made_of_is_read(tmp_path: Path) -> None:
-    for name, text in (("a.ply", ply()), ("a.gltf", gltf()), ("a.off", "OFF\n3 1 0\n0 0 0\n1 0 0\n0 1 0\n3 0 1 2\n")):
+    for name, text in (
+        ("a.ply", ply()),
+        ("a.gltf", gltf()),
+        ("a.off", "OFF\n3 1 0\n0 0 0\n1 0 0\n0 1 0\n3 0 1 2\n"),
+    ):
         (tmp_path / name).write_text(text)
         assert len(read_model(tmp_path, name, tmp_path)[0].sizes) == 1
 
@@ -309,36 +368,80 @@ def test_what_the_broken_are_made_of_is_read(tmp_path: Path) -> None:
     ("name", "content", "says"),
     [
         ("a.ply", ply(vertices=-3), "its PLY says '-3' elements 'vertex', which is no count"),
-        ("a.ply", ply(vertices=10**15), "its PLY says 1,000,000,000,000,000 elements 'vertex', and is too short"),
+        (
+            "a.ply",
+            ply(vertices=10**15),
+            "its PLY says 1,000,000,000,000,000 elements 'vertex', and is too short",
+        ),
         ("a.ply", ply(vertices="1" * 5000), "which is no count"),
         ("a.ply", ply(faces=10**9), "elements 'face', and is too short for them"),
         ("a.ply", ply(form="binary_little_endian", faces=2**31), "and is too short for them"),
-        ("a.ply", ply(properties="property float x\nproperty float y\n"), "no vertices with x, y and z"),
+        (
+            "a.ply",
+            ply(properties="property float x\nproperty float y\n"),
+            "no vertices with x, y and z",
+        ),
         ("a.ply", ply(properties="property string x\n"), "a property that is no such thing"),
         ("a.ply", ply(form="rubbish"), "unknown format"),
         ("a.ply", ply(body="0 0 0\n"), "elements 'vertex', and is too short for them"),
-        ("a.ply", ply(body="0 0 1e300\n1 0 0\n0 1 0\n3 0 1 2\n"), "coordinates not finite, or too large"),
+        (
+            "a.ply",
+            ply(body="0 0 1e300\n1 0 0\n0 1 0\n3 0 1 2\n"),
+            "coordinates not finite, or too large",
+        ),
         ("a.ply", "ply\n" + "comment x\n" * 200_000, "no header"),
         ("a.off", "OFF\n-3 1 0\n", "its OFF says '-3' vertices, which is no count"),
-        ("a.off", "OFF\n3 1000000000000 0\n", "its OFF says 1,000,000,000,000 faces, and is too short"),
+        (
+            "a.off",
+            "OFF\n3 1000000000000 0\n",
+            "its OFF says 1,000,000,000,000 faces, and is too short",
+        ),
         ("a.off", "OFF\nthree 1 0\n", "'three' vertices, which is no count"),
         ("a.off", "OFF\n3 1 0\n0 0 0\n1 0 0\n0 1 0\n3 0 1 9\n", "damaged"),
         ("a.off", "OFF", "ends before it says"),
-        ("a.stl", bytes(80) + struct.pack("<I", 2**32 - 1) + bytes(50), "says 4,294,967,295 triangles"),
+        (
+            "a.stl",
+            bytes(80) + struct.pack("<I", 2**32 - 1) + bytes(50),
+            "says 4,294,967,295 triangles",
+        ),
         ("a.stl", b"solid x\nendsolid x\n", "its STL is empty"),
-        ("a.glb", b"glTF" + struct.pack("<4I", 2, 2**32 - 1, 2**32 - 1, 0x4E4F534A), "ends before its JSON does"),
+        (
+            "a.glb",
+            b"glTF" + struct.pack("<4I", 2, 2**32 - 1, 2**32 - 1, 0x4E4F534A),
+            "ends before its JSON does",
+        ),
         ("a.glb", b"glTF" + struct.pack("<4I", 1, 20, 0, 0x4E4F534A), "of version 1"),
         ("a.gltf", '{"a":' * 100_000, "nested deeper"),
         ("a.gltf", "[]", "no glTF document"),
-        ("a.gltf", gltf(accessors=[{"componentType": 5126, "count": 10**12, "type": "VEC3"}]), "too short for them"),
-        ("a.gltf", gltf(accessors=[{"componentType": 5126, "count": -1, "type": "VEC3"}]), "which is no count"),
+        (
+            "a.gltf",
+            gltf(accessors=[{"componentType": 5126, "count": 10**12, "type": "VEC3"}]),
+            "too short for them",
+        ),
+        (
+            "a.gltf",
+            gltf(accessors=[{"componentType": 5126, "count": -1, "type": "VEC3"}]),
+            "which is no count",
+        ),
         ("a.gltf", gltf(accessors=5), "accessors that are no list"),
         ("a.gltf", gltf(nodes=[{"mesh": 0, "children": [0]}]), "in a ring"),
         ("a.gltf", gltf(nodes=[{"children": [1, 1]}, {"mesh": 0}]), "two parents"),
         ("a.gltf", gltf(nodes=[{"mesh": 0}] * 200_000), "more than 100,000 nodes"),
-        ("a.gltf", gltf(extensionsRequired=["KHR_draco_mesh_compression"]), "needs the extension KHR_draco"),
-        ("a.gltf", gltf(buffers=[{"byteLength": 42, "uri": "http://x/y"}]), "no file of the model's: refused"),
-        ("a.gltf", gltf(buffers=[{"byteLength": 42, "uri": "file:///etc/passwd"}]), "no file of the model's: refused"),
+        (
+            "a.gltf",
+            gltf(extensionsRequired=["KHR_draco_mesh_compression"]),
+            "needs the extension KHR_draco",
+        ),
+        (
+            "a.gltf",
+            gltf(buffers=[{"byteLength": 42, "uri": "http://x/y"}]),
+            "no file of the model's: refused",
+        ),
+        (
+            "a.gltf",
+            gltf(buffers=[{"byteLength": 42, "uri": "file:///etc/passwd"}]),
+            "no file of the model's: refused",
+        ),
         ("a.gltf", gltf(buffers=[{"byteLength": 42, "uri": "../secret"}]), "leads outside"),
         ("a.gltf", gltf(buffers=[{"byteLength": 42, "uri": "%2e%2e/secret"}]), "leads outside"),
         ("a.gltf", gltf(buffers=[{"byteLength": 42, "uri": "/etc/hostname"}]), "absolute"),
@@ -349,16 +452,22 @@ def test_what_the_broken_are_made_of_is_read(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_counts_and_references_that_cannot_be_true(tmp_path: Path, name: str, content: str | bytes, says: str) -> None:
+def test_counts_and_references_that_cannot_be_true(
+    tmp_path: Path, name: str, content: str | bytes, says: str
+) -> None:
     folder = tmp_path / "in"
     folder.mkdir()
     (tmp_path / "secret").write_bytes(BUFFER)
     (folder / name).write_bytes(content.encode() if isinstance(content, str) else content)
-    trimesh.load(io.BytesIO(ply().encode()), file_type="ply")  # what it imports late takes memory of its own
+    trimesh.load(
+        io.BytesIO(ply().encode()), file_type="ply"
+    )  # what it imports late takes memory of its own
     with bounded("formats", inside=folder, mib=600):
         told = reason(folder, name)
     assert says in told
-    assert not {"Traceback", "numpy", "array", "Error", "reshape", "dtype"} & set(told.replace(":", " ").split())
+    assert not {"Traceback", "numpy", "array", "Error", "reshape", "dtype"} & set(
+        told.replace(":", " ").split()
+    )
     with pytest.raises(InputError):
         list_and_measure(folder)
 
@@ -402,7 +511,9 @@ NAMES = [
 ]
 
 
-def test_whatever_a_model_is_called_it_is_listed_under_a_name_that_all_can_carry(tmp_path: Path) -> None:
+def test_whatever_a_model_is_called_it_is_listed_under_a_name_that_all_can_carry(
+    tmp_path: Path,
+) -> None:
     for name in NAMES:
         put(tmp_path, name=os.fsdecode(name))
     (tmp_path / "03001627" / "broken-link").symlink_to("nowhere")
@@ -411,7 +522,10 @@ def test_whatever_a_model_is_called_it_is_listed_under_a_name_that_all_can_carry
     ids = [model.model_id for model in listing.models]
     assert len(set(ids)) == len(NAMES) + 2
     assert {"plain", "broken-link", "ring"} < set(ids)
-    assert all(name.isprintable() and not name.startswith(".") and len(name.encode()) <= 200 for name in ids)
+    assert all(
+        name.isprintable() and not name.startswith(".") and len(name.encode()) <= 200
+        for name in ids
+    )
     assert not any(set(name) & set("<>[]()\\\"'`|*?:") for name in ids)
     (note,) = listing.notes
     assert note.startswith("10 models are called otherwise")
@@ -427,7 +541,11 @@ def test_whatever_a_model_is_called_it_is_listed_under_a_name_that_all_can_carry
             assert len(source_mesh(tmp_path, model.synset, model.model_id).triangles) == 1
 
 
-@given(name=st.binary(min_size=1, max_size=60).filter(lambda name: b"/" not in name and b"\0" not in name))
+@given(
+    name=st.binary(min_size=1, max_size=60).filter(
+        lambda name: b"/" not in name and b"\0" not in name
+    )
+)
 def test_an_id_is_printable_and_tells_names_apart(name: bytes) -> None:
     text = os.fsdecode(name)
     made = safe_id(text)
@@ -461,7 +579,11 @@ names = st.sampled_from(["a", "b.c", ".d", "e\x1b", "f" * 250, "\udcff", "g\n", 
 
 
 @given(
-    made=st.lists(st.tuples(st.sampled_from(["03001627", "02691156"]), names, st.booleans()), min_size=1, max_size=8),
+    made=st.lists(
+        st.tuples(st.sampled_from(["03001627", "02691156"]), names, st.booleans()),
+        min_size=1,
+        max_size=8,
+    ),
     zipped=st.booleans(),
 )
 def test_no_model_vanishes(
@@ -475,7 +597,9 @@ def test_no_model_vanishes(
             wanted.add((synset, name))
             folder = top / synset / name / "models"
             folder.mkdir(parents=True, exist_ok=True)
-            (folder / "model_normalized.obj").write_text(TRIANGLE if whole else "v 1e308 0 0\nf 1 1 1\n")
+            (folder / "model_normalized.obj").write_text(
+                TRIANGLE if whole else "v 1e308 0 0\nf 1 1 1\n"
+            )
     if not wanted:
         return
     root = top
@@ -511,7 +635,10 @@ def test_what_is_said_is_nothing_that_a_terminal_obeys(capsys: pytest.CaptureFix
 
 def test_failures_of_names_that_no_file_has(tmp_path: Path) -> None:
     why = {"kind": "model", "reason": "none"}
-    entries = [{"synset": "03001627", "model_id": name, **why} for name in ("a" * 300, "b", "c" * 10_000, "../../x")]
+    entries = [
+        {"synset": "03001627", "model_id": name, **why}
+        for name in ("a" * 300, "b", "c" * 10_000, "../../x")
+    ]
     (tmp_path / "failures.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in entries))
     assert read_failures(tmp_path) == entries[:3], "no name that leads elsewhere"
     with claim(tmp_path, "renders", earlier=lambda _: True) as output:
@@ -528,8 +655,12 @@ def make_socket(path: Path) -> None:
         os.chdir(here)
 
 
-@pytest.mark.parametrize("make", [os.mkfifo, make_socket, lambda path: path.symlink_to("/dev/zero")])
-def test_pipes_sockets_and_devices_are_not_waited_for(tmp_path: Path, make: Callable[[Path], None]) -> None:
+@pytest.mark.parametrize(
+    "make", [os.mkfifo, make_socket, lambda path: path.symlink_to("/dev/zero")]
+)
+def test_pipes_sockets_and_devices_are_not_waited_for(
+    tmp_path: Path, make: Callable[[Path], None]
+) -> None:
     folder = put(tmp_path)
     (folder / V2).unlink()
     make(folder / V2)
@@ -539,7 +670,10 @@ def test_pipes_sockets_and_devices_are_not_waited_for(tmp_path: Path, make: Call
         assert category_names(tmp_path) == {}
         assert diagnose(list_models(tmp_path), jobs=1).fatal
         told = reason(folder)
-        assert told in ("its OBJ is no plain file", "its OBJ is a link that leads outside the model's folder")
+        assert told in (
+            "its OBJ is no plain file",
+            "its OBJ is a link that leads outside the model's folder",
+        )
         for refused in (
             lambda: list_models(tmp_path / "03001627.zip"),
             lambda: list_models(tmp_path / "03001627.zip", Selection(layout="zip")),
@@ -554,7 +688,9 @@ def test_pipes_sockets_and_devices_are_not_waited_for(tmp_path: Path, make: Call
 
 def test_tables_that_are_none(tmp_path: Path) -> None:
     path = tmp_path / "all.csv"
-    path.write_text("id,synsetId,subSynsetId,modelId,split\n1,03001627,x," + "a" * 200_000 + ",train\n")
+    path.write_text(
+        "id,synsetId,subSynsetId,modelId,split\n1,03001627,x," + "a" * 200_000 + ",train\n"
+    )
     with pytest.raises(InputError, match="is not ShapeNet's split table"):
         read_split(path, None)
     (tmp_path / "taxonomy.json").write_text("[" * 100_000)
@@ -566,18 +702,27 @@ def test_tables_that_are_none(tmp_path: Path) -> None:
 
 def test_zips_that_lie(tmp_path: Path) -> None:
     path = tmp_path / "03001627.zip"
-    names = [f"03001627/abc/{V2}", "__MACOSX/03001627/abc/._x", "/03001627/x/models/model_normalized.obj"]
+    names = [
+        f"03001627/abc/{V2}",
+        "__MACOSX/03001627/abc/._x",
+        "/03001627/x/models/model_normalized.obj",
+    ]
     with zipfile.ZipFile(path, "w") as file:
         for name in names:
             file.writestr(name, TRIANGLE)
     listing = list_models(tmp_path)
     assert [model.key for model in listing.models] == ["03001627/abc"]
-    assert listing.notes[0].startswith("meshes in archives left out, as they lie in no folder of a synset: 1")
+    assert listing.notes[0].startswith(
+        "meshes in archives left out, as they lie in no folder of a synset: 1"
+    )
     data = path.read_bytes()
     place = data.rindex(b"PK\5\6")
     for lie in (
         data[: place + 12] + struct.pack("<I", 2**31) + data[place + 16 :],  # a directory of 2 GiB
-        data[:place] + b"PK\6\7" + struct.pack("<IQI", 0, 0, 1) + data[place:],  # zip64 that is not there
+        data[:place]
+        + b"PK\6\7"
+        + struct.pack("<IQI", 0, 0, 1)
+        + data[place:],  # zip64 that is not there
         data[: place - 10],
         b"PK\5\6",
     ):
@@ -610,11 +755,18 @@ def test_entries_that_are_not_unpacked_are_told(tmp_path: Path) -> None:
         data[data.index(signature) + flags] |= 1
     path.write_bytes(data)
     archive._opened.cache_clear()
-    says = {"locked": "encrypted", "squeezed": "another method", "long": "too long", "deep": "too long"}
+    says = {
+        "locked": "encrypted",
+        "squeezed": "another method",
+        "long": "too long",
+        "deep": "too long",
+    }
     for model in list_models(tmp_path).models:
         scratch = tmp_path / "scratch" / model.model_id
         scratch.mkdir(parents=True)
-        with pytest.raises(ModelError, match=says.get(model.model_id, "cannot be read from")) as error:
+        with pytest.raises(
+            ModelError, match=says.get(model.model_id, "cannot be read from")
+        ) as error:
             fetch(model, scratch)
         assert str(tmp_path) not in str(error.value)
 

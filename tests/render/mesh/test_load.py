@@ -25,7 +25,9 @@ def triangles(mesh: Mesh) -> np.ndarray:
     return rows[np.lexsort(rows.T)].reshape(-1, 3, 3)
 
 
-@pytest.mark.parametrize("name", ["box.obj", "box.glb", "box.gltf", "box.ply", "box.stl", "box.off", "BOX.STL"])
+@pytest.mark.parametrize(
+    "name", ["box.obj", "box.glb", "box.gltf", "box.ply", "box.stl", "box.off", "BOX.STL"]
+)
 def test_the_same_box_from_every_format(tmp_path: Path, name: str) -> None:
     if name.endswith("gltf"):
         for part, data in trimesh.Scene(BOX).export(file_type="gltf").items():
@@ -49,7 +51,9 @@ def test_a_scene_keeps_its_transforms_textures_and_factors(tmp_path: Path) -> No
     part.visual = trimesh.visual.TextureVisuals(uv=uv, material=look)
     glass = BOX.copy()
     glass.visual = trimesh.visual.TextureVisuals(
-        material=trimesh.visual.material.PBRMaterial(baseColorFactor=[0, 55, 255, 128], alphaMode="BLEND")
+        material=trimesh.visual.material.PBRMaterial(
+            baseColorFactor=[0, 55, 255, 128], alphaMode="BLEND"
+        )
     )
     scene = trimesh.Scene()
     scene.add_geometry(part, transform=trimesh.transformations.translation_matrix([5, 0, 0]))

@@ -92,8 +92,13 @@ def test_what_a_material_says_is_kept(folder: Path) -> None:
         "newmtl wood\nmap_Kd -s 2 2 1 -clamp on ../images/Wood Grain.PNG\nmap_d ../images/Wood Grain.PNG\n",
     )
     texture = (folder / "images" / "Wood Grain.PNG").resolve()
-    assert materials["a b"] == Material(colour=(1, 0.5, 0), alpha=0.5, highlight=pytest.approx(0.4), gloss=0.5)
-    assert (materials["grey"].colour, materials["grey"].highlight) == ((0.3, 0.3, 0.3), pytest.approx(0.9))
+    assert materials["a b"] == Material(
+        colour=(1, 0.5, 0), alpha=0.5, highlight=pytest.approx(0.4), gloss=0.5
+    )
+    assert (materials["grey"].colour, materials["grey"].highlight) == (
+        (0.3, 0.3, 0.3),
+        pytest.approx(0.9),
+    )
     assert materials["matt"] == Material()  # illum 1 has no highlights, whatever Ks says
     assert (materials["wood"].texture, materials["wood"].mask) == (texture, texture)
     assert notes == []
@@ -133,12 +138,20 @@ def test_what_is_forgiven_can_be_taken_at_its_word(folder: Path) -> None:
     texture = (folder / "images" / "Wood Grain.PNG").resolve()
     assert materials.pop("a") == Material(alpha=0, metal=True, texture=texture)
     assert set(materials.values()) == {Material()}
-    assert [note.rsplit(" ", 1)[-1] for note in notes] == ["missing", "missing", "folder", "folder", "path"]
+    assert [note.rsplit(" ", 1)[-1] for note in notes] == [
+        "missing",
+        "missing",
+        "folder",
+        "folder",
+        "path",
+    ]
     assert all(note.startswith(LOST_TEXTURE) for note in notes)
 
 
 def test_missing_textures_leave_the_colour_and_a_note(folder: Path) -> None:
-    materials, notes = read(folder, "newmtl m\nKd 0 1 0\nmap_Kd gone.png\nnewmtl n\nmap_Kd gone.png\n")
+    materials, notes = read(
+        folder, "newmtl m\nKd 0 1 0\nmap_Kd gone.png\nnewmtl n\nmap_Kd gone.png\n"
+    )
     assert materials["m"] == Material(colour=(0, 1, 0))
     assert notes == ["texture 'gone.png' is missing"]
 
@@ -158,7 +171,9 @@ def test_names_that_cannot_be_looked_up_are_noted(folder: Path, reference: str) 
     assert note
 
 
-@pytest.mark.parametrize("text", ["Kd 1 1 1\n", "newmtl m\nKd red\nKd nan 2 -1\nmap_Kd\nd x\n", "\0\xff\n"])
+@pytest.mark.parametrize(
+    "text", ["Kd 1 1 1\n", "newmtl m\nKd red\nKd nan 2 -1\nmap_Kd\nd x\n", "\0\xff\n"]
+)
 def test_nonsense_does_no_harm(folder: Path, text: str) -> None:
     materials, notes = read(folder, text)
     assert all(0 <= value <= 1 for material in materials.values() for value in material.colour)

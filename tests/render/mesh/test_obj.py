@@ -50,9 +50,17 @@ def test_negative_indices_count_from_where_they_stand(tmp_path: Path) -> None:
 
 
 def test_materials_follow_usemtl(tmp_path: Path) -> None:
-    text = SQUARE + "f 1 2 3\nusemtl red paint\nf 1 3 4\nusemtl b\nf 1 2 4\nusemtl red paint\nf 2 3 4\n"
+    text = (
+        SQUARE
+        + "f 1 2 3\nusemtl red paint\nf 1 3 4\nusemtl b\nf 1 2 4\nusemtl red paint\nf 2 3 4\n"
+    )
     mesh = read(tmp_path, "mtllib my file.mtl\r\n" + text.replace("\n", "\r\n"))
-    assert [mesh.material_names[index] for index in mesh.materials] == ["", "red paint", "b", "red paint"]
+    assert [mesh.material_names[index] for index in mesh.materials] == [
+        "",
+        "red paint",
+        "b",
+        "red paint",
+    ]
     assert mesh.libraries == ("my file.mtl",)
 
 
@@ -80,7 +88,9 @@ def test_a_file_without_faces_is_a_mesh_without_faces(tmp_path: Path, text: str)
 
 
 def test_a_byte_order_mark_and_comments_cost_nothing(tmp_path: Path) -> None:
-    text = "\ufeffv 0 0 0 # first\nv 1 0 0\nv 0 1 0\nvt 0 1 # uv\nusemtl a#b\nf 1/1 2/1 3/1 # a face\n"
+    text = (
+        "\ufeffv 0 0 0 # first\nv 1 0 0\nv 0 1 0\nvt 0 1 # uv\nusemtl a#b\nf 1/1 2/1 3/1 # a face\n"
+    )
     mesh = read(tmp_path, text)
     assert mesh.corners.tolist() == [0, 1, 2]
     assert mesh.uvs[0].tolist() == [0, 1]
@@ -108,13 +118,19 @@ LINES = [
 BETWEEN = ["", "\n", "vn 0 0 1\n", "# f 1 2 3\n", "g v\ns off\n", "\r", " \t"]
 
 
-@given(st.lists(st.sampled_from([*LINES, "usemtl a", "usemtl b", "l 1 2", "mtllib m.mtl"])), st.data())
+@given(
+    st.lists(st.sampled_from([*LINES, "usemtl a", "usemtl b", "l 1 2", "mtllib m.mtl"])), st.data()
+)
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_what_stands_between_lines_changes_nothing(tmp_path: Path, lines: list[str], data: st.DataObject) -> None:
+def test_what_stands_between_lines_changes_nothing(
+    tmp_path: Path, lines: list[str], data: st.DataObject
+) -> None:
     """Runs of lines of one kind are parsed at once: wherever a run is cut, the mesh is the same."""
     plain = read(tmp_path, "\n".join(lines))
     between = st.sampled_from(BETWEEN)
-    cut = read(tmp_path, "".join(data.draw(between) + line + "\n" for line in lines) + data.draw(between))
+    cut = read(
+        tmp_path, "".join(data.draw(between) + line + "\n" for line in lines) + data.draw(between)
+    )
     alone = read(tmp_path, "\n\n".join(lines))
     for name, value in vars(plain).items():
         assert np.array_equal(getattr(cut, name), value, equal_nan=name == "vertices")
@@ -122,11 +138,17 @@ def test_what_stands_between_lines_changes_nothing(tmp_path: Path, lines: list[s
 
 
 def test_names_need_no_encoding(tmp_path: Path) -> None:
-    mesh = read(tmp_path, SQUARE.encode() + "usemtl écaille\nf 1 2 3\n".encode() + b"usemtl caf\xe9\nf 1 2 3\n")
+    mesh = read(
+        tmp_path,
+        SQUARE.encode() + "usemtl écaille\nf 1 2 3\n".encode() + b"usemtl caf\xe9\nf 1 2 3\n",
+    )
     assert mesh.material_names == ("écaille", "café")
 
 
-@given(st.binary(max_size=300), st.lists(st.sampled_from(["f 1 2 3", "v 1 2 3", "f 1/2/3", "f //", "l 1", "usemtl"])))
+@given(
+    st.binary(max_size=300),
+    st.lists(st.sampled_from(["f 1 2 3", "v 1 2 3", "f 1/2/3", "f //", "l 1", "usemtl"])),
+)
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_no_bytes_upset_it(tmp_path: Path, noise: bytes, lines: list[str]) -> None:
     mesh = read(tmp_path, noise + b"\n" + "\n".join(lines).encode())

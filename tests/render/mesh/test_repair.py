@@ -38,7 +38,9 @@ def soups(draw: st.DrawFn) -> tuple[np.ndarray, list[list[int]]]:
     count = draw(st.integers(3, 9))
     vertices = np.random.default_rng(draw(st.integers(0, 10**6))).random((count, 3))
     face = st.permutations(range(count)).map(lambda order: list(order[:3]))
-    faces = draw(st.lists(face, min_size=1, max_size=12, unique_by=lambda corners: tuple(sorted(corners))))
+    faces = draw(
+        st.lists(face, min_size=1, max_size=12, unique_by=lambda corners: tuple(sorted(corners)))
+    )
     return vertices, faces
 
 
@@ -61,7 +63,9 @@ def test_a_doubled_mesh_becomes_single_and_keeps_both_sides(
         turn = random.randrange(3)  # type: ignore[attr-defined]
         turned = face[::-1]
         backs.append([corner + shift for corner in turned[turn:] + turned[:turn]])
-    doubled = mesh(np.concatenate([vertices, vertices]), faces + backs, [0] * len(faces) + [1] * len(faces))
+    doubled = mesh(
+        np.concatenate([vertices, vertices]), faces + backs, [0] * len(faces) + [1] * len(faces)
+    )
     surface = repair(doubled)
     assert np.array_equal(triangles(surface), vertices[np.array(faces)])
     assert (surface.front == 0).all()
@@ -136,7 +140,9 @@ def test_small_faces_are_not_faces_without_area() -> None:
 
 
 def test_vertices_are_welded_but_never_moved() -> None:
-    vertices = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [1 + 2e-7, 0, 0], [0, 1, -3e-7], [1, 1, 0]])
+    vertices = np.array(
+        [[0, 0, 0], [1, 0, 0], [0, 1, 0], [1 + 2e-7, 0, 0], [0, 1, -3e-7], [1, 1, 0]]
+    )
     surface = repair(mesh(vertices, [[0, 1, 2], [3, 5, 4]], [0, 0]))
     assert len(surface.vertices) == 4
     for vertex in surface.vertices:
@@ -180,7 +186,9 @@ def test_doubled_and_further_faces_stay_where_asked(
     turned = [face[::-1] for face in faces]
     everything = faces + turned + faces
     surface = repair(
-        mesh(vertices, everything, [0] * count + [1] * count + [2] * count), merge_doubled=merge, drop_duplicates=drop
+        mesh(vertices, everything, [0] * count + [1] * count + [2] * count),
+        merge_doubled=merge,
+        drop_duplicates=drop,
     )
     stays = faces + ([] if merge else turned) + ([] if drop else faces)
     assert np.array_equal(triangles(surface), vertices[np.array(stays)])
@@ -192,7 +200,9 @@ def test_doubled_and_further_faces_stay_where_asked(
 
 def test_vertices_stay_apart_and_faces_without_area_stay_where_asked() -> None:
     vertices = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [2, 0, 0], [0, 0, 0]])
-    surface = repair(mesh(vertices, [[0, 1, 2], [0, 1, 3], [4, 1, 2]], [0] * 3), weld=0, drop_degenerate=False)
+    surface = repair(
+        mesh(vertices, [[0, 1, 2], [0, 1, 3], [4, 1, 2]], [0] * 3), weld=0, drop_degenerate=False
+    )
     assert np.array_equal(triangles(surface), vertices[[[0, 1, 2], [0, 1, 3], [4, 1, 2]]])
     assert len(surface.vertices) == 5
     assert surface.repairs == {}

@@ -45,8 +45,13 @@ def tree(folder: Path) -> set[str]:
     ],
 )
 def test_models_are_found_however_the_zip_was_made(tmp_path: Path, prefix: str, name: str) -> None:
-    entries = {f"{prefix}abc/models/model_normalized.obj": b"v 0 0 0\n", f"{prefix}abc/images/a.png": b"image"}
-    path = write_zip(tmp_path / name, {**entries, f"{prefix}readme.txt": b"", "taxonomy.json": b"[]"})
+    entries = {
+        f"{prefix}abc/models/model_normalized.obj": b"v 0 0 0\n",
+        f"{prefix}abc/images/a.png": b"image",
+    }
+    path = write_zip(
+        tmp_path / name, {**entries, f"{prefix}readme.txt": b"", "taxonomy.json": b"[]"}
+    )
     ((synset, folder),) = contents = list_archive(path)
     assert synset == "03001627"
     assert folder.endswith("abc")
@@ -105,10 +110,16 @@ def test_whatever_an_entry_is_called_nothing_is_written_elsewhere(
     out.mkdir(parents=True)
     with contextlib.suppress(ModelError):
         unpack(path, MODEL, out)
-    assert all(path.is_relative_to(out) or path.name == "03001627.zip" for path in top.rglob("*") if path.is_file())
+    assert all(
+        path.is_relative_to(out) or path.name == "03001627.zip"
+        for path in top.rglob("*")
+        if path.is_file()
+    )
 
 
-@pytest.mark.parametrize(("kind", "says"), [(stat.S_IFLNK, "a link"), (stat.S_IFCHR, "no plain file")])
+@pytest.mark.parametrize(
+    ("kind", "says"), [(stat.S_IFLNK, "a link"), (stat.S_IFCHR, "no plain file")]
+)
 def test_links_and_devices_are_refused(tmp_path: Path, kind: int, says: str) -> None:
     info = zipfile.ZipInfo(f"{MODEL}/images/a.png")
     info.create_system, info.external_attr = 3, (kind | 0o777) << 16
@@ -121,14 +132,18 @@ def test_links_and_devices_are_refused(tmp_path: Path, kind: int, says: str) -> 
     assert tree(tmp_path / "out") == {"models/model_normalized.obj"}
 
 
-def test_a_bomb_fails_one_model_before_anything_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bomb_fails_one_model_before_anything_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(archive, "MAX_BYTES", 1000)
     monkeypatch.setattr(archive, "MAX_ENTRIES", 5)
     large = write_zip(tmp_path / "03001627.zip", {OBJ: b"\0" * 1001})
     (tmp_path / "out").mkdir()
     with pytest.raises(ModelError, match="1,001 bytes in 1 files"):
         unpack(large, MODEL, tmp_path / "out")
-    many = write_zip(tmp_path / "03001628.zip", {f"03001628/abc/{number}": b"" for number in range(6)})
+    many = write_zip(
+        tmp_path / "03001628.zip", {f"03001628/abc/{number}": b"" for number in range(6)}
+    )
     with pytest.raises(ModelError, match="6 files"):
         unpack(many, "03001628/abc", tmp_path / "out")
     assert tree(tmp_path / "out") == set()
@@ -157,7 +172,9 @@ def test_a_directory_that_is_larger_than_any_is_not_read(tmp_path: Path) -> None
         for directory in (10, size):
             file.write(record.pack(b"PK\6\6", record.size - 12, 45, 45, 0, 0, 1, 1, directory, 0))
         file.write(struct.pack("<4sLQL", b"PK\6\7", 0, size, 1))
-        file.write(struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, 2**16 - 1, 2**16 - 1, 2**32 - 1, 2**32 - 1, 0))
+        file.write(
+            struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, 2**16 - 1, 2**16 - 1, 2**32 - 1, 2**32 - 1, 0)
+        )
     tracemalloc.start()
     try:
         with pytest.raises(InputError, match="it is damaged"):

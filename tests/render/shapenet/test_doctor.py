@@ -73,7 +73,9 @@ def test_every_pathology_is_named(broken: Path) -> None:
         if "faces" in entry.get("properties", {}):
             assert model.faces == entry["properties"]["faces"]
     sound = [model for model in diagnosis.models if "pathology" not in model.key]
-    assert not any(FINDINGS[name].weight in ("fatal", "lost") for model in sound for name in model.found)
+    assert not any(
+        FINDINGS[name].weight in ("fatal", "lost") for model in sound for name in model.found
+    )
 
 
 def test_jobs_and_zips_make_no_difference(broken: Path, tmp_path: Path) -> None:
@@ -104,7 +106,9 @@ def test_pictures_that_are_none(tmp_path: Path) -> None:
     (folder / "models").mkdir(parents=True)
     obj = folder / "models" / "model_normalized.obj"
     obj.write_text("mtllib a.mtl\nv 0 0 0\nv .6 0 0\nv 0 .8 .1\nusemtl m\nf 1 2 3\n")
-    (folder / "models" / "a.mtl").write_text("newmtl m\nmap_Kd fake.png\nmap_d ../../../x\nnewmtl n\nmap_Kd a.gif\n")
+    (folder / "models" / "a.mtl").write_text(
+        "newmtl m\nmap_Kd fake.png\nmap_d ../../../x\nnewmtl n\nmap_Kd a.gif\n"
+    )
     (folder / "models" / "fake.png").write_bytes(b"no picture")
     (folder / "models" / "a.gif").write_bytes(b"GIF89a\1\0\1\0\0\0\0\0")
     (model,) = diagnose(list_models(tmp_path), jobs=1).models
@@ -123,7 +127,9 @@ def test_a_damaged_archive_costs_the_model(tmp_path: Path) -> None:
     data = bytearray(path.read_bytes())
     data[75:80] = b"\xff" * 5
     path.write_bytes(data)
-    assert [model.found for model in diagnose(list_models(tmp_path), jobs=1).models] == [{"unreadable": 1}]
+    assert [model.found for model in diagnose(list_models(tmp_path), jobs=1).models] == [
+        {"unreadable": 1}
+    ]
 
 
 @pytest.mark.parametrize(
@@ -136,7 +142,9 @@ def test_a_damaged_archive_costs_the_model(tmp_path: Path) -> None:
         ("a.stl", bytes(80) + b"\1\0\0\0" + bytes(50), None),
     ],
 )
-def test_other_formats_are_told_by_their_headers(tmp_path: Path, name: str, data: bytes, fatal: str | None) -> None:
+def test_other_formats_are_told_by_their_headers(
+    tmp_path: Path, name: str, data: bytes, fatal: str | None
+) -> None:
     (tmp_path / name).write_bytes(data)
     (model,) = diagnose(list_models(tmp_path, Selection(layout="flat")), jobs=1).models
     assert list(model.found) == ([fatal] if fatal else [])

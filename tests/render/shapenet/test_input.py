@@ -25,7 +25,16 @@ from shapenet3d_cma.samples.shapenet_folder import write_samples
 pytestmark = pytest.mark.needs("bpy")
 
 SMALL = RenderConfig(views=2, size=48, samples=2)
-KINDS = ("spaces", "backslash", "letter-case", "parent-path", "path-outside", "non-ascii", "map-d", "missing-texture")
+KINDS = (
+    "spaces",
+    "backslash",
+    "letter-case",
+    "parent-path",
+    "path-outside",
+    "non-ascii",
+    "map-d",
+    "missing-texture",
+)
 
 
 def surface_law(renders: Path, source: Path, layout: Layout = "auto") -> Verdict:
@@ -40,9 +49,15 @@ def surface_law(renders: Path, source: Path, layout: Layout = "auto") -> Verdict
 def worlds(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """Some models with textures of all kinds of names: as folders, and as zips."""
     top = tmp_path_factory.mktemp("input")
-    write_samples(top / "folders", SamplesConfig(per_category=1, categories="mug", pathologies=True))
+    write_samples(
+        top / "folders", SamplesConfig(per_category=1, categories="mug", pathologies=True)
+    )
     (top / "zips").mkdir()
-    chosen = [model for model in find_models(top / "folders") if any(kind in model.model_id for kind in KINDS)]
+    chosen = [
+        model
+        for model in find_models(top / "folders")
+        if any(kind in model.model_id for kind in KINDS)
+    ]
     (top / "ids").write_text("\n".join(model.key for model in chosen), encoding="utf-8")
     for synset in {model.synset for model in chosen}:
         with zipfile.ZipFile(top / "zips" / f"{synset}.zip", "w", zipfile.ZIP_DEFLATED) as file:
@@ -58,7 +73,10 @@ def test_zips_give_the_same_content_as_folders(worlds: tuple[Path, Path], tmp_pa
         done = render_models(list_models(root, selection).models, tmp_path / name, SMALL, jobs=2)
         assert (done.rendered, done.failures) == (len(KINDS), [])
     for path in find_renders(tmp_path / "a"):
-        with h5py.File(path) as one, h5py.File(tmp_path / "b" / path.relative_to(tmp_path / "a")) as two:
+        with (
+            h5py.File(path) as one,
+            h5py.File(tmp_path / "b" / path.relative_to(tmp_path / "a")) as two,
+        ):
             assert dict(one.attrs) == dict(two.attrs)
             assert set(one) == set(two)
             for field in one:
@@ -75,7 +93,9 @@ def test_a_flat_folder_is_rendered_and_verified(tmp_path: Path) -> None:
     red, blue = box.copy(), box.copy()
     red.visual.vertex_colors = [255, 0, 0, 255]
     red.export(source / "red.ply")
-    look = trimesh.visual.material.PBRMaterial(baseColorTexture=Image.new("RGB", (8, 8), (0, 0, 255)))
+    look = trimesh.visual.material.PBRMaterial(
+        baseColorTexture=Image.new("RGB", (8, 8), (0, 0, 255))
+    )
     blue.visual = trimesh.visual.TextureVisuals(uv=np.zeros((8, 2)), material=look)
     scene = trimesh.Scene()
     scene.add_geometry(blue, transform=trimesh.transformations.translation_matrix([3, 0, 0]))

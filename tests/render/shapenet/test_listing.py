@@ -10,7 +10,14 @@ from pathlib import Path
 import pytest
 
 from shapenet3d_cma.core.errors import InputError
-from shapenet3d_cma.render.shapenet.listing import Model, category_names, fetch, find_models, list_models, source_model
+from shapenet3d_cma.render.shapenet.listing import (
+    Model,
+    category_names,
+    fetch,
+    find_models,
+    list_models,
+    source_model,
+)
 from shapenet3d_cma.render.shapenet.selection import Selection
 from shapenet3d_cma.render.shapenet.synsets import TOTAL, V2_COUNTS
 
@@ -24,7 +31,10 @@ def test_models_are_listed_in_order(shapenet: Path) -> None:
 
 
 def test_filters(shapenet: Path) -> None:
-    assert {model.synset for model in find_models(shapenet, synsets=("chair", "03797390"))} == {"03001627", "03797390"}
+    assert {model.synset for model in find_models(shapenet, synsets=("chair", "03797390"))} == {
+        "03001627",
+        "03797390",
+    }
     assert len(find_models(shapenet, limit=1)) == 4
     assert category_names(shapenet)["03001627"] == "chair"
     with pytest.raises(InputError, match="no synset 'zebra'; it has car, chair, lamp, mug"):
@@ -69,7 +79,9 @@ def as_v1(shapenet: Path, out: Path) -> Path:
     for obj in shapenet.glob("*/*/models/model_normalized.obj"):
         folder = out / obj.relative_to(shapenet).parents[1]
         folder.mkdir(parents=True)
-        (folder / "model.obj").write_text(obj.read_text().replace("model_normalized.mtl", "model.mtl"))
+        (folder / "model.obj").write_text(
+            obj.read_text().replace("model_normalized.mtl", "model.mtl")
+        )
         text = obj.with_suffix(".mtl").read_text().replace("../images/", "./images/")
         (folder / "model.mtl").write_text(text)
         if (obj.parents[1] / "images").is_dir():
@@ -89,8 +101,16 @@ def test_zips_hold_the_same_models_as_folders(shapenet: Path, tmp_path: Path) ->
         folder, notes = fetch(model, scratch)
         assert notes == []
         assert folder.is_relative_to(scratch)
-        ours = {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-        theirs = {path.relative_to(twin.folder): path.read_bytes() for path in twin.folder.rglob("*") if path.is_file()}
+        ours = {
+            path.relative_to(folder): path.read_bytes()
+            for path in folder.rglob("*")
+            if path.is_file()
+        }
+        theirs = {
+            path.relative_to(twin.folder): path.read_bytes()
+            for path in twin.folder.rglob("*")
+            if path.is_file()
+        }
         assert ours == theirs
     names = [model.key for model in find_models(zips, synsets=("chair", "03797390"))]
     assert names == [model.key for model in find_models(shapenet, synsets=("chair", "03797390"))]
@@ -107,16 +127,29 @@ def test_version_1_is_told_apart(shapenet: Path, tmp_path: Path) -> None:
     assert all(model.obj.is_file() for model in listing.models)
     zips = zipped(old, tmp_path / "zips")
     assert {model.file for model in find_models(zips)} == {"model.obj"}
-    with pytest.raises(InputError, match=r"is ShapeNetCore.v1 in folders \(--layout v1\), not ShapeNetCore.v2"):
+    with pytest.raises(
+        InputError, match=r"is ShapeNetCore.v1 in folders \(--layout v1\), not ShapeNetCore.v2"
+    ):
         list_models(old, Selection(layout="v2"))
-    with pytest.raises(InputError, match=r"is ShapeNetCore.v2 in folders \(--layout v2\), not ShapeNetCore.v1"):
+    with pytest.raises(
+        InputError, match=r"is ShapeNetCore.v2 in folders \(--layout v2\), not ShapeNetCore.v1"
+    ):
         list_models(shapenet, Selection(layout="v1"))
-    with pytest.raises(InputError, match=r"is ShapeNetCore in zip archives \(--layout zip\), not ShapeNetCore.v1"):
+    with pytest.raises(
+        InputError, match=r"is ShapeNetCore in zip archives \(--layout zip\), not ShapeNetCore.v1"
+    ):
         list_models(zips, Selection(layout="v1"))
 
 
 def test_a_flat_folder_of_models(tmp_path: Path) -> None:
-    for name in ("a.obj", "chair/b.OBJ", "chair/b.stl", "chair/deep/b.ply", "chair/x y(1).off", "é/c.glb"):
+    for name in (
+        "a.obj",
+        "chair/b.OBJ",
+        "chair/b.stl",
+        "chair/deep/b.ply",
+        "chair/x y(1).off",
+        "é/c.glb",
+    ):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     for name in ("read.me", ".hidden.obj", ".git/d.obj"):
@@ -156,7 +189,10 @@ def test_a_layout_that_was_asked_for_and_is_not_there(tmp_path: Path, layout: st
 
 
 def test_a_model_travels_as_json_and_by_pickle() -> None:
-    for model in (Model("1", "a", Path("/x")), Model("1", "a", Path("1/a"), "model.obj", "/zips/1.zip")):
+    for model in (
+        Model("1", "a", Path("/x")),
+        Model("1", "a", Path("1/a"), "model.obj", "/zips/1.zip"),
+    ):
         assert Model.from_job(json.loads(json.dumps(model.job() | {"out": "x"}))) == model
         assert pickle.loads(pickle.dumps(model)) == model
 
@@ -176,7 +212,11 @@ def test_all_of_shapenet_is_listed_in_little_memory(tmp_path: Path) -> None:
 def test_one_model_is_found_by_its_names(shapenet: Path, tmp_path: Path) -> None:
     model = find_models(shapenet)[0]
     assert source_model(shapenet, model.synset, model.model_id) == model
-    for names in ((model.synset, "zebra"), ("..", model.model_id), (model.synset, f"../{model.key}")):
+    for names in (
+        (model.synset, "zebra"),
+        ("..", model.model_id),
+        (model.synset, f"../{model.key}"),
+    ):
         with pytest.raises(InputError, match="--source is the ShapeNet that was rendered"):
             source_model(shapenet, *names)
 

@@ -17,17 +17,27 @@ from shapenet3d_cma.samples.shapenet_folder import write_samples
 @st.composite
 def objs(draw: st.DrawFn) -> bytes:
     """Draw OBJ text full of faults; coordinates are few, so that vertices and faces coincide."""
-    coordinate = st.sampled_from(["0", "0.5", "-0.25", "1.0000000001", "1", "-0", "1e-1", "nan", "inf"])
+    coordinate = st.sampled_from(
+        ["0", "0.5", "-0.25", "1.0000000001", "1", "-0", "1e-1", "nan", "inf"]
+    )
     vertices = draw(st.lists(st.tuples(coordinate, coordinate, coordinate), max_size=8))
     form = draw(st.sampled_from(["{0}", "{0}/{0}", "{0}//{0}", "{0}/1/1"]))
-    index = st.integers(draw(st.sampled_from([1, 1, 1, -2])), draw(st.sampled_from([len(vertices), 12])) or 1)
+    index = st.integers(
+        draw(st.sampled_from([1, 1, 1, -2])), draw(st.sampled_from([len(vertices), 12])) or 1
+    )
     face = st.lists(index, min_size=draw(st.sampled_from([1, 3])), max_size=5)
     faces = draw(st.lists(st.one_of(face, st.lists(index, min_size=3, max_size=3)), max_size=12))
     faces += [[*reversed(face)] for face in faces if draw(st.booleans())]
     lines = [f"v {' '.join(vertex)}" for vertex in vertices] + ["vt 0 0"] * draw(st.integers(0, 2))
     for number, corners in enumerate(faces):
-        lines += draw(st.sampled_from([[], [], [f"usemtl m{number % 2}"], ["l 1 2"], ["g a"], ["# é"], [""]]))
-        lines.append("f " + " ".join(form.format(corner) for corner in corners) + draw(st.sampled_from(["", "", " "])))
+        lines += draw(
+            st.sampled_from([[], [], [f"usemtl m{number % 2}"], ["l 1 2"], ["g a"], ["# é"], [""]])
+        )
+        lines.append(
+            "f "
+            + " ".join(form.format(corner) for corner in corners)
+            + draw(st.sampled_from(["", "", " "]))
+        )
     head = draw(st.sampled_from(["", "mtllib a b.mtl\n"]))
     return (
         (head + "\n".join(lines) + draw(st.sampled_from(["", "\n"])))
@@ -79,6 +89,10 @@ def test_common_text_takes_the_fast_way(monkeypatch) -> None:
     text = "mtllib a.mtl\nv 0 0 0\nv 1 0 0\nv 0 1 0\nvn 0 0 1\nvt 0 0\nusemtl a\n"
     text += "f 1/1/1 2/1/1 3/1/1\nf 3/1/1 2/1/1 1/1/1\n"
     found = scan_obj(text.encode())
-    assert (found.faces, found.counts, found.stray_normals) == (2, {"opposite pairs merged": 1}, 0.0)
+    assert (found.faces, found.counts, found.stray_normals) == (
+        2,
+        {"opposite pairs merged": 1},
+        0.0,
+    )
     turned = scan_obj(text.replace("vn 0 0 1", "vn 1 0 0").encode())
     assert turned.stray_normals == 1.0

@@ -13,7 +13,9 @@ from shapenet3d_cma.render.shapenet.listing import Model
 from shapenet3d_cma.render.shapenet.selection import Selection, read_split, select
 
 SYNSETS = ("02691156", "03001627", "04379243")
-MODELS = [Model(synset, f"m{number:02}", Path(synset)) for synset in SYNSETS for number in range(20)]
+MODELS = [
+    Model(synset, f"m{number:02}", Path(synset)) for synset in SYNSETS for number in range(20)
+]
 
 
 def keys(selection: Selection) -> list[str]:
@@ -44,13 +46,18 @@ def test_a_shard_that_is_none(shard: str) -> None:
 
 
 def test_limit_takes_the_first_of_each_synset() -> None:
-    assert keys(Selection(limit=2)) == [f"{synset}/m0{number}" for synset in SYNSETS for number in (0, 1)]
+    assert keys(Selection(limit=2)) == [
+        f"{synset}/m0{number}" for synset in SYNSETS for number in (0, 1)
+    ]
 
 
 def test_ids_with_and_without_synset_and_comments(tmp_path: Path) -> None:
     (tmp_path / "ids").write_text("# mine\n03001627/m03  # a chair\n\nm07\nm99\n")
     chosen, notes = select(MODELS, Selection(ids=tmp_path / "ids"))
-    assert {model.key for model in chosen} == {"03001627/m03", *(f"{synset}/m07" for synset in SYNSETS)}
+    assert {model.key for model in chosen} == {
+        "03001627/m03",
+        *(f"{synset}/m07" for synset in SYNSETS),
+    }
     assert notes == [f"1 of the 3 models that {tmp_path / 'ids'} names are not there: m99"]
 
 
@@ -78,10 +85,16 @@ def test_the_official_split(tmp_path: Path) -> None:
         ("ids", b"\xff\xfe\xfa", "not UTF-8"),
         ("ids", b"zebra", "none of them is there"),
         ("split_csv", b"a,b\n1,2\n", "not ShapeNet's split table"),
-        ("split_csv", b"id,synsetId,subSynsetId,modelId,split\n1,0,0,zebra,train\n", "none of them is there"),
+        (
+            "split_csv",
+            b"id,synsetId,subSynsetId,modelId,split\n1,0,0,zebra,train\n",
+            "none of them is there",
+        ),
     ],
 )
-def test_lists_that_are_of_no_use(tmp_path: Path, name: str, content: bytes | None, says: str) -> None:
+def test_lists_that_are_of_no_use(
+    tmp_path: Path, name: str, content: bytes | None, says: str
+) -> None:
     if content is not None:
         (tmp_path / "list").write_bytes(content)
     with pytest.raises(InputError, match=f"list .*{says}"):

@@ -83,11 +83,15 @@ def declared(file: h5py.File) -> None:
 
 
 def declared_whole(file: h5py.File) -> None:
-    file.create_dataset("data", (40_000, 40_000, 3), "f4", chunks=(1, 100, 3), compression="gzip", fillvalue=1)
+    file.create_dataset(
+        "data", (40_000, 40_000, 3), "f4", chunks=(1, 100, 3), compression="gzip", fillvalue=1
+    )
 
 
 def huge_chunk(file: h5py.File) -> None:
-    file.create_dataset("data", (2, 4, 3), "f4", chunks=(2, 2**26, 3), maxshape=(2, None, 3), compression="gzip")
+    file.create_dataset(
+        "data", (2, 4, 3), "f4", chunks=(2, 2**26, 3), maxshape=(2, None, 3), compression="gzip"
+    )
 
 
 def references(file: h5py.File) -> None:
@@ -102,7 +106,17 @@ def compound(file: h5py.File) -> None:
     file.create_dataset("data", (2, 4, 3), [("a", "f4")])
 
 
-H5 = [external_link, soft_link, virtual, external_storage, group, named_type, declared, declared_whole, huge_chunk]
+H5 = [
+    external_link,
+    soft_link,
+    virtual,
+    external_storage,
+    group,
+    named_type,
+    declared,
+    declared_whole,
+    huge_chunk,
+]
 H5 += [references, texts, compound]
 
 
@@ -111,7 +125,9 @@ def test_a_dataset_is_the_file_s_own_and_no_larger(h5: Path, spoil: Callable) ->
     with h5py.File(h5, "a") as file:
         del file["data"]
         spoil(file)
-    with pytest.raises(InputError, match=r"a\.h5 cannot be read as HDF5 \(data (is|takes|declares)") as caught:
+    with pytest.raises(
+        InputError, match=r"a\.h5 cannot be read as HDF5 \(data (is|takes|declares)"
+    ) as caught:
         read_h5(h5, ("label", "data"))
     assert "\n" not in str(caught.value)
 
@@ -121,7 +137,9 @@ def test_a_pipe_or_a_text_is_no_hdf5(tmp_path: Path) -> None:
     (tmp_path / "b.h5").write_text("text")
     (tmp_path / "c.h5").mkdir()
     for name in "abcd":
-        with pytest.raises(InputError, match=rf"{name}\.h5 cannot be read as HDF5 \((it is|there is no)"):
+        with pytest.raises(
+            InputError, match=rf"{name}\.h5 cannot be read as HDF5 \((it is|there is no)"
+        ):
             read_h5(tmp_path / f"{name}.h5", ("data",))
 
 
@@ -182,7 +200,10 @@ def test_pickled_clouds_are_clouds(benchmarks: dict[str, Path], tmp_path: Path, 
 def test_pickled_folds_are_folds(tmp_path: Path, content: object) -> None:
     (tmp_path / "2way_1shot").mkdir()
     (tmp_path / "2way_1shot" / "0.pkl").write_bytes(pickle.dumps(content))
-    with pytest.raises(InputError, match=r"0\.pkl: (expected lists named train and test|the label of shape 0 is no)"):
+    with pytest.raises(
+        InputError,
+        match=r"0\.pkl: (expected lists named train and test|the label of shape 0 is no)",
+    ):
         open_fold(tmp_path, 2, 1, 0)
 
 
@@ -195,7 +216,9 @@ LETTERS = "".join(map(chr, range(0x4E00, 0x9000))).encode()
 TRICKS = {
     "memo": b"\x80\x02Nr\xff\xff\xff\x7f" + b"0",
     "bytes-of-a-number": b"\x80\x02c__builtin__\nbytes\n\x8a\x06" + bytes(5) + b"\x10\x85R.",
-    "bytearray-of-a-number": b"\x80\x02c__builtin__\nbytearray\n\x8a\x06" + bytes(5) + b"\x10\x85R.",
+    "bytearray-of-a-number": b"\x80\x02c__builtin__\nbytearray\n\x8a\x06"
+    + bytes(5)
+    + b"\x10\x85R.",
     "bytes-of-a-slow-codec": b"\x80\x02c__builtin__\nbytes\nX"
     + struct.pack("<I", len(LETTERS))
     + LETTERS
@@ -283,13 +306,23 @@ NAMED = [
     (PARTS, "shuffled_val_file_list.json", b'{"a": 1}', "expected a list of shape_data"),
     (PARTS, "shuffled_val_file_list.json", b"[3]", "expected a list of shape_data"),
     (PARTS, "shuffled_val_file_list.json", b'["shape_data/03797390/.."]', "which is no name"),
-    (PARTS, "shuffled_val_file_list.json", b'["a/\\u001b[2J/b"]', r"lists \\x1b\[2J/b, whose synset"),
+    (
+        PARTS,
+        "shuffled_val_file_list.json",
+        b'["a/\\u001b[2J/b"]',
+        r"lists \\x1b\[2J/b, whose synset",
+    ),
 ]
 
 
 @pytest.mark.parametrize(("of", "name", "content", "says"), NAMED)
 def test_lists_and_clouds_of_text_are_what_they_are(
-    benchmarks: dict[str, Path], tmp_path: Path, of: tuple[str, str], name: str, content: bytes, says: str
+    benchmarks: dict[str, Path],
+    tmp_path: Path,
+    of: tuple[str, str],
+    name: str,
+    content: bytes,
+    says: str,
 ) -> None:
     shutil.copytree(benchmarks[of[0]], tmp_path / "data")
     next((tmp_path / "data").rglob(name)).write_bytes(content)
@@ -307,7 +340,9 @@ def test_labels_of_parts_are_whole_and_their_category_s(
     dataset = open_dataset(tmp_path / "data", "shapenetpart")
     path = dataset.splits["test"].read.paths[0]
     path.write_text(f"0 0 0 1 0 0 {label}\n")
-    with pytest.raises(InputError, match=rf"{path.name}: (.* is no label of a part|part label .* is none of)"):
+    with pytest.raises(
+        InputError, match=rf"{path.name}: (.* is no label of a part|part label .* is none of)"
+    ):
         prepare(dataset, "test", 8, normalise=True, jobs=1)
 
 
@@ -316,13 +351,21 @@ def test_a_mesh_of_huge_coordinates_is_told(benchmarks: dict[str, Path], tmp_pat
     path = next((tmp_path / "data").rglob("cup_0005.off"))
     path.write_text("OFF\n3 1 0\n0 0 0\n1e308 0 0\n0 1e308 0\n3 0 1 2\n")
     dataset = open_dataset(tmp_path / "data", "modelnet40")
-    with pytest.raises(InputError, match=r"cup_0005\.off has vertices that are not finite, or above"):
+    with pytest.raises(
+        InputError, match=r"cup_0005\.off has vertices that are not finite, or above"
+    ):
         prepare(dataset, "test", 8, normalise=True, jobs=1)
 
 
 # ---- results ----
 
-RESULT = {"seed": 0, "parameters": 1, "epochs": {"final": 3}, "single": {"final": 0.5}, "votes": {"final": 0.5}}
+RESULT = {
+    "seed": 0,
+    "parameters": 1,
+    "epochs": {"final": 3},
+    "single": {"final": 0.5},
+    "votes": {"final": 0.5},
+}
 BAD_RESULTS = [
     {},
     [],
@@ -339,7 +382,9 @@ BAD_RESULTS = [
 ]
 
 
-@pytest.mark.parametrize("content", [*map(json.dumps, BAD_RESULTS), "[" * 10**6, "{", '{"seed": 0', "\udcff"])
+@pytest.mark.parametrize(
+    "content", [*map(json.dumps, BAD_RESULTS), "[" * 10**6, "{", '{"seed": 0', "\udcff"]
+)
 def test_a_result_is_one_or_told_with_its_remedy(tmp_path: Path, content: str) -> None:
     (tmp_path / "result.json").write_bytes(content.encode("utf-8", "surrogateescape"))
     with pytest.raises(
@@ -357,7 +402,15 @@ def test_results_of_other_seeds_are_told(
     data, config = benchmarks["modelnet40-dat"], dataclasses.replace(finetune_config, epochs=1)
 
     def again() -> object:
-        return finetune(tmp_path / "run", "modelnet40", data, config, init=encoder_file, seeds=1, report=lambda _: None)
+        return finetune(
+            tmp_path / "run",
+            "modelnet40",
+            data,
+            config,
+            init=encoder_file,
+            seeds=1,
+            report=lambda _: None,
+        )
 
     again()
     result = tmp_path / "run" / "seed-0" / "result.json"
@@ -367,7 +420,9 @@ def test_results_of_other_seeds_are_told(
     result.unlink()
     again()
     (tmp_path / "run" / "task.json").write_text("[" * 10**6)
-    with pytest.raises(InputError, match=r"task\.json cannot be read: .*nested deeper than 64 levels.*; remove it"):
+    with pytest.raises(
+        InputError, match=r"task\.json cannot be read: .*nested deeper than 64 levels.*; remove it"
+    ):
         again()
     with pytest.raises(InputError, match="cannot be read"):
         read_json(tmp_path / "run")
@@ -379,16 +434,30 @@ def test_predictions_that_are_none_are_told(
     config = dataclasses.replace(segment_config, epochs=1)
 
     def again() -> object:
-        return segment(tmp_path, benchmarks["shapenetpart-h5"], config, init=encoder_file, report=lambda _: None)
+        return segment(
+            tmp_path,
+            benchmarks["shapenetpart-h5"],
+            config,
+            init=encoder_file,
+            report=lambda _: None,
+        )
 
     again()
     again()
     file = tmp_path / "seed-0" / "predicted.npy"
-    for array in (None, np.array([None]), np.zeros((2, 64), "f4"), np.zeros((1, 64), "u1"), np.full((2, 64), 77, "u1")):
+    for array in (
+        None,
+        np.array([None]),
+        np.zeros((2, 64), "f4"),
+        np.zeros((1, 64), "u1"),
+        np.full((2, 64), 77, "u1"),
+    ):
         file.unlink(missing_ok=True)
         if array is not None:
             np.save(file, array)
-        with pytest.raises(InputError, match=r"predicted\.npy cannot be read: .*; remove .*result\.json"):
+        with pytest.raises(
+            InputError, match=r"predicted\.npy cannot be read: .*; remove .*result\.json"
+        ):
             again()
 
 
@@ -402,9 +471,13 @@ def test_a_probe_of_weights_that_compute_nothing_is_told(
     weights = PointEncoder(encoder_config).state_dict()
     weights["embed.local2.weight"] = torch.full_like(weights["embed.local2.weight"], number)
     file = tmp_path / "encoder.safetensors"
-    file.write_bytes(save(weights, metadata={"config": json.dumps(dataclasses.asdict(encoder_config))}))
+    file.write_bytes(
+        save(weights, metadata={"config": json.dumps(dataclasses.asdict(encoder_config))})
+    )
     config = ProbeConfig(points=64, patches=8, device="cpu", threads=1)
-    with pytest.raises(InputError, match=r"holds NaN or infinity|its weights give features that are not finite"):
+    with pytest.raises(
+        InputError, match=r"holds NaN or infinity|its weights give features that are not finite"
+    ):
         probe(benchmarks["modelnet40-dat"], config, init=file, report=lambda _: None)
 
 
@@ -430,6 +503,8 @@ ABOUT = {"task": "modelnet40", "classes": ["a", "b"], "config": {}, "encoder": {
 def test_a_classifier_tells_what_it_is(tmp_path: Path, about: object) -> None:
     file = tmp_path / "final.safetensors"
     file.write_bytes(save({"a": torch.zeros(1)}, metadata={"classifier": json.dumps(about)}))
-    with pytest.raises(InputError, match=r"final\.safetensors is no classifier that .*; give the folder") as caught:
+    with pytest.raises(
+        InputError, match=r"final\.safetensors is no classifier that .*; give the folder"
+    ) as caught:
         load_classifier(file)
     assert str(caught.value).isprintable()

@@ -22,7 +22,9 @@ CLASSES = {"modelnet40": 3, "scanobjectnn-bg": 15, "scanobjectnn-only": 15, "sca
 
 
 @pytest.mark.parametrize(("layout", "task"), CASES)
-def test_every_layout_is_found_by_itself_and_read(benchmarks: dict[str, Path], layout: str, task: str) -> None:
+def test_every_layout_is_found_by_itself_and_read(
+    benchmarks: dict[str, Path], layout: str, task: str
+) -> None:
     place = next(each.folder for each in LAYOUTS if each.name == layout)
     for given in (benchmarks[layout].parent / layout, benchmarks[layout] / place):
         dataset = open_dataset(given, task)
@@ -46,18 +48,26 @@ def test_every_layout_is_found_by_itself_and_read(benchmarks: dict[str, Path], l
 
 
 def test_forms_of_the_same_data_hold_the_same_shapes(benchmarks: dict[str, Path]) -> None:
-    text, h5, dat = (open_dataset(benchmarks[f"modelnet40-{form}"], "modelnet40") for form in ("text", "h5", "dat"))
+    text, h5, dat = (
+        open_dataset(benchmarks[f"modelnet40-{form}"], "modelnet40")
+        for form in ("text", "h5", "dat")
+    )
     assert text.classes == h5.classes == dat.classes == ("bottle", "cup", "laptop")
     clouds = {
-        key: prepare(each, "test", 64, normalise=True) for key, each in {"text": text, "h5": h5, "dat": dat}.items()
+        key: prepare(each, "test", 64, normalise=True)
+        for key, each in {"text": text, "h5": h5, "dat": dat}.items()
     }
 
     def means(key: str) -> np.ndarray:
         return np.sort([np.abs(cloud).sum() for cloud in clouds[key].points])
 
-    np.testing.assert_allclose(means("text"), means("dat"), rtol=0.02)  # text has six digits, so ties fall otherwise
+    np.testing.assert_allclose(
+        means("text"), means("dat"), rtol=0.02
+    )  # text has six digits, so ties fall otherwise
     np.testing.assert_allclose(means("h5"), means("dat"), rtol=0.02)
-    part, other = (open_dataset(benchmarks[f"shapenetpart-{form}"], "shapenetpart") for form in ("text", "h5"))
+    part, other = (
+        open_dataset(benchmarks[f"shapenetpart-{form}"], "shapenetpart") for form in ("text", "h5")
+    )
     for split in ("train", "val", "test"):
         counts = [np.bincount(np.concatenate([each.splits[split].read(i)[1] for i in range(len(each.splits[split]))]),
                               minlength=NUM_PARTS) for each in (part, other)]  # fmt: skip
@@ -71,12 +81,17 @@ def test_the_part_table_is_the_benchmark_s() -> None:
 
 def test_another_task_s_data_are_named(benchmarks: dict[str, Path], tmp_path: Path) -> None:
     with pytest.raises(
-        InputError, match=r"is shapenetpart-h5, data of shapenetpart; modelnet40 needs .*ply_data_train0"
+        InputError,
+        match=r"is shapenetpart-h5, data of shapenetpart; modelnet40 needs .*ply_data_train0",
     ):
         find_layout(benchmarks["shapenetpart-h5"], "modelnet40")
-    with pytest.raises(InputError, match=r"is modelnet40-h5, data of modelnet40; shapenetpart needs"):
+    with pytest.raises(
+        InputError, match=r"is modelnet40-h5, data of modelnet40; shapenetpart needs"
+    ):
         find_layout(benchmarks["modelnet40-h5"], "shapenetpart")
-    with pytest.raises(InputError, match=r"holds no data of scanobjectnn-pb: expected .*main_split"):
+    with pytest.raises(
+        InputError, match=r"holds no data of scanobjectnn-pb: expected .*main_split"
+    ):
         find_layout(tmp_path, "scanobjectnn-pb")
     with pytest.raises(InputError, match="is no folder"):
         find_layout(tmp_path / "missing", "modelnet40")
@@ -93,7 +108,9 @@ def test_a_miniature_is_never_written_over(tmp_path: Path) -> None:
 # ---- what may be wrong ----
 
 
-def spoil_h5(name: str, dataset: str, change: Callable[[np.ndarray], np.ndarray | None]) -> Callable[[Path], None]:
+def spoil_h5(
+    name: str, dataset: str, change: Callable[[np.ndarray], np.ndarray | None]
+) -> Callable[[Path], None]:
     def spoil(folder: Path) -> None:
         path = next(folder.rglob(name))
         with h5py.File(path, "a") as file:
@@ -129,13 +146,26 @@ def to_nan(values: np.ndarray) -> np.ndarray:
     return values
 
 
-H5, DAT, TEXT = ("modelnet40-h5", "modelnet40"), ("modelnet40-dat", "modelnet40"), ("modelnet40-text", "modelnet40")
+H5, DAT, TEXT = (
+    ("modelnet40-h5", "modelnet40"),
+    ("modelnet40-dat", "modelnet40"),
+    ("modelnet40-text", "modelnet40"),
+)
 PARTS_TEXT, PARTS_H5 = ("shapenetpart-text", "shapenetpart"), ("shapenetpart-h5", "shapenetpart")
-TEST, PICKLED, CUP, VAL = "ply_data_test0.h5", "modelnet40_test_*.dat", "cup_0005.txt", "shuffled_val_file_list.json"
+TEST, PICKLED, CUP, VAL = (
+    "ply_data_test0.h5",
+    "modelnet40_test_*.dat",
+    "cup_0005.txt",
+    "shuffled_val_file_list.json",
+)
 MUG, PERTURBED = f"03797390/{4:032x}.txt", "test_objectdataset_augmentedrot_scale75.h5"
 BAD = [
     (H5, truncate(TEST), r"ply_data_test0\.h5 cannot be read as HDF5"),
-    (H5, spoil_h5(TEST, "label", lambda v: v + 2), r"ply_data_test0\.h5: label 3 of shape \d is outside 0 to 2"),
+    (
+        H5,
+        spoil_h5(TEST, "label", lambda v: v + 2),
+        r"ply_data_test0\.h5: label 3 of shape \d is outside 0 to 2",
+    ),
     (H5, spoil_h5(TEST, "label", lambda v: v.astype("f4")), "whole numbers"),
     (H5, spoil_h5(TEST, "label", lambda _: None), "has no dataset 'label'"),
     (H5, spoil_h5(TEST, "label", lambda v: v[1:]), "6 shapes, but 5 rows of"),
@@ -151,8 +181,16 @@ BAD = [
     (TEXT, rewrite("modelnet40_test.txt", "vase_0001\n"), "lists vase_0001, whose class"),
     (TEXT, rewrite(CUP, "a,b,c\n"), r"cup_0005\.txt cannot be read as points"),
     (TEXT, rewrite(CUP, "1,2\n"), "expected lines of 3 numbers, found 1 of 2"),
-    (("modelnet40-off", "modelnet40"), rewrite("cup_0005.off", "OFF\nnothing\n"), r"cup_0005\.off cannot be read"),
-    (("scanobjectnn-h5", "scanobjectnn-pb"), remove(PERTURBED), "which scanobjectnn-pb consists of"),
+    (
+        ("modelnet40-off", "modelnet40"),
+        rewrite("cup_0005.off", "OFF\nnothing\n"),
+        r"cup_0005\.off cannot be read",
+    ),
+    (
+        ("scanobjectnn-h5", "scanobjectnn-pb"),
+        remove(PERTURBED),
+        "which scanobjectnn-pb consists of",
+    ),
     (
         ("scanobjectnn-h5", "scanobjectnn-only"),
         spoil_h5("main_split_nobg/test_objectdataset.h5", "label", lambda v: v - 5),
@@ -169,9 +207,15 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize(("of", "spoil", "says"), BAD, ids=[f"{each[0][0]}-{i}" for i, each in enumerate(BAD)])
+@pytest.mark.parametrize(
+    ("of", "spoil", "says"), BAD, ids=[f"{each[0][0]}-{i}" for i, each in enumerate(BAD)]
+)
 def test_what_is_wrong_is_named(
-    benchmarks: dict[str, Path], tmp_path: Path, of: tuple[str, str], spoil: Callable[[Path], None], says: str
+    benchmarks: dict[str, Path],
+    tmp_path: Path,
+    of: tuple[str, str],
+    spoil: Callable[[Path], None],
+    says: str,
 ) -> None:
     layout, task = of
     shutil.copytree(benchmarks[layout], tmp_path / "data")
@@ -196,7 +240,9 @@ def test_the_doctor_finds_a_sound_miniature_sound_and_incomplete(
     assert sum(each["test"] for each in found.classes.values()) == found.counts["test"]
 
 
-def test_the_doctor_names_faults_and_the_remedy(benchmarks: dict[str, Path], tmp_path: Path) -> None:
+def test_the_doctor_names_faults_and_the_remedy(
+    benchmarks: dict[str, Path], tmp_path: Path
+) -> None:
     shutil.copytree(benchmarks["modelnet40-text"], tmp_path / "data")
     next((tmp_path / "data").rglob("cup_0001.txt")).unlink()
     found = diagnose_task(tmp_path / "data", "modelnet40")
@@ -219,7 +265,9 @@ def test_folds_follow_from_their_numbers_and_hold_what_they_say() -> None:
         assert len(set(fold.classes)) == way
         for index, labels, count in ((fold.train, train, shot), (fold.test, test, 20)):
             assert len(set(index)) == way * count
-            assert {k: (labels[index] == k).sum() for k in fold.classes} == dict.fromkeys(fold.classes, count)
+            assert {k: (labels[index] == k).sum() for k in fold.classes} == dict.fromkeys(
+                fold.classes, count
+            )
         seen.add(tuple(fold.train))
     assert len(seen) == 4
     assert draw_fold(train, test, 5, 10, 0).classes == [0, 3, 8, 9, 10]  # the same on every machine
@@ -227,9 +275,14 @@ def test_folds_follow_from_their_numbers_and_hold_what_they_say() -> None:
 
 def test_too_few_shapes_for_a_fold_are_told() -> None:
     labels = np.repeat(np.arange(6), 15)
-    with pytest.raises(InputError, match="5 way, 20 shot needs 5 classes with 20 training and 10 test shapes; 0 of 6"):
+    with pytest.raises(
+        InputError,
+        match="5 way, 20 shot needs 5 classes with 20 training and 10 test shapes; 0 of 6",
+    ):
         draw_fold(labels, labels, 5, 20, 0, queries=10)
-    with pytest.raises(InputError, match=r"10 way, 10 shot needs 10 classes .*; 6 of 6 classes have them"):
+    with pytest.raises(
+        InputError, match=r"10 way, 10 shot needs 10 classes .*; 6 of 6 classes have them"
+    ):
         draw_fold(labels, labels, 10, 10, 0, queries=10)
 
 
@@ -237,15 +290,23 @@ def write_fold(path: Path, way: int, shot: int, points: int = 16) -> None:
     rng = np.random.default_rng(0)
 
     def shapes(count: int) -> list:
-        return [(rng.normal(size=(points, 6)).astype("f4"), k, 7) for k in range(way) for _ in range(count)]
+        return [
+            (rng.normal(size=(points, 6)).astype("f4"), k, 7)
+            for k in range(way)
+            for _ in range(count)
+        ]
 
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(pickle.dumps({"train": shapes(shot), "test": shapes(3)}))
 
 
-def test_the_folds_of_the_miniature_are_read_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_folds_of_the_miniature_are_read_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(miniatures, "SETTINGS", ((2, 3),))
-    monkeypatch.setattr(miniatures, "MODELNET", {"bottle": "bottle", "cup": "mug", "laptop": "laptop"})
+    monkeypatch.setattr(
+        miniatures, "MODELNET", {"bottle": "bottle", "cup": "mug", "laptop": "laptop"}
+    )
     monkeypatch.setattr(miniatures, "POINTS", 64)
     miniatures.write_miniature(tmp_path, "fewshot", train=4, test=20)
     layout, place = find_layout(tmp_path, "fewshot")
@@ -279,7 +340,9 @@ def test_a_fold_that_is_too_small_or_carries_code_is_refused(tmp_path: Path) -> 
     path.write_bytes(b"cposix\nsystem\n(Vecho\ntR.")
     with pytest.raises(InputError, match=r"0\.pkl is refused: it asks for posix\.system"):
         open_fold(tmp_path, 5, 10, 0)
-    assert "cma3d fewshot --data MODELNET40" in diagnosis_text(diagnose_task(tmp_path / "none", "fewshot"))
+    assert "cma3d fewshot --data MODELNET40" in diagnosis_text(
+        diagnose_task(tmp_path / "none", "fewshot")
+    )
     found = diagnose_task(tmp_path, "fewshot")
     assert any("refused" in fault for fault in found.faults)
     assert any("lacks 1.pkl, 2.pkl" in fault for fault in found.faults)

@@ -9,16 +9,25 @@ from shapenet3d_cma.core.errors import InputError
 from shapenet3d_cma.model.noise import sample_seeds
 from shapenet3d_cma.model.tasks.benchmarks.augment import augment, choose_points
 from shapenet3d_cma.model.tasks.benchmarks.modelnet import sample_surface
-from shapenet3d_cma.model.tasks.benchmarks.prepared import normalises, prepare_shape, spare_points, split_held_out
+from shapenet3d_cma.model.tasks.benchmarks.prepared import (
+    normalises,
+    prepare_shape,
+    spare_points,
+    split_held_out,
+)
 from shapenet3d_cma.model.tasks.benchmarks.shapes import checked_points
 from shapenet3d_cma.model.tasks.config import FinetuneConfig
 from shapenet3d_cma.reconstruct.sample import greedy_excess
 
-CLOUDS = arrays.arrays("f4", st.tuples(st.integers(1, 60), st.just(3)), elements=st.floats(-4, 4, width=16))
+CLOUDS = arrays.arrays(
+    "f4", st.tuples(st.integers(1, 60), st.just(3)), elements=st.floats(-4, 4, width=16)
+)
 
 
 @given(cloud=CLOUDS, points=st.integers(1, 40))
-def test_a_prepared_shape_is_a_farthest_point_sample_with_its_parts(cloud: np.ndarray, points: int) -> None:
+def test_a_prepared_shape_is_a_farthest_point_sample_with_its_parts(
+    cloud: np.ndarray, points: int
+) -> None:
     parts = np.arange(len(cloud))
     sample, of = prepare_shape((cloud, parts), points, normalise=False)
     assert sample.shape == (points, 3)
@@ -38,7 +47,9 @@ def test_normalised_shapes_fill_the_unit_ball(cloud: np.ndarray) -> None:
 
 
 def test_scans_stay_as_they_come_unless_asked() -> None:
-    assert [normalises(task, "auto") for task in ("modelnet40", "scanobjectnn-pb", "shapenetpart")] == [
+    assert [
+        normalises(task, "auto") for task in ("modelnet40", "scanobjectnn-pb", "shapenetpart")
+    ] == [
         True,
         False,
         True,
@@ -53,7 +64,9 @@ def test_scans_stay_as_they_come_unless_asked() -> None:
     share=st.floats(0, 0.9),
     seed=st.integers(0, 9),
 )
-def test_held_out_shapes_are_a_share_of_each_class(labels: np.ndarray, share: float, seed: int) -> None:
+def test_held_out_shapes_are_a_share_of_each_class(
+    labels: np.ndarray, share: float, seed: int
+) -> None:
     kept, held = split_held_out(labels, share, seed)
     assert sorted([*kept, *held]) == list(range(len(labels)))
     for label in np.unique(labels):
@@ -71,7 +84,9 @@ def test_points_of_a_surface_lie_on_it_and_follow_its_area(rng: np.random.Genera
     normals = np.cross(edges[:, 0], edges[:, 1])
     areas = np.linalg.norm(normals, axis=1)
     assert np.abs(((points - corners[faces, 0]) * normals[faces]).sum(1)).max() < 1e-9
-    np.testing.assert_allclose(np.bincount(faces, minlength=4) / 20_000, areas / areas.sum(), atol=0.02)
+    np.testing.assert_allclose(
+        np.bincount(faces, minlength=4) / 20_000, areas / areas.sum(), atol=0.02
+    )
     for k in range(3):
         inside = np.linalg.lstsq(edges[k].T, (points[faces == k] - corners[k, 0]).T, rcond=None)[0]
         assert inside.min() > -1e-9
@@ -80,7 +95,9 @@ def test_points_of_a_surface_lie_on_it_and_follow_its_area(rng: np.random.Genera
     assert len(sample_surface(corners[3:], 5, rng)[0]) == 0
 
 
-@pytest.mark.parametrize("values", [np.zeros((3, 2)), np.zeros((0, 3)), np.zeros(3), np.array([["a", "b", "c"]])])
+@pytest.mark.parametrize(
+    "values", [np.zeros((3, 2)), np.zeros((0, 3)), np.zeros(3), np.array([["a", "b", "c"]])]
+)
 def test_what_is_no_cloud_is_named(values: np.ndarray) -> None:
     with pytest.raises(InputError, match=r"here: expected \(n, 3 or more\) numbers"):
         checked_points(values, "here")

@@ -13,8 +13,17 @@ from shapenet3d_cma.core.errors import InputError
 from shapenet3d_cma.model.tasks.benchmarks.unpickle import read_pickle
 
 PLAIN = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | st.binary(),
-    lambda inner: st.lists(inner, max_size=3) | st.tuples(inner, inner) | st.dictionaries(st.text(), inner, max_size=3),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False)
+    | st.text()
+    | st.binary(),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.tuples(inner, inner)
+        | st.dictionaries(st.text(), inner, max_size=3)
+    ),
     max_leaves=8,
 )
 DTYPES = st.sampled_from(["f4", ">f8", "i4", "u1", "i8", "U3", "S2", "?"])
@@ -27,14 +36,22 @@ def roundtrip(folder: Path, content: object, protocol: int) -> object:
 
 
 @given(content=PLAIN, protocol=st.integers(0, 5))
-def test_plain_containers_come_back(tmp_path_factory: pytest.TempPathFactory, content: object, protocol: int) -> None:
+def test_plain_containers_come_back(
+    tmp_path_factory: pytest.TempPathFactory, content: object, protocol: int
+) -> None:
     assert roundtrip(tmp_path_factory.getbasetemp(), content, protocol) == content
 
 
 @given(data=st.data(), protocol=st.integers(0, 5))
-def test_arrays_come_back(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject, protocol: int) -> None:
-    array = data.draw(arrays.arrays(data.draw(DTYPES), arrays.array_shapes(min_dims=0, max_dims=3, min_side=0)))
-    back = roundtrip(tmp_path_factory.getbasetemp(), [array, {"a": np.asfortranarray(array)}], protocol)
+def test_arrays_come_back(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject, protocol: int
+) -> None:
+    array = data.draw(
+        arrays.arrays(data.draw(DTYPES), arrays.array_shapes(min_dims=0, max_dims=3, min_side=0))
+    )
+    back = roundtrip(
+        tmp_path_factory.getbasetemp(), [array, {"a": np.asfortranarray(array)}], protocol
+    )
     for each in (back[0], back[1]["a"]):
         assert each.dtype == array.dtype
         np.testing.assert_array_equal(each, array)
@@ -42,7 +59,11 @@ def test_arrays_come_back(tmp_path_factory: pytest.TempPathFactory, data: st.Dat
 
 @pytest.mark.parametrize("protocol", [0, 2])
 def test_pickles_of_numpy_1_and_2_are_read_alike(tmp_path: Path, protocol: int) -> None:
-    content = [np.arange(6, dtype=np.float32).reshape(2, 3), np.int64(7), collections.OrderedDict(a=np.array([1]))]
+    content = [
+        np.arange(6, dtype=np.float32).reshape(2, 3),
+        np.int64(7),
+        collections.OrderedDict(a=np.array([1])),
+    ]
     made = pickle.dumps(content, protocol=protocol)
     names = (b"numpy._core.", b"numpy.core.")
     mine = names[0] if names[0] in made else names[1]
@@ -91,7 +112,10 @@ def test_code_is_refused_by_its_name(
 @pytest.mark.parametrize(
     ("array", "says"),
     [
-        (np.array([None, "a"], dtype=object), "numpy.dtype of 'O8', whose values are no numbers and no text"),
+        (
+            np.array([None, "a"], dtype=object),
+            "numpy.dtype of 'O8', whose values are no numbers and no text",
+        ),
         (np.zeros(2, dtype=[("a", "f4")]), "numpy.dtype of 'V4'"),
         (np.array(["2020-01-01"], dtype="M8[D]"), "numpy.dtype of 'M8'"),
     ],
@@ -117,7 +141,9 @@ def test_codecs_are_for_latin1_alone(tmp_path: Path) -> None:
         read_pickle(tmp_path / "a.pkl")
 
 
-@pytest.mark.parametrize("content", [b"", b"\x80", b"not a pickle", pickle.dumps([np.zeros(1000)])[:-300]])
+@pytest.mark.parametrize(
+    "content", [b"", b"\x80", b"not a pickle", pickle.dumps([np.zeros(1000)])[:-300]]
+)
 def test_damage_is_told(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.dat").write_bytes(content)
     with pytest.raises(InputError, match=r"a\.dat is damaged or no pickle .*: download it again"):
