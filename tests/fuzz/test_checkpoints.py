@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import io
 import math
@@ -66,7 +67,9 @@ def change(draw: st.DrawFn, content: Any) -> None:
             if kind == 0:
                 del content[key]
             elif kind == 1 and isinstance(content, dict):
-                content[draw(st.sampled_from(["more", 7, "step", "exp_avg"]))] = draw(ODD)
+                content[draw(st.sampled_from(["more", 7, "step", "exp_avg"]))] = copy.deepcopy(
+                    draw(ODD)
+                )  # a later step may change it
             elif kind == 2 and isinstance(content[key], torch.Tensor) and content[key].numel():
                 content[key] = content[key].clone()
                 values = (
@@ -76,7 +79,7 @@ def change(draw: st.DrawFn, content: Any) -> None:
                 )
                 content[key].view(-1)[0] = draw(st.sampled_from(values))
             else:
-                content[key] = draw(ODD)
+                content[key] = copy.deepcopy(draw(ODD))  # a later step may change it
             return
         content = content[key]
 

@@ -71,7 +71,7 @@ def documents(draw: st.DrawFn) -> bytes:
                 break
             place = inner
         if draw(st.booleans()):
-            place[key] = draw(VALUES)
+            place[key] = copy.deepcopy(draw(VALUES))  # a later step may change it
         else:
             del place[key]
         if not document:
