@@ -21,8 +21,8 @@ from pathlib import Path
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from shapenet3d_cma.cli import SHIPPED
 from shapenet3d_cma.core.settings import assignments, read_settings
+from shapenet3d_cma.model.commands import SHIPPED
 from shapenet3d_cma.model.config import PretrainConfig
 from shapenet3d_cma.model.distributed import Ranks
 from shapenet3d_cma.model.info import count_flops

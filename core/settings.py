@@ -27,6 +27,9 @@ from .untrusted import kind_of, read_plain_text
 from .wording import one_line, shorten
 
 __all__ = [
+    "FOLDER",
+    "JOBS",
+    "JSON",
     "FiniteRange",
     "GivenPath",
     "WholeRange",
@@ -124,6 +127,14 @@ class GivenPath(click.Path):
         if kind_of(mode) and not stat.S_ISDIR(mode):
             self.fail(f"{name!r} is {kind_of(mode)}: give a file or a folder.", param, ctx)
         return path
+
+
+FOLDER = GivenPath()
+"""The type of every argument and option that names a file or a folder."""
+JOBS = click.option(
+    "--jobs", type=WholeRange(1, 4096), help="Side by side; the number of cores where left out."
+)
+JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 
 
 def click_type(field: dataclasses.Field[Any], hint: Any) -> click.ParamType[Any]:

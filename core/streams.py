@@ -7,11 +7,20 @@ import io
 import os
 import select
 import sys
+from collections.abc import Mapping, Sequence
 from typing import Any, TextIO
 
+from .untrusted import shown
 from .wording import visible
 
-__all__ = ["keep_streams", "lost_output", "speak_utf8", "tell"]
+__all__ = [
+    "end_with_failures",
+    "failure_text",
+    "keep_streams",
+    "lost_output",
+    "speak_utf8",
+    "tell",
+]
 
 
 class _Kept(io.BufferedWriter):
@@ -111,6 +120,19 @@ def _kept_stream(descriptor: int, before: TextIO | None, closed: bool) -> TextIO
 def tell(text: object = "") -> None:
     """Print a result on standard output, with what a terminal would obey written out."""
     print(visible(str(text)), flush=True)
+
+
+def failure_text(failure: Mapping[str, Any]) -> str:
+    """Return a line on a file that failed, from its "file" and "reason"."""
+    return shown(f"{failure['file']} failed: {failure['reason']}", 4000)
+
+
+def end_with_failures(failures: Sequence[Mapping[str, Any]]) -> None:
+    """Print failures, a line each, and exit with status 1; return if there are none."""
+    for failure in failures:
+        tell(failure_text(failure))
+    if failures:
+        sys.exit(1)
 
 
 def lost_output() -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-__all__ = ["markdown", "one_line", "shorten", "visible"]
+__all__ = ["count_text", "markdown", "one_line", "shorten", "visible"]
 
 LONGEST = 1500
 """Characters of a line on standard error."""
@@ -47,3 +47,9 @@ def one_line(text: str, most: int = LONGEST) -> str:
 def markdown(text: str) -> str:
     """Return a text so that Markdown, with HTML in it, shows it as it is: no link, no tag, no end of a table's cell."""
     return one_line(text).translate(_MARKUP).replace("://", "&#58;//").replace("www.", "www&#46;")
+
+
+def count_text(number: int, noun: str) -> str:
+    """Return a number with its noun: 1 row, 2 rows, 2 categories."""
+    plural = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
+    return f"{number} {noun if number == 1 else plural}"

@@ -8,7 +8,7 @@ from typing import Literal
 
 from ..core.settings import setting
 
-__all__ = ["CAMERA_SETS", "Device", "Light", "RenderConfig"]
+__all__ = ["CAMERA_SETS", "Device", "Light", "Limits", "RenderConfig"]
 
 CAMERA_SETS = ("fibonacci", "ring", "hammersley", "random", "dodecahedron", "file")
 Device = Literal["auto", "cpu", "cuda", "optix", "hip", "metal", "oneapi"]
@@ -129,3 +129,23 @@ class RenderConfig:
     def width(self) -> int:
         """Width of the images, pixels."""
         return max(1, round(self.size * self.aspect))
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one model and one worker may take; these decide which models fail, not what files hold.
+
+    A worker is also renewed when it holds, after a model, more than three quarters of `memory_gib`.
+    """
+
+    timeout: float = setting(600.0, "Seconds a model.", low=1, high=1e7)
+    memory_gib: float = setting(
+        8.0,
+        "Memory of one Blender, GiB; a model that takes more is stopped.",
+        low=0.5,
+        high=1e6,
+    )
+    renew_after: int = setting(2000, "Models after which a Blender is started afresh.", low=1)
+    device: Device = setting(
+        "auto", "Where Cycles computes; if a GPU is not there, a line says so and the CPU is used."
+    )

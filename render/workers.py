@@ -12,7 +12,6 @@ import sys
 import tempfile
 import threading
 import time
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -22,7 +21,7 @@ import psutil
 from ..core.errors import InputError, needs
 from ..core.progress import say
 from ..core.scratch import SCRATCH, Scratch
-from .config import Device, RenderConfig
+from .config import Limits, RenderConfig
 
 __all__ = ["Limits", "Pool", "Worker", "WorkerError", "check_blender", "count_cores"]
 
@@ -38,25 +37,6 @@ LOG_BYTES = 2**16  # of the log that are read for them
 ONE_BLAS_THREAD = {
     "OPENBLAS_NUM_THREADS": "1"
 }  # the others would spin beside Cycles': a fifth of the time
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What one model and one worker may take. They decide which models fail, not what the files hold.
-
-    Attributes
-    ----------
-    timeout : seconds for one model
-    memory_gib : resident memory of a worker, GiB; one that takes more is killed
-    renew_after : models after which a worker makes way for a fresh one; so does one that keeps,
-        after a model, more than three quarters of `memory_gib`
-    device : where Cycles computes; depth is the same everywhere, colour but for rounding
-    """
-
-    timeout: float = 600.0
-    memory_gib: float = 8.0
-    renew_after: int = 2000
-    device: Device = "auto"
 
 
 class WorkerError(Exception):

@@ -16,7 +16,7 @@ import hypothesis
 import numpy as np
 import pytest
 
-from shapenet3d_cma.cli import _run as run_command
+from shapenet3d_cma.cli import run_command
 from shapenet3d_cma.core.settings import config_hash
 from shapenet3d_cma.pack.config import PackConfig
 from shapenet3d_cma.pack.packing import pack_renders

@@ -94,7 +94,7 @@ def found() -> dict[str, set[str]]:
         calls = {writes(node) for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))} - {
             None
         }
-        if calls and name != "core.outputs":
+        if calls and not name.startswith("core.outputs."):
             listed[name] = calls
     return listed
 

@@ -1,0 +1,153 @@
+"""Single acts on the disk: make folders, name finished files, remove unfinished ones."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from contextlib import suppress
+from pathlib import Path
+
+from ..errors import InputError
+from ..files import is_full
+
+__all__ = [
+    "HIDDEN",
+    "TakenError",
+    "cannot_write",
+    "current_umask",
+    "discard",
+    "is_filled",
+    "list_content",
+    "make_folders",
+    "missing_folders",
+    "name_file",
+    "name_parts",
+    "sync",
+]
+
+HIDDEN = ".cma3d"
+"""The record's folder within an output folder."""
+
+_NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EINVAL)
+
+
+def name_parts(name: str) -> list[str]:
+    """Split a name within an output folder at its slashes.
+
+    Raises
+    ------
+    InputError : it is empty, leads upwards, or into the record
+    """
+    parts = name.split("/")
+    if any(part in ("", ".", "..", HIDDEN) or "\0" in part for part in parts):
+        raise InputError(f"{name!r} is no name within an output folder")
+    return parts
+
+
+def list_content(path: Path) -> list[str]:
+    """List the names in a folder without the record's, hidden ones last."""
+    names = [inner.name for inner in path.iterdir() if inner.name != HIDDEN]
+    return sorted(names, key=lambda name: (name.startswith("."), name))
+
+
+def missing_folders(path: Path) -> list[Path]:
+    """List the folders that do not exist, from `path` outwards."""
+    made = []
+    for folder in (path, *path.parents):
+        if folder.exists():
+            break
+        made.append(folder)
+    return made
+
+
+def make_folders(missing: list[Path]) -> list[Path]:
+    """Make folders, all or none, and list the ones made here, the innermost first.
+
+    A folder that another process made meanwhile is used, and left out of the list.
+    """
+    made: list[Path] = []
+    try:
+        for folder in reversed(missing):
+            with suppress(FileExistsError):
+                folder.mkdir()
+                made.insert(0, folder)
+    except OSError:
+        for folder in made:
+            folder.rmdir()
+        raise
+    return made
+
+
+class TakenError(InputError):
+    """A file that should be new exists already."""
+
+
+def name_file(partial: Path, path: Path, *, replace: bool) -> None:
+    """Rename a finished file to its final name.
+
+    Without `replace` it never replaces a file that appeared meanwhile: a hard link fails where a
+    rename would replace.
+
+    Raises
+    ------
+    TakenError : the name is taken
+    """
+    if replace:
+        partial.replace(path)
+    else:
+        try:
+            os.link(partial, path, follow_symlinks=False)
+        except FileExistsError:
+            raise TakenError(
+                f"{path} was written by another process meanwhile: it is left as it is"
+            ) from None
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            if os.path.lexists(path):
+                raise TakenError(
+                    f"{path} was written by another process meanwhile: it is left as it is"
+                ) from None
+            partial.rename(path)
+    sync(path.parent)
+
+
+def discard(path: Path) -> None:
+    """Remove an unfinished file or folder that this process made, if it can be removed."""
+    with suppress(OSError):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def is_filled(folder: Path) -> bool:
+    """Check whether a folder holds anything."""
+    with os.scandir(folder) as entries:
+        return any(entries)
+
+
+def sync(path: Path) -> None:
+    """Write a file's bytes, or a folder's names, through to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def current_umask() -> int:
+    """Return the process's umask; the system has no call that only reads it."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
+
+
+def cannot_write(path: Path, error: OSError | RuntimeError) -> str:
+    """Return a line: a file or folder cannot be written, why, and what to do."""
+    full = is_full(error) or getattr(error, "errno", None) == errno.EFBIG
+    remedy = "free some space, then the same command goes on"
+    if not full:
+        remedy = "see to the folder or its rights, or choose another folder"
+    return f"{path} cannot be written: {getattr(error, 'strerror', None) or error}; {remedy}"

@@ -1,0 +1,58 @@
+"""Outputs that lie in an input, hold one, or are one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from ..errors import InputError
+
+__all__ = ["followed_file", "followed_folder", "refuse_overlap", "resolve"]
+
+
+def refuse_overlap(out: Path, inputs: Iterable[Path | None]) -> None:
+    """Refuse an output that is an input, lies in one, or holds one, also through links and `..`.
+
+    Raises
+    ------
+    InputError : names both
+    """
+    here = resolve(out)
+    for given in inputs:
+        if given is None:
+            continue
+        there = resolve(given)
+        if here == there:
+            raise InputError(f"{out} is what is read: choose another place to write to")
+        if here.is_relative_to(there):
+            raise InputError(
+                f"{out} lies in {given}, which is read: choose a place outside to write to"
+            )
+        if there.is_relative_to(here):
+            raise InputError(
+                f"{given}, which is read, lies in {out}: choose another place to write to"
+            )
+
+
+def followed_folder(path: Path) -> Path:
+    """Resolve a path with `..`: new/../data is data, even if there is no new."""
+    return resolve(path) if ".." in path.parts else path
+
+
+def followed_file(path: Path) -> Path:
+    """Resolve `..` on the way to a file, whose own name may be a link."""
+    return resolve(path) if path.name == ".." else followed_folder(path.parent) / path.name
+
+
+def resolve(path: Path) -> Path:
+    """Return a path without links and `..`.
+
+    Raises
+    ------
+    InputError : its links form a circle, or its name has a NUL
+    """
+    try:
+        return Path(os.path.realpath(path))
+    except (OSError, ValueError) as error:  # a circle of links, a NUL in the name
+        raise InputError(f"{str(path)!r} cannot be followed: {error}; give another path") from None
