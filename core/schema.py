@@ -5,7 +5,7 @@ A leaf: it imports nothing of the project but modules of the ground, so every st
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,6 +14,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from .camera import Camera
 from .errors import InputError
 from .hdf5 import FAULTS, Rows, json_attribute, open_file, read_attribute, told
 from .untrusted import shown
@@ -35,6 +36,7 @@ __all__ = [
     "WrongFileError",
     "create_field",
     "open_checked",
+    "row_camera",
     "shuffle",
 ]
 
@@ -44,6 +46,22 @@ FORMAT = "shapenet3d-cma"
 SCHEMA_VERSION = 1
 Row = dict[str, NDArray[Any]]
 """One row, or a batch of rows, by field name."""
+
+
+def row_camera(row: Mapping[str, NDArray[Any]]) -> Camera:
+    """Return the camera of a row, of the size of its depth.
+
+    Parameters
+    ----------
+    row : one row, with intrinsics, cam_from_obj and depth
+
+    Raises
+    ------
+    ValueError : the row's camera is none, see `Camera`
+    """
+    height, width = row["depth"].shape
+    return Camera(row["intrinsics"], row["cam_from_obj"], width, height)
+
 
 LIBVER = ("v110", "v110")  # 'latest' would write files that older HDF5 cannot read
 MOST_PIXELS = 8192 * 81920

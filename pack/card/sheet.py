@@ -19,8 +19,9 @@ from ...core.camera import Camera
 from ...core.errors import InputError
 from ...core.outputs import check_file, stamp_text, write_file
 from ...core.schema import Row
+from ..laws import LAWS
 from ..reader import Shards
-from ..verify import LAWS, check_row
+from ..row_checks import check_row
 
 __all__ = [
     "PICTURE",

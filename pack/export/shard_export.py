@@ -110,7 +110,7 @@ def _export_all(
     shards = Shards(folder, most_open=1)
     models = _models(shards)
     if not models:
-        raise InputError(f"{folder} holds no row: pack again")
+        raise InputError(f"{folder} is empty: pack again")
     listed = json.dumps(shards.manifest["shards"], sort_keys=True).encode()
     made = {"format": format, "full": full, "shards": hashlib.sha256(listed).hexdigest()[:16]}
     identity = begin(output, EXPORT, made, redo=redo)

@@ -117,7 +117,7 @@ class Source:
         self.total = len(self.shards) if self.shards is not None else len(self.files)
         self.unit = "row" if self.shards is not None else "model"
         if not self.total:
-            raise InputError(f"{path} holds no row: pack again")
+            raise InputError(f"{path} is empty: pack again")
 
     def check(self, row: int) -> int:
         """Return the index back if there is such a row."""
