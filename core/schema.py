@@ -14,13 +14,15 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from .camera import Camera
+from .. import __version__
+from .camera import CONVENTIONS, Camera
 from .errors import InputError
 from .hdf5 import FAULTS, Rows, json_attribute, open_file, read_attribute, told
 from .untrusted import shown
 
 __all__ = [
     "FORMAT",
+    "GENERATOR",
     "LIBVER",
     "MOST_PIXELS",
     "RENDER_EXTRAS",
@@ -35,6 +37,7 @@ __all__ = [
     "Row",
     "WrongFileError",
     "create_field",
+    "file_stamp",
     "open_checked",
     "row_camera",
     "shuffle",
@@ -44,23 +47,10 @@ T = TypeVar("T")
 
 FORMAT = "shapenet3d-cma"
 SCHEMA_VERSION = 1
+GENERATOR = f"shapenet3d-cma {__version__}"
+"""The program and its version, as files and pages state them."""
 Row = dict[str, NDArray[Any]]
 """One row, or a batch of rows, by field name."""
-
-
-def row_camera(row: Mapping[str, NDArray[Any]]) -> Camera:
-    """Return the camera of a row, of the size of its depth.
-
-    Parameters
-    ----------
-    row : one row, with intrinsics, cam_from_obj and depth
-
-    Raises
-    ------
-    ValueError : the row's camera is none, see `Camera`
-    """
-    height, width = row["depth"].shape
-    return Camera(row["intrinsics"], row["cam_from_obj"], width, height)
 
 
 LIBVER = ("v110", "v110")  # 'latest' would write files that older HDF5 cannot read
@@ -179,6 +169,38 @@ def shuffle(row: NDArray[Any], field: Field) -> memoryview:
     """
     array = np.ascontiguousarray(row, dtype=np.dtype(field.dtype).newbyteorder("<"))
     return np.ascontiguousarray(array.view(np.uint8).reshape(-1, array.itemsize).T).data
+
+
+def row_camera(row: Mapping[str, NDArray[Any]]) -> Camera:
+    """Return the camera of a row; its image size is that of the depth.
+
+    Parameters
+    ----------
+    row : one row, with intrinsics, cam_from_obj and depth
+
+    Raises
+    ------
+    ValueError : intrinsics or pose are not those of a camera, see `Camera`
+    """
+    height, width = row["depth"].shape
+    return Camera(row["intrinsics"], row["cam_from_obj"], width, height)
+
+
+def file_stamp(kind: str, *, versioned: bool = True) -> dict[str, Any]:
+    """Return the entries by which every file states what it is, and its conventions.
+
+    Parameters
+    ----------
+    kind : "render", "shard", "manifest", or the kind of an output folder
+    versioned : add the version of the schema
+    """
+    return {
+        "format": FORMAT,
+        "kind": kind,
+        **({"schema_version": SCHEMA_VERSION} if versioned else {}),
+        "generator": GENERATOR,
+        "conventions": CONVENTIONS,
+    }
 
 
 @dataclass(frozen=True)

@@ -13,15 +13,13 @@ from typing import Any
 
 from joblib import Parallel, delayed
 
-from .. import __version__
-from ..core.camera import CONVENTIONS
 from ..core.errors import InputError, needs
 from ..core.files import sha256
 from ..core.hdf5 import is_of_kind
 from ..core.outputs import Output, cannot_write, claim, reading
 from ..core.processes import each, workers
 from ..core.progress import Progress, say
-from ..core.schema import FORMAT, SCHEMA_VERSION, SHARD_FIELDS, open_checked
+from ..core.schema import FORMAT, SCHEMA_VERSION, SHARD_FIELDS, file_stamp, open_checked
 from ..core.untrusted import shown
 from ..render.choice import Choice, choose_renders, lot
 from ..render.render_file import SOURCE, find_renders, open_render
@@ -401,10 +399,7 @@ def _write_manifest(
         for entry in read_failures(renders)
     ]
     manifest = {
-        "format": FORMAT,
-        "kind": "manifest",
-        "schema_version": SCHEMA_VERSION,
-        "generator": f"shapenet3d-cma {__version__}",
+        **file_stamp("manifest"),
         "rows": summary.rows,
         "shards": entries,
         "synsets": dict(sorted(summary.synsets.items())),
@@ -412,7 +407,6 @@ def _write_manifest(
         "failures": summary.failures,
         "render_failures": failed,
         "repairs": dict(sorted(summary.repairs.items())),
-        "conventions": CONVENTIONS,
         "fields": {entry.name: entry.meaning for entry in SHARD_FIELDS},
         **attributes,
     }

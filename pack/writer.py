@@ -15,19 +15,16 @@ from typing import Any
 import h5py
 import numpy as np
 
-from .. import __version__
-from ..core.camera import CONVENTIONS
 from ..core.errors import InputError
 from ..core.outputs import cannot_write, write_new
 from ..core.schema import (
-    FORMAT,
     LIBVER,
-    SCHEMA_VERSION,
     SHARD_FIELDS,
     SHARD_LEVEL,
     Field,
     Row,
     create_field,
+    file_stamp,
     shuffle,
 )
 
@@ -237,14 +234,8 @@ class _Part:
             dataset.resize(self.rows, axis=0)
             if name in self._values:
                 dataset[...] = self._values[name]
-        common = {
-            "format": FORMAT,
-            "kind": "shard",
-            "schema_version": SCHEMA_VERSION,
-            "generator": f"shapenet3d-cma {__version__}",
-            "conventions": CONVENTIONS,
-            "fields": {field.name: field.meaning for field in SHARD_FIELDS},
-        }
+        meanings = {field.name: field.meaning for field in SHARD_FIELDS}
+        common = {**file_stamp("shard"), "fields": meanings}
         for name, value in (common | attributes).items():
             self._file.attrs[name] = (
                 value if isinstance(value, str | int) else json.dumps(value, sort_keys=True)

@@ -6,11 +6,9 @@ import hashlib
 import json
 from typing import Any
 
-from .. import __version__
-from ..core.camera import CONVENTIONS
 from ..core.errors import InputError
 from ..core.outputs import Output
-from ..core.schema import FORMAT
+from ..core.schema import file_stamp
 from ..core.untrusted import read_json, shown
 
 __all__ = ["begin", "record", "remove_others"]
@@ -60,11 +58,8 @@ def record(
     OSError : it cannot be written
     """
     content = {
-        "format": FORMAT,
-        "kind": output.kind,
-        "generator": f"shapenet3d-cma {__version__}",
+        **file_stamp(output.kind, versioned=False),
         "config": config,
-        "conventions": CONVENTIONS,
         **({} if last_run is None else {"last_run": last_run}),
     }
     output.write_json(name, content)

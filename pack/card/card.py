@@ -10,13 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ... import __version__
 from ...core.camera import CONVENTIONS
 from ...core.errors import InputError
 from ...core.files import sha256
 from ...core.outputs import Output, cannot_write
 from ...core.progress import say
-from ...core.schema import SHARD_FIELDS
+from ...core.schema import GENERATOR, SHARD_FIELDS
 from ...core.wording import markdown, one_line
 from ...render.shapenet.synsets import V2_NAMES
 from ..reader import Shards
@@ -208,7 +207,7 @@ def _made_with(manifest: dict[str, Any]) -> str:
         if value not in ("", None, [])
     ]
     table = "| | setting | value |\n|---|---|---|\n" + "\n".join(settings)
-    return f"## Conventions\n\n{conventions}\n\n## Made with\n\nshapenet3d-cma {__version__}\n\n{table}"
+    return f"## Conventions\n\n{conventions}\n\n## Made with\n\n{GENERATOR}\n\n{table}"
 
 
 def _cell(value: Any) -> str:

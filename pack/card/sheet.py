@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from ...core.arrays import spread_indices
 from ...core.camera import Camera
 from ...core.errors import InputError
 from ...core.outputs import check_file, stamp_text, write_file
-from ...core.schema import Row
+from ...core.schema import Row, row_camera
 from ..laws import LAWS
 from ..reader import Shards
 from ..row_checks import check_row
@@ -133,7 +134,7 @@ def overview_png(folder: Path, *, columns: int = 8, most: int = 64) -> bytes:
     InputError : no shards
     """
     shards = Shards(folder, most_open=1)
-    rows = np.unique(np.linspace(0, len(shards) - 1, min(most, len(shards))).astype(int))
+    rows = spread_indices(len(shards), most)
     images = shards.read(rows, ["rgb"])["rgb"]
     return contact_png(({"rgb": image} for image in images), ["rgb"], columns=columns)
 
@@ -153,7 +154,7 @@ def _depth_tile(row: Row) -> NDArray[np.uint8]:
 def _points_tile(row: Row) -> NDArray[np.uint8]:
     """Paint the points as discs, seen from 45 degrees to the left of the camera: (H, W, 3)."""
     height, width = row["depth"].shape
-    camera = Camera(row["intrinsics"], row["cam_from_obj"], width, height)
+    camera = row_camera(row)
     seen, reach = _seen_from(row["points"], camera, turn=-45)
     scale = min(height, width) / 2 / reach
     far_first = np.argsort(-seen[:, 2])
@@ -180,8 +181,7 @@ _TILES = {"rgb": lambda row: row["rgb"], "depth": _depth_tile, "points": _points
 
 def draw_row(row: Row, title: str) -> Figure:
     """Draw a row: image, depth, reprojection; the cloud from two sides; what the laws say of it."""
-    height, width = row["depth"].shape
-    camera = Camera(row["intrinsics"], row["cam_from_obj"], width, height)
+    camera = row_camera(row)
     figure = Figure(figsize=(12.8, 8.6), facecolor=_PAPER)
     FigureCanvasAgg(figure)
     axes = figure.subplots(2, 3)
@@ -303,7 +303,7 @@ def _verdict(axis: Any, row: Row) -> None:
     for name, figure in figures.items():
         mark = "ok" if figure <= limits[name].limit else "BROKEN"
         lines.append(f"{name:<22}{figure:>9.2g} {limits[name].unit:<14}{mark}")
-    eye = Camera(row["intrinsics"], row["cam_from_obj"], *row["depth"].shape[::-1]).eye
+    eye = row_camera(row).eye
     lines += ["", f"camera at ({eye[0]:.3f}, {eye[1]:.3f}, {eye[2]:.3f})"]
     column, line = row["pixels"][0]
     x, y, z = row["points"][0]

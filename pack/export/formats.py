@@ -14,8 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ...core.camera import Camera
-from ...core.schema import Row
+from ...core.schema import Row, row_camera
 from ...reconstruct.backproject import back_project
 from ...reconstruct.ply import cloud_vertices, view_comments, write_ply
 from ..reader import Shards
@@ -69,7 +68,7 @@ def write_ply_model(folder: Path, rows: Sequence[Row], *, number: int, full: boo
     full : all points of the view, from its depth, in place of the sample
     """
     for row in rows:
-        camera = _camera(row)
+        camera = row_camera(row)
         points, pixels = row["points"], row["pixels"]
         if full:
             cloud = back_project(row["depth"], camera)
@@ -138,7 +137,7 @@ def _nerf_frame(folder: Path, row: Row) -> dict[str, Any]:
         "file_path": f"images/{name}.png",
         "mask_path": f"masks/{name}.png",
         "depth_file_path": f"depth/{name}.npy",
-        "transform_matrix": (_camera(row).obj_from_cam @ _GL_FROM_CV).tolist(),
+        "transform_matrix": (row_camera(row).obj_from_cam @ _GL_FROM_CV).tolist(),
     }
 
 
@@ -237,11 +236,6 @@ def bop_set(shards: Shards, models: Sequence[tuple[int, str, str]]) -> dict[str,
     writer.writerow(["scene_id", "obj_id", "synset", "model_id"])
     writer.writerows([number, number + 1, synset, model_id] for number, synset, model_id in models)
     return {"camera.json": json.dumps(camera, indent=1) + "\n", "scenes.csv": scenes.getvalue()}
-
-
-def _camera(row: Row) -> Camera:
-    height, width = row["depth"].shape
-    return Camera(row["intrinsics"], row["cam_from_obj"], width, height)
 
 
 def _depth16(depth: NDArray[np.float32]) -> tuple[NDArray[np.uint16], float]:

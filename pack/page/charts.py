@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...core.arrays import spread_indices
+
 __all__ = ["bars", "histogram", "sphere"]
 
 _WIDTH, _HEIGHT = 360, 176
@@ -140,11 +142,7 @@ def sphere(directions: NDArray[np.float64], *, label: str, most: int = 3000) -> 
     parts += [curve(turn, math.radians(degrees), "grid") for degrees in (-60, -30, 0, 30, 60)]
     parts += [curve(side * math.pi, sweep, "rim") for side in (-1, 1)]
     kept = directions[np.isfinite(directions).all(axis=1)]
-    chosen = (
-        kept[np.unique(np.linspace(0, len(kept) - 1, min(most, len(kept))).astype(int))]
-        if len(kept)
-        else kept
-    )
+    chosen = kept[spread_indices(len(kept), most)]
     longitude = np.arctan2(
         -chosen[:, 0], -chosen[:, 2]
     )  # 0 before the front, to the right of who looks at it

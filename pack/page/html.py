@@ -16,8 +16,8 @@ import matplotlib as mpl
 import numpy as np
 from numpy.typing import NDArray
 
-from ... import __version__
 from ...core.outputs import stamp_text
+from ...core.schema import GENERATOR
 from ...core.wording import visible
 from ...render.shapenet.synsets import V2_NAMES
 from .coded import code
@@ -118,7 +118,7 @@ def page_html(
         "name": _name(first.synset),
         "model": f"{first.synset}/{first.model_id}",
         "source": source,
-        "generator": f"shapenet3d-cma {__version__}",
+        "generator": GENERATOR,
         "stamp": stamp_text(PAGE),
         "stored": "stored" if first.stored else "sampled",
         "patches": str(len(aligned.patches)) if aligned else "",

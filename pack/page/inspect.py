@@ -15,6 +15,7 @@ from urllib.parse import quote
 
 import numpy as np
 
+from ...core.arrays import spread_indices
 from ...core.camera import Camera
 from ...core.errors import InputError
 from ...core.outputs import check_file, claim, write_file
@@ -255,12 +256,9 @@ def draw_contact_sheet(
     if out.suffix.lower() != ".png":
         raise InputError(f"{out}: the sheet is a picture, give a name that ends in .png")
     source = Source(path)
-    if rows is None:
-        chosen = np.unique(
-            np.linspace(0, source.total - 1, min(MOST, source.total)).astype(int)
-        ).tolist()
-    else:
-        chosen = _rows(source, Asked(rows=rows))[0]
+    chosen = (
+        spread_indices(source.total, MOST) if rows is None else _rows(source, Asked(rows=rows))[0]
+    )
     if len(chosen) > SHEET_MOST:
         raise InputError(
             f"--rows asks for {len(chosen)} rows on one sheet; give at most {SHEET_MOST}"
@@ -384,7 +382,7 @@ def report_dataset(path: Path, out: Path, annotator: Annotator, *, most: int = M
     InputError : no shards, a shard that cannot be read, or `out` cannot be written
     """
     from .report import REPORT, report_html, thumbnail
-    from .survey import spread, survey_shards
+    from .survey import survey_shards
 
     if out.suffix.lower() not in (".html", ".htm"):
         raise InputError(f"{out}: the report is a page, give a name that ends in .html")
@@ -393,7 +391,7 @@ def report_dataset(path: Path, out: Path, annotator: Annotator, *, most: int = M
     if source.shards is None:
         raise InputError(f"{path} holds renders: a report is on shards, `cma3d pack` makes them")
     survey = survey_shards(source.shards)
-    rows = spread(len(source.shards), most)
+    rows = spread_indices(len(source.shards), most)
     folder = out.with_name(f"{out.stem}-rows")
     written = {}
     if rows:

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ... import __version__
 from ...core.outputs import stamp_text
+from ...core.schema import GENERATOR
 from ...core.wording import visible
 from ...render.shapenet.synsets import V2_NAMES
 from ..reader import Shards
@@ -67,7 +67,7 @@ def report_html(
         "script": script,
         "title": html.escape(visible(shards.folder.resolve().name)),
         "source": html.escape(visible(str(shards.folder))),
-        "generator": html.escape(f"shapenet3d-cma {__version__}"),
+        "generator": html.escape(GENERATOR),
         "stamp": stamp_text(REPORT),
         "made_by": html.escape(str(manifest.get("generator", "–"))),
         "tiles": "".join(

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...core.camera import Camera
+from ...core.arrays import spread_indices
 from ...core.progress import track
-from ...core.schema import Row
+from ...core.schema import Row, row_camera
 from ..reader import Shards
 
-__all__ = ["DEPTHS", "Survey", "count_right", "spread", "survey_shards"]
+__all__ = ["DEPTHS", "Survey", "count_right", "survey_shards"]
 
 DEPTHS = 4096
 """Rows whose arrays are read at most, evenly spread: all of some ten thousands would take a minute."""
@@ -72,7 +72,7 @@ def survey_shards(shards: Shards, *, depths: int = DEPTHS) -> Survey:
         ).items():
             parts.setdefault(name, []).append(values)
     whole = {name: np.concatenate(values) for name, values in parts.items()}
-    near, far, checked, right = _depths(shards, spread(len(shards), depths))
+    near, far, checked, right = _depths(shards, spread_indices(len(shards), depths))
     first = shards.read([0], ["depth", "points"])
     return Survey(
         rows=len(shards),
@@ -88,14 +88,6 @@ def survey_shards(shards: Shards, *, depths: int = DEPTHS) -> Survey:
         image=(first["depth"].shape[1], first["depth"].shape[2]),
         points=first["points"].shape[1],
     )
-
-
-def spread(count: int, most: int) -> list[int]:
-    """Choose up to `most` of `count` indices, evenly spread."""
-    if not most:
-        return []
-    chosen: list[int] = np.unique(np.linspace(0, count - 1, min(most, count)).astype(int)).tolist()
-    return chosen
 
 
 def _depths(
@@ -116,9 +108,8 @@ def _depths(
 
 def count_right(row: Row) -> int:
     """Count the points that re-project to the pixel that is stored with them."""
-    height, width = row["depth"].shape
     try:
-        camera = Camera(row["intrinsics"], row["cam_from_obj"], width, height)
+        camera = row_camera(row)
     except ValueError:  # no camera at all: nothing projects
         return 0
     uv, depth = camera.project(row["points"])

@@ -22,6 +22,7 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image
 
 import shapenet3d_cma.pack.page
+from shapenet3d_cma.core.arrays import spread_indices
 from shapenet3d_cma.core.errors import InputError
 from shapenet3d_cma.model.monitor.annotate import NetworkAnnotator
 from shapenet3d_cma.pack.page.charts import bars, histogram, round_ticks, sphere
@@ -34,7 +35,7 @@ from shapenet3d_cma.pack.page.inspect import (
     inspect_data,
     report_dataset,
 )
-from shapenet3d_cma.pack.page.survey import count_right, spread, survey_shards
+from shapenet3d_cma.pack.page.survey import count_right, survey_shards
 from shapenet3d_cma.pack.page.view import View, render_views, shard_views
 from shapenet3d_cma.pack.reader import Shards
 from shapenet3d_cma.render.render_file import find_renders
@@ -373,7 +374,7 @@ def test_bars_are_sorted_and_escaped() -> None:
 
 @given(st.integers(1, 500), st.integers(1, 80))
 def test_a_spread_takes_first_and_last(count: int, most: int) -> None:
-    chosen = spread(count, most)
+    chosen = spread_indices(count, most)
     assert len(chosen) == min(count, most)
     assert chosen[0] == 0
     if most > 1:
