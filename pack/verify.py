@@ -83,7 +83,7 @@ def _verify_set(
     source: Path | None,
     layout: Layout,
 ) -> None:
-    """Check the laws that concern one set of shards: its files, its rows, then the set as a whole."""
+    """Check the laws of one set: its files, its rows, the whole."""
     shards, prefix = index.shards, index.prefix
     call = secrets.token_hex(4)  # another call may find other files under the same names
     # files
@@ -176,7 +176,7 @@ class _RowIndex:
         return f"{self.prefix}{_row_location(self.shards, row)} {_key_text(key)}"
 
     def find_twins(self, verdict: Verdict) -> None:
-        """Count the rows that are the same view of the same model as an earlier row."""
+        """Count the rows whose model and view an earlier row has."""
         rows = np.flatnonzero(self.known)
         # first[which[i]] is the first row with the key of row i; a twin is any later one
         _, first, which = np.unique(self.keys[rows], return_index=True, return_inverse=True)
@@ -204,7 +204,7 @@ def _key_text(key: tuple[str, str, int]) -> str:
 
 
 def verdict_table(verdicts: list[Verdict]) -> str:
-    """Format verdicts as text: law, worst figure, limit, and the broken laws with their rows."""
+    """Format verdicts as a table, and the broken laws with their rows."""
     lines = [f"{'law':<22}{'worst':>10} {'limit':>8}  unit"]
     for verdict in verdicts:
         law = verdict.law
@@ -271,7 +271,7 @@ def _check_file(folder: Path, call: str, index: int) -> tuple[list[str] | None, 
 
 
 def _read_attribute(opened: Opened, name: str) -> Any:
-    """Read an attribute's value: a number, a text or JSON; None if it cannot be read."""
+    """Read an attribute: a number, a text or JSON; None if unreadable."""
     try:
         stored = opened.attribute(name)
         plain = name in ("split", "source") or not isinstance(stored, str)
@@ -282,7 +282,7 @@ def _read_attribute(opened: Opened, name: str) -> Any:
 
 @lru_cache(maxsize=1)
 def _open_shards(folder: Path, call: str) -> Shards:
-    """Open shards once per process and call; another call may find other files of these names."""
+    """Open shards once per process and call, since files may change between."""
     return Shards(folder, most_open=1)
 
 

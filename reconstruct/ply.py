@@ -1,4 +1,4 @@
-"""PLY files: points with whatever is known of them."""
+"""PLY files: points with their properties, binary."""
 
 from __future__ import annotations
 
@@ -60,7 +60,9 @@ def cloud_vertices(
     colours: NDArray[np.uint8] | None = None,
     normals: NDArray[np.float32] | None = None,
 ) -> dict[str, NDArray[Any]]:
-    """Lay out a cloud as PLY's users name its properties: x y z, nx ny nz, red green blue; and u v, the pixel.
+    """Return the PLY properties of a cloud by their usual names.
+
+    x y z, nx ny nz, red green blue, and u v for the pixel.
 
     Parameters
     ----------
@@ -78,7 +80,7 @@ def cloud_vertices(
 
 
 def view_comments(camera: Camera, name: str) -> list[str]:
-    """Return header lines that make a file speak for itself: whose it is, its camera, and the conventions."""
+    """Return the header lines of a view: name, camera and conventions."""
     return [
         name,
         "x y z in the frame of the .obj file; u v = column and row of the pixel, centre at + 0.5",

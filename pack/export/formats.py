@@ -1,4 +1,4 @@
-"""The formats of exports: what BOP, NeRF trainers, viewers and plain image readers expect, told in each docstring."""
+"""The formats of exports: BOP, NeRF trainers, PLY viewers and plain images."""
 
 from __future__ import annotations
 
@@ -187,11 +187,11 @@ def write_bop_scene(folder: Path, rows: Sequence[Row], *, number: int, full: boo
         k[:2, 2] -= 0.5
         pose = row["cam_from_obj"]
         camera[str(image)] = {"cam_K": k.ravel().tolist(), "depth_scale": scale * _MM}
-        place = {
+        pose_entry = {
             "cam_R_m2c": pose[:3, :3].ravel().tolist(),
             "cam_t_m2c": (pose[:3, 3] * _MM).tolist(),
         }
-        truth[str(image)] = [{**place, "obj_id": number + 1}]
+        truth[str(image)] = [{**pose_entry, "obj_id": number + 1}]
         information[str(image)] = [_bop_info(mask)]
     _json(folder / "scene_camera.json", camera)
     _json(folder / "scene_gt.json", truth)
@@ -219,7 +219,7 @@ def _bop_info(mask: NDArray[np.uint8]) -> dict[str, Any]:
 
 
 def bop_set(shards: Shards, models: Sequence[tuple[int, str, str]]) -> dict[str, str]:
-    """Make what belongs to a BOP dataset as a whole, camera.json and scenes.csv: name -> text.
+    """Return the files of a whole BOP dataset, camera.json and scenes.csv.
 
     Parameters
     ----------
@@ -239,7 +239,7 @@ def bop_set(shards: Shards, models: Sequence[tuple[int, str, str]]) -> dict[str,
 
 
 def _depth16(depth: NDArray[np.float32]) -> tuple[NDArray[np.uint16], float]:
-    """Return depth in 16 bits and the scale that brings it back; what is not 0 does not become 0."""
+    """Return depth in 16 bits and its scale; only background becomes 0."""
     scale = float(depth.max()) / _FULL or 1.0
     values = np.rint(depth.astype(np.float64) / scale)
     return np.where(depth > 0, np.clip(values, 1, _FULL), 0).astype(np.uint16), scale

@@ -1,4 +1,4 @@
-"""What a report tells of a folder of shards, as plain numbers."""
+"""The figures of a report on a folder of shards."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ..reader import Shards
 __all__ = ["DEPTHS", "Survey", "count_right", "survey_shards"]
 
 DEPTHS = 4096
-"""Rows whose arrays are read at most, evenly spread: all of some ten thousands would take a minute."""
+"""Most rows whose arrays are read, evenly spread; tens of thousands would take a minute."""
 _BATCH = 4096
 
 
@@ -54,7 +54,7 @@ class Survey:
 
 
 def survey_shards(shards: Shards, *, depths: int = DEPTHS) -> Survey:
-    """Read what a report tells.
+    """Measure the figures of a report.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ def survey_shards(shards: Shards, *, depths: int = DEPTHS) -> Survey:
 def _depths(
     shards: Shards, rows: Sequence[int]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], int, int]:
-    """Measure the depth of some rows, and how many of their points re-project to their pixel."""
+    """Measure the depth range and re-projection of some rows."""
     near, far = (np.full(len(rows), np.nan, dtype=np.float32) for _ in range(2))
     checked = right = 0
     for place, index in enumerate(track(rows, len(rows), "rows")):
@@ -107,7 +107,7 @@ def _depths(
 
 
 def count_right(row: Row) -> int:
-    """Count the points that re-project to the pixel that is stored with them."""
+    """Count the points that re-project to their stored pixel."""
     try:
         camera = row_camera(row)
     except ValueError:  # no camera at all: nothing projects
