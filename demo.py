@@ -16,7 +16,7 @@ from .render.config import RenderConfig
 from .samples.config import SamplesConfig
 
 if TYPE_CHECKING:
-    from .pack.verify import Verdict
+    from .pack.laws import Verdict
 
 __all__ = ["run_demo"]
 

@@ -1,4 +1,7 @@
-"""NumPy's files, read without trusting what they claim: no array is made that its file has no bytes for."""
+"""NumPy's files, read without trust, and indices that are evenly spread over an array.
+
+No array is made that its file has no bytes for, whatever the header of the file claims.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ from numpy.typing import NDArray
 
 from .untrusted import open_regular
 
-__all__ = ["read_array", "read_arrays"]
+__all__ = ["read_array", "read_arrays", "spread_indices"]
 
 _MOST_HEADER = 1024  # bytes: a plain array's has about a hundred
 _KINDS = "biuf"
@@ -35,6 +38,14 @@ _NO_HEADER = (
     ),  # those that ast.literal_eval is documented with
     KeyError,  # one of its entries is missing
 )
+
+
+def spread_indices(count: int, most: int) -> list[int]:
+    """Return up to `most` of the indices below `count`, evenly spread and rising."""
+    number = min(most, count)
+    # the steps are at least 1, so that no index is chosen twice
+    chosen: list[int] = np.linspace(0, count - 1, number).astype(np.int64).tolist()
+    return chosen
 
 
 def read_array(path: Path) -> NDArray[Any]:

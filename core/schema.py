@@ -1,11 +1,11 @@
-"""The schema of shards and render files: one table that writer, reader, verifier and card are driven by.
+"""The schema of shards and render files: one table for writer, reader, verifier and card.
 
-A leaf: it imports nothing of the project but modules of the ground, so every stage may read it.
+It imports only modules of `core`, so that every stage may use it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,12 +14,15 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import __version__
+from .camera import CONVENTIONS, Camera
 from .errors import InputError
 from .hdf5 import FAULTS, Rows, json_attribute, open_file, read_attribute, told
 from .untrusted import shown
 
 __all__ = [
     "FORMAT",
+    "GENERATOR",
     "LIBVER",
     "MOST_PIXELS",
     "RENDER_EXTRAS",
@@ -34,7 +37,9 @@ __all__ = [
     "Row",
     "WrongFileError",
     "create_field",
+    "file_stamp",
     "open_checked",
+    "row_camera",
     "shuffle",
 ]
 
@@ -42,24 +47,27 @@ T = TypeVar("T")
 
 FORMAT = "shapenet3d-cma"
 SCHEMA_VERSION = 1
+GENERATOR = f"shapenet3d-cma {__version__}"
+"""The program and its version, as files and pages state them."""
 Row = dict[str, NDArray[Any]]
 """One row, or a batch of rows, by field name."""
 
+
 LIBVER = ("v110", "v110")  # 'latest' would write files that older HDF5 cannot read
 MOST_PIXELS = 8192 * 81920
-"""Of an image: what the widest that can be rendered has."""
+"""Pixels of the widest image that can be rendered."""
 RENDER_LEVEL, SHARD_LEVEL = 1, 6
-"""Of gzip, which notices flipped bits. Renders are read once or twice; shards are kept, copied, and
-read for months: 6 makes them 5 % smaller, is read as fast, and costs packing 2 ms a row."""
+"""Levels of gzip, whose checksum notices flipped bits. Renders are read once or twice. Shards are kept,
+copied and read for months: level 6 makes them 5 % smaller, reads as fast, and costs 2 ms a row."""
 
 
 class WrongFileError(InputError):
-    """A file that is whole, but of another format, kind or version than is needed."""
+    """A sound file of another format, kind or version."""
 
 
 @dataclass(frozen=True)
 class Field:
-    """One dataset of a file: its dtype, its shape behind the leading axis, and what it means.
+    """One dataset of a file: dtype, shape behind the leading axis, and meaning.
 
     A shape's letters are sizes of the file: H, W image rows and columns, P points a row.
     """
@@ -70,7 +78,10 @@ class Field:
     meaning: str
 
     def sizes(self, **letters: int) -> tuple[int, ...]:
-        """Return the shape behind the leading axis, its letters replaced: `field.sizes(H=224, W=224, P=2048)`."""
+        """Return the shape behind the leading axis, with its letters replaced.
+
+        Example: `field.sizes(H=224, W=224, P=2048)`.
+        """
         return tuple(letters[size] if isinstance(size, str) else size for size in self.shape)
 
     @property
@@ -108,7 +119,7 @@ RENDER_EXTRAS = (
     ),
     Field("material", "u2", ("H", "W"), "index into the attribute materials; 65535 = background"),
 )
-"""Further fields that a render file holds when they were asked for."""
+"""Further fields, which a render file holds if the settings request them."""
 
 SHARD_FIELDS = (
     *_VIEW,
@@ -131,7 +142,7 @@ def create_field(
     level: int = RENDER_LEVEL,
     **letters: int,
 ) -> h5py.Dataset:
-    """Create a field's dataset with the layout of the schema: a chunk is exactly one row, so a row is one read.
+    """Create a field's dataset; a chunk is one row, so a row is one read.
 
     Parameters
     ----------
@@ -153,7 +164,9 @@ def create_field(
 
 
 def shuffle(row: NDArray[Any], field: Field) -> memoryview:
-    """Return a row's bytes as HDF5's shuffle filter orders them: the first of all numbers, then the second of all.
+    """Return a row's bytes in the order of HDF5's shuffle filter.
+
+    The first bytes of all numbers come first, then the second bytes, and so on.
 
     Parameters
     ----------
@@ -163,9 +176,44 @@ def shuffle(row: NDArray[Any], field: Field) -> memoryview:
     return np.ascontiguousarray(array.view(np.uint8).reshape(-1, array.itemsize).T).data
 
 
+def row_camera(row: Mapping[str, NDArray[Any]]) -> Camera:
+    """Return the camera of a row; its image size is that of the depth.
+
+    Parameters
+    ----------
+    row : one row, with intrinsics, cam_from_obj and depth
+
+    Raises
+    ------
+    ValueError : intrinsics or pose are not those of a camera, see `Camera`
+    """
+    height, width = row["depth"].shape
+    return Camera(row["intrinsics"], row["cam_from_obj"], width, height)
+
+
+def file_stamp(kind: str, *, versioned: bool = True) -> dict[str, Any]:
+    """Return the entries that identify a file, with its conventions.
+
+    Parameters
+    ----------
+    kind : "render", "shard", "manifest", or the kind of an output folder
+    versioned : add the version of the schema
+    """
+    return {
+        "format": FORMAT,
+        "kind": kind,
+        **({"schema_version": SCHEMA_VERSION} if versioned else {}),
+        "generator": GENERATOR,
+        "conventions": CONVENTIONS,
+    }
+
+
 @dataclass(frozen=True)
 class Opened:
-    """An open file that follows the table: its datasets by field name, to be read row by row. Close it after use."""
+    """An open file that follows the table, with its datasets by field name.
+
+    Datasets are read row by row. Close the file after use.
+    """
 
     path: Path
     file: h5py.File
@@ -182,7 +230,7 @@ class Opened:
         self.file.close()
 
     def attribute(self, name: str) -> str | int | None:
-        """Read an attribute that is a text or a whole number; None where there is none.
+        """Read an attribute that is a text or a whole number, or None.
 
         Raises
         ------
@@ -216,10 +264,10 @@ def open_checked(
     extras: tuple[Field, ...] = (),
     **driver: Any,
 ) -> Opened:
-    """Open a file for reading and check that it is of this format, version and kind and follows the table.
+    """Open a file for reading; check its format, version, kind and fields.
 
-    Nothing that it is made of leads to another file, and nothing declares more than the file can
-    hold; both are known before any array is read.
+    Before any array is read it is certain that no link of the file leads to another file, and that
+    nothing declares more than the file can hold.
 
     Parameters
     ----------
@@ -229,8 +277,8 @@ def open_checked(
 
     Raises
     ------
-    InputError : names the file, what was found, what was expected and what to do; a
-        `WrongFileError` where another release or program can read it
+    InputError : with the file, what it states, what was expected and the remedy
+    WrongFileError : another release or program can read the file
     """
     remedy = "delete it and render again" if kind == "render" else "copy it again, or pack again"
     where = shown(path, 4096)
@@ -251,37 +299,39 @@ def open_checked(
 
 
 def _check_kind(file: h5py.File, name: str, kind: str) -> None:
-    found = {key: read_attribute(file.id, key) for key in ("format", "kind", "schema_version")}
-    if found["format"] != FORMAT:
+    stated = {key: read_attribute(file.id, key) for key in ("format", "kind", "schema_version")}
+    if stated["format"] != FORMAT:
         raise WrongFileError(
-            f"{name} is no {FORMAT} file (attribute format is {shown(repr(found['format']))})"
+            f"{name} is no {FORMAT} file (attribute format is {shown(repr(stated['format']))})"
         )
-    if found["kind"] != kind:
+    if stated["kind"] != kind:
         raise WrongFileError(
-            f"{name} is a {shown(found['kind'])} file; a {kind} file is needed here"
+            f"{name} is a {shown(stated['kind'])} file; a {kind} file is needed here"
         )
-    if found["schema_version"] != SCHEMA_VERSION:
+    if stated["schema_version"] != SCHEMA_VERSION:
         raise WrongFileError(
-            f"{name} has schema version {shown(found['schema_version'])}; this program reads version {SCHEMA_VERSION}: "
-            "make the file again, or use the release that wrote it"
+            f"{name} has schema version {shown(stated['schema_version'])}; "
+            f"this program reads version {SCHEMA_VERSION}: make the file again, "
+            "or use the release that wrote it"
         )
 
 
 def _check_fields(
     file: h5py.File, name: str, fields: tuple[Field, ...], extras: tuple[Field, ...]
 ) -> dict[str, Rows]:
-    """Open each field once its shape fits those of the others; extras only where the file has them."""
+    """Open the fields, whose shapes must agree; extras if the file has them."""
     letters: dict[str, int] = {}  # the sizes of this file, from the first field that has each
-    found = {}
+    datasets = {}
     for field in (
         *fields,
         *(extra for extra in extras if file.id.links.exists(extra.name.encode())),
     ):
-        rows = found[field.name] = Rows(file, field.name, field.storage)
+        rows = datasets[field.name] = Rows(file, field.name, field.storage)
         axes = ("rows", *field.shape)
         if len(rows.shape) != len(axes):
             raise InputError(
-                f"{name}: {field.name} has {len(rows.shape)} axes; expected {len(axes)}: make it again"
+                f"{name}: {field.name} has {len(rows.shape)} axes; "
+                f"expected {len(axes)}: make it again"
             )
         for letter, size in zip(axes, rows.shape, strict=True):
             if isinstance(letter, str):
@@ -289,11 +339,12 @@ def _check_fields(
         expected = (letters["rows"], *field.sizes(**letters))
         if rows.shape != expected:
             raise InputError(
-                f"{name}: {field.name} has the shape {rows.shape}; the other fields call for {expected}: "
+                f"{name}: {field.name} has the shape {rows.shape}; "
+                f"the other fields call for {expected}: "
                 "the file was changed or badly made; make it again"
             )
     _check_sizes(name, letters)
-    return found
+    return datasets
 
 
 def _check_sizes(name: str, letters: dict[str, int]) -> None:

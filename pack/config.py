@@ -1,4 +1,4 @@
-"""Settings of packing, everything that decides what the shards hold; and the formats of exports."""
+"""Settings of packing, which decide the content of shards; formats of exports."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ExportFormat = Literal["bop", "nerf", "ply", "png"]
 
 @dataclass(frozen=True)
 class PackConfig:
-    """What shards are made with. The same renders and settings give the same rows."""
+    """The settings of shards. The same renders and settings give the same rows."""
 
     points: int = setting(
         2048, "Points of each row, by farthest point sampling.", low=1, high=1_000_000
@@ -25,7 +25,7 @@ class PackConfig:
     )
     num_samples: int = setting(
         0,
-        "Rows to draw among those that the renders give, model by model; 0 takes all. The paper has 41928.",
+        "Rows to draw from the renders, model by model; 0 takes all. The paper has 41928.",
         low=0,
     )
     seed: int = setting(0, "Seed of what is drawn: the split, the samples.", low=0, high=2**63 - 1)

@@ -15,9 +15,9 @@ __all__ = ["MANIFEST", "SHARD_NAME", "UNFINISHED", "read_manifest", "read_record
 
 MANIFEST = "manifest.json"
 UNFINISHED = "unfinished.json"
-"""Stands in for the manifest from the first shard to the last: the settings, and the files that are ours."""
+"""Replaces the manifest while shards are written: the settings, and the names of our files."""
 SHARD_NAME = re.compile(r"shard-\d{5,9}(_\d{2,9})?\.h5")
-"""The names of our shards: a number of five digits or more, and from the second part on that of the part."""
+"""Names of shards: a number of five digits or more; from the second part on, the part's number."""
 
 _ENTRY = {"file": str, "rows": int, "bytes": int, "sha256": str}
 _LEAST_ROW = (
@@ -57,7 +57,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         ) from None
     except OSError as error:
         raise InputError(
-            f"{path} cannot be read: {error.strerror}; see to the file or its rights"
+            f"{path} cannot be read: {error.strerror}; check its permissions"
         ) from None
     except ValueError as error:
         raise InputError(f"{path} cannot be read: {error}; copy it again, or pack again") from None
@@ -65,8 +65,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         raise InputError(f"{path} is no {FORMAT} manifest")
     if manifest.get("schema_version") != SCHEMA_VERSION:
         raise InputError(
-            f"{path} has schema version {shown(manifest.get('schema_version'))}; this program reads version "
-            f"{SCHEMA_VERSION}: pack the renders again, or use the release that wrote it"
+            f"{path} has schema version {shown(manifest.get('schema_version'))}; "
+            f"this program reads version {SCHEMA_VERSION}: pack the renders again, or use the release that wrote it"
         )
     entries = manifest.get("shards")
     if not isinstance(entries, list) or not entries:
@@ -78,14 +78,15 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         _check_entry(path, number, entry)
         if entry["file"] in names:
             raise InputError(
-                f"{path} lists {shown(entry['file'])} twice: it was changed; copy it again, or pack again"
+                f"{path} lists {shown(entry['file'])} twice: it was changed; "
+                "copy it again, or pack again"
             )
         names.add(entry["file"])
     return manifest
 
 
 def read_record(folder: Path) -> tuple[dict[str, Any], set[str]]:
-    """Read what earlier calls say of a folder, finished or not, and the names of their files.
+    """Read the settings and file names that earlier calls recorded.
 
     The record is {config, render_config} and, where it was written down, selection.
 
@@ -115,7 +116,8 @@ def _check_entry(path: Path, number: int, entry: Any) -> None:
             or (isinstance(value, int) and value < 0)
         ):
             raise InputError(
-                f"{path}: {name} of entry {number} of shards is {shown(repr(value))}, not {_KINDS[kind]}: "
+                f"{path}: {name} of entry {number} of shards is {shown(repr(value))}, "
+                f"not {_KINDS[kind]}: "
                 "it was changed; copy it again, or pack again"
             )
     name = entry["file"]
@@ -127,7 +129,7 @@ def _check_entry(path: Path, number: int, entry: Any) -> None:
         size = file.stat().st_size if file.is_file() else None
     except OSError as error:
         raise InputError(
-            f"{where} cannot be read: {error.strerror}; see to the file or its rights"
+            f"{where} cannot be read: {error.strerror}; check its permissions"
         ) from None
     if size is None:
         raise InputError(

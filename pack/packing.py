@@ -1,4 +1,4 @@
-"""Pack renders into shards: rows written in a fixed order by many workers, a manifest at the end."""
+"""Packing of renders into shards: rows in a fixed order, then the manifest."""
 
 from __future__ import annotations
 
@@ -13,15 +13,13 @@ from typing import Any
 
 from joblib import Parallel, delayed
 
-from .. import __version__
-from ..core.camera import CONVENTIONS
 from ..core.errors import InputError, needs
 from ..core.files import sha256
 from ..core.hdf5 import is_of_kind
 from ..core.outputs import Output, cannot_write, claim, reading
 from ..core.processes import each, workers
 from ..core.progress import Progress, say
-from ..core.schema import FORMAT, SCHEMA_VERSION, SHARD_FIELDS, open_checked
+from ..core.schema import FORMAT, SCHEMA_VERSION, SHARD_FIELDS, file_stamp, open_checked
 from ..core.untrusted import shown
 from ..render.choice import Choice, choose_renders, lot
 from ..render.render_file import SOURCE, find_renders, open_render
@@ -30,7 +28,7 @@ from ..render.status import MOST_VIEWS
 from .card.card import write_card
 from .config import PackConfig
 from .manifest import MANIFEST, SHARD_NAME, UNFINISHED, read_record
-from .rows import Packed, PackSummary, Source, digest, look, pack_model
+from .rows import Packed, PackSummary, RenderJob, digest, pack_model, plan_views
 from .writer import ShardWriter, part_path
 
 __all__ = ["PackSummary", "check_settings", "pack_renders"]
@@ -102,7 +100,7 @@ def _pack_all(
     packing = _Packing(output, config, render_hash, attributes)
     summary, entries = PackSummary(), list[dict[str, Any]]()
     with workers(jobs) as parallel:
-        sources = [Source(path) for path in paths]
+        sources = [RenderJob(path) for path in paths]
         if config.num_samples:
             sources = _draw(renders, paths, packing, parallel, summary)
         with Progress(len(sources), "models") as progress:
@@ -130,13 +128,13 @@ def _is_earlier(folder: Path) -> bool:
 
 
 def _is_shard(path: Path) -> bool:
-    """Tell a shard of version 0.1: by its content, and by the manifest beside it."""
+    """Recognise a shard of version 0.1 by its content and manifest."""
     return path.name in read_record(path.parent)[1] and is_of_kind(path, FORMAT, "shard")
 
 
 def _slices(
-    sources: Sequence[Source], config: PackConfig, views: int
-) -> Iterable[Sequence[Source]]:
+    sources: Sequence[RenderJob], config: PackConfig, views: int
+) -> Iterable[Sequence[RenderJob]]:
     """Cut the models into the slices that shards are made of."""
     step = max(1, config.shard_rows // (1 if config.keep == "best" else views))
     return (sources[begin : begin + step] for begin in range(0, len(sources), step))
@@ -148,13 +146,13 @@ def _draw(
     packing: _Packing,
     parallel: Parallel,
     summary: PackSummary,
-) -> list[Source]:
-    """Draw models until they give `num_samples` rows; the last gives only as many as are still wanted.
+) -> list[RenderJob]:
+    """Draw models until exactly `num_samples` rows are found.
 
     The order of drawing is a function of the seed and of each model's name, so it does not change
     as models are added. What is met on the way and cannot be used goes to `summary`.
     """
-    config, drawn, missing = packing.config, list[Source](), packing.config.num_samples
+    config, drawn, missing = packing.config, list[RenderJob](), packing.config.num_samples
     order = sorted(
         paths, key=lambda path: lot(config.seed, "sample", f"{path.parent.name}/{path.stem}")
     )
@@ -163,28 +161,28 @@ def _draw(
         while missing and begin < len(order):
             some = order[begin : begin + max(64, missing)]
             begin += len(some)
-            tasks = (delayed(look)(path, config, packing.render_hash) for path in some)
+            tasks = (delayed(plan_views)(path, config, packing.render_hash) for path in some)
             with each(parallel, tasks) as results:
-                looks = list(results)
-            for path, (views, met) in zip(some, looks, strict=True):
+                choices = list(results)
+            for path, (views, faults) in zip(some, choices, strict=True):
                 if not missing:
                     break
-                summary.add(met)
+                summary.add(faults)
                 if views:
-                    drawn.append(Source(path, views[:missing]))
+                    drawn.append(RenderJob(path, views[:missing]))
                     missing -= len(drawn[-1].views or ())
                     progress.advance(len(drawn[-1].views or ()))
     if missing:
         raise InputError(
-            f"{renders} gives {config.num_samples - missing} rows of {config.points} points, {config.num_samples} were "
-            "asked for: give fewer --num-samples, or render more"
+            f"{renders} gives {config.num_samples - missing} rows of {config.points} "
+            f"points, {config.num_samples} were asked for: give fewer --num-samples, or render more"
         )
     return sorted(drawn, key=lambda source: source.path)
 
 
 @dataclass(frozen=True)
 class _Packing:
-    """The packing of one call: what its shards have in common."""
+    """The packing of one call: the values that its shards share."""
 
     output: Output
     config: PackConfig
@@ -192,7 +190,7 @@ class _Packing:
     attributes: dict[str, Any]
 
     def present(self) -> set[str]:
-        """List the names of the shards that stand, and may be ours."""
+        """Return the names of the shards in the folder."""
         return {
             path.name
             for path in self.output.path.glob("shard-*.h5")
@@ -200,9 +198,9 @@ class _Packing:
         }
 
     def pack(
-        self, path: Path, part: Sequence[Source], parallel: Parallel, progress: Progress
+        self, path: Path, part: Sequence[RenderJob], parallel: Parallel, progress: Progress
     ) -> tuple[PackSummary, list[Path]]:
-        """Pack a slice of the models into a shard, or keep the one that stands where it is the same."""
+        """Pack a slice of the models into a shard, or keep an equal one."""
         files = _parts(path)
         if files:
             with each(parallel, (delayed(digest)(source.path) for source in part)) as results:
@@ -227,7 +225,7 @@ class _Packing:
     def _append_all(
         self,
         shard: ShardWriter,
-        part: Sequence[Source],
+        part: Sequence[RenderJob],
         results: Iterable[Packed],
         progress: Progress,
     ) -> PackSummary:
@@ -246,18 +244,21 @@ class _Packing:
         }
         return packed
 
-    def _plan(self, part: Sequence[Source], digests: Sequence[str]) -> str:
-        """Return digits that stand for all that decides a shard's content."""
+    def _plan(self, part: Sequence[RenderJob], digests: Sequence[str]) -> str:
+        """Return the hash of everything that decides a shard's content."""
         names = [source.name for source in part]
         made_with = [SCHEMA_VERSION, dataclasses.asdict(self.config), self.render_hash]
         return hashlib.sha256(json.dumps([*made_with, names, list(digests)]).encode()).hexdigest()
 
     def _write(self, path: Path, content: memoryview) -> None:
-        """Write a shard; right before it takes its name the old ones are no set any more."""
+        """Write a shard; right before it is named, mark the set unfinished."""
         self.output.write_bytes(path.name, content, before=lambda: self._break_up(path))
 
     def _break_up(self, path: Path) -> None:
-        """Put the record of an unfinished packing in the manifest's place: with a new shard, the old are no set."""
+        """Replace manifest.json by unfinished.json.
+
+        Once one shard is rewritten, the set is incomplete.
+        """
         names = sorted({*self.present(), path.name})
         record = {name: self.attributes[name] for name in ("config", "render_config", "selection")}
         self.output.write_json(UNFINISHED, record | {"shards": [{"file": name} for name in names]})
@@ -265,7 +266,7 @@ class _Packing:
 
 
 def _parts(path: Path) -> list[Path]:
-    """Return the files of a shard that stand."""
+    """Return the existing files of a shard."""
     files: list[Path] = []
     while (file := part_path(path, len(files))).exists():
         files.append(file)
@@ -273,7 +274,7 @@ def _parts(path: Path) -> list[Path]:
 
 
 def _read_packed(files: Sequence[Path], plan: str) -> PackSummary | None:
-    """Return the summary of a shard that stands, follows the plan and lacks nothing; None otherwise."""
+    """Return the summary of a finished shard of this plan, or None."""
     try:
         with open_checked(files[-1], SHARD_FIELDS, "shard") as shard:
             if shard.attribute("plan") != plan:
@@ -305,7 +306,7 @@ def _are_counts(*tables: dict[str, Any]) -> bool:
 
 
 def _entry(path: Path) -> dict[str, Any]:
-    """Return what a manifest says of a shard."""
+    """Return the manifest's entry of a shard."""
     with open_checked(path, SHARD_FIELDS, "shard") as shard:
         rows = len(shard.rows["view"])
     return {"file": path.name, "rows": rows, "bytes": path.stat().st_size, "sha256": sha256(path)}
@@ -319,7 +320,10 @@ def _check_packages() -> None:
 
 
 def _render_settings(renders: Path, paths: Sequence[Path]) -> tuple[str, dict[str, Any]]:
-    """Return the hash and the settings that a folder says it was rendered with, or else its first readable file."""
+    """Return the hash and settings of the renders.
+
+    They are those that the folder states, or else those of its first readable file.
+    """
     settings = read_render_settings(renders)
     if settings is not None:
         _check_render_config(renders, settings[1])
@@ -331,7 +335,7 @@ def _render_settings(renders: Path, paths: Sequence[Path]) -> tuple[str, dict[st
                 _check_render_config(path, render_config)
                 return identity, render_config
         except InputError as error:
-            say(f"{shown(path, 4096)} is passed over: {error}")
+            say(f"{shown(path, 4096)} is skipped: {error}")
     raise InputError(f"{renders}: none of its {len(paths)} render files can be read; render again")
 
 
@@ -341,17 +345,17 @@ def _check_render_config(where: Path, render_config: Any) -> None:
         value = render_config.get(name) if isinstance(render_config, dict) else None
         if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
             raise InputError(
-                f"{where}: the settings of its render have {name} = {shown(repr(value))}, which is no number that "
-                f"it may be ({low} to {high}): `cma3d render` with --redo writes them anew"
+                f"{where}: the settings of its render have {name} = {shown(repr(value))}, "
+                f"which is not a number from {low} to {high}: `cma3d render` with --redo writes them anew"
             )
 
 
-def check_settings(shards: Path, asked: dict[str, Any]) -> None:
+def check_settings(shards: Path, settings: dict[str, Any]) -> None:
     """Refuse to replace shards that were made with other settings.
 
     Parameters
     ----------
-    asked : any of `config`, `render_config` and `selection`, as a manifest has them
+    settings : any of `config`, `render_config` and `selection`, as a manifest has them
 
     Raises
     ------
@@ -361,23 +365,24 @@ def check_settings(shards: Path, asked: dict[str, Any]) -> None:
     if not before:
         return
     defaults = {"config": dataclasses.asdict(PackConfig()), "selection": Choice().told()}
-    said = {"config": "packed", "render_config": "packed from renders", "selection": "packed"}
-    asked = json.loads(json.dumps(asked))  # as JSON brings it back
-    for part, made in said.items():
+    phrases = {"config": "packed", "render_config": "packed from renders", "selection": "packed"}
+    settings = json.loads(json.dumps(settings))  # as JSON brings it back
+    for part, phrase in phrases.items():
         was, now = (
             defaults.get(part, {}) | before.get(part, {}),
-            asked.get(part, before.get(part, {})),
+            settings.get(part, before.get(part, {})),
         )
         for name in sorted({*was, *now}):
             if _essence(was.get(name)) != _essence(now.get(name)):
                 raise InputError(
-                    f"{shards} was {made} with {name} = {_shown(was.get(name))}, not {_shown(now.get(name))}: "
+                    f"{shards} was {phrase} with {name} = {_shown(was.get(name))}, "
+                    f"not {_shown(now.get(name))}: "
                     "give the same settings, choose another folder, or replace all with --redo"
                 )
 
 
 def _essence(value: Any) -> Any:
-    """Return what matters of a setting: of a file its content."""
+    """Return the comparable part of a setting: of a file its sha256."""
     return value["sha256"] if isinstance(value, dict) and "sha256" in value else value
 
 
@@ -401,10 +406,7 @@ def _write_manifest(
         for entry in read_failures(renders)
     ]
     manifest = {
-        "format": FORMAT,
-        "kind": "manifest",
-        "schema_version": SCHEMA_VERSION,
-        "generator": f"shapenet3d-cma {__version__}",
+        **file_stamp("manifest"),
         "rows": summary.rows,
         "shards": entries,
         "synsets": dict(sorted(summary.synsets.items())),
@@ -412,7 +414,6 @@ def _write_manifest(
         "failures": summary.failures,
         "render_failures": failed,
         "repairs": dict(sorted(summary.repairs.items())),
-        "conventions": CONVENTIONS,
         "fields": {entry.name: entry.meaning for entry in SHARD_FIELDS},
         **attributes,
     }

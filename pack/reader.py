@@ -107,7 +107,9 @@ class Shards(Sequence[Row]):
         return (self[row] for row in range(len(self)))
 
     def __getitem__(self, row: SupportsIndex | slice | Sequence[int] | NDArray[Any]) -> Row:  # type: ignore[override]
-        """Return row by its index, or a batch of rows by a slice or several indices; negative ones count from the end.
+        """Return a row by its index, or a batch by a slice or indices.
+
+        Negative indices count from the end.
 
         Raises
         ------
@@ -134,7 +136,7 @@ class Shards(Sequence[Row]):
         }
 
     def read(self, rows: Sequence[int] | NDArray[Any], fields: Sequence[str] | None = None) -> Row:
-        """Read rows, in the given order, with as few calls as their neighbourhood allows.
+        """Read rows in any order; neighbours are read in one call.
 
         Parameters
         ----------
@@ -169,7 +171,7 @@ class Shards(Sequence[Row]):
         return batch
 
     def _runs(self, rows: NDArray[Any]) -> Iterator[tuple[int, slice, NDArray[Any]]]:
-        """Split rows into runs of neighbours, each read in one call: (file, its rows, their places in the batch)."""
+        """Yield runs of neighbouring rows: file, rows in it, places in the batch."""
         order = np.argsort(rows, kind="stable")
         files = np.searchsorted(self.starts, rows[order], side="right") - 1
         breaks = np.flatnonzero((np.diff(rows[order]) != 1) | (np.diff(files) != 0)) + 1
@@ -189,7 +191,8 @@ class Shards(Sequence[Row]):
         if self.checksums and sha256(self.files[index]) != self.manifest["shards"][index]["sha256"]:
             opened.close()
             raise InputError(
-                f"{self.files[index]} is not what the manifest vouches for: copy it again, or pack again"
+                f"{self.files[index]} has not the checksum of the manifest: "
+                "copy it again, or pack again"
             )
         if len(self._datasets) >= self.most_open:
             number, oldest = self._datasets.popitem(last=False)
@@ -203,7 +206,7 @@ class Shards(Sequence[Row]):
         return opened.rows
 
     def check(self, index: int) -> Opened:
-        """Open one of the files on its own, and check that it is what the manifest says; the caller closes it.
+        """Open a file and check it against the manifest; the caller closes it.
 
         Raises
         ------
@@ -215,7 +218,8 @@ class Shards(Sequence[Row]):
             state = path.stat()
         except OSError as error:
             raise InputError(
-                f"{path} cannot be read: {error.strerror}, though the manifest lists it: copy it again, or pack again"
+                f"{path} cannot be read: {error.strerror}, though the manifest lists it: "
+                "copy it again, or pack again"
             ) from None
         if (state.st_size, state.st_mtime_ns) != (entry["bytes"], self._stamps[index]):
             raise InputError(
@@ -233,8 +237,8 @@ class Shards(Sequence[Row]):
             return dataset[rows]
         except FAULTS as error:  # ValueError: a string that is no UTF-8
             raise InputError(
-                f"{self.files[file]}: rows {rows.start} to {rows.stop - 1} cannot be read ({told(error)}): "
-                "the file is damaged; copy it again, or pack again"
+                f"{self.files[file]}: rows {rows.start} to {rows.stop - 1} cannot be read "
+                f"({told(error)}): the file is damaged; copy it again, or pack again"
             ) from None
 
     def find(self, model_id: str) -> list[int]:

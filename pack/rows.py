@@ -1,4 +1,4 @@
-"""Rows of a model: views chosen, clouds sampled. What one worker does."""
+"""The rows of a model, made by one worker: views chosen, clouds sampled."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from ..render.render_file import Render, open_render
 from .config import PackConfig
 from .writer import EncodedRow, encode_row
 
-__all__ = ["PackSummary", "Packed", "Source", "digest", "look", "model_rows", "pack_model"]
+__all__ = ["PackSummary", "Packed", "RenderJob", "digest", "model_rows", "pack_model", "plan_views"]
 
 
 @dataclass
 class PackSummary:
-    """What went into shards, and what did not. Of one shard, or of all of them.
+    """The counts of one shard or of all: rows, left-out views, failures, repairs.
 
     Attributes
     ----------
@@ -55,8 +55,8 @@ class PackSummary:
 
 
 @dataclass(frozen=True)
-class Source:
-    """A render file, and which of its views become rows: those that the settings choose where None."""
+class RenderJob:
+    """A render file and its views that become rows; None: those that the settings choose."""
 
     path: Path
     views: tuple[int, ...] | None = None
@@ -70,22 +70,25 @@ class Source:
 
 @dataclass(frozen=True)
 class Packed:
-    """The rows of a model, encoded, and what stands for the file that they come from."""
+    """The encoded rows of a model, with the hash of its render file."""
 
     digest: str
     rows: list[EncodedRow]
     summary: PackSummary
 
 
-def pack_model(source: Source, config: PackConfig, render_hash: str) -> Packed:
+def pack_model(job: RenderJob, config: PackConfig, render_hash: str) -> Packed:
     """Make and encode the rows of a model; see `model_rows`."""
-    identity = digest(source.path)  # reads the whole file, which is then at hand
-    rows, summary = model_rows(source.path, config, render_hash, source.views)
+    identity = digest(job.path)  # reads the whole file, which is then at hand
+    rows, summary = model_rows(job.path, config, render_hash, job.views)
     return Packed(identity, [encode_row(row) for row in rows], summary)
 
 
 def digest(path: Path) -> str:
-    """Return digits that stand for a render file's content; none where it cannot be read: then packing says why."""
+    """Return the sha256 of a render file; empty if it cannot be read.
+
+    The packing of an unreadable file fails later, with the reason.
+    """
     try:
         return sha256(path)
     except InputError:
@@ -122,8 +125,10 @@ def model_rows(
     return rows, summary
 
 
-def look(path: Path, config: PackConfig, render_hash: str) -> tuple[tuple[int, ...], PackSummary]:
-    """Tell which views of a render file would become rows, and what would be left out."""
+def plan_views(
+    path: Path, config: PackConfig, render_hash: str
+) -> tuple[tuple[int, ...], PackSummary]:
+    """Choose the views of a render file that would become rows."""
     try:
         with open_render(path) as render:
             kept, summary = _choose(render, path, config, render_hash)
@@ -149,7 +154,7 @@ def _repairs(render: Render) -> list[str]:
 def _choose(
     render: Render, path: Path, config: PackConfig, render_hash: str
 ) -> tuple[list[int], PackSummary]:
-    """Check a render file and choose its views: those that become rows, and those left out."""
+    """Check a render file; choose its views and list those left out."""
     if render.config_hash != render_hash:
         raise InputError(f"{path} was rendered with other settings than the rest: render it again")
     names = {"synset": render.synset, "model_id": render.model_id}

@@ -33,7 +33,7 @@ _AROUND = 1e-3
 
 @dataclass(frozen=True)
 class SourceMesh:
-    """Triangles of a source model: (T, 3, 3) float64, object frame, and Open3D's ray casting scene over them."""
+    """A source model: triangles (T, 3, 3) float64, object frame, and Open3D's scene."""
 
     triangles: NDArray[np.float64]
     scene: Any
@@ -41,7 +41,7 @@ class SourceMesh:
 
 @lru_cache(maxsize=1)  # rows of one model stand side by side
 def source_mesh(source: Path, synset: str, model_id: str, layout: Layout = "auto") -> SourceMesh:
-    """Read the mesh of a model, wherever `source` holds it: a folder, or a zip.
+    """Read the mesh of a model from a ShapeNet folder or zip.
 
     Raises
     ------
@@ -63,7 +63,7 @@ def source_mesh(source: Path, synset: str, model_id: str, layout: Layout = "auto
 
 
 def read_mesh(path: Path) -> SourceMesh:
-    """Read the triangles of an OBJ; those with a vertex that is not finite are left out.
+    """Read the triangles of an OBJ whose vertices are finite.
 
     Raises
     ------
@@ -75,7 +75,7 @@ def read_mesh(path: Path) -> SourceMesh:
         data = read_mesh_bytes(path)
         check_obj(data)
     except ModelError as error:
-        raise InputError(f"{path}: {error}; see to the file") from None
+        raise InputError(f"{path}: {error}; check the file") from None
     try:
         mesh = trimesh.load(
             io.BytesIO(data), file_type="obj", force="mesh", process=False, skip_materials=True
@@ -100,7 +100,10 @@ def _scene(triangles: NDArray[np.float64], name: str) -> SourceMesh:
 
 
 def _fan(mesh: Mesh) -> NDArray[np.float64]:
-    """(T, 3, 3) triangles of the faces that the project's own reader accepts, each split from its first corner."""
+    """Return the triangles of a mesh, each face split from its first corner.
+
+    (T, 3, 3) float64, of the faces that the project's own reader accepts.
+    """
     first = np.repeat(mesh.starts[:-1], np.maximum(mesh.sizes - 2, 0))
     step = np.arange(len(first)) - np.repeat(
         np.cumsum(mesh.sizes - 2) - (mesh.sizes - 2), mesh.sizes - 2

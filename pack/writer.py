@@ -1,4 +1,4 @@
-"""Write shards: whole files, or none; a new one where the next row would be too much."""
+"""The writer of shards: whole files or none, a new one when a file is full."""
 
 from __future__ import annotations
 
@@ -15,19 +15,16 @@ from typing import Any
 import h5py
 import numpy as np
 
-from .. import __version__
-from ..core.camera import CONVENTIONS
 from ..core.errors import InputError
 from ..core.outputs import cannot_write, write_new
 from ..core.schema import (
-    FORMAT,
     LIBVER,
-    SCHEMA_VERSION,
     SHARD_FIELDS,
     SHARD_LEVEL,
     Field,
     Row,
     create_field,
+    file_stamp,
     shuffle,
 )
 
@@ -95,12 +92,14 @@ def encode_row(row: Row) -> EncodedRow:
 
 
 def part_path(path: Path, part: int) -> Path:
-    """Return the name of a shard's n-th file: shard-00000.h5, shard-00000_01.h5 and so on."""
+    """Return the path of a shard's n-th file, such as shard-00000_01.h5."""
     return path if part == 0 else path.with_name(f"{path.stem}_{part:02}{path.suffix}")
 
 
 class ShardWriter(AbstractContextManager["ShardWriter"]):
-    """Append rows to a shard. It is written when the block ends without an error, and with a row at least.
+    """A shard to append rows to, written when its block ends without an error.
+
+    A shard without rows is not written.
 
     Where a model's rows would not fit within `max_rows` or `max_bytes`, the file is finished and
     the next part begins: `shard-00000.h5`, `shard-00000_01.h5`, … Files are written whole or not at
@@ -125,8 +124,7 @@ class ShardWriter(AbstractContextManager["ShardWriter"]):
 
     Examples
     --------
-    >>> with ShardWriter(Path("shard-00000.h5"), {"seed": 0}, max_bytes=2**30) as shard:  # doctest:
-    +SKIP
+    >>> with ShardWriter(Path("shard-00000.h5"), {"seed": 0}, max_bytes=2**30) as shard:  # doctest: +SKIP
     ...     shard.append(row)
     """
 
@@ -145,7 +143,9 @@ class ShardWriter(AbstractContextManager["ShardWriter"]):
         self._part: _Part | None = None
 
     def append(self, *rows: Row | EncodedRow) -> None:
-        """Append rows that are to stay in one file, such as the views of a model; the first row sets H, W and P.
+        """Append rows that stay in one file, such as a model's views.
+
+        The first row of a file sets its H, W and P.
 
         Raises
         ------
@@ -191,7 +191,7 @@ class ShardWriter(AbstractContextManager["ShardWriter"]):
 
 
 class _Part:
-    """One file in the making, in memory: HDF5 cannot close a file on a full disk and ends the process."""
+    """A file being made, in memory: on a full disk HDF5 would end the process."""
 
     def __init__(self, shapes: dict[str, tuple[int, ...]]) -> None:
         self.rows, self.nbytes, self._shapes = 0, _FILE_OVERHEAD, shapes
@@ -232,19 +232,13 @@ class _Part:
             )
 
     def finish(self, attributes: dict[str, Any]) -> memoryview:
-        """Close the file and give its bytes."""
+        """Close the file and return its bytes."""
         for name, dataset in self._datasets.items():
             dataset.resize(self.rows, axis=0)
             if name in self._values:
                 dataset[...] = self._values[name]
-        common = {
-            "format": FORMAT,
-            "kind": "shard",
-            "schema_version": SCHEMA_VERSION,
-            "generator": f"shapenet3d-cma {__version__}",
-            "conventions": CONVENTIONS,
-            "fields": {field.name: field.meaning for field in SHARD_FIELDS},
-        }
+        meanings = {field.name: field.meaning for field in SHARD_FIELDS}
+        common = {**file_stamp("shard"), "fields": meanings}
         for name, value in (common | attributes).items():
             self._file.attrs[name] = (
                 value if isinstance(value, str | int) else json.dumps(value, sort_keys=True)

@@ -34,7 +34,7 @@ class Cloud:
 
 
 def back_project(depth: NDArray[np.float32], camera: Camera) -> Cloud:
-    """Lift every pixel that hit something, at its centre, to a point (the inverse of equation 1).
+    """Return the point of every pixel with depth: equation 1, inverted.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""`cma3d reconstruct`: renders to full clouds, a file a view; every point with its pixel and colour."""
+"""`cma3d reconstruct`: one cloud file per view, every point with its pixel and colour."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ CLOUDS = "clouds.json"
 
 @dataclass
 class CloudSummary:
-    """What a run did.
+    """The counts and failures of a run.
 
     Attributes
     ----------
@@ -99,10 +99,10 @@ def _reconstruct_all(
     paths: list[Path], output: Output, config: CloudConfig, *, jobs: int | None, redo: bool
 ) -> CloudSummary:
     identity = begin(output, CLOUDS, dataclasses.asdict(config), redo=redo)
-    wanted = {path: f"{identity}-{_identity(path)}" for path in paths}
-    missing = {path: made for path, made in wanted.items() if not output.is_made(_name(path), made)}
-    summary = CloudSummary(present=len(wanted) - len(missing))
-    tasks = (delayed(_reconstruct)(path, output, config, made) for path, made in missing.items())
+    keys = {path: f"{identity}-{_identity(path)}" for path in paths}
+    missing = {path: key for path, key in keys.items() if not output.is_made(_name(path), key)}
+    summary = CloudSummary(present=len(keys) - len(missing))
+    tasks = (delayed(_reconstruct)(path, output, config, key) for path, key in missing.items())
     with each(workers(jobs), tasks) as results, Progress(len(missing), "models") as progress:
         for done in results:
             if isinstance(done, InputError):
@@ -119,22 +119,25 @@ def _name(path: Path) -> str:
 
 
 def _identity(path: Path) -> str:
-    """Return what changes as a render file is replaced; no order of times is asked for, as clocks jump."""
+    """Return a text that changes when a render file is replaced.
+
+    It compares size and time for equality only, since clocks may jump.
+    """
     try:
-        found = path.stat()
+        state = path.stat()
     except OSError:  # the worker that opens it lists it as failed
         return "unreadable"
-    return f"{found.st_size}-{found.st_mtime_ns}"
+    return f"{state.st_size}-{state.st_mtime_ns}"
 
 
 def _reconstruct(
-    path: Path, output: Output, config: CloudConfig, made: str
+    path: Path, output: Output, config: CloudConfig, key: str
 ) -> CloudSummary | InputError:
     """Make the clouds of one model."""
     try:
         with open_render(path) as render:
             try:
-                with output.write_folder(_name(path), made) as partial:
+                with output.write_folder(_name(path), key) as partial:
                     return write_clouds(render, partial, config)
             except OSError as error:
                 if error.errno is None:  # HDF5's: the render's fault
@@ -147,7 +150,7 @@ def _reconstruct(
 
 
 def write_clouds(render: Render, folder: Path, config: CloudConfig) -> CloudSummary:
-    """Write the clouds of a render's chosen views, view by view: of any size that one view fits in memory with."""
+    """Write the clouds of a render's chosen views, one view in memory."""
     shaded, summary = render.shaded, CloudSummary(models=1)
     num_points = count_points(render.view_depths())
     for view in choose_views(num_points, config.keep):

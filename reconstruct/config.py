@@ -12,7 +12,7 @@ __all__ = ["CloudConfig"]
 
 @dataclass(frozen=True)
 class CloudConfig:
-    """What full clouds are made with. The same renders and settings give the same files."""
+    """The settings of full clouds. The same renders and settings give the same files."""
 
     format: Literal["ply", "npz"] = setting(
         "ply", "Files to write: PLY for viewers, or NPZ for NumPy."
@@ -25,13 +25,14 @@ class CloudConfig:
     )
     voxel: float = setting(
         0.0,
-        "Keep one point of each cube of this edge (object units), the one nearest to the mean; 0 keeps all.",
+        "Keep one point of each cube of this edge (object units), the one nearest to the mean; "
+        "0 keeps all.",
         low=0,
     )
     outliers: float = setting(
         0.0,
-        "Drop points whose mean distance to their neighbours exceeds the cloud's mean by so many standard deviations; "
-        "0 keeps all.",
+        "Drop points whose mean distance to their neighbours exceeds the cloud's mean by so many "
+        "standard deviations; 0 keeps all.",
         low=0,
     )
     neighbours: int = setting(20, "Neighbours that --outliers looks at.", low=1, high=1000)

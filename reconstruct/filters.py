@@ -1,4 +1,4 @@
-"""Thinning and cleaning of clouds, by Open3D; what remains is told by index, so that points keep their pixels."""
+"""Filters of clouds, by Open3D: they return indices, so that points keep their pixels."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["drop_outliers", "one_a_voxel"]
 
 
 def one_a_voxel(points: NDArray[np.float32], size: float) -> NDArray[np.int64]:
-    """Choose one point of each occupied cube of a grid: of its points the one nearest to their mean.
+    """Choose one point per voxel: the point nearest to the voxel's mean.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ def one_a_voxel(points: NDArray[np.float32], size: float) -> NDArray[np.int64]:
 
 
 def drop_outliers(points: NDArray[np.float32], neighbours: int, ratio: float) -> NDArray[np.int64]:
-    """Choose the points that lie as near to their neighbours as is usual in the cloud.
+    """Choose the points whose distance to their neighbours is usual.
 
     Parameters
     ----------

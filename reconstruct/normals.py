@@ -40,7 +40,11 @@ def depth_normals(depth: NDArray[np.float32], camera: Camera) -> NDArray[np.floa
 
 
 def _slope(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(H, W) slope of each row at each of its places, from the three in a row with the least bend; NaN is no value."""
+    """Return the slope along each row: (H, W), NaN where no pixel is.
+
+    Of the left, centred and right stencils of three pixels, it takes the one with the smallest
+    second difference, so that no slope crosses an edge.
+    """
     padded = np.pad(values, ((0, 0), (2, 2)), constant_values=np.nan)
     two_left, left, here, right, two_right = (
         padded[:, shift : shift + values.shape[1]] for shift in range(5)

@@ -1,4 +1,4 @@
-"""PLY files: points with whatever is known of them."""
+"""PLY files: points with their properties, binary."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..core.camera import Camera
 
-__all__ = ["cloud_vertices", "view_comments", "write_ply"]
+__all__ = ["cloud_vertices", "encode_ply", "view_comments", "write_ply"]
 
 _TYPES = {"f4": "float", "f8": "double", "u1": "uchar", "u2": "ushort", "u4": "uint", "i4": "int"}
 
@@ -19,16 +19,22 @@ _TYPES = {"f4": "float", "f8": "double", "u1": "uchar", "u2": "ushort", "u4": "u
 def write_ply(
     path: Path, vertices: Mapping[str, NDArray[Any]], comments: Sequence[str] = ()
 ) -> None:
-    """Write points as a binary little-endian PLY.
+    """Write points to a PLY file, see `encode_ply`.
+
+    Raises
+    ------
+    OSError : it cannot be written
+    """
+    path.write_bytes(encode_ply(vertices, comments))
+
+
+def encode_ply(vertices: Mapping[str, NDArray[Any]], comments: Sequence[str] = ()) -> bytes:
+    """Encode points as a binary little-endian PLY.
 
     Parameters
     ----------
     vertices : property name -> (M,) values; the dtype is kept
     comments : lines of the header
-
-    Raises
-    ------
-    OSError : it cannot be written
     """
     columns = {name: np.asarray(values) for name, values in vertices.items()}
     rows = np.empty(
@@ -45,9 +51,7 @@ def write_ply(
         *(f"property {_TYPES[values.dtype.str[1:]]} {name}" for name, values in columns.items()),
         "end_header",
     ]
-    with path.open("wb") as file:
-        file.write(("\n".join(header) + "\n").encode("ascii", "backslashreplace"))
-        file.write(rows.tobytes())
+    return ("\n".join(header) + "\n").encode("ascii", "backslashreplace") + rows.tobytes()
 
 
 def cloud_vertices(
@@ -56,7 +60,9 @@ def cloud_vertices(
     colours: NDArray[np.uint8] | None = None,
     normals: NDArray[np.float32] | None = None,
 ) -> dict[str, NDArray[Any]]:
-    """Lay out a cloud as PLY's users name its properties: x y z, nx ny nz, red green blue; and u v, the pixel.
+    """Return the PLY properties of a cloud by their usual names.
+
+    x y z, nx ny nz, red green blue, and u v for the pixel.
 
     Parameters
     ----------
@@ -74,7 +80,7 @@ def cloud_vertices(
 
 
 def view_comments(camera: Camera, name: str) -> list[str]:
-    """Return header lines that make a file speak for itself: whose it is, its camera, and the conventions."""
+    """Return the header lines of a view: name, camera and conventions."""
     return [
         name,
         "x y z in the frame of the .obj file; u v = column and row of the pixel, centre at + 0.5",

@@ -1,4 +1,4 @@
-"""Folders that are filled model by model: what they are made with, so that a second call goes on."""
+"""Folders that are filled model by model, with the settings that a second call resumes."""
 
 from __future__ import annotations
 
@@ -6,18 +6,16 @@ import hashlib
 import json
 from typing import Any
 
-from .. import __version__
-from ..core.camera import CONVENTIONS
 from ..core.errors import InputError
 from ..core.outputs import Output
-from ..core.schema import FORMAT
+from ..core.schema import file_stamp
 from ..core.untrusted import read_json, shown
 
 __all__ = ["begin", "record", "remove_others"]
 
 
 def begin(output: Output, name: str, config: dict[str, Any], *, redo: bool) -> str:
-    """Refuse to mix what is made with other settings; return what stands for these.
+    """Check a folder's settings against its record; return their hash.
 
     Parameters
     ----------
@@ -35,17 +33,18 @@ def begin(output: Output, name: str, config: dict[str, Any], *, redo: bool) -> s
     except (OSError, ValueError):
         before = None
     match before:
-        case {"config": dict(made)}:
+        case {"config": dict(previous)}:
             pass
         case _:
-            made = {}
-    other = [name for name, value in config.items() if name in made and made[name] != value]
+            previous = {}
+    other = [name for name, value in config.items() if name in previous and previous[name] != value]
     if other and not redo:
         raise InputError(
-            f"{output.path} was made with {other[0]} = {shown(made[other[0]])}, not {config[other[0]]}: "
+            f"{output.path} was made with {other[0]} = {shown(previous[other[0]])}, "
+            f"not {config[other[0]]}: "
             "give the same settings, choose another folder, or replace all with --redo"
         )
-    if made != json.loads(json.dumps(config)):
+    if previous != json.loads(json.dumps(config)):
         record(output, name, config)
     return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -53,34 +52,31 @@ def begin(output: Output, name: str, config: dict[str, Any], *, redo: bool) -> s
 def record(
     output: Output, name: str, config: dict[str, Any], last_run: dict[str, Any] | None = None
 ) -> None:
-    """Write what a folder is made with, and what the last run did.
+    """Write the record of a folder: its settings and its last run.
 
     Raises
     ------
     OSError : it cannot be written
     """
     content = {
-        "format": FORMAT,
-        "kind": output.kind,
-        "generator": f"shapenet3d-cma {__version__}",
+        **file_stamp(output.kind, versioned=False),
         "config": config,
-        "conventions": CONVENTIONS,
         **({} if last_run is None else {"last_run": last_run}),
     }
     output.write_json(name, content)
 
 
-def remove_others(output: Output, made: str) -> None:
-    """Remove the models' folders that were made with other settings, where they are as they were written.
+def remove_others(output: Output, identity: str) -> None:
+    """Remove the unchanged model folders that other settings made.
 
     Parameters
     ----------
-    made : of `begin`; what a model's folder was made with begins with it
+    identity : of `begin`; the record of each model's folder begins with it
 
     Raises
     ------
     OSError : one cannot be removed
     """
     for name, entry in list(output.record.items()):
-        if entry.get("made", made)[: len(made)] != made and output.owns(name):
+        if entry.get("made", identity)[: len(identity)] != identity and output.owns(name):
             output.remove(name)

@@ -11,7 +11,7 @@ _BUCKET_HEIGHT = 7  # fpsample's advice for clouds of ten thousands of points
 
 
 def farthest_point_order(points: NDArray[np.float32], count: int) -> NDArray[np.int64]:
-    """Choose points one after the other, each farthest from all chosen before it.
+    """Return the farthest point order: each point farthest from all before it.
 
     So any prefix of the result is itself a farthest point sample. The first point is the sampler's
     own choice, the same for the same cloud; where several points are equally far, either may come
@@ -44,7 +44,7 @@ def farthest_point_order(points: NDArray[np.float32], count: int) -> NDArray[np.
 
 
 def greedy_excess(cloud: NDArray[np.float32], sample: NDArray[np.float32]) -> float:
-    """Measure how far a sequence is from farthest point order: the readable reference of the law.
+    """Measure how far a sequence is from farthest point order.
 
     At each step the next point of the sample should be as far from the points before it as any
     point of the cloud is. The excess is the largest amount by which some point of the cloud was

@@ -14,8 +14,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import __version__
-from ..core.camera import CONVENTIONS, Camera
+from ..core.camera import Camera
 from ..core.errors import InputError
 from ..core.hdf5 import Rows, is_of_kind, read_attribute, told
 from ..core.outputs import write_new
@@ -25,10 +24,10 @@ from ..core.schema import (
     RENDER_EXTRAS,
     RENDER_FIELDS,
     RENDER_LEVEL,
-    SCHEMA_VERSION,
     SHADED,
     Opened,
     create_field,
+    file_stamp,
     open_checked,
     shuffle,
 )
@@ -92,14 +91,7 @@ def write_render(
                 for view, row in rows[field.name].items():
                     chunk = isal_zlib.compress(shuffle(row, field), RENDER_LEVEL)
                     dataset.id.write_direct_chunk((view,) + (0,) * row.ndim, chunk)
-        common = {
-            "format": FORMAT,
-            "kind": "render",
-            "schema_version": SCHEMA_VERSION,
-            "generator": f"shapenet3d-cma {__version__}",
-            "conventions": CONVENTIONS,
-            "source": SOURCE,
-        }
+        common = {**file_stamp("render"), "source": SOURCE}
         for name, value in (common | attributes).items():
             file.attrs[name] = (
                 value if isinstance(value, str | int) else json.dumps(value, sort_keys=True)

@@ -14,6 +14,7 @@ import torch.nn.functional as F  # noqa: N812 - the name that everyone knows it 
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ...core.arrays import spread_indices
 from ...pack.reader import Shards
 from ..config import PretrainConfig
 from ..network import PointEncoder, pool
@@ -143,9 +144,7 @@ def probe(encoder: PointEncoder, feed: Feed, config: PretrainConfig) -> dict[str
 
 def _split(shards: Shards) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
     """Choose the probe's rows: their indices, labels and whether they are held out; empty where it cannot be."""
-    every = np.unique(
-        np.linspace(0, len(shards) - 1, min(len(shards), _MOST_ROWS)).astype(np.int64)
-    )
+    every = np.array(spread_indices(len(shards), _MOST_ROWS), dtype=np.int64)
     names = shards.read(every, ["synset", "model_id"])
     held_out = np.array(
         [is_held_out(*pair) for pair in zip(names["synset"], names["model_id"], strict=True)]

@@ -7,11 +7,13 @@ import colorsys
 import html
 import io
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageOps
 
+from ...reconstruct.ply import encode_ply
 from .benchmarks.shapenetpart import PARTS
 from .benchmarks.shapes import FloatArray, IntArray
 from .metrics import shape_iou
@@ -44,25 +46,11 @@ def part_colours(parts: IntArray) -> NDArray[np.uint8]:
 
 def ply_bytes(points: FloatArray, parts: IntArray) -> bytes:
     """Make a binary PLY file of points with the colours and labels of their parts."""
-    kinds = [
-        ("x", "<f4"),
-        ("y", "<f4"),
-        ("z", "<f4"),
-        ("red", "u1"),
-        ("green", "u1"),
-        ("blue", "u1"),
-        ("part", "u1"),
-    ]
-    table = np.zeros(len(points), dtype=kinds)
-    for name, column in zip("xyz", points.T, strict=True):
-        table[name] = column
-    for name, column in zip(("red", "green", "blue"), part_colours(parts).T, strict=True):
-        table[name] = column
-    table["part"] = parts
-    words = {"<f4": "float", "u1": "uchar"}
-    head = ["ply", "format binary_little_endian 1.0", f"element vertex {len(points)}"]
-    head += [f"property {words[kind]} {name}" for name, kind in kinds] + ["end_header", ""]
-    return "\n".join(head).encode() + table.tobytes()
+    vertices: dict[str, NDArray[Any]] = dict(zip("xyz", points.astype(np.float32).T, strict=True))
+    colours = part_colours(parts).T
+    vertices |= dict(zip(("red", "green", "blue"), colours, strict=True))
+    vertices["part"] = parts.astype(np.uint8)
+    return encode_ply(vertices)
 
 
 def draw_cloud(points: FloatArray, colours: NDArray[np.uint8], size: int = _SIZE) -> Image.Image:

@@ -1,1 +1,1 @@
-"""The dataset described: data card, Croissant metadata, contact sheet."""
+"""The description of a dataset: data card, Croissant metadata, contact sheet."""

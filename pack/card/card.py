@@ -1,4 +1,4 @@
-"""What a folder of shards says of itself: README.md, LICENSE.txt, index.csv, croissant.json and a picture."""
+"""The data card: README.md, LICENSE.txt, index.csv, croissant.json and a picture."""
 
 from __future__ import annotations
 
@@ -10,13 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ... import __version__
 from ...core.camera import CONVENTIONS
 from ...core.errors import InputError
 from ...core.files import sha256
 from ...core.outputs import Output, cannot_write
 from ...core.progress import say
-from ...core.schema import SHARD_FIELDS
+from ...core.schema import GENERATOR, SHARD_FIELDS
 from ...core.wording import markdown, one_line
 from ...render.shapenet.synsets import V2_NAMES
 from ..reader import Shards
@@ -49,7 +48,10 @@ alone. It gives no right to the data here.
 
 
 def write_card(output: Output) -> None:
-    """Write the card of a finished set of shards. Where a file of it is not ours, all of them are left alone.
+    """Write the data card, unless one of its files is the user's.
+
+    A file that cma3d did not write stays, and then so does the rest of the card: its parts belong
+    together.
 
     What is written is a function of the shards and their manifest.
 
@@ -66,7 +68,8 @@ def write_card(output: Output) -> None:
     taken = [name for name in CARD if os.path.lexists(folder / name) and not output.owns(name)]
     if taken:
         say(
-            f"{folder / taken[0]} is not as cma3d wrote it and is left as it is, and the rest of the card with it"
+            f"{folder / taken[0]} is not as cma3d wrote it and is left as it is, "
+            "and the rest of the card with it"
         )
         return
     shards = Shards(folder, ["synset", "model_id", "view", "num_points"], most_open=1)
@@ -81,9 +84,9 @@ def write_card(output: Output) -> None:
         split = html.escape(
             one_line(str(shards.manifest["split"]))
         )  # what shows descriptions may take them for HTML
-        said = _summary(shards.manifest, split)
+        summary = _summary(shards.manifest, split)
         described = croissant(
-            shards.manifest, said, split, TERMS, "1.0.0", sha256(folder / "index.csv")
+            shards.manifest, summary, split, TERMS, "1.0.0", sha256(folder / "index.csv")
         )
         output.write_json("croissant.json", described)
         output.write_bytes("overview.png", overview_png(folder))
@@ -93,7 +96,7 @@ def write_card(output: Output) -> None:
 
 
 def _is_marked(readme: Path) -> bool:
-    """Check whether a README says of itself that version 0.1 wrote it."""
+    """Check whether a README has the mark of version 0.1."""
     return readme.is_file() and _MARK in readme.read_text(encoding="utf-8", errors="replace")
 
 
@@ -112,14 +115,15 @@ def _index(shards: Shards) -> Iterator[list[Any]]:
 
 
 def _summary(manifest: dict[str, Any], split: str) -> str:
-    """Describe the set in a few sentences; `split` is its name, escaped for where they go."""
+    """Return a summary of the set; `split` is escaped for its place."""
     render, points = manifest["render_config"], manifest["config"]["points"]
     height = render.get("size", "?")
     part = "" if manifest["split"] == "all" else f", the split {split}"
     return (
-        f"{manifest['rows']:,} views of CAD models of {len(manifest['synsets'])} categories{part}: image, depth and "
-        f"calibrated camera of {height} pixels height, and {points:,} points in farthest point order, each with the "
-        "pixel that it came from. Made by shapenet3d-cma after the dataset ShapeNet3D-CMA of the CrossAlignNet paper."
+        f"{manifest['rows']:,} views of CAD models of {len(manifest['synsets'])} categories{part}: "
+        f"image, depth and calibrated camera of {height} pixels height, and {points:,} points in "
+        "farthest point order, each with the pixel that it came from. Made by shapenet3d-cma "
+        "after the dataset ShapeNet3D-CMA of the CrossAlignNet paper."
     )
 
 
@@ -139,9 +143,9 @@ def _readme(shards: Shards) -> str:
         _categories(manifest),
         _missing(manifest),
         "## Licence\n\n"
-        f"What is made from ShapeNet stays under [ShapeNet's terms of use]({TERMS}); other models keep their own "
-        "licence. The program's licence, Apache 2.0, does not extend to the data. [LICENSE.txt](LICENSE.txt) has the "
-        "details.",
+        f"What is made from ShapeNet stays under [ShapeNet's terms of use]({TERMS}); other models "
+        "keep their own licence. The program's licence, Apache 2.0, does not extend to the data. "
+        "[LICENSE.txt](LICENSE.txt) has the details.",
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -159,17 +163,20 @@ def _front_matter(manifest: dict[str, Any]) -> str:
     size = next(name for most, name in sizes if rows < most)
     return (
         f"---\npretty_name: ShapeNet3D-CMA\nlicense: other\nlicense_name: terms-of-the-models\n"
-        f"license_link: LICENSE.txt\nsize_categories:\n- {size}\ntags:\n- 3d\n- point-cloud\n- rgb-d\n- shapenet\n---"
+        f"license_link: LICENSE.txt\nsize_categories:\n- {size}\n"
+        "tags:\n- 3d\n- point-cloud\n- rgb-d\n- shapenet\n---"
     )
 
 
 def _contents(manifest: dict[str, Any]) -> str:
     size = sum(entry["bytes"] for entry in manifest["shards"]) / 2**20
     return (
-        f"| | |\n|---|---|\n| rows | {manifest['rows']:,} |\n| categories | {len(manifest['synsets'])} |\n"
-        f"| split | {_cell(manifest['split'])} |\n| shards | {len(manifest['shards'])}, {size:,.1f} MiB |\n\n"
-        "`manifest.json` lists the shards with their sha256, all settings, what was left out and why. `index.csv` has "
-        "a line for each row. `cma3d verify` checks every row against the conventions below."
+        f"| | |\n|---|---|\n| rows | {manifest['rows']:,} |\n"
+        f"| categories | {len(manifest['synsets'])} |\n"
+        f"| split | {_cell(manifest['split'])} |\n"
+        f"| shards | {len(manifest['shards'])}, {size:,.1f} MiB |\n\n"
+        "`manifest.json` lists the shards with their sha256, all settings, what was left out "
+        "and why. `index.csv` has a line for each row. `cma3d verify` checks every row against the conventions below."
     )
 
 
@@ -186,7 +193,8 @@ with h5py.File("shard-00000.h5") as shard:
 
 def _fields() -> str:
     lines = [
-        f"| `{field.name}` | {field.dtype} ({', '.join(map(str, ('N', *field.shape)))}) | {field.meaning} |"
+        f"| `{field.name}` | {field.dtype} ({', '.join(map(str, ('N', *field.shape)))}) "
+        f"| {field.meaning} |"
         for field in SHARD_FIELDS
     ]
     return "## A row\n\n| field | dtype, shape | meaning |\n|---|---|---|\n" + "\n".join(lines)
@@ -208,11 +216,11 @@ def _made_with(manifest: dict[str, Any]) -> str:
         if value not in ("", None, [])
     ]
     table = "| | setting | value |\n|---|---|---|\n" + "\n".join(settings)
-    return f"## Conventions\n\n{conventions}\n\n## Made with\n\nshapenet3d-cma {__version__}\n\n{table}"
+    return f"## Conventions\n\n{conventions}\n\n## Made with\n\n{GENERATOR}\n\n{table}"
 
 
 def _cell(value: Any) -> str:
-    """Write a value as plain text into Markdown: the names of files and models are anybody's words."""
+    """Return a value as Markdown that shows it as plain text."""
     if isinstance(value, dict) and "sha256" in value:
         value = f"{value['file']}, sha256 {value['sha256'][:16]}…"
     text = " ".join(map(str, value)) if isinstance(value, list) else str(value)
@@ -233,5 +241,5 @@ def _missing(manifest: dict[str, Any]) -> str:
         (len(manifest["failures"]), "render files that could not be used"),
         (len(manifest["render_failures"]), "models that could not be rendered"),
     )
-    told = "\n".join(f"- {count:,} {what}" for count, what in counts)
-    return f"## Left out\n\n{told}\n\nThe manifest lists each with its reason."
+    lines = "\n".join(f"- {count:,} {what}" for count, what in counts)
+    return f"## Left out\n\n{lines}\n\nThe manifest lists each with its reason."

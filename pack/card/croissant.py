@@ -1,4 +1,4 @@
-"""croissant.json: what a folder of shards holds, as MLCommons' Croissant 1.0 has data sets described."""
+"""croissant.json: the description of a dataset in MLCommons' Croissant 1.0."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ INDEX_FIELDS = {
 }
 """Columns of index.csv: Croissant's type and the meaning."""
 _FROM_MODEL = {"synset": "^([^/]*)/", "model_id": "^[^/]*/(.*)$"}
-"""Names that may be digits alone: its loaders would make numbers of their columns, without the leading zeros."""
+"""Columns that may be digits alone: loaders would read numbers and lose the leading zeros."""
 
 _TERMS = (
     *(
@@ -76,8 +76,8 @@ def croissant(
 ) -> dict[str, Any]:
     """Describe a set of shards.
 
-    The arrays are told in words, as Croissant extracts nothing from HDF5; index.csv is a record set
-    that its loaders read.
+    The arrays are described in words, since Croissant extracts nothing from HDF5. index.csv is a
+    record set that its loaders read.
 
     Parameters
     ----------
@@ -126,7 +126,9 @@ def croissant(
                 "@type": "cr:RecordSet",
                 "@id": "rows",
                 "name": "rows",
-                "description": "one view of one model each; its arrays are row `shard_row` of the file `shard`",
+                "description": (
+                    "one view of one model each; its arrays are row `shard_row` of the file `shard`"
+                ),
                 "key": {"@id": "rows/row"},
                 "field": fields,
             }
@@ -135,7 +137,7 @@ def croissant(
 
 
 def _source(name: str) -> dict[str, Any]:
-    """Tell where loaders find a field of the rows."""
+    """Return the source from which loaders read a field of the rows."""
     source: dict[str, Any] = {"fileObject": {"@id": "index.csv"}}
     if name in _FROM_MODEL:
         return source | {"extract": {"column": "model"}, "transform": {"regex": _FROM_MODEL[name]}}

@@ -1,4 +1,4 @@
-"""Pictures: of one row that a person can check, image, depth, points and how they fall on the pixels; of many rows."""
+"""Pictures of rows: one row with its reprojection and laws, or many side by side."""
 
 from __future__ import annotations
 
@@ -15,12 +15,14 @@ from numpy.typing import NDArray
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from ...core.arrays import spread_indices
 from ...core.camera import Camera
 from ...core.errors import InputError
 from ...core.outputs import check_file, stamp_text, write_file
-from ...core.schema import Row
+from ...core.schema import Row, row_camera
+from ..laws import LAWS
 from ..reader import Shards
-from ..verify import LAWS, check_row
+from ..row_checks import check_row
 
 __all__ = [
     "PICTURE",
@@ -125,14 +127,14 @@ def draw_overview(folder: Path, out: Path, *, columns: int = 8, most: int = 64) 
 
 
 def overview_png(folder: Path, *, columns: int = 8, most: int = 64) -> bytes:
-    """Draw the images of up to `most` rows, evenly spread over the shards, as one PNG.
+    """Draw the images of rows, evenly spread over the shards, as PNG.
 
     Raises
     ------
     InputError : no shards
     """
     shards = Shards(folder, most_open=1)
-    rows = np.unique(np.linspace(0, len(shards) - 1, min(most, len(shards))).astype(int))
+    rows = spread_indices(len(shards), most)
     images = shards.read(rows, ["rgb"])["rgb"]
     return contact_png(({"rgb": image} for image in images), ["rgb"], columns=columns)
 
@@ -150,9 +152,9 @@ def _depth_tile(row: Row) -> NDArray[np.uint8]:
 
 
 def _points_tile(row: Row) -> NDArray[np.uint8]:
-    """Paint the points as discs, seen from 45 degrees to the left of the camera: (H, W, 3)."""
+    """Paint the points from 45 degrees left of the camera: (H, W, 3)."""
     height, width = row["depth"].shape
-    camera = Camera(row["intrinsics"], row["cam_from_obj"], width, height)
+    camera = row_camera(row)
     seen, reach = _seen_from(row["points"], camera, turn=-45)
     scale = min(height, width) / 2 / reach
     far_first = np.argsort(-seen[:, 2])
@@ -178,9 +180,8 @@ _TILES = {"rgb": lambda row: row["rgb"], "depth": _depth_tile, "points": _points
 
 
 def draw_row(row: Row, title: str) -> Figure:
-    """Draw a row: image, depth, reprojection; the cloud from two sides; what the laws say of it."""
-    height, width = row["depth"].shape
-    camera = Camera(row["intrinsics"], row["cam_from_obj"], width, height)
+    """Draw a row: image, depth, reprojection, cloud from two sides, laws."""
+    camera = row_camera(row)
     figure = Figure(figsize=(12.8, 8.6), facecolor=_PAPER)
     FigureCanvasAgg(figure)
     axes = figure.subplots(2, 3)
@@ -243,7 +244,7 @@ def _depth(figure: Figure, axis: Any, depth: NDArray[np.float32]) -> None:
 
 
 def _reprojection(axis: Any, row: Row, camera: Camera) -> None:
-    """Draw every point where equation 1 projects it, coloured by its depth, over the pale image."""
+    """Draw the projected points over the pale image, coloured by depth."""
     uv, depth = camera.project(row["points"])
     _image(axis, row["rgb"], f"{len(uv):,} points projected onto the image", alpha=0.35)
     axis.scatter(uv[:, 0], uv[:, 1], c=depth, cmap="viridis_r", s=3, linewidths=0)
@@ -258,7 +259,7 @@ def _cloud(
     turn: float,
     name: str,
 ) -> None:
-    """Draw the points from the camera's place turned about the object's up axis, without perspective."""
+    """Draw the points without perspective, from the camera turned about the up axis."""
     seen, reach = _seen_from(points, camera, turn=turn)
     far_first = np.argsort(-seen[:, 2])
     axis.scatter(
@@ -279,19 +280,22 @@ def _cloud(
 def _seen_from(
     points: NDArray[np.float32], camera: Camera, *, turn: float
 ) -> tuple[NDArray[np.float64], float]:
-    """Return (P, 3) points from their middle, right, down and away, from a turned camera; a reach."""
+    """Return points in the axes of a turned camera, and their reach.
+
+    (P, 3) float64 from their middle: right, down, away; object units.
+    """
     middle = (points.min(axis=0) + points.max(axis=0)).astype(np.float64) / 2
     angle = np.radians(turn)
     about_up = np.array(
         [[np.cos(angle), 0, np.sin(angle)], [0, 1, 0], [-np.sin(angle), 0, np.cos(angle)]]
     )
-    place = camera.look_at(middle + about_up @ (camera.eye - middle), middle)
-    seen = (points - middle) @ place.cam_from_obj[:3, :3].T
+    turned = camera.look_at(middle + about_up @ (camera.eye - middle), middle)
+    seen = (points - middle) @ turned.cam_from_obj[:3, :3].T
     return seen, 1.08 * float(np.abs(seen[:, :2]).max())
 
 
 def _verdict(axis: Any, row: Row) -> None:
-    """Write down what the laws measure on this row."""
+    """Write the figures of the laws on this row."""
     figures, limits = check_row(row), {law.name: law for law in LAWS}
     broken = [name for name, figure in figures.items() if not figure <= limits[name].limit]
     if broken:
@@ -302,7 +306,7 @@ def _verdict(axis: Any, row: Row) -> None:
     for name, figure in figures.items():
         mark = "ok" if figure <= limits[name].limit else "BROKEN"
         lines.append(f"{name:<22}{figure:>9.2g} {limits[name].unit:<14}{mark}")
-    eye = Camera(row["intrinsics"], row["cam_from_obj"], *row["depth"].shape[::-1]).eye
+    eye = row_camera(row).eye
     lines += ["", f"camera at ({eye[0]:.3f}, {eye[1]:.3f}, {eye[2]:.3f})"]
     column, line = row["pixels"][0]
     x, y, z = row["points"][0]

@@ -1,4 +1,4 @@
-"""The formats of exports: what BOP, NeRF trainers, viewers and plain image readers expect, told in each docstring."""
+"""The formats of exports: BOP, NeRF trainers, PLY viewers and plain images."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ...core.camera import Camera
-from ...core.schema import Row
+from ...core.schema import Row, row_camera
 from ...reconstruct.backproject import back_project
 from ...reconstruct.ply import cloud_vertices, view_comments, write_ply
 from ..reader import Shards
@@ -69,7 +68,7 @@ def write_ply_model(folder: Path, rows: Sequence[Row], *, number: int, full: boo
     full : all points of the view, from its depth, in place of the sample
     """
     for row in rows:
-        camera = _camera(row)
+        camera = row_camera(row)
         points, pixels = row["points"], row["pixels"]
         if full:
             cloud = back_project(row["depth"], camera)
@@ -138,7 +137,7 @@ def _nerf_frame(folder: Path, row: Row) -> dict[str, Any]:
         "file_path": f"images/{name}.png",
         "mask_path": f"masks/{name}.png",
         "depth_file_path": f"depth/{name}.npy",
-        "transform_matrix": (_camera(row).obj_from_cam @ _GL_FROM_CV).tolist(),
+        "transform_matrix": (row_camera(row).obj_from_cam @ _GL_FROM_CV).tolist(),
     }
 
 
@@ -188,11 +187,11 @@ def write_bop_scene(folder: Path, rows: Sequence[Row], *, number: int, full: boo
         k[:2, 2] -= 0.5
         pose = row["cam_from_obj"]
         camera[str(image)] = {"cam_K": k.ravel().tolist(), "depth_scale": scale * _MM}
-        place = {
+        pose_entry = {
             "cam_R_m2c": pose[:3, :3].ravel().tolist(),
             "cam_t_m2c": (pose[:3, 3] * _MM).tolist(),
         }
-        truth[str(image)] = [{**place, "obj_id": number + 1}]
+        truth[str(image)] = [{**pose_entry, "obj_id": number + 1}]
         information[str(image)] = [_bop_info(mask)]
     _json(folder / "scene_camera.json", camera)
     _json(folder / "scene_gt.json", truth)
@@ -220,7 +219,7 @@ def _bop_info(mask: NDArray[np.uint8]) -> dict[str, Any]:
 
 
 def bop_set(shards: Shards, models: Sequence[tuple[int, str, str]]) -> dict[str, str]:
-    """Make what belongs to a BOP dataset as a whole, camera.json and scenes.csv: name -> text.
+    """Return the files of a whole BOP dataset, camera.json and scenes.csv.
 
     Parameters
     ----------
@@ -239,13 +238,8 @@ def bop_set(shards: Shards, models: Sequence[tuple[int, str, str]]) -> dict[str,
     return {"camera.json": json.dumps(camera, indent=1) + "\n", "scenes.csv": scenes.getvalue()}
 
 
-def _camera(row: Row) -> Camera:
-    height, width = row["depth"].shape
-    return Camera(row["intrinsics"], row["cam_from_obj"], width, height)
-
-
 def _depth16(depth: NDArray[np.float32]) -> tuple[NDArray[np.uint16], float]:
-    """Return depth in 16 bits and the scale that brings it back; what is not 0 does not become 0."""
+    """Return depth in 16 bits and its scale; only background becomes 0."""
     scale = float(depth.max()) / _FULL or 1.0
     values = np.rint(depth.astype(np.float64) / scale)
     return np.where(depth > 0, np.clip(values, 1, _FULL), 0).astype(np.uint16), scale

@@ -1,4 +1,4 @@
-"""`cma3d export`: shards in the formats of others, a folder a model; each is whole or absent."""
+"""`cma3d export`: shards in other formats, one folder per model, whole or absent."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class _Model:
 
 @dataclass
 class ExportSummary:
-    """What a run did: models and rows exported now, models there before, failures as {file, reason}."""
+    """The counts of a run: models, rows, models present before, failures."""
 
     models: int = 0
     rows: int = 0
@@ -77,7 +77,9 @@ def export_shards(
     jobs: int | None = None,
     redo: bool = False,
 ) -> ExportSummary:
-    """Export shards to `out/<synset>/<model_id>/…`, or for BOP to `out/train/<scene>/…`; see `formats`.
+    """Export shards to one folder per model; see `formats` for their files.
+
+    A model goes to `out/<synset>/<model_id>/`, or for BOP to `out/train/<scene>/`.
 
     The folder of a model is whole or absent, so a second call makes what is missing.
 
@@ -110,18 +112,20 @@ def _export_all(
     shards = Shards(folder, most_open=1)
     models = _models(shards)
     if not models:
-        raise InputError(f"{folder} holds no row: pack again")
+        raise InputError(f"{folder} is empty: pack again")
     listed = json.dumps(shards.manifest["shards"], sort_keys=True).encode()
-    made = {"format": format, "full": full, "shards": hashlib.sha256(listed).hexdigest()[:16]}
-    identity = begin(output, EXPORT, made, redo=redo)
+    settings = {"format": format, "full": full, "shards": hashlib.sha256(listed).hexdigest()[:16]}
+    identity = begin(output, EXPORT, settings, redo=redo)
     output.write_text("README.txt", _about(format, shards))
     if format == "bop":
         numbered = [(model.number, model.synset, model.model_id) for model in models]
         for name, content in formats.bop_set(shards, numbered).items():
             output.write_text(name, content)
-    missing = [model for model in models if not output.is_made(_place(made, model), identity)]
+    missing = [
+        model for model in models if not output.is_made(_folder_name(settings, model), identity)
+    ]
     summary = ExportSummary(present=len(models) - len(missing))
-    tasks = (delayed(_export)(folder, output, made, model, identity) for model in missing)
+    tasks = (delayed(_export)(folder, output, settings, model, identity) for model in missing)
     with each(workers(jobs), tasks) as results, Progress(len(missing), "models") as progress:
         for done in results:
             if isinstance(done, InputError):
@@ -132,7 +136,7 @@ def _export_all(
     if (
         summary.models or summary.failures or not _is_finished(output)
     ):  # else a full disk would refuse it
-        record(output, EXPORT, made, dataclasses.asdict(summary))
+        record(output, EXPORT, settings, dataclasses.asdict(summary))
     return summary
 
 
@@ -157,7 +161,7 @@ def _models(shards: Shards) -> list[_Model]:
 
 
 def _check_name(shards: Shards, row: int, *names: str) -> None:
-    """Refuse names that would lead out of the folder that is written to."""
+    """Refuse names that would lead out of the output folder."""
     for name in names:
         if name in ("", ".", "..") or Path(name).name != name:
             raise InputError(
@@ -165,8 +169,8 @@ def _check_name(shards: Shards, row: int, *names: str) -> None:
             )
 
 
-def _place(made: dict[str, Any], model: _Model) -> str:
-    return f"train/{model.number:06}" if made["format"] == "bop" else model.key
+def _folder_name(settings: dict[str, Any], model: _Model) -> str:
+    return f"train/{model.number:06}" if settings["format"] == "bop" else model.key
 
 
 @lru_cache(maxsize=1)
@@ -175,18 +179,20 @@ def _opened(folder: Path, content: str) -> Shards:
 
 
 def _export(
-    folder: Path, output: Output, made: dict[str, Any], model: _Model, identity: str
+    folder: Path, output: Output, settings: dict[str, Any], model: _Model, identity: str
 ) -> ExportSummary | InputError:
     """Export one model."""
-    place = _place(made, model)
+    name = _folder_name(settings, model)
     try:
-        shards = _opened(folder, made["shards"])
+        shards = _opened(folder, settings["shards"])
         rows = [shards[row] for row in model.rows]
         try:
-            with output.write_folder(place, identity) as partial:
-                _WRITERS[made["format"]](partial, rows, number=model.number, full=made["full"])
+            with output.write_folder(name, identity) as partial:
+                _WRITERS[settings["format"]](
+                    partial, rows, number=model.number, full=settings["full"]
+                )
         except OSError as error:
-            return InputError(cannot_write(output.path / place, error))
+            return InputError(cannot_write(output.path / name, error))
     except (InputError, ValueError) as error:
         return ExportSummary(failures=[{"file": model.key, "reason": str(error)}])
     return ExportSummary(models=1, rows=len(rows))

@@ -1,1 +1,1 @@
-"""Pages to look at: views of models with their point-pixel mappings, and a report on a dataset."""
+"""Pages: views of models with their point-pixel mappings, and a report on a dataset."""

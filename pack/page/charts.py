@@ -1,4 +1,4 @@
-"""Charts as inline SVG, coloured by the page's style sheet, so that they are right on light and on dark."""
+"""Charts as inline SVG, coloured by the page's style sheet for light and dark."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from ...core.arrays import spread_indices
 
 __all__ = ["bars", "histogram", "sphere"]
 
@@ -29,7 +31,8 @@ def bars(counts: Mapping[str, int], *, label: str) -> str:
     rows = "".join(
         f"<li><span>{html.escape(name)}</span>"
         f'<svg viewBox="0 0 100 8" preserveAspectRatio="none" aria-hidden="true">'
-        f'<rect class="bar" width="{100 * count / most:.2f}" height="8" rx="0.6"/></svg><b>{count:,}</b></li>'
+        f'<rect class="bar" width="{100 * count / most:.2f}" height="8" rx="0.6"/></svg>'
+        f"<b>{count:,}</b></li>"
         for name, count in order
     )
     return f'<ul class="bars" aria-label="{html.escape(label)}">{rows}</ul>'
@@ -46,7 +49,7 @@ def round_ticks(low: float, high: float, about: int = 5) -> NDArray[np.float64]:
 
 
 def histogram(series: Sequence[tuple[str, NDArray[Any]]], *, unit: str, label: str) -> str:
-    """Draw how often values occur, of one or two series over the same axis.
+    """Draw the histogram of one or two series over the same axis.
 
     Parameters
     ----------
@@ -75,14 +78,15 @@ def histogram(series: Sequence[tuple[str, NDArray[Any]]], *, unit: str, label: s
             if value:
                 tall = max(value / top * high_px, 1)
                 parts.append(
-                    f'<rect class="series{number}" x="{left + 0.5:.1f}" y="{_TOP + high_px - tall:.1f}" '
-                    f'width="{right - left - 1:.1f}" height="{tall:.1f}" rx="1"/>'
+                    f'<rect class="series{number}" x="{left + 0.5:.1f}" '
+                    f'y="{_TOP + high_px - tall:.1f}" width="{right - left - 1:.1f}" height="{tall:.1f}" rx="1"/>'
                 )
     if len(kept) > 1:
         for number, (name, _) in enumerate(kept):
             at = _WIDTH - _RIGHT - 70 * (len(kept) - number)
             parts.append(
-                f'<rect class="series{number}" x="{at}" y="{_TOP - 4}" width="9" height="9" rx="2"/>'
+                f'<rect class="series{number}" x="{at}" y="{_TOP - 4}" '
+                'width="9" height="9" rx="2"/>'
             )
             parts.append(f'<text x="{at + 14}" y="{_TOP + 4}">{html.escape(name)}</text>')
     return _svg(_WIDTH, _HEIGHT, label, "".join(parts))
@@ -101,17 +105,21 @@ def _axes(low: float, high: float, top: int, unit: str, *, x_of: Callable[[float
         if value == round(value):
             y = base - value / top * (base - _TOP)
             parts.append(
-                f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
+                f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" '
+                f'y1="{y:.1f}" y2="{y:.1f}"/>'
             )
             parts.append(f'<text class="end" x="{_LEFT - 6}" y="{y + 3.5:.1f}">{value:,.0f}</text>')
     parts.append(
-        f'<text class="middle unit" x="{(_LEFT + _WIDTH - _RIGHT) / 2}" y="{_HEIGHT - 4}">{unit}</text>'
+        f'<text class="middle unit" x="{(_LEFT + _WIDTH - _RIGHT) / 2}" '
+        f'y="{_HEIGHT - 4}">{unit}</text>'
     )
     return "".join(parts)
 
 
 def sphere(directions: NDArray[np.float64], *, label: str, most: int = 3000) -> str:
-    """Draw directions on the whole sphere, in Hammer's equal-area projection, the object's front in the middle.
+    """Draw directions on the sphere, in Hammer's equal-area projection.
+
+    The object's front is in the middle.
 
     Parameters
     ----------
@@ -140,11 +148,7 @@ def sphere(directions: NDArray[np.float64], *, label: str, most: int = 3000) -> 
     parts += [curve(turn, math.radians(degrees), "grid") for degrees in (-60, -30, 0, 30, 60)]
     parts += [curve(side * math.pi, sweep, "rim") for side in (-1, 1)]
     kept = directions[np.isfinite(directions).all(axis=1)]
-    chosen = (
-        kept[np.unique(np.linspace(0, len(kept) - 1, min(most, len(kept))).astype(int))]
-        if len(kept)
-        else kept
-    )
+    chosen = kept[spread_indices(len(kept), most)]
     longitude = np.arctan2(
         -chosen[:, 0], -chosen[:, 2]
     )  # 0 before the front, to the right of who looks at it
@@ -164,4 +168,5 @@ def sphere(directions: NDArray[np.float64], *, label: str, most: int = 3000) -> 
 
 
 def _svg(width: int, height: int, label: str, inside: str) -> str:
-    return f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{html.escape(label)}">{inside}</svg>'
+    opening = f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{html.escape(label)}">'
+    return f"{opening}{inside}</svg>"

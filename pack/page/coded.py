@@ -46,7 +46,7 @@ def code(array: NDArray[Any], *, steps: bool = False) -> dict[str, Any]:
 
 
 def decode(coded: dict[str, Any]) -> NDArray[Any]:
-    """Return back what was coded, truth values as uint8: the readable twin of `web/decode.js`."""
+    """Decode an array, truth values as uint8: the twin of `web/decode.js`."""
     raw = np.frombuffer(zlib.decompress(base64.b64decode(coded["data"])), np.uint8)
     if coded["coding"] == "bits":
         return np.unpackbits(raw, count=int(np.prod(coded["shape"]))).reshape(coded["shape"])

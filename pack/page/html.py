@@ -1,4 +1,4 @@
-"""The inspection page: one HTML file with its code and its arrays in it. Nothing is fetched; it opens from a disk."""
+"""The inspection page: one HTML file that holds its code and arrays and fetches nothing."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ import matplotlib as mpl
 import numpy as np
 from numpy.typing import NDArray
 
-from ... import __version__
 from ...core.outputs import stamp_text
+from ...core.schema import GENERATOR
 from ...core.wording import visible
 from ...render.shapenet.synsets import V2_NAMES
+from .bundle import bundle
 from .coded import code
 from .view import AlignedMasks, Reconstruction, View
 
@@ -27,25 +28,6 @@ __all__ = ["PAGE", "fill", "page_html", "policy", "style", "web_file"]
 
 PAGE = "page"
 """Of single files, see `outputs`."""
-
-SCRIPTS = (
-    "decode.js",
-    "geometry.js",
-    "colour.js",
-    "frame.js",
-    "layers.js",
-    "splat.js",
-    "gestures.js",
-    "picture.js",
-    "cloud.js",
-    "readout.js",
-    "marks.js",
-    "scene.js",
-    "legends.js",
-    "controls.js",
-    "main.js",
-)
-"""The page's code, in the order in which it is read."""
 
 
 @cache
@@ -55,7 +37,7 @@ def web_file(name: str) -> str:
 
 
 def fill(template: str, values: Mapping[str, str]) -> str:
-    """Replace each {name} of a template once; what is put in is not looked at again.
+    """Replace each {name} of a template once; values are not searched again.
 
     Raises
     ------
@@ -70,9 +52,12 @@ def style(*names: str) -> str:
 
 
 def policy(script: str) -> str:
-    """Return the Content-Security-Policy of a page: this very script may run, and nothing may be fetched."""
+    """Return a Content-Security-Policy: this script only, and no fetches."""
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
-    return f"default-src 'none'; script-src 'sha256-{digest}'; style-src 'unsafe-inline'; img-src data:"
+    return (
+        f"default-src 'none'; script-src 'sha256-{digest}'; "
+        "style-src 'unsafe-inline'; img-src data:"
+    )
 
 
 def page_html(
@@ -86,7 +71,7 @@ def page_html(
     neighbours: tuple[str | None, str | None] = (None, None),
     home: str | None = None,
 ) -> str:
-    """Make an inspection page.
+    """Return the HTML of an inspection page.
 
     Parameters
     ----------
@@ -100,7 +85,7 @@ def page_html(
     """
     first = views[start]
     aligned = next((view.aligned for view in views if view.aligned), None)
-    script = "'use strict';\n" + "\n".join(web_file(name) for name in SCRIPTS)
+    script = bundle("main.js", web_file)
     payload = {
         "start": start,
         "total": total,
@@ -118,7 +103,7 @@ def page_html(
         "name": _name(first.synset),
         "model": f"{first.synset}/{first.model_id}",
         "source": source,
-        "generator": f"shapenet3d-cma {__version__}",
+        "generator": GENERATOR,
         "stamp": stamp_text(PAGE),
         "stored": "stored" if first.stored else "sampled",
         "patches": str(len(aligned.patches)) if aligned else "",
@@ -131,7 +116,8 @@ def page_html(
         "payload": json.dumps(payload, allow_nan=False).replace("<", "\\u003c"),
         "home": f'<a href="{html.escape(home)}">report</a>' if home else "",
         "strategies": "".join(
-            f'<label><input type="radio" name="strategy" value="{index}"><span>{html.escape(name)}</span></label>'
+            f'<label><input type="radio" name="strategy" value="{index}">'
+            f"<span>{html.escape(name)}</span></label>"
             for index, name in enumerate(strategies)
         ),
     }
@@ -193,12 +179,12 @@ def _coded_masks(aligned: AlignedMasks) -> dict[str, Any]:
     }
 
 
-def _coded_reconstruction(made: Reconstruction) -> dict[str, Any]:
+def _coded_reconstruction(reconstruction: Reconstruction) -> dict[str, Any]:
     return {
-        "about": made.about,
-        "seeds": list(made.seeds),
-        "masked": code(made.masked),
-        "cells": code(made.cells),
-        "patches": code(made.patches),
-        "chamfer": [float(value) for value in made.chamfer],
+        "about": reconstruction.about,
+        "seeds": list(reconstruction.seeds),
+        "masked": code(reconstruction.masked),
+        "cells": code(reconstruction.cells),
+        "patches": code(reconstruction.patches),
+        "chamfer": [float(value) for value in reconstruction.chamfer],
     }

@@ -1,4 +1,4 @@
-"""`cma3d inspect` and `cma3d report`: which views are shown, and on which pages.
+"""`cma3d inspect` and `cma3d report`: the choice of views, and their pages.
 
 Masks and reconstructions are those of the network, of which this folder knows nothing: whoever
 calls hands in an `Annotator` that adds them to a view.
@@ -15,6 +15,7 @@ from urllib.parse import quote
 
 import numpy as np
 
+from ...core.arrays import spread_indices
 from ...core.camera import Camera
 from ...core.errors import InputError
 from ...core.outputs import check_file, claim, write_file
@@ -52,12 +53,12 @@ class Annotator(Protocol):
     missing: dict[str, str]
 
     def add(self, view: View) -> View:
-        """Return the view with its layers, or with the reason why it has none."""
+        """Return the view with its layers, or with the reason for having none."""
 
 
 @dataclass(frozen=True)
 class Asked:
-    """Which views are asked for: one of row, rows and model.
+    """The views requested: exactly one of row, rows and model.
 
     Attributes
     ----------
@@ -91,8 +92,8 @@ class Asked:
             )
 
 
-class Source:
-    """What is looked at: the rows of shards, or the models of a folder of renders, or one render file.
+class ViewSource:
+    """The data shown: rows of shards, models of a folder of renders, or one render file.
 
     Parameters
     ----------
@@ -117,10 +118,10 @@ class Source:
         self.total = len(self.shards) if self.shards is not None else len(self.files)
         self.unit = "row" if self.shards is not None else "model"
         if not self.total:
-            raise InputError(f"{path} holds no row: pack again")
+            raise InputError(f"{path} is empty: pack again")
 
     def check(self, row: int) -> int:
-        """Return the index back if there is such a row."""
+        """Check that a row exists, and return its index."""
         if not 0 <= row < self.total:
             raise InputError(
                 f"{self.path} has no {self.unit} {row}: it has {self.unit}s 0 to {self.total - 1}"
@@ -164,7 +165,8 @@ class Source:
         if view not in views:
             known = ", ".join(map(str, sorted(views)))
             raise InputError(
-                f"{self.path} holds no view {view} of the model {names['model_id'][0]!r}; packed: {known}"
+                f"{self.path} holds no view {view} of the model {names['model_id'][0]!r}; "
+                f"packed: {known}"
             )
         return [rows[views.index(view)]]
 
@@ -174,13 +176,13 @@ def _holds_renders(path: Path) -> bool:
 
 
 def inspect_data(
-    path: Path, out: Path, asked: Asked, annotate: Callable[[Path | None], Annotator]
+    path: Path, out: Path, request: Asked, annotate: Callable[[Path | None], Annotator]
 ) -> Path:
-    """Make what `cma3d inspect` makes: a page, a folder of pages, or a picture of a row.
+    """Write a page, a folder of pages, or a picture of a row.
 
     Parameters
     ----------
-    path : shards or renders, see `Source`
+    path : shards or renders, see `ViewSource`
     out : name.html; name.png for a picture; a folder, which gets a page for each row
     annotate : makes what adds the layers of a network; it is given the folder of a run, or None
 
@@ -192,57 +194,60 @@ def inspect_data(
     ------
     InputError : nothing there that was asked for, or `out` cannot be written
     """
-    source = Source(path)
+    source = ViewSource(path)
     kind = out.suffix.lower()
     if kind not in (".html", ".htm", ".png", ""):
         raise InputError(
             f"{out}: give a name that ends in .html, or in .png for a picture, or a folder of pages"
         )
-    rows, start = _rows(source, asked)
-    inputs = [source.path, asked.run]
+    rows, start = _rows(source, request)
+    inputs = [source.path, request.run]
     if kind in (".html", ".htm") and not out.is_dir():
         check_file(out, PAGE, inputs)
     if kind == ".png":
-        return _draw_picture(source, rows[start], asked, out)
-    annotator = annotate(asked.run)
+        return _draw_picture(source, rows[start], request, out)
+    annotator = annotate(request.run)
     if kind == "" or out.is_dir():
         return write_pages(
-            source, rows if asked.rows else [rows[start]], out, annotator, asked=asked
+            source, rows if request.rows else [rows[start]], out, annotator, request=request
         )[rows[start]]
     if len(rows) > MOST:
         raise InputError(
-            f"{len(rows)} rows make a page that no browser likes: give -o FOLDER, or at most {MOST} rows"
+            f"{len(rows)} rows are too many for one page: give -o FOLDER, or at most {MOST} rows"
         )
-    views = [view for row in rows for view in source.read(row, view=asked.view, every=asked.every)]
+    views = [
+        view for row in rows for view in source.read(row, view=request.view, every=request.every)
+    ]
     first = next(i for i, view in enumerate(views) if view.row == rows[start])
-    if asked.every:  # begin with the row asked for; of renders, with the view that packing keeps
+    if request.every:  # begin with the row asked for; of renders, with the view that packing keeps
         counts = [view.num_points for view in views]
-        mine = [i for i, view in enumerate(views) if view.row == asked.row and view.stored]
+        mine = [i for i, view in enumerate(views) if view.row == request.row and view.stored]
         first = mine[0] if mine else counts.index(max(counts))
     text = _page(source, [annotator.add(view) for view in views], first, annotator)
     return write_file(out, PAGE, text.encode(), inputs=inputs)
 
 
-def _draw_picture(source: Source, row: int, asked: Asked, out: Path) -> Path:
+def _draw_picture(source: ViewSource, row: int, request: Asked, out: Path) -> Path:
     """Draw a row to a PNG."""
     from ..card.sheet import write_row
 
-    if asked.rows is not None or asked.every or asked.run is not None:
+    if request.rows is not None or request.every or request.run is not None:
         raise InputError(
-            f"{out}: a picture shows one view; give a name that ends in .html, or --sheet for many rows"
+            f"{out}: a picture shows one view; "
+            "give a name that ends in .html, or --sheet for many rows"
         )
-    (view,) = source.read(row, view=asked.view)
+    (view,) = source.read(row, view=request.view)
     return write_row(as_row(view), f"{source.unit} {view.row}", out, inputs=[source.path])
 
 
 def draw_contact_sheet(
     path: Path, out: Path, *, rows: tuple[int, int] | None = None, shows: Sequence[str] = ("rgb",)
 ) -> Path:
-    """Draw a contact sheet of rows, or of up to 64 that are evenly spread.
+    """Draw a contact sheet of rows; by default of 64, evenly spread.
 
     Parameters
     ----------
-    path : shards or renders, see `Source`; of renders the best view of each model is drawn
+    path : shards or renders, see `ViewSource`; of renders the best view of each model is drawn
     rows : the first and the one behind the last
     shows : see `pack.sheet.contact_png`
 
@@ -254,13 +259,10 @@ def draw_contact_sheet(
 
     if out.suffix.lower() != ".png":
         raise InputError(f"{out}: the sheet is a picture, give a name that ends in .png")
-    source = Source(path)
-    if rows is None:
-        chosen = np.unique(
-            np.linspace(0, source.total - 1, min(MOST, source.total)).astype(int)
-        ).tolist()
-    else:
-        chosen = _rows(source, Asked(rows=rows))[0]
+    source = ViewSource(path)
+    chosen = (
+        spread_indices(source.total, MOST) if rows is None else _rows(source, Asked(rows=rows))[0]
+    )
     if len(chosen) > SHEET_MOST:
         raise InputError(
             f"--rows asks for {len(chosen)} rows on one sheet; give at most {SHEET_MOST}"
@@ -271,7 +273,7 @@ def draw_contact_sheet(
 
 
 def as_row(view: View) -> Row:
-    """Return a view as a row of shards would hold it, for pictures.
+    """Return a view as a row of shards, for pictures.
 
     Raises
     ------
@@ -297,36 +299,43 @@ def as_row(view: View) -> Row:
     return {field.name: np.asarray(getattr(view, field.name)) for field in SHARD_FIELDS}
 
 
-def _rows(source: Source, asked: Asked) -> tuple[list[int], int]:
-    """Choose the rows of a page, and which of them is shown first: a single row comes with its neighbours."""
-    if asked.rows is not None:
-        first, end = asked.rows
+def _rows(source: ViewSource, request: Asked) -> tuple[list[int], int]:
+    """Choose the rows of a page, and the index of the first shown.
+
+    A single row comes with its neighbours.
+    """
+    if request.rows is not None:
+        first, end = request.rows
         source.check(first)
         return list(range(first, min(end, source.total))), 0
-    row = source.find(asked.model)[0] if asked.model is not None else source.check(asked.row or 0)
-    if asked.every or asked.view is not None:
+    row = (
+        source.find(request.model)[0]
+        if request.model is not None
+        else source.check(request.row or 0)
+    )
+    if request.every or request.view is not None:
         return [row], 0
     rows = [near for near in (row - 1, row, row + 1) if 0 <= near < source.total]
     return rows, rows.index(row)
 
 
 def write_pages(
-    source: Source,
+    source: ViewSource,
     rows: Sequence[int],
     folder: Path,
     annotator: Annotator,
     *,
-    asked: Asked | None = None,
+    request: Asked | None = None,
     home: str | None = None,
 ) -> dict[int, Path]:
-    """Write a page for each row to a folder, each linked with the one before and the one after.
+    """Write a page per row to a folder, each linked with its neighbours.
 
     Returns
     -------
     pages : row -> its page
     """
     names = {row: f"{source.unit}-{row:06d}.html" for row in rows}
-    every, view = (asked.every, asked.view) if asked else (False, None)
+    every, view = (request.every, request.view) if request else (False, None)
     with claim(folder, "pages", inputs=[source.path, annotator.run]) as output:
         for place, row in enumerate(track(rows, len(rows), "pages")):
             views = [annotator.add(found) for found in source.read(row, view=view, every=every)]
@@ -338,13 +347,13 @@ def write_pages(
                 output.write_text(names[row], text)
             except OSError as error:
                 raise InputError(
-                    f"{folder} cannot be written: {error.strerror}; choose another place"
+                    f"{folder} cannot be written: {error.strerror}; choose another folder"
                 ) from None
     return {row: folder / name for row, name in names.items()}
 
 
 def _page(
-    source: Source,
+    source: ViewSource,
     views: Sequence[View],
     start: int,
     annotator: Annotator,
@@ -365,12 +374,12 @@ def _page(
 
 
 def open_in_browser(page: Path) -> bool:
-    """Show a page in the user's browser; False where there is none, as on a server."""
+    """Open a page in the user's browser; return False without a browser."""
     return webbrowser.open(page.resolve().as_uri())
 
 
 def report_dataset(path: Path, out: Path, annotator: Annotator, *, most: int = MOST) -> Path:
-    """Write a report on shards, and the inspection pages that its thumbnails open to a folder beside it.
+    """Write a report on shards, and beside it its inspection pages.
 
     Parameters
     ----------
@@ -384,16 +393,16 @@ def report_dataset(path: Path, out: Path, annotator: Annotator, *, most: int = M
     InputError : no shards, a shard that cannot be read, or `out` cannot be written
     """
     from .report import REPORT, report_html, thumbnail
-    from .survey import spread, survey_shards
+    from .survey import survey_shards
 
     if out.suffix.lower() not in (".html", ".htm"):
         raise InputError(f"{out}: the report is a page, give a name that ends in .html")
-    source = Source(path)
+    source = ViewSource(path)
     check_file(out, REPORT, [source.path])
     if source.shards is None:
         raise InputError(f"{path} holds renders: a report is on shards, `cma3d pack` makes them")
     survey = survey_shards(source.shards)
-    rows = spread(len(source.shards), most)
+    rows = spread_indices(len(source.shards), most)
     folder = out.with_name(f"{out.stem}-rows")
     written = {}
     if rows:

@@ -1,4 +1,4 @@
-"""The report on a dataset: one HTML file with charts and thumbnails, each of which opens its inspection page."""
+"""The report on a dataset: one HTML file with charts and linked thumbnails."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ... import __version__
 from ...core.outputs import stamp_text
+from ...core.schema import GENERATOR
 from ...core.wording import visible
 from ...render.shapenet.synsets import V2_NAMES
 from ..reader import Shards
+from .bundle import bundle
 from .charts import bars, histogram, sphere
 from .html import fill, policy, style, web_file
 from .survey import Survey
@@ -38,7 +39,7 @@ def report_html(
     thumbnails: Mapping[int, str],
     names: Mapping[int, tuple[str, str, int]],
 ) -> str:
-    """Make the report.
+    """Return the HTML of the report.
 
     Parameters
     ----------
@@ -46,7 +47,7 @@ def report_html(
     thumbnails : row -> a data URI
     names : row -> synset, model id, view
     """
-    script = web_file("report.js")
+    script = bundle("report.js", web_file)
     manifest = shards.manifest
     size = sum(int(entry["bytes"]) for entry in manifest["shards"])
     height, width = survey.image
@@ -67,7 +68,7 @@ def report_html(
         "script": script,
         "title": html.escape(visible(shards.folder.resolve().name)),
         "source": html.escape(visible(str(shards.folder))),
-        "generator": html.escape(f"shapenet3d-cma {__version__}"),
+        "generator": html.escape(GENERATOR),
         "stamp": stamp_text(REPORT),
         "made_by": html.escape(str(manifest.get("generator", "–"))),
         "tiles": "".join(
@@ -126,14 +127,15 @@ def _read_of(survey: Survey) -> str:
 def _verdict(survey: Survey) -> str:
     state = "holds" if survey.right == survey.checked else "broken"
     return (
-        f'<p id="verdict" data-verdict="{state}"><strong>{survey.right:,} of {survey.checked:,} stored points '
+        f'<p id="verdict" data-verdict="{state}"><strong>'
+        f"{survey.right:,} of {survey.checked:,} stored points "
         f"re-project to their pixel</strong><span>{_read_of(survey)}; "
-        "<code>cma3d verify</code> holds all of them against every law</span></p>"
+        "<code>cma3d verify</code> checks every row against every law</span></p>"
     )
 
 
 def _failures(manifest: Mapping[str, Any]) -> str:
-    """Tell what is missing from the shards, and why."""
+    """Return the lists of failures and left-out views, by reason."""
     lists: list[tuple[str, Sequence[Mapping[str, Any]]]] = [
         ("could not be rendered", manifest.get("render_failures") or []),
         ("could not be packed", manifest.get("failures") or []),
@@ -180,19 +182,21 @@ def _thumbnails(
     rows: int,
 ) -> str:
     if not thumbnails:
-        return "<p>None were asked for.</p>"
+        return "<p>No thumbnails.</p>"
     parts = []
     for row, picture in thumbnails.items():
         synset, model, view = names[row]
         name = V2_NAMES.get(synset, synset)
-        told = html.escape(f"{name} {model} view {view}")
+        label = html.escape(f"{name} {model} view {view}")
         parts.append(
-            f'<li data-name="{told.lower()}"><a href="{html.escape(pages[row])}"><img src="{picture}" alt="{told}">'
+            f'<li data-name="{label.lower()}"><a href="{html.escape(pages[row])}">'
+            f'<img src="{picture}" alt="{label}">'
             f"<span>{html.escape(name)}</span><small>row {row}</small></a></li>"
         )
-    said = (
+    shown = (
         "every row"
         if len(thumbnails) == rows
         else f"{len(thumbnails):,} of {rows:,} rows, evenly spread"
     )
-    return f'<p class="note">{said}; each opens its inspection page.</p><ul class="grid-of">{"".join(parts)}</ul>'
+    note = f'<p class="note">{shown}; each opens its inspection page.</p>'
+    return f'{note}<ul class="grid-of">{"".join(parts)}</ul>'

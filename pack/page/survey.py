@@ -1,4 +1,4 @@
-"""What a report tells of a folder of shards, as plain numbers."""
+"""The figures of a report on a folder of shards."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...core.camera import Camera
+from ...core.arrays import spread_indices
 from ...core.progress import track
-from ...core.schema import Row
+from ...core.schema import Row, row_camera
 from ..reader import Shards
 
-__all__ = ["DEPTHS", "Survey", "count_right", "spread", "survey_shards"]
+__all__ = ["DEPTHS", "Survey", "count_right", "survey_shards"]
 
 DEPTHS = 4096
-"""Rows whose arrays are read at most, evenly spread: all of some ten thousands would take a minute."""
+"""Most rows whose arrays are read, evenly spread; tens of thousands would take a minute."""
 _BATCH = 4096
 
 
@@ -54,7 +54,7 @@ class Survey:
 
 
 def survey_shards(shards: Shards, *, depths: int = DEPTHS) -> Survey:
-    """Read what a report tells.
+    """Measure the figures of a report.
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ def survey_shards(shards: Shards, *, depths: int = DEPTHS) -> Survey:
         ).items():
             parts.setdefault(name, []).append(values)
     whole = {name: np.concatenate(values) for name, values in parts.items()}
-    near, far, checked, right = _depths(shards, spread(len(shards), depths))
+    near, far, checked, right = _depths(shards, spread_indices(len(shards), depths))
     first = shards.read([0], ["depth", "points"])
     return Survey(
         rows=len(shards),
@@ -90,18 +90,10 @@ def survey_shards(shards: Shards, *, depths: int = DEPTHS) -> Survey:
     )
 
 
-def spread(count: int, most: int) -> list[int]:
-    """Choose up to `most` of `count` indices, evenly spread."""
-    if not most:
-        return []
-    chosen: list[int] = np.unique(np.linspace(0, count - 1, min(most, count)).astype(int)).tolist()
-    return chosen
-
-
 def _depths(
     shards: Shards, rows: Sequence[int]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], int, int]:
-    """Measure the depth of some rows, and how many of their points re-project to their pixel."""
+    """Measure the depth range and re-projection of some rows."""
     near, far = (np.full(len(rows), np.nan, dtype=np.float32) for _ in range(2))
     checked = right = 0
     for place, index in enumerate(track(rows, len(rows), "rows")):
@@ -115,10 +107,9 @@ def _depths(
 
 
 def count_right(row: Row) -> int:
-    """Count the points that re-project to the pixel that is stored with them."""
-    height, width = row["depth"].shape
+    """Count the points that re-project to their stored pixel."""
     try:
-        camera = Camera(row["intrinsics"], row["cam_from_obj"], width, height)
+        camera = row_camera(row)
     except ValueError:  # no camera at all: nothing projects
         return 0
     uv, depth = camera.project(row["points"])

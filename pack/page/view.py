@@ -1,4 +1,4 @@
-"""A view of a model, as a page shows it: the arrays as they are stored, and what other stages say of them."""
+"""A view of a model as a page shows it: stored arrays and layers of the network."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = ["AlignedMasks", "Reconstruction", "View", "render_views", "shard_view
 
 @dataclass(frozen=True)
 class AlignedMasks:
-    """The masks of a row, for the strategies, ratios and seeds that a page lets one choose; True = masked.
+    """The masks of a row for each strategy, ratio and seed of the page; True = masked.
 
     Attributes
     ----------
@@ -47,7 +47,7 @@ class AlignedMasks:
 
 @dataclass(frozen=True)
 class Reconstruction:
-    """What a trained network makes of a row's masked patches, for S seeds.
+    """A trained network's reconstructions of a row's masked patches, for S seeds.
 
     Attributes
     ----------
@@ -121,7 +121,9 @@ def shard_views(shards: Shards, rows: Sequence[int]) -> list[View]:
 def render_views(
     path: Path, row: int, *, views: Sequence[int] | None = None, every: bool = False
 ) -> list[View]:
-    """Read views of a render file; points are sampled from their depth as packing would, where fpsample is installed.
+    """Read views of a render file, with points sampled as packing does.
+
+    Without fpsample the views hold all points.
 
     Parameters
     ----------
@@ -135,25 +137,25 @@ def render_views(
     """
     try:
         with open_render(path) as render:
-            found = _read_views(render, row, views, every=every)
+            loaded = _read_views(render, row, views, every=every)
     except FAULTS as error:
         raise InputError(f"{path} is damaged: {told(error)}; delete it and render again") from None
-    if not found:
+    if not loaded:
         raise InputError(
             f"{path}: no view shows anything of the model; see what it was rendered from"
         )
-    return found
+    return loaded
 
 
 def _read_views(
     render: Render, row: int, views: Sequence[int] | None, *, every: bool
 ) -> list[View]:
-    """Read views one by one: the depth of all of them may be large."""
+    """Read views one by one, since the depth of all may be large."""
     counts = count_points(render.view_depths())
     chosen = (
         range(len(counts)) if every else choose_views(counts, "best") if views is None else views
     )
-    found = []
+    loaded = []
     for view in chosen:
         if not 0 <= view < len(counts):
             raise InputError(
@@ -174,7 +176,7 @@ def _read_views(
                 f"{render.path}: view {view} shows nothing of the model; choose another"
             )
         sample = cloud[_sample(cloud.points)]
-        found.append(
+        loaded.append(
             View(
                 row=row,
                 synset=render.synset,
@@ -191,11 +193,14 @@ def _read_views(
                 normal=render.rows["normal"][view] if "normal" in render.rows else None,
             )
         )
-    return found
+    return loaded
 
 
 def _sample(points: NDArray[np.float32]) -> NDArray[np.int64] | slice:
-    """Choose the points that packing would by default; all of them, in the order of their pixels, without fpsample."""
+    """Choose the points of packing's default; all points without fpsample.
+
+    Without fpsample they are in the order of their pixels.
+    """
     try:
         from ...reconstruct.sample import farthest_point_order
 

@@ -6,14 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import bpy
-import numpy as np
-from numpy.typing import NDArray
 
 from ...core.untrusted import shown
+from ..colour import linear_from_srgb
 from ..mesh.images import examine_picture
 from ..mesh.mtl import LOST_TEXTURE, Material
 
-__all__ = ["FACE", "make_face_material", "make_material", "to_linear"]
+__all__ = ["FACE", "make_face_material", "make_material"]
 
 FACE = "face"
 """Name of the pass that tells which face a pixel shows, and of the mesh attribute that it is made from."""
@@ -23,12 +22,6 @@ _BLANK = "blank"
 COAT = 0.1  # share of the light that the strongest highlight mirrors
 # weaker highlights, a hundredth of the light, are not seen and would cost a sixth of the time
 FAINT = 0.1
-
-
-def to_linear(colour: NDArray[np.float64] | tuple[float, ...]) -> NDArray[np.float64]:
-    """Turn display values (sRGB) in [0, 1] into linear light."""
-    value = np.asarray(colour, dtype=np.float64)
-    return np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
 
 
 def make_face_material() -> Any:
@@ -82,7 +75,7 @@ def _make_blank() -> Any:
 
 def _side(tree: Any, side: Material, uv: str, notes: list[str]) -> Any:
     """Add the nodes of one side, MTL's own model: a matt colour and some highlight. Give the socket of its shader."""
-    colour = (*to_linear(side.colour), 1)
+    colour = (*linear_from_srgb(side.colour), 1)
     texture = _texture(tree, side.texture, uv, "sRGB", notes)
     body = tree.nodes.new("ShaderNodeBsdfAnisotropic" if side.metal else "ShaderNodeBsdfDiffuse")
     body.inputs["Color"].default_value = colour

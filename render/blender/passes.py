@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from ...core.camera import Camera, Window
 from ..cameras import find_window
+from ..colour import linear_from_srgb, srgb_from_linear
 from ..depth import NO_MATERIAL, refine_depth, seen_material, seen_normal, seen_position
-from .materials import FACE, to_linear
+from .materials import FACE
 from .result import render_passes
 from .scene import Scene
 
@@ -113,15 +114,13 @@ def render_colour(scene: Scene, camera: Camera) -> dict[str, NDArray[np.uint8]]:
         return {name: _whole(values, window, camera, 0) for name, values in fields.items()}
     code = config.background
     plain = tuple(int(code[place : place + 2], 16) for place in (1, 3, 5))
-    behind = to_linear(tuple(value / 255 for value in plain))
+    behind = linear_from_srgb(tuple(value / 255 for value in plain))
     return {"rgb": _whole(_display(light + (1 - alpha[..., None]) * behind), window, camera, plain)}
 
 
 def _display(light: NDArray[Any]) -> NDArray[np.uint8]:
     """Turn linear light into display values (sRGB), 8 bit."""
-    light = np.clip(light, 0, 1)
-    shown = np.where(light <= 0.0031308, light * 12.92, 1.055 * light ** (1 / 2.4) - 0.055)
-    return np.rint(shown * 255).astype(np.uint8)
+    return np.rint(srgb_from_linear(np.clip(light, 0, 1)) * 255).astype(np.uint8)
 
 
 def _render(scene: Scene, camera: Camera, window: Window) -> dict[str, NDArray[np.float32]]:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ...core.errors import ModelError
 from ...core.untrusted import shown
+from ..colour import srgb_from_linear
 from .bounds import MOST_ELEMENTS, check_faces, mesh_path, read_mesh_bytes
 from .headers import check_header
 from .images import bounded_pictures
@@ -238,8 +239,7 @@ def _pbr_material(found: Any, texture: Path) -> Material:
         given = np.asarray(found.baseColorFactor)
         given = given / 255 if np.issubdtype(given.dtype, np.integer) else given.astype(np.float64)
         factor[: len(given)] = given
-    linear = np.clip(factor[:3], 0, 1)
-    colour = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+    colour = srgb_from_linear(np.clip(factor[:3], 0, 1))
     image = _saved(found.baseColorTexture, texture, colour)
     see_through = found.alphaMode in ("BLEND", "MASK")
     masked = see_through and image is not None and "A" in found.baseColorTexture.getbands()

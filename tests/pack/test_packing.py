@@ -299,7 +299,7 @@ def test_render_settings_that_lack_something_are_said_in_one_line(
 ) -> None:
     world = Path(shutil.copytree(renders, tmp_path / "renders"))
     (world / "render.json").write_text('{"config_hash": "a", "config": {}}')
-    with pytest.raises(InputError, match="have seed = None, which is no number"):
+    with pytest.raises(InputError, match="have seed = None, which is not a number"):
         pack_renders(world, tmp_path / "shards", PACK, jobs=1)
     assert not (tmp_path / "shards").exists()
 

@@ -153,7 +153,7 @@ def test_checksums_are_compared_on_request(copy: Path) -> None:
     shard.write_bytes(data)
     reader = Shards(copy, checksums=True)
     assert reader[0]["view"] >= 0
-    with pytest.raises(InputError, match=r"shard-00001\.h5 is not what the manifest vouches for"):
+    with pytest.raises(InputError, match=r"shard-00001\.h5 has not the checksum of the manifest"):
         reader[3]
     assert reader.checksums == pickle.loads(pickle.dumps(reader)).checksums
 

@@ -18,9 +18,11 @@ from shapenet3d_cma.core.errors import InputError
 from shapenet3d_cma.core.files import sha256
 from shapenet3d_cma.core.schema import SHARD_FIELDS, Row
 from shapenet3d_cma.pack.card.sheet import draw_overview, draw_row, draw_sheet
+from shapenet3d_cma.pack.laws import LAWS, Law, Verdict
 from shapenet3d_cma.pack.reader import Shards
+from shapenet3d_cma.pack.row_checks import check_row
 from shapenet3d_cma.pack.surface import SourceMesh, distance_to_mesh, read_mesh, source_mesh
-from shapenet3d_cma.pack.verify import LAWS, Law, Verdict, check_row, verdict_table, verify_shards
+from shapenet3d_cma.pack.verify import verdict_table, verify_shards
 
 LIMITS = {law.name: law.limit for law in LAWS}
 

@@ -1,6 +1,11 @@
 // The cloud panel: one or two panes of points seen by one orbiting camera; cameras, frustums and the ray above them.
 
-const PLANE = 0.3; // where the image stands in the frustum, as a share of the way to the object
+import { cssColour } from "./colour.js";
+import { dot, Orbit, plus } from "./geometry.js";
+import { fitCanvas, listen } from "./gestures.js";
+import { NOTHING, SplatBuffer } from "./splat.js";
+
+export const PLANE = 0.3; // where the image stands in the frustum, as a share of the way to the object
 const SLOW = 45; // milliseconds a picture may take before moving is drawn coarser
 
 /** A direction beside that of a camera: turned about the up axis by an angle, and down from a little above. */
@@ -11,11 +16,11 @@ function besides([x, y, z], angle) {
   return [c * x + s * z, down * level, c * z - s * x];
 }
 
-class CloudPanel {
-  /** `calls` has mark(set, index, pins) with what is under the pointer, unmark() and choose(frame). */
-  constructor(canvas, calls) {
+export class CloudPanel {
+  /** Whoever listens sets `calls`: mark(set, index, pins) of what is under the pointer, unmark(pins), choose(frame). */
+  constructor(canvas) {
     this.canvas = canvas;
-    this.calls = calls;
+    this.calls = {};
     this.orbit = new Orbit();
     this.panes = [];
     this.buffers = [new SplatBuffer(), new SplatBuffer()];
@@ -27,7 +32,7 @@ class CloudPanel {
   }
 
   listen() {
-    const told = (pins) => (x, y) => {
+    const point = (pins) => (x, y) => {
       const camera = pins ? this.cameraAt(x, y) : null;
       if (camera) return this.calls.choose(camera);
       const hit = this.pick(x, y);
@@ -36,8 +41,8 @@ class CloudPanel {
       return undefined;
     };
     listen(this.canvas, {
-      hover: told(false),
-      tap: told(true),
+      hover: point(false),
+      tap: point(true),
       leave: () => this.calls.unmark(false),
       begin: () => (this.moving = true),
       end: () => {

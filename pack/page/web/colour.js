@@ -1,20 +1,20 @@
 // Colours are 32-bit words as canvases hold them: alpha, blue, green, red from the highest byte.
 
-const word = (r, g, b, a = 255) => ((a << 24) | (b << 16) | (g << 8) | r) >>> 0;
+export const word = (r, g, b, a = 255) => ((a << 24) | (b << 16) | (g << 8) | r) >>> 0;
 
 /** Mix a colour into another: 0 gives the first, 1 the second. */
-function blend(one, two, share) {
+export function blend(one, two, share) {
   const part = (shift) => Math.round(((one >> shift) & 255) * (1 - share) + ((two >> shift) & 255) * share);
   return word(part(0), part(8), part(16));
 }
 
 /** The word of "#rrggbb". */
-function parseColour(text) {
+export function parseColour(text) {
   const number = parseInt(text.trim().slice(1), 16);
   return word(number >> 16, (number >> 8) & 255, number & 255);
 }
 
-const cssColour = (colour) => `rgb(${colour & 255} ${(colour >> 8) & 255} ${(colour >> 16) & 255})`;
+export const cssColour = (colour) => `rgb(${colour & 255} ${(colour >> 8) & 255} ${(colour >> 16) & 255})`;
 
 /** A colour from lightness (0 to 1), chroma and hue (degrees) in Oklab, whose steps look even. */
 function oklch(lightness, chroma, hue) {
@@ -36,23 +36,23 @@ function oklch(lightness, chroma, hue) {
 }
 
 /** Colours that neighbours in number don't share: the golden angle around the hues, at three lightnesses. */
-function patchColours(count) {
+export function patchColours(count) {
   return Uint32Array.from({ length: count }, (_, i) => oklch([0.72, 0.6, 0.82][i % 3], 0.15, (i * 137.508) % 360));
 }
 
 /** The colour of a share from 0 to 1 in a table of 256 RGB triples. */
-function mapped(table, share) {
+export function mapped(table, share) {
   const at = 3 * Math.round(255 * Math.min(Math.max(share, 0), 1));
   return word(table[at], table[at + 1], table[at + 2]);
 }
 
 /** The colour of a normal in the camera frame: right is red, up is green, towards the camera is blue. */
-function normalColour(x, y, z) {
+export function normalColour(x, y, z) {
   return word(Math.round(127.5 + 127.5 * x), Math.round(127.5 - 127.5 * y), Math.round(127.5 - 127.5 * z));
 }
 
 /** Round values that divide a range into some five parts. */
-function ticks(low, high) {
+export function ticks(low, high) {
   if (!(high > low)) return [low];
   const rough = (high - low) / 5;
   const power = 10 ** Math.floor(Math.log10(rough));

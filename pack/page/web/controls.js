@@ -1,34 +1,19 @@
 // Buttons, switches and keys.
 
-function choose(name, value) {
-  const input = document.querySelector(`input[name=${name}][value="${value}"]`);
-  if (!input || input.disabled) return;
-  input.checked = true;
-  if (name in state) state[name] = value;
-}
+import { NO_PIXEL } from "./frame.js";
+import { drawMarked, markOfPixel, setMark } from "./marks.js";
+import { cloud, picture, readLook, shown, state } from "./session.js";
+import { byId } from "./text.js";
+import { keepTheme, otherTheme } from "./theme.js";
+import { choose, redraw, turnPage } from "./views.js";
 
-function setTheme(theme) {
-  document.documentElement.dataset.theme = theme;
-  try {
-    localStorage.setItem("cma3d-theme", theme);
-  } catch {
-    // a browser may forbid it to files
-  }
+export function setTheme(theme) {
+  keepTheme(theme);
   readLook();
-  if (current) redraw();
+  if (shown.current) redraw();
 }
 
-function firstTheme() {
-  try {
-    const kept = localStorage.getItem("cma3d-theme");
-    if (kept === "light" || kept === "dark") return kept;
-  } catch {
-    // as above
-  }
-  return window.matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
-}
-
-function wire() {
+export function wire() {
   const on = (id, type, call) => byId(id).addEventListener(type, call);
   for (const name of ["layer", "cloud"])
     for (const input of document.querySelectorAll(`input[name=${name}]`))
@@ -71,14 +56,14 @@ function wire() {
     button.addEventListener("click", () => cloud.go(button.dataset.go));
   on("previous", "click", () => turnPage(-1));
   on("next", "click", () => turnPage(1));
-  on("theme", "click", () => setTheme(document.documentElement.dataset.theme === "dark" ? "light" : "dark"));
+  on("theme", "click", () => setTheme(otherTheme()));
   on("help", "click", () => byId("keys").showModal());
   on("keys-close", "click", () => byId("keys").close());
   on("pin", "click", () => setMark(null, true));
   on("picture", "keydown", pictureKey);
   document.addEventListener("keydown", pageKey);
   new ResizeObserver(() => {
-    if (!current) return;
+    if (!shown.current) return;
     picture.draw();
     cloud.refresh();
     drawMarked();
@@ -92,12 +77,12 @@ function pictureKey(event) {
   if (!way || event.ctrlKey || event.metaKey || event.altKey) return;
   event.preventDefault();
   event.stopPropagation();
-  const middle = current.place.find((place) => place !== NO_PIXEL) ?? 0;
-  const from = state.mark && state.mark.frame === current ? state.mark.pixel : [middle % current.width, Math.floor(middle / current.width)];
+  const middle = shown.current.place.find((place) => place !== NO_PIXEL) ?? 0;
+  const from = state.mark && state.mark.frame === shown.current ? state.mark.pixel : [middle % shown.current.width, Math.floor(middle / shown.current.width)];
   const step = event.shiftKey ? 10 : 1;
   const clamp = (value, size) => Math.min(Math.max(value, 0), size - 1);
-  const [u, v] = [clamp(from[0] + step * way[0], current.width), clamp(from[1] + step * way[1], current.height)];
-  setMark(markOfPixel(current, u, v), true);
+  const [u, v] = [clamp(from[0] + step * way[0], shown.current.width), clamp(from[1] + step * way[1], shown.current.height)];
+  setMark(markOfPixel(shown.current, u, v), true);
 }
 
 function pageKey(event) {

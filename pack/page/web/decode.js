@@ -21,7 +21,7 @@ async function inflate(bytes) {
  * Coding "planes": all first bytes, then all second ones, …; "steps" before it: differences of the bit patterns;
  * "bits": eight truth values a byte.
  */
-async function decodeArray(coded) {
+export async function decodeArray(coded) {
   const bytes = await inflate(bytesOf(coded.data));
   const length = coded.shape.reduce((product, size) => product * size, 1);
   let array;
@@ -45,7 +45,7 @@ async function decodeArray(coded) {
 }
 
 /** Decode every array of an object, and of the objects in it, leaving all else as it is. */
-async function decodeAll(object) {
+export async function decodeAll(object) {
   const decoded = {};
   for (const [name, value] of Object.entries(object)) {
     const holds = value && typeof value === "object" && !Array.isArray(value);

@@ -1,8 +1,11 @@
 // One view of a model: the arrays as they are stored, and what follows from them.
 
-const NO_PIXEL = -1;
+import { decodeAll } from "./decode.js";
+import { cross, dot, PinholeCamera, plus } from "./geometry.js";
 
-class Frame {
+export const NO_PIXEL = -1;
+
+export class Frame {
   constructor(coded) {
     this.coded = coded;
     this.row = coded.row;

@@ -1,12 +1,12 @@
 // The stored camera, with the conventions of camera.py, and the camera that looks at the scene.
 
-const dot = (a, b) => a[0] * b[0] + a[1] * b[1] + a[2] * b[2];
-const cross = (a, b) => [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]];
-const plus = (a, b, factor = 1) => [a[0] + factor * b[0], a[1] + factor * b[1], a[2] + factor * b[2]];
+export const dot = (a, b) => a[0] * b[0] + a[1] * b[1] + a[2] * b[2];
+export const cross = (a, b) => [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]];
+export const plus = (a, b, factor = 1) => [a[0] + factor * b[0], a[1] + factor * b[1], a[2] + factor * b[2]];
 const unit = (a) => plus([0, 0, 0], a, 1 / Math.hypot(...a));
 
 /** The pinhole camera of a row: x_cam = R x_obj + t; OpenCV axes; the centre of pixel (u, v) is (u + 0.5, v + 0.5). */
-class PinholeCamera {
+export class PinholeCamera {
   constructor(intrinsics, pose, width, height) {
     [this.fx, this.skew, this.cx] = intrinsics;
     [this.fy, this.cy] = [intrinsics[4], intrinsics[5]];
@@ -45,7 +45,7 @@ class PinholeCamera {
 const UP = [0, 1, 0]; // ShapeNet's up
 
 /** The camera that looks at the scene: a rotation, what it looks at, how far off, and how wide. */
-class Orbit {
+export class Orbit {
   constructor() {
     this.turn = [[1, 0, 0], [0, -1, 0], [0, 0, -1]]; // rows: right, down, forward in the object frame
     this.target = [0, 0, 0];

@@ -6,7 +6,7 @@ const TAP = 5; // pixels that a tap may slip
  * Listen on an element and call what is given of
  * hover(x, y), leave(), tap(x, y), drag(dx, dy, pans, x, y), zoom(factor, x, y), begin(), end(); places are CSS pixels of it.
  */
-function listen(element, calls) {
+export function listen(element, calls) {
   const fingers = new Map();
   let slipped = 0;
   let spread = 0;
@@ -82,7 +82,7 @@ function listen(element, calls) {
 }
 
 /** Fit a canvas's pixels to its place on the screen; gives [width, height, pixels a CSS pixel]. */
-function fitCanvas(canvas, most = 2) {
+export function fitCanvas(canvas, most = 2) {
   const scale = Math.min(window.devicePixelRatio || 1, most);
   const [width, height] = [canvas.clientWidth, canvas.clientHeight];
   const [w, h] = [Math.max(1, Math.round(width * scale)), Math.max(1, Math.round(height * scale))];

@@ -1,9 +1,12 @@
 // What each layer shows: a colour for every pixel, every stored point and every reconstructed point.
 
-const CLEAR = 0; // a word whose alpha is zero: nothing is drawn
+import { blend, mapped, normalColour, patchColours, word } from "./colour.js";
+import { NO_PIXEL } from "./frame.js";
+
+export const CLEAR = 0; // a word whose alpha is zero: nothing is drawn
 
 /** The masks that the controls ask for: {points: (patches), cells: (rows * columns)}, 1 = masked; null without any. */
-function chosenMasks(frame, state) {
+export function chosenMasks(frame, state) {
   if (state.layer === "network") {
     const [, patches] = frame.network.masked.shape;
     const cells = frame.network.cells.shape[1];
@@ -26,7 +29,7 @@ function chosenMasks(frame, state) {
 }
 
 /** A word a pixel; CLEAR where a layer shows nothing. */
-function pixelColours(frame, state, look) {
+export function pixelColours(frame, state, look) {
   const { width, height } = frame;
   const words = new Uint32Array(width * height);
   if (state.layer === "depth") {
@@ -46,7 +49,7 @@ const depthColour = (frame, depth) =>
   mapped(frame.table, frame.far > frame.near ? (frame.far - depth) / (frame.far - frame.near) : 1);
 
 /** The image itself; of a view that was not shaded, its shape in grey. */
-function paintImage(frame, words) {
+export function paintImage(frame, words) {
   if (frame.rgb) {
     const { rgb } = frame;
     for (let p = 0, at = 0; p < words.length; p++, at += 3) words[p] = word(rgb[at], rgb[at + 1], rgb[at + 2]);
@@ -59,13 +62,13 @@ function paintImage(frame, words) {
 }
 
 /** The place in the image whose cell is masked: true for the pixels that the image encoder does not see. */
-function cellMasked(frame, masks, place) {
+export function cellMasked(frame, masks, place) {
   const [row, column] = frame.cellOf(place % frame.width, Math.floor(place / frame.width));
   return masks.cells[row * frame.grid[1] + column] === 1;
 }
 
 /** A word for each stored point. */
-function storedColours(frame, state, look, pixels) {
+export function storedColours(frame, state, look, pixels) {
   const masks = chosenMasks(frame, state);
   const palette = state.layer === "patches" && frame.patches ? patchColours(frame.patches.shape[0]) : null;
   return Uint32Array.from({ length: frame.count }, (_, i) => {
@@ -80,7 +83,7 @@ function storedColours(frame, state, look, pixels) {
 }
 
 /** A word for each point reconstructed from depth; without colour where a layer is about the stored points. */
-function fullColours(frame, state, look, pixels) {
+export function fullColours(frame, state, look, pixels) {
   const about = ["patches", "mask", "network"].includes(state.layer);
   return Uint32Array.from(frame.fullPlace, (place) => (about ? look.none : pointColour(frame, pixels, place, look)));
 }

@@ -1,20 +1,25 @@
 // The image panel: pixels as squares, what layers draw upon them, and the marked pixel.
 
-class PicturePanel {
-  /** `calls` has mark(u, v, pins), which is told of the pixel under the pointer, and unmark(). */
-  constructor(canvas, calls) {
+import { cssColour } from "./colour.js";
+import { fitCanvas, listen } from "./gestures.js";
+import { chosenMasks } from "./layers.js";
+
+export class PicturePanel {
+  /** Whoever listens sets `calls`: mark(u, v, pins) of the pixel under the pointer, and unmark(). */
+  constructor(canvas) {
     this.canvas = canvas;
+    this.calls = {};
     this.source = document.createElement("canvas");
     this.reset();
-    const told = (pins) => (x, y) => {
+    const point = (pins) => (x, y) => {
       const [u, v] = this.pixelAt(x, y);
-      if (u >= 0 && v >= 0 && u < this.frame.width && v < this.frame.height) calls.mark(u, v, pins);
-      else if (!pins) calls.unmark();
+      if (u >= 0 && v >= 0 && u < this.frame.width && v < this.frame.height) this.calls.mark(u, v, pins);
+      else if (!pins) this.calls.unmark();
     };
     listen(canvas, {
-      hover: told(false),
-      tap: told(true),
-      leave: calls.unmark,
+      hover: point(false),
+      tap: point(true),
+      leave: () => this.calls.unmark(),
       drag: (dx, dy) => this.move(dx, dy),
       zoom: (factor, x, y) => this.zoom(factor, x, y),
     });

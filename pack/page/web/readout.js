@@ -1,18 +1,15 @@
 // The read-out: the marked point and pixel in numbers, the verdict, and a loupe on the pixels around.
 
-const figures = (number) => number.toLocaleString("en");
-const triple = (values) => values.map((value) => value.toFixed(4).replace("-", "−")).join(" ");
-
-/** Set the text of an element by its id; markup in it stays text. */
-function put(id, text) {
-  document.getElementById(id).textContent = text;
-}
+import { cssColour, mapped, normalColour, ticks } from "./colour.js";
+import { fitCanvas } from "./gestures.js";
+import { chosenMasks, CLEAR } from "./layers.js";
+import { byId, figures, put, triple } from "./text.js";
 
 /** Say how many points are where they are said to be. */
-function showVerdict(frame) {
+export function showVerdict(frame) {
   const { count, pixel, point, centre } = frame.verdict;
   const fine = pixel === count && point === count;
-  const box = document.getElementById("verdict");
+  const box = byId("verdict");
   box.dataset.verdict = fine ? "holds" : "broken";
   const what = frame.coded.stored ? "stored points" : "points";
   put("verdict-text", `${figures(pixel)} of ${figures(count)} ${what} re-project to their pixel`);
@@ -21,7 +18,7 @@ function showVerdict(frame) {
 }
 
 /** Tell of a view what no mark is needed for. */
-function showAbout(frame) {
+export function showAbout(frame) {
   const { camera, coded } = frame;
   const angle = (2 * Math.atan(Math.min(frame.width, frame.height) / 2 / camera.fy) * 180) / Math.PI;
   put("about-image", `${frame.width} × ${frame.height}`);
@@ -29,15 +26,15 @@ function showAbout(frame) {
   put("about-eye", triple(camera.eye));
   put("about-depth", frame.fullCount ? `${frame.near.toFixed(4)} to ${frame.far.toFixed(4)}` : "none");
   put("about-full", figures(frame.fullCount));
-  const told = document.getElementById("about-told");
+  const told = byId("about-told");
   told.textContent = figures(coded.num_points);
   told.dataset.verdict = coded.num_points === frame.fullCount ? "holds" : "broken";
 }
 
 /** Fill the read-out for a mark, or for none. */
-function showReadout(frame, state) {
+export function showReadout(frame, state) {
   const { mark } = state;
-  document.getElementById("readout").dataset.empty = mark ? "no" : "yes";
+  byId("readout").dataset.empty = mark ? "no" : "yes";
   if (!mark) return;
   const { stored, full, point } = mark;
   const [u, v] = mark.pixel;
@@ -52,13 +49,13 @@ function showReadout(frame, state) {
   put("out-depth", !inside ? "outside the image" : depth > 0 ? depth.toFixed(5) : "0, background");
   showProjection(shown, mark);
   const colour = inside && shown.rgb ? shown.rgb.subarray(3 * (v * shown.width + u)).slice(0, 3) : null;
-  document.getElementById("out-swatch").style.background = colour ? `rgb(${[...colour].join(" ")})` : "transparent";
+  byId("out-swatch").style.background = colour ? `rgb(${[...colour].join(" ")})` : "transparent";
   put("out-colour", colour ? [...colour].join(", ") : shown.rgb ? "–" : "not shaded");
   showPatch(shown, state, stored);
 }
 
 function showProjection(frame, mark) {
-  const cell = document.getElementById("out-projects");
+  const cell = byId("out-projects");
   if (mark.stored < 0) {
     cell.dataset.verdict = "none";
     cell.textContent = "–";
@@ -71,7 +68,7 @@ function showProjection(frame, mark) {
 }
 
 function showPatch(frame, state, stored) {
-  const row = document.getElementById("row-patch");
+  const row = byId("row-patch");
   row.hidden = !frame.patches;
   if (!frame.patches) return;
   const list = stored >= 0 ? frame.patchesOf[stored] : [];
@@ -81,7 +78,7 @@ function showPatch(frame, state, stored) {
 }
 
 /** Draw the pixels around the marked one, its border, and where its point projects. */
-function drawLoupe(canvas, frame, state, pixels, look) {
+export function drawLoupe(canvas, frame, state, pixels, look) {
   const [width, height, fine] = fitCanvas(canvas, 3);
   const pen = canvas.getContext("2d");
   pen.setTransform(fine, 0, 0, fine, 0, 0);
@@ -129,7 +126,7 @@ function drawLoupe(canvas, frame, state, pixels, look) {
 }
 
 /** Draw the depth's colours with a scale of object units; the marked depth is pointed at. */
-function drawDepthScale(canvas, frame, state, look) {
+export function drawDepthScale(canvas, frame, state, look) {
   const [width, height, fine] = fitCanvas(canvas, 3);
   const pen = canvas.getContext("2d");
   pen.setTransform(fine, 0, 0, fine, 0, 0);
@@ -166,7 +163,7 @@ function drawDepthScale(canvas, frame, state, look) {
 }
 
 /** Draw a ball in the colours of its normals. */
-function drawNormalBall(canvas) {
+export function drawNormalBall(canvas) {
   const [width, height, fine] = fitCanvas(canvas, 2);
   const pen = canvas.getContext("2d");
   const size = Math.round(Math.min(width, height) * fine);

@@ -1,9 +1,13 @@
 // What stands in the scene: points, the image in the frustum, and what a network makes of the masked patches.
 
+import { CloudPanel, PLANE } from "./cloud.js";
+import { cellMasked, chosenMasks, fullColours, pixelColours, storedColours } from "./layers.js";
+import { shown, state } from "./session.js";
+
 /** The sets of points of a view: those stored or all, and what the layer adds. */
-function pointSets(frame) {
-  const own = frame === current;
-  const words = own ? pixels : pixelColours(frame, state, look);
+export function pointSets(frame) {
+  const own = frame === shown.current;
+  const words = own ? shown.pixels : pixelColours(frame, state, shown.look);
   const pitch = frame.near > 0 ? (frame.near + frame.far) / 2 / frame.camera.fx : 0.003; // object units a pixel
   const about = ["patches", "mask", "network"].includes(state.layer);
   const sets = [];
@@ -11,7 +15,7 @@ function pointSets(frame) {
     sets.push({
       kind: "stored",
       points: frame.points,
-      colours: storedColours(frame, state, look, words),
+      colours: storedColours(frame, state, shown.look, words),
       radius: 0.66 * pitch * Math.sqrt(Math.max(frame.fullCount, frame.count) / frame.count) * state.size,
       smallest: 1,
     });
@@ -20,7 +24,7 @@ function pointSets(frame) {
       kind: about ? "none" : "full",
       points: frame.full,
       places: frame.fullPlace,
-      colours: fullColours(frame, state, look, words),
+      colours: fullColours(frame, state, shown.look, words),
       radius: (about ? 0.45 : 0.75) * pitch * state.size,
       smallest: about ? 0 : 1,
     });
@@ -28,7 +32,7 @@ function pointSets(frame) {
 }
 
 /** The image where it stands in the frustum, what is nothing cut out: each pixel a splat that can be pointed at. */
-function imagePlane(frame) {
+export function imagePlane(frame) {
   const masks = chosenMasks(frame, state);
   const depth = PLANE * CloudPanel.reach(frame);
   const every = Math.max(1, Math.ceil(Math.sqrt(frame.fullCount / 16000)));
@@ -46,14 +50,14 @@ function imagePlane(frame) {
     frame,
     places,
     points,
-    colours: Uint32Array.from(places, (place) => pixels[place]),
+    colours: Uint32Array.from(places, (place) => shown.pixels[place]),
     radius: (0.75 * every * depth) / frame.camera.fx,
     smallest: 0,
   };
 }
 
 /** Two panes of the same view: masked patches as they are, and as the network draws them. */
-function networkPanes(frame) {
+export function networkPanes(frame) {
   const sets = pointSets(frame);
   const stored = sets.find((set) => set.kind === "stored");
   const masks = chosenMasks(frame, state);
@@ -64,7 +68,7 @@ function networkPanes(frame) {
     const from = (state.networkSeed * patches + g) * floats;
     if (masks.points[g]) predicted.push(...frame.network.patches.subarray(from, from + floats));
   }
-  const keep = Array.from({ length: frame.count }, (_, i) => i).filter((i) => stored.colours[i] !== look.masked);
+  const keep = Array.from({ length: frame.count }, (_, i) => i).filter((i) => stored.colours[i] !== shown.look.masked);
   const visible = {
     ...stored,
     kind: "none",
@@ -75,7 +79,7 @@ function networkPanes(frame) {
     ...stored,
     kind: "none",
     points: Float32Array.from(predicted),
-    colours: new Uint32Array(predicted.length / 3).fill(look.masked),
+    colours: new Uint32Array(predicted.length / 3).fill(shown.look.masked),
   };
   return [
     { title: "the truth", sets },

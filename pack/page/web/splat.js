@@ -1,7 +1,7 @@
 // Points as round splats with a z-buffer and an id buffer, on a plain canvas: no GPU is asked for.
 
 const LARGEST = 14; // radius of a splat in pixels
-const NOTHING = -1;
+export const NOTHING = -1;
 
 /** The pixels of a disc of each radius: offsets, and how much farther than its middle each lies, in radii. */
 const DISCS = Array.from({ length: LARGEST + 1 }, (_, radius) => {
@@ -22,7 +22,7 @@ const DISCS = Array.from({ length: LARGEST + 1 }, (_, radius) => {
   };
 });
 
-class SplatBuffer {
+export class SplatBuffer {
   constructor() {
     this.width = this.height = 0;
   }

@@ -23,7 +23,7 @@ from shapenet3d_cma.model.network import CrossAlignNet
 from shapenet3d_cma.model.noise import sample_seeds
 from shapenet3d_cma.model.patches import make_patches, normalise_cloud
 from shapenet3d_cma.model.train.pretraining import pretrain
-from shapenet3d_cma.pack.page.inspect import Asked, Source, inspect_data
+from shapenet3d_cma.pack.page.inspect import Asked, ViewSource, inspect_data
 from shapenet3d_cma.pack.reader import Shards
 from shapenet3d_cma.tests.waiting import PATIENCE
 
@@ -117,7 +117,7 @@ def test_a_reconstruction_has_the_loss_that_training_would_tell(shards: Path, ru
 
 
 def test_a_page_takes_masks_and_reconstruction_from_a_run(shards: Path, run: Path) -> None:
-    source = Source(shards)
+    source = ViewSource(shards)
     annotator = NetworkAnnotator(run)
     view = annotator.add(source.read(1)[0])
     assert view.aligned is not None
@@ -149,7 +149,7 @@ def test_what_is_no_run_is_said(tmp_path: Path, run: Path) -> None:
 
 
 def test_few_points_make_no_patches_and_the_page_says_so(shards: Path, tmp_path: Path) -> None:
-    source = Source(shards)
+    source = ViewSource(shards)
     view = source.read(0)[0]
     view = dataclasses.replace(view, points=view.points[:40], pixels=view.pixels[:40])
     assert (

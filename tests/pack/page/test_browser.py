@@ -336,7 +336,7 @@ def test_the_mask_layer_shows_the_masks_of_training(
             page.locator("#seed").fill(str(s))
             page.locator("#collisions").set_checked(rule)
             shown = page.evaluate(
-                "(() => { const masks = chosenMasks(cma3d.frame, cma3d.state);"
+                "(() => { const { masks } = cma3d;"
                 " return [[...masks.points], [...masks.cells]] })()"
             )
             assert shown[0] == points[r, s, int(rule)].astype(int).tolist()
@@ -363,7 +363,8 @@ def test_the_mask_layer_shows_the_masks_of_training(
         for g in np.unique(np.argwhere(indices == i)[:, 0])
     )
     colours = page.evaluate(
-        "[...cma3d.cloud.panes[0].sets[0].colours].map((word) => [look.visible, look.masked].indexOf(word))"
+        "(({ visible, masked }) => [...cma3d.cloud.panes[0].sets[0].colours]"
+        ".map((word) => [visible, masked].indexOf(word)))(cma3d.picture.look)"
     )
     held = np.zeros((64, 2048), bool)
     np.put_along_axis(held, indices.astype(int), True, axis=1)

@@ -21,12 +21,12 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
 
-import shapenet3d_cma.pack.page
+from shapenet3d_cma.core.arrays import spread_indices
 from shapenet3d_cma.core.errors import InputError
 from shapenet3d_cma.model.monitor.annotate import NetworkAnnotator
 from shapenet3d_cma.pack.page.charts import bars, histogram, round_ticks, sphere
 from shapenet3d_cma.pack.page.coded import code, decode
-from shapenet3d_cma.pack.page.html import SCRIPTS, fill, page_html
+from shapenet3d_cma.pack.page.html import fill, page_html
 from shapenet3d_cma.pack.page.inspect import (
     Asked,
     as_row,
@@ -34,7 +34,7 @@ from shapenet3d_cma.pack.page.inspect import (
     inspect_data,
     report_dataset,
 )
-from shapenet3d_cma.pack.page.survey import count_right, spread, survey_shards
+from shapenet3d_cma.pack.page.survey import count_right, survey_shards
 from shapenet3d_cma.pack.page.view import View, render_views, shard_views
 from shapenet3d_cma.pack.reader import Shards
 from shapenet3d_cma.render.render_file import find_renders
@@ -102,7 +102,7 @@ def test_a_page_fetches_nothing_and_runs_only_its_own_code(shards: Path) -> None
     text = page(shard_views(Shards(shards), [0]))
     assert not re.search(r"""(?:src|href)\s*=\s*["'](?!data:)""", text)
     assert "http" not in text.replace("http-equiv", "")
-    script = re.search(r"<script>(.*)</script>", text, re.DOTALL)
+    script = re.search(r'<script type="module">(.*)</script>', text, re.DOTALL)
     assert script
     digest = base64.b64encode(hashlib.sha256(script[1].encode()).digest()).decode()
     policy = html.unescape(re.search(r'Content-Security-Policy" content="([^"]*)"', text)[1])  # type: ignore[index]
@@ -223,11 +223,6 @@ def test_a_folder_of_pages_is_linked(shards: Path, tmp_path: Path) -> None:
     ]
 
 
-def test_the_scripts_are_all_of_the_folder() -> None:
-    folder = Path(shapenet3d_cma.pack.page.__file__).parent / "web"
-    assert {path.name for path in folder.glob("*.js")} == {*SCRIPTS, "report.js"}
-
-
 def test_a_contact_sheet_shows_each_row_at_its_place(shards: Path, tmp_path: Path) -> None:
     sheet = draw_contact_sheet(
         shards, tmp_path / "sheet.png", rows=(2, 8), shows=("rgb", "depth", "points")
@@ -322,7 +317,7 @@ def test_the_report_tells_faults_and_links_every_thumbnail(shifted: Path, tmp_pa
     )
     bare = report_dataset(shifted, tmp_path / "bare.html", NetworkAnnotator(), most=0)
     assert not (tmp_path / "bare-rows").exists()
-    assert "None were asked for" in bare.read_text(encoding="utf-8")
+    assert "No thumbnails" in bare.read_text(encoding="utf-8")
 
 
 def test_a_report_is_on_shards_and_a_page(shards: Path, renders: Path, tmp_path: Path) -> None:
@@ -373,7 +368,7 @@ def test_bars_are_sorted_and_escaped() -> None:
 
 @given(st.integers(1, 500), st.integers(1, 80))
 def test_a_spread_takes_first_and_last(count: int, most: int) -> None:
-    chosen = spread(count, most)
+    chosen = spread_indices(count, most)
     assert len(chosen) == min(count, most)
     assert chosen[0] == 0
     if most > 1:

@@ -12,8 +12,9 @@ import trimesh
 from PIL import Image
 
 from shapenet3d_cma.pack.config import PackConfig
+from shapenet3d_cma.pack.laws import Verdict
 from shapenet3d_cma.pack.packing import pack_renders
-from shapenet3d_cma.pack.verify import Verdict, verify_shards
+from shapenet3d_cma.pack.verify import verify_shards
 from shapenet3d_cma.render.config import RenderConfig
 from shapenet3d_cma.render.render_file import find_renders, open_render
 from shapenet3d_cma.render.rendering import render_models
