@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 __all__ = [
+    "TO_FRONT",
     "Mesh",
     "area_vectors",
     "bar",
@@ -41,6 +42,8 @@ __all__ = [
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
+TO_FRONT = -90.0
+"""Degrees about x: turns what was built lying, its top up, to the front."""
 Points = ArrayLike | Sequence[Any]
 """Numbers that make an array, whole and broken ones mixed, which is more than ArrayLike admits."""
 
