@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import math
 from collections.abc import Mapping
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 
 from ..core.camera import Camera, Window
 from ..core.errors import InputError
+from ..core.files import random_stream
 from ..core.untrusted import parse_json, read_plain_text
 from ..core.wording import shorten
 from .config import RenderConfig
@@ -60,7 +60,7 @@ def place_cameras(vertices: FloatArray, config: RenderConfig, key: str) -> list[
     )  # a single point still needs a distance
     fit = config.margin * radius / math.sin(math.radians(config.fov) / 2)
     camera = Camera.from_fov(config.fov, config.width, config.size)
-    rng = _random_stream(config.seed, key)
+    rng = random_stream(f"{config.seed} {key}")  # cameras depend on these two alone
     turn = (
         2 * math.pi * rng.random()
     )  # drawn in any case, so that what follows does not depend on the setting
@@ -107,12 +107,6 @@ def find_window(vertices: FloatArray, camera: Camera) -> Window:
         for most, size in zip(pixels.max(axis=1), whole[2:], strict=True)
     )
     return (left, top, right, bottom) if left < right and top < bottom else whole
-
-
-def _random_stream(seed: int, key: str) -> np.random.Generator:
-    """Return a generator that seed and key alone decide, on every machine."""
-    digest = hashlib.sha256(f"{seed} {key}".encode()).digest()
-    return np.random.Generator(np.random.PCG64(int.from_bytes(digest, "big")))
 
 
 # --- directions from the object to its cameras: unit vectors (views, 3), +Y up

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..core.errors import InputError
-from ..core.files import sha256
+from ..core.files import hash_to_fraction, sha256
 from ..core.progress import say
 from ..core.wording import one_line, shorten, visible
 from .shapenet.listing import Model
@@ -124,8 +123,7 @@ def choose_renders(paths: Sequence[Path], choice: Choice, seed: int = 0) -> list
 
 def lot(seed: int, purpose: str, key: str) -> float:
     """Draw a number in [0, 1) for a model: it depends on nothing but these three, not on which others there are."""
-    digest = hashlib.sha256(f"{seed} {purpose} {key}".encode()).digest()
-    return int.from_bytes(digest[:8], "big") / 2**64
+    return hash_to_fraction(f"{seed} {purpose} {key}")
 
 
 def drawn_split(key: str, shares: tuple[float, float, float], seed: int) -> str:

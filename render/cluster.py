@@ -24,9 +24,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ..core.errors import InputError, needs
+from ..core.processes import count_cores
 from ..core.wording import shorten
 from .config import RenderConfig
-from .workers import Limits, Pool, check_blender, count_cores
+from .workers import Limits, Pool, check_blender
 
 __all__ = ["Setup", "check_scheduler", "render_on_cluster"]
 

@@ -15,13 +15,10 @@ __all__ = ["NO_MATERIAL", "refine_depth", "seen_material", "seen_normal", "seen_
 NO_MATERIAL = 65535
 """Stands in the field material where nothing is seen."""
 
-_BESIDE = 1e-4  # share of the depth by which float32 may stray on a face
-# share of the depth by which a ray may miss a triangle and meet it: none slips between two with one
-# edge
-_SLACK = 1e-9
-# share of the depth by which it must leave the plane from pixel to pixel for another face to begin
-# there
-_STEP = 1e-4
+# All three are relative to the depth.
+_BESIDE = 1e-4  # error of float32 on a face
+_SLACK = 1e-9  # tolerance at edges, so that no ray slips between two triangles that share one
+_STEP = 1e-4  # second difference of 1/z above which neighbouring pixels lie on different faces
 
 
 def refine_depth(
@@ -71,7 +68,7 @@ def refine_depth(
         else:
             exact[place] = depth[pixels[place]]
     depth[pixels] = exact
-    _look_beside(depth.reshape(shape), face.reshape(shape), triangular, planes)
+    _try_neighbours(depth.reshape(shape), face.reshape(shape), triangular, planes)
     return depth.reshape(shape), face.reshape(shape)
 
 
@@ -145,39 +142,87 @@ def _rays(pixels: NDArray[np.int64], camera: Camera) -> NDArray[np.float64]:
     return ray
 
 
-def _look_beside(
+def _try_neighbours(
     depth: NDArray[np.float32],
     face: NDArray[np.int64],
     triangular: NDArray[np.bool_],
     planes: _Planes,
 ) -> None:
-    """Where a pixel beside sees a face in front of this one's, see whether the exact ray meets that face; in place."""
+    """Try the nearer faces of neighbouring pixels at each pixel; in place.
+
+    The renderer's float32 ray may miss a face by its edge that the exact ray meets. Such a pixel
+    shows depth that leaves the plane of its neighbour, and lies behind it.
+
+    Parameters
+    ----------
+    depth : (H, W) object units, 0 = background; face : (H, W) of the surface
+    triangular : (F,) whether each face is a triangle
+    """
+    pixels, faces = _neighbour_faces(face, *_slopes(depth))
+    exact, hit = planes.meet(pixels, faces)
+    current = depth.ravel()[pixels]
+    # (M,) the ray meets a triangle before the camera, in front of what the pixel shows
+    nearer = hit & triangular[faces] & (exact > 0) & ((current == 0) | (exact < current))
+    _keep_nearest(depth, face, pixels[nearer], faces[nearer], exact[nearer])
+
+
+def _slopes(
+    depth: NDArray[np.float32],
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    """Return differences of 1/z, which is linear over the image of a plane, between neighbours.
+
+    Returns
+    -------
+    down : (H + 1, W), right : (H, W + 1), from each pixel to the next, background around the image
+    limit : (H, W) change of slope above which two pixels lie on different faces
+    """
     height, width = depth.shape
-    near = np.zeros((height + 2, width + 2), dtype=np.float32)  # linear over the image of a plane
-    near[1:-1, 1:-1] = 1 / np.where(depth > 0, depth, np.float32(np.inf))
-    limit = _STEP * near[1:-1, 1:-1]
-    down, right = (
-        near[1:, 1:-1] - near[:-1, 1:-1],
-        near[1:-1, 1:] - near[1:-1, :-1],
-    )  # from each pixel to the next
-    candidates, faces = [], []
+    # 1/z of an image with a border of background, (H + 2, W + 2)
+    inverse = np.zeros((height + 2, width + 2), dtype=np.float32)
+    inverse[1:-1, 1:-1] = 1 / np.where(depth > 0, depth, np.float32(np.inf))
+    down = inverse[1:, 1:-1] - inverse[:-1, 1:-1]
+    right = inverse[1:-1, 1:] - inverse[1:-1, :-1]
+    return down, right, _STEP * inverse[1:-1, 1:-1]
+
+
+def _neighbour_faces(
+    face: NDArray[np.int64],
+    down: NDArray[np.float32],
+    right: NDArray[np.float32],
+    limit: NDArray[np.float32],
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return pixels, (M,), and for each the face, (M,), of a neighbour that may cover it.
+
+    A pixel comes once for each of its four neighbours that is nearer and on another face.
+    """
+    width, shown = face.shape[1], face.ravel()
+    pixels, neighbours = [], []
     for before, after, step in ((down[:-1], down[1:], width), (right[:, :-1], right[:, 1:], 1)):
+        # (K,) pixels where 1/z bends: the second difference of a plane is zero
         bent = np.flatnonzero(np.abs(after - before) > limit)
-        for found, offset in (
+        # 1/z falls towards this pixel: the one before is nearer; it rises: the one after is
+        for chosen, offset in (
             (bent[before.take(bent) < 0], -step),
             (bent[after.take(bent) > 0], step),
         ):
-            candidates.append(found)
-            faces.append(face.ravel()[found + offset])
-    pixels, tried = np.concatenate(candidates), np.concatenate(faces)
-    other = tried != face.ravel()[pixels]
-    pixels, tried = pixels[other], tried[other]
-    exact, met = planes.meet(pixels, tried)
-    now = depth.ravel()[pixels]
-    met &= triangular[tried] & (exact > 0) & ((now == 0) | (exact < now))
-    nearer = np.flatnonzero(met)
-    nearer = nearer[np.argsort(-exact[nearer])]  # of several the nearest is written last
-    depth.ravel()[pixels[nearer]], face.ravel()[pixels[nearer]] = exact[nearer], tried[nearer]
+            pixels.append(chosen)
+            neighbours.append(chosen + offset)
+    centre, faces = np.concatenate(pixels), shown[np.concatenate(neighbours)]
+    other = faces != shown[centre]
+    return centre[other], faces[other]
+
+
+def _keep_nearest(
+    depth: NDArray[np.float32],
+    face: NDArray[np.int64],
+    pixels: NDArray[np.int64],
+    faces: NDArray[np.int64],
+    exact: NDArray[np.float64],
+) -> None:
+    """Write hits, (M,) each, into depth and face, (H, W); of several at a pixel the nearest stays."""
+    order = np.argsort(-exact)  # the nearest is written last
+    depth.ravel()[pixels[order]] = exact[order]
+    face.ravel()[pixels[order]] = faces[order]
 
 
 def _reached(

@@ -17,6 +17,7 @@ from joblib import Parallel, delayed
 from ..core.errors import InputError
 from ..core.files import is_full
 from ..core.outputs import Output, claim
+from ..core.processes import count_cores
 from ..core.progress import Progress, say
 from ..core.scratch import sweep_scratch
 from ..core.settings import config_hash
@@ -26,7 +27,7 @@ from .config import Device, RenderConfig
 from .render_file import is_render, read_config_hash
 from .shapenet.listing import Model
 from .status import FAILURES, SETTINGS, announce, check_places, forget_failures, read_failures
-from .workers import Limits, Pool, check_blender, count_cores
+from .workers import Limits, Pool, check_blender
 
 __all__ = ["FAILURES", "RenderSummary", "read_failures", "read_render_settings", "render_models"]
 

@@ -24,7 +24,7 @@ from ..core.progress import say
 from ..core.scratch import SCRATCH, Scratch
 from .config import Device, RenderConfig
 
-__all__ = ["Limits", "Pool", "Worker", "WorkerError", "check_blender", "count_cores"]
+__all__ = ["Limits", "Pool", "Worker", "WorkerError", "check_blender"]
 
 GIB = 2**30
 START_LIMIT = 600.0  # seconds for Blender to load; some 2 s on a warm disk and a quiet machine
@@ -87,11 +87,6 @@ def check_blender() -> None:
         if probe.returncode:
             lines = probe.stderr.strip().splitlines() or [f"exit status {probe.returncode}"]
             raise needs(package, "render", ImportError(lines[-1].partition(": ")[2] or lines[-1]))
-
-
-def count_cores() -> int:
-    """Return the number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @cache  # each answer once

@@ -7,15 +7,13 @@ stays.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from .. import __version__
+from ..core import files as core_files
 from ..core.errors import InputError
 from ..core.outputs import Output, claim
 from .categories import BUILDERS, CATEGORIES, NAMES, PARENTS
@@ -49,12 +47,12 @@ _ROOT = ("taxonomy.json", "README.txt", "pathologies.json")
 
 def digest(*words: object) -> bytes:
     """Hash words to 32 bytes, the same on every machine."""
-    return hashlib.sha256("/".join(map(str, words)).encode()).digest()
+    return core_files.hash_text("/".join(map(str, words)))
 
 
 def random_stream(*words: object) -> Rng:
     """Return a generator that depends on the words alone."""
-    return np.random.Generator(np.random.PCG64(int.from_bytes(digest(*words), "big")))
+    return core_files.random_stream("/".join(map(str, words)))
 
 
 def model_id(seed: int, synset: str, number: int) -> str:

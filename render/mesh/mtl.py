@@ -23,6 +23,7 @@ __all__ = [
     "find_inside",
     "library_lines",
     "map_file",
+    "read_alpha",
     "read_library",
     "read_materials",
 ]
@@ -234,7 +235,7 @@ def _read_value(material: Material, key: str, rest: str) -> Material:
     if key == "kd":
         return replace(material, colour=_colour(rest, material.colour))
     if key == "d":
-        return replace(material, alpha=_alpha(rest, material.alpha))
+        return replace(material, alpha=read_alpha(rest, material.alpha))
     if key == "ks":
         return replace(material, highlight=sum(_colour(rest, (0.0, 0.0, 0.0))) / 3)
     if key == "ns":
@@ -269,7 +270,7 @@ def _colour(rest: str, default: tuple[float, float, float]) -> tuple[float, floa
     return red, green, blue
 
 
-def _alpha(rest: str, default: float) -> float:
+def read_alpha(rest: str, default: float) -> float:
     """Read `d`, 1 is opaque. `Tr` is not read: programs disagree on whether it is opacity or its opposite."""
     return min(1.0, max(0.0, _number(rest.removeprefix("-halo").strip(), default)))
 

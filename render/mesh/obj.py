@@ -27,10 +27,9 @@ __all__ = [
     "Mesh",
     "check_materials",
     "check_obj",
-    "check_runs",
     "decode",
     "in_reach",
-    "is_table",
+    "line_runs",
     "name_in",
     "parse_obj",
     "read_obj",
@@ -107,7 +106,7 @@ def check_obj(data: bytes) -> None:
         raise ModelError(f"its OBJ has more than {MOST_LINES:,} lines")
 
 
-def check_runs(number: int) -> None:
+def _check_runs(number: int) -> None:
     """Refuse an OBJ that changes from one kind of line to another more often than any.
 
     Raises
@@ -136,7 +135,7 @@ def parse_obj(data: bytes) -> Mesh:
     names: dict[str, int] = {}
     libraries: list[str] = []
     material, lines_and_points = -1, 0
-    for kind, text, count in _runs(data):
+    for kind, text, count in line_runs(data):
         if kind in (b"v ", b"v\t"):
             vertices.add(text, count)
         elif kind == b"vt":
@@ -193,7 +192,7 @@ def check_materials(number: int) -> None:
         raise ModelError(f"its OBJ uses more than {MOST_MATERIALS:,} materials")
 
 
-def _runs(data: bytes) -> Iterator[tuple[bytes, bytes, int]]:
+def line_runs(data: bytes) -> Iterator[tuple[bytes, bytes, int]]:
     """Return runs of lines that begin with the same two characters: those, the lines, and how many there are.
 
     Lines are free of blanks before them, and of any but the usual line ends; a line that ends in a
@@ -212,7 +211,7 @@ def _runs(data: bytes) -> Iterator[tuple[bytes, bytes, int]]:
         data = re.sub(rb"(^|\n)[ \t\v\f]+", rb"\1", data)
     starts = letters.astype(np.uint16) << 8 | text[begins + 1]
     first = np.concatenate([[0], np.flatnonzero(starts[1:] != starts[:-1]) + 1])
-    check_runs(len(first))
+    _check_runs(len(first))
     bounds = [*begins[first].tolist(), len(data) - 1]
     counts = np.diff(first, append=len(begins)).tolist()
     for begin, end, count in zip(bounds, bounds[1:], counts, strict=False):
@@ -275,7 +274,7 @@ def _pieces(text: bytes) -> Iterator[bytes]:
 def _table(text: bytes, width: int) -> NDArray[np.float64]:
     """Parse lines, each of which ends in a newline, to (lines, width)."""
     rows = text.count(b"\n")
-    if is_table(text, rows, width):
+    if _is_table(text, rows, width):
         try:
             return np.array(text.split(), dtype=np.float64).reshape(rows, width)
         except ValueError:
@@ -292,7 +291,7 @@ def _table(text: bytes, width: int) -> NDArray[np.float64]:
     return table
 
 
-def is_table(text: bytes, rows: int, width: int) -> bool:
+def _is_table(text: bytes, rows: int, width: int) -> bool:
     """Check whether each line has so many words: one of two and one of four numbers are no two points.
 
     Parameters
