@@ -1,4 +1,4 @@
-"""Depth to the last bit: where the ray through a pixel's centre meets the object, in float64."""
+"""Exact depth: the float64 ray through a pixel's centre meets the object."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def refine_depth(
 
 
 class _Planes:
-    """The planes of the faces that an image shows, over the image: made once, met at many pixels.
+    """The planes of the faces that an image shows, tabulated for many pixels.
 
     With c a triangle's first corner seen from the camera, a and b its edges from there, and r the
     ray through a pixel, of planar length 1: it meets the plane at the planar z (a x b) c / (a x b)
@@ -99,7 +99,7 @@ class _Planes:
     def meet(
         self, pixels: NDArray[np.int64], faces: NDArray[np.int64]
     ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-        """Meet triangles with the rays through pixels, the fast way that does for nearly all.
+        """Intersect triangles with the rays through pixels.
 
         Parameters
         ----------
@@ -122,20 +122,26 @@ class _Planes:
 
 
 def _cross(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(3, M) products of vectors that stand in columns, (3, M): a third of the time of `np.cross`."""
+    """Compute cross products of column vectors: (3, M).
+
+    This takes a third of the time of `np.cross`.
+    """
     return np.stack(
         [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]]
     )
 
 
 def _dot(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(M,) inner products of vectors that stand in columns, (3, M)."""
+    """Compute inner products of column vectors, (3, M): (M,)."""
     product: NDArray[np.float64] = (a * b).sum(axis=0)
     return product
 
 
 def _rays(pixels: NDArray[np.int64], camera: Camera) -> NDArray[np.float64]:
-    """(M, 3) rays through the centres of pixels, row * width + column, object frame, of planar length 1."""
+    """Return rays, (M, 3), through pixel centres: object frame, planar length 1.
+
+    A pixel is numbered row * width + column.
+    """
     row, column = np.divmod(pixels, camera.width)
     centre = np.stack([column + 0.5, row + 0.5, np.ones(np.shape(pixels))], axis=-1)
     ray: NDArray[np.float64] = centre @ camera.ray_from_pixel.T
@@ -169,7 +175,9 @@ def _try_neighbours(
 def _slopes(
     depth: NDArray[np.float32],
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-    """Return differences of 1/z, which is linear over the image of a plane, between neighbours.
+    """Compute differences of 1/z between neighbouring pixels.
+
+    1/z is linear over the image of a plane.
 
     Returns
     -------
@@ -191,7 +199,7 @@ def _neighbour_faces(
     right: NDArray[np.float32],
     limit: NDArray[np.float32],
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return pixels, (M,), and for each the face, (M,), of a neighbour that may cover it.
+    """Return pixels, (M,), and for each the nearer face of a neighbour, (M,).
 
     A pixel comes once for each of its four neighbours that is nearer and on another face.
     """
@@ -219,7 +227,10 @@ def _keep_nearest(
     faces: NDArray[np.int64],
     exact: NDArray[np.float64],
 ) -> None:
-    """Write hits, (M,) each, into depth and face, (H, W); of several at a pixel the nearest stays."""
+    """Write hits, (M,) each, into depth and face, (H, W).
+
+    Of several hits at a pixel the nearest stays.
+    """
     order = np.argsort(-exact)  # the nearest is written last
     depth.ravel()[pixels[order]] = exact[order]
     face.ravel()[pixels[order]] = faces[order]
@@ -228,7 +239,10 @@ def _keep_nearest(
 def _reached(
     surface: Surface, camera: Camera, pixels: NDArray[np.int64]
 ) -> Iterator[NDArray[np.int64]]:
-    """Give, for each pixel, the faces whose outline may hold its centre; all where one lies behind the camera."""
+    """Yield, for each pixel, the faces whose outline may hold its centre.
+
+    All faces, if any vertex lies behind the camera.
+    """
     if not len(pixels):
         return
     uv, depth = camera.project(surface.vertices)
@@ -245,7 +259,10 @@ def _reached(
 def _nearest(
     ray: NDArray[np.float64], faces: NDArray[np.int64], surface: Surface, camera: Camera
 ) -> tuple[float, int]:
-    """Cast one ray, (3,), at triangles; give planar z and face of the nearest hit, 0 and 0 where there is none."""
+    """Cast one ray, (3,), at triangles; return depth and face of the nearest hit.
+
+    Depth is planar z. Both are 0 if the ray hits nothing.
+    """
     if not len(faces):
         return 0.0, 0
     corner, along, across = surface.edges.take(faces, axis=2)
@@ -269,7 +286,10 @@ def _triangles_around(surface: Surface, face: int) -> NDArray[np.int64]:
 
 
 def seen_position(depth: NDArray[np.float32], camera: Camera) -> NDArray[np.float32]:
-    """(H, W, 3) float32, object frame: where each pixel meets the surface; 0 = background."""
+    """Return the surface point of each pixel, (H, W, 3) float32, object frame.
+
+    0 = background.
+    """
     points, pixels = camera.unproject_image(depth)
     position = np.zeros((*depth.shape, 3), dtype=np.float32)
     position[pixels[:, 1], pixels[:, 0]] = points
@@ -279,7 +299,10 @@ def seen_position(depth: NDArray[np.float32], camera: Camera) -> NDArray[np.floa
 def seen_normal(
     depth: NDArray[np.float32], face: NDArray[np.int64], surface: Surface, camera: Camera
 ) -> NDArray[np.float32]:
-    """(H, W, 3) float32, object frame: unit normal of the face at each pixel, turned to the camera; 0 = background."""
+    """Return the face normal of each pixel, (H, W, 3) float32, object frame.
+
+    Unit length, turned to the camera; 0 = background.
+    """
     rows, columns = np.nonzero(depth)
     normal = _normals(surface)[face[rows, columns]]
     normal /= np.linalg.norm(normal, axis=1, keepdims=True)
@@ -292,7 +315,7 @@ def seen_normal(
 def seen_material(
     depth: NDArray[np.float32], face: NDArray[np.int64], surface: Surface, camera: Camera
 ) -> NDArray[np.uint16]:
-    """Tell which material each pixel shows: the front's or the back's of its face, by the side that is seen.
+    """Return the material of each pixel: of the side of its face that is seen.
 
     Parameters
     ----------
@@ -316,7 +339,7 @@ def seen_material(
 
 
 def _normals(surface: Surface) -> NDArray[np.float64]:
-    """(F, 3) normals of all faces, as long as twice their area."""
+    """Compute normals of all faces, (F, 3); their length is twice the area."""
     if not len(surface.front):
         return np.zeros((0, 3))
     corners = surface.vertices[surface.corners]
@@ -334,7 +357,9 @@ def _outside(
     across: NDArray[np.float64],
     normal: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """(M,) how far points of the triangles' planes lie outside their edges; not positive inside. Object units.
+    """Compute how far points lie outside their triangles, (M,), object units.
+
+    Not positive inside.
 
     Parameters
     ----------

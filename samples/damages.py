@@ -1,4 +1,4 @@
-"""Writers of faulty models: a crate or an ordinary model with one of ShapeNet's faults."""
+"""Writers of faulty models: a crate or a sample with one of ShapeNet's faults."""
 
 from __future__ import annotations
 
@@ -50,7 +50,10 @@ Edit = Callable[[ModelFiles], ModelFiles]
 
 
 def crate(material: Material) -> list[Part]:
-    """Return a box with a picture on each side, a lid and a foot: 36 triangles, easy to count."""
+    """Return a box with a picture on each side, a lid and a foot.
+
+    It has 36 triangles.
+    """
     lid = Part("lid", box((0.9, 0.08, 0.5), (0, 0.66, 0), 0), materials.plain("3a6ea5"))
     foot = Part("foot", box((0.7, 0.1, 0.3), (0.1, -0.03, 0), 0), materials.plain("c98a1b"))
     return [Part("crate", fit_uv(box((0.8, 0.65, 0.4), (0, 0.32, 0), 0)), material), lid, foot]
@@ -60,7 +63,7 @@ CRATE_FACES = 36
 
 
 def printed(rng: Rng) -> Material:
-    """Return a picture on which left and right, up and down can be told."""
+    """Return a material whose picture shows left from right and up from down."""
     return Material(
         rgb("f4efe2"), texture=textures.label(rng, rgb("f4efe2"), rgb("1d2430"), rgb("c0392b"))
     )
@@ -81,7 +84,7 @@ def edited(*edits: Edit, style: Style | None = None) -> Writer:
 def built(
     builder: Callable[[Rng, int], list[Part]], number: int, style: Style, *edits: Edit
 ) -> Writer:
-    """Return a writer of one of the ordinary models in a manner, its files changed."""
+    """Return a writer of an ordinary model with its files changed."""
 
     def write(folder: Path, rng: Rng) -> None:
         files = model_files(builder(rng, number), style, rng)
@@ -118,7 +121,7 @@ def more_obj(text: str) -> Edit:
 
 
 def rename_texture(stored: str, named: str) -> Edit:
-    """Store the picture under one name and let the MTL file call it by another path."""
+    """Store the picture under one name and refer to it by another path."""
 
     def edit(files: ModelFiles) -> ModelFiles:
         mtl = files.mtl.replace("../images/texture0.png", named)
@@ -161,7 +164,7 @@ def without_files(*names: str) -> Writer:
 
 
 def only_texture(folder: Path, rng: Rng) -> None:
-    """Write a folder that holds a picture and no model, as some twenty cars of ShapeNet do."""
+    """Write a folder with a picture and no model, as for some twenty cars."""
     edited()(folder, rng)
     shutil.rmtree(folder / "models")
 
@@ -229,7 +232,7 @@ def enlarged(match: re.Match[str]) -> str:
 
 
 def relative(files: ModelFiles) -> ModelFiles:
-    """Count the indices of the faces backward from the last vertex, as OBJ allows."""
+    """Count the vertex indices of faces backward from the last vertex."""
     counts = {
         key: len(re.findall(rf"^{key} ", files.obj, flags=re.MULTILINE)) for key in ("v", "vt")
     }
@@ -245,7 +248,7 @@ def relative(files: ModelFiles) -> ModelFiles:
 
 
 def flat_sheet(folder: Path, rng: Rng) -> None:
-    """Write one square without thickness, seen from the front only by its winding."""
+    """Write a square without thickness; only its winding shows its front."""
     files = model_files(crate(printed(rng)), Style(), rng)
     text = (
         "mtllib model_normalized.mtl\nv 0.353553 -0.353553 0\nv -0.353553 -0.353553 0\nv -0.353553 0.353553 0\n"

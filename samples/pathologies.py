@@ -1,4 +1,4 @@
-"""One model for each known fault of ShapeNet's files, and what must come of it.
+"""One model for each known fault of ShapeNet's files, and the expected result.
 
 Every entry of `PATHOLOGIES` says in words and figures what a renderer has to make of the model;
 `pathologies.json` beside the samples repeats that for programs.
@@ -79,7 +79,7 @@ class Pathology:
         self.writer(folder, rng)
 
     def record(self) -> dict[str, Any]:
-        """Return what pathologies.json says of it."""
+        """Return the entry of pathologies.json."""
         return {
             "synset": self.synset,
             "model_id": self.model_id,

@@ -1,4 +1,6 @@
-"""Write the samples: a folder in ShapeNet V2's own layout, the same bytes for the same settings.
+"""Writing of the samples in the layout of ShapeNet V2.
+
+The same settings give the same bytes.
 
 Each model's folder is whole or absent, so a broken run goes on. A target that is there already must
 be an earlier one of the same seed: then new models are added, and whatever else lies in the folder
@@ -61,7 +63,7 @@ def model_id(seed: int, synset: str, number: int) -> str:
 
 
 def build_parts(name: str, seed: int, number: int) -> tuple[list[Part], Style]:
-    """Build model `number` of a category: its parts, in metres, and the manner in which it is written."""
+    """Build model `number` of a category: parts in metres, and their style."""
     synset = CATEGORIES[name]
     # Where the kinds begin differs from seed to seed: else the first model of every seed were of
     # one kind.

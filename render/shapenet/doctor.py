@@ -1,4 +1,8 @@
-"""What is wrong with a ShapeNet, before days are spent on it: text and headers only, all models side by side."""
+"""The check of a ShapeNet before days are spent on it.
+
+Meshes are read and repaired, materials read, pictures judged by their headers; all models in
+parallel.
+"""
 
 from __future__ import annotations
 
@@ -123,7 +127,10 @@ _OF_FACES = [name for name in _OF_REPAIR.values() if name != "lines or points"]
 
 @dataclass
 class Examined:
-    """One model's findings: counts by name of `FINDINGS`; faces and bytes of its mesh; a digest of these bytes."""
+    """One model's findings: counts by name of `FINDINGS`, size, digest.
+
+    Faces and bytes are those of its mesh; the digest is of these bytes.
+    """
 
     key: str
     found: dict[str, int] = field(default_factory=dict)
@@ -138,7 +145,7 @@ class Examined:
 
 
 def examine(model: Model, scratch: Path) -> Examined:
-    """Look over one model: its mesh as text, its material libraries, the headers of its pictures.
+    """Check one model: its mesh, its material libraries, its pictures' headers.
 
     Parameters
     ----------
@@ -187,7 +194,7 @@ def _examine_mesh(
 
 
 def _examine_geometry(mesh: Mesh, found: Counter[str], result: Examined) -> NDArray[np.float64]:
-    """Count the faults of a mesh by reading and repairing it, as the render does.
+    """Count the faults of a mesh by reading and repairing it.
 
     Returns
     -------
@@ -209,7 +216,7 @@ def _examine_geometry(mesh: Mesh, found: Counter[str], result: Examined) -> NDAr
 
 
 def _examine_libraries(mesh: Mesh, folder: Path, base: str, found: Counter[str]) -> None:
-    """Look over the MTL files: what materials say, and whether the pictures that they name are there."""
+    """Check the MTL files: their materials, and whether their pictures exist."""
     defined: set[str] = set()
     references: set[str] = set()
     for name in [name for name in mesh.libraries if name][:MOST_LOOKUPS]:
@@ -269,7 +276,7 @@ def _examine_reference(reference: str, pictures: Pictures, found: Counter[str]) 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What all models were found to be, in the order of the listing."""
+    """The findings of all models, in the order of the listing."""
 
     listing: Listing
     models: list[Examined]
@@ -280,7 +287,7 @@ class Diagnosis:
         return [model for model in self.models if model.fatal]
 
     def findings(self) -> list[dict[str, Any]]:
-        """Sum up: for each finding that occurs its models, its count over all of them, and up to five examples.
+        """Return for each finding its models, its count, and up to five examples.
 
         Faults of faces have a `share`, of the faces of all models.
         """
@@ -302,7 +309,10 @@ class Diagnosis:
         return rows
 
     def synsets(self) -> list[dict[str, Any]]:
-        """Count models by synset; `expected` is None where it is not known or only a part was looked at."""
+        """Count models by synset.
+
+        `expected` is None if it is unknown, or if only a part was checked.
+        """
         names = V2_NAMES | category_names(self.listing.root)
         known = self.listing.whole and all(model.file == V2_FILE for model in self.listing.models)
         total = Counter(model.synset for model in self.listing.models)
@@ -368,7 +378,7 @@ def _examine_batch(models: list[Model]) -> list[Examined]:
 
 
 def diagnosis_text(diagnosis: Diagnosis) -> str:
-    """Lay a diagnosis out for people: counts by category, findings, models that cannot be rendered."""
+    """Format a diagnosis: counts by category, findings, models that cannot be rendered."""
     synsets = Table(
         "synset", "name", "models", "expected", title="Models with a mesh", title_justify="left"
     )

@@ -1,4 +1,4 @@
-"""Faces of an OBJ as their text gives them: what the render does not read and the doctor names."""
+"""Stored normals of an OBJ, which the render does not read, for the doctor."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _STRAY = np.cos(np.radians(30))
 
 @dataclass(frozen=True)
 class FaceText:
-    """The lines of an OBJ that hold faces, `f`, and stored normals, `vn`."""
+    """The lines of an OBJ with faces, `f`, and stored normals, `vn`."""
 
     faces: bytes
     normals: bytes
@@ -45,7 +45,9 @@ class FaceText:
 
 
 def share_of_stray_normals(text: FaceText, vertices: NDArray[np.float64]) -> float:
-    """Measure how many stored normals are 30 degrees or more off their face.
+    """Measure the share of stored normals far off their face.
+
+    Far is 30 degrees or more.
 
     Up to 300 triangles are compared, evenly spaced in the file, whichever way they are seen.
 
@@ -85,7 +87,10 @@ def share_of_stray_normals(text: FaceText, vertices: NDArray[np.float64]) -> flo
 
 
 def _lines(text: bytes) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Find N lines, each of which ends in a newline: (N + 1,) their starts, (N,) their words."""
+    """Return the starts, (N + 1,), and the word counts, (N,), of lines.
+
+    Each line ends in a newline.
+    """
     letters = np.frombuffer(b"\n" + text, dtype=np.uint8)
     blank = letters <= ord(" ")
     words = np.flatnonzero(blank[:-1] & ~blank[1:])
@@ -94,7 +99,7 @@ def _lines(text: bytes) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 
 
 def _corners(words: list[bytes], vertices: int, normals: int) -> list[tuple[int, int]]:
-    """Return vertex and normal of each corner, zero-based; nothing if one is absent or not there."""
+    """Return vertex and normal of each corner, zero-based; empty if one is missing."""
     corners = []
     for word in words:
         parts = word.split(b"/")

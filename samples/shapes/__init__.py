@@ -1,1 +1,1 @@
-"""Builders of the samples' categories, by kind of thing; `categories` lists them all."""
+"""Builders of the samples, one module a kind of thing."""

@@ -37,7 +37,7 @@ def airfoil_wing(
     chords: tuple[float, float],
     thick: float = 0.12,
 ) -> Mesh:
-    """Return a wing between two points of its leading edge, with chords along +Z.
+    """Return a wing along a leading edge; its chords go along +Z.
 
     Parameters
     ----------
@@ -62,7 +62,10 @@ def airfoil_wing(
 
 
 def hull_of_revolution(stations: FloatArray, segments: int = 28) -> Mesh:
-    """Return a body along z from (k, 4) rows of z, half width, half height and y of the axis; u 0.5 is on top."""
+    """Return a body along z with elliptical sections.
+
+    Rows, (k, 4), are z, half width, half height and y of the axis; u 0.5 is on top.
+    """
     rings = []
     angle = np.arange(segments) * (2 * math.pi / segments)
     for z, wide, tall, y in stations:
@@ -71,7 +74,7 @@ def hull_of_revolution(stations: FloatArray, segments: int = 28) -> Mesh:
 
 
 def airplane(rng: Rng, number: int) -> list[Part]:
-    """Airliner, propeller with a high wing, jet with engines at a T-tail, fighter, biplane or low-wing trainer."""
+    """Build an airliner, a jet with a T-tail, a fighter or a propeller plane."""
     kind = ("airliner", "prop_high", "tail_jet", "fighter", "prop_low")[number % 5]
     ground, band = (
         rgb("f3f3f0")
@@ -127,7 +130,10 @@ def airplane(rng: Rng, number: int) -> list[Part]:
 
 
 def fuselage_stations(kind: str, length: float, r: float) -> FloatArray:
-    """Return rows of z, half width, half height and y of the axis, from the nose to the tail."""
+    """Return the sections of a fuselage from nose to tail, (k, 4).
+
+    Rows are z, half width, half height and y of the axis.
+    """
     if kind == "fighter":
         control = [
             (0, 0.02, 0.02, -0.05),
@@ -239,7 +245,7 @@ def airplane_wings(
 
 
 def jets(rng: Rng, kind: str, length: float, r: float, accent: Material) -> list[Part]:
-    """Return two or four engines on pylons, under the wings or at the tail."""
+    """Return two or four engines on pylons, under wings or at the tail."""
     outside = np.array([[0.24, 0.0], [0.3, 0.06], [0.33, 0.4], [0.29, 0.9], [0.2, 1.25]])
     inside = np.array([[0.17, 1.25], [0.2, 1.0], [0.25, 0.5], [0.22, 0.06], [0.24, 0.0]])
     nacelle = lathe(np.concatenate([outside, inside])[::-1] * [1, -1], 28).turned("x", -90)

@@ -74,7 +74,7 @@ def bed(rng: Rng, number: int) -> list[Part]:
 def bedding(
     rng: Rng, width: float, length: float, floor: float, tail: str, *, two: bool
 ) -> list[Part]:
-    """Return a mattress with a blanket and its pillows at the rear end."""
+    """Return a mattress, a blanket, and pillows at the rear end."""
     mattress = box((width, 0.22, length), (0, floor + 0.42, 0), 0.06, 4)
     blanket = box(
         (width + 0.05, 0.2, length * 0.66), (0, floor + 0.455, -length * 0.17 - 0.02), 0.06, 4
@@ -97,7 +97,7 @@ def bedding(
 
 
 def headboard(rng: Rng, kind: str, width: float, z: float) -> list[Mesh]:
-    """Return what stands behind the pillows, and for bars the lower one at the feet."""
+    """Return the headboard; with bars, also the lower one at the feet."""
     high = between(rng, 0.95, 1.2)
     if kind == "panel":
         return [

@@ -20,7 +20,7 @@ __all__ = ["bookshelf", "cabinet"]
 
 
 def bookshelf(rng: Rng, number: int) -> list[Part]:
-    """Tall with a back, open grid, ladder with shelves that grow, and stepped; filled with books and things."""
+    """Build a bookshelf: tall, open grid, ladder or stepped; filled with things."""
     kind = ("tall", "grid", "leaning", "stepped", "low")[number % 5]
     columns, rows = {
         "tall": (1, 5),
@@ -115,7 +115,7 @@ def shelf_uprights(
 def shelf_load(
     rng: Rng, low: float, high: float, y: float, height: float, depth: float, z: float
 ) -> list[Part]:
-    """Return books, upright with a leaning last one, or a box or a vase, between `low` and `high` on a board at `y`."""
+    """Return the books, box or vase between `low` and `high` on one board."""
     what = rng.random()
     if what < 0.12:
         return []
@@ -156,7 +156,7 @@ def shelf_load(
 
 
 def cabinet(rng: Rng, number: int) -> list[Part]:
-    """Sideboard on legs, chest of drawers, wardrobe, display cabinet with glass, and kitchen base."""
+    """Build a sideboard, chest of drawers, wardrobe, display cabinet or kitchen base."""
     kind = ("sideboard", "drawers", "wardrobe", "display", "kitchen")[number % 5]
     width, height, depth = {
         "sideboard": (between(rng, 1.3, 1.8), between(rng, 0.5, 0.65), 0.42),
@@ -227,7 +227,7 @@ def cabinet(rng: Rng, number: int) -> list[Part]:
 
 
 def door(width: float, height: float, *, glazed: bool) -> tuple[list[Mesh], list[Mesh]]:
-    """Return a framed front around the origin and, where glazed, its pane and bars."""
+    """Return a framed front around the origin; if glazed, with pane and bars."""
     stile = min(0.05, 0.2 * width, 0.2 * height)
     frame = [box((stile, height, 0.03), (s * (width - stile) / 2, 0, 0)) for s in (-1, 1)]
     frame += [

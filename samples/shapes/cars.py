@@ -116,7 +116,7 @@ CARS = {
 
 
 def car(rng: Rng, number: int) -> list[Part]:
-    """Sedan, van, pickup, hatchback, sports car."""
+    """Build a sedan, van, pickup, hatchback or sports car."""
     kind = ("sedan", "van", "pickup", "hatch", "sports")[number % 5]
     plan = CARS[kind]
     coat, trim = materials.paint(rng), materials.plain("2a2c2e", 0.3)
@@ -156,7 +156,10 @@ def car(rng: Rng, number: int) -> list[Part]:
 
 
 def car_body(line: FloatArray, width: float, floor: float) -> Mesh:
-    """Return a car's lower body: cross-sections along z that follow the bonnet line and narrow at both ends."""
+    """Return a car's lower body.
+
+    Cross-sections along z follow the bonnet line and narrow at both ends.
+    """
     z = np.linspace(line[0, 0], line[-1, 0], 27)
     top = np.interp(z, line[:, 0], line[:, 1])
     top = np.convolve(np.pad(top, 1, mode="edge"), [0.2, 0.6, 0.2], mode="valid")
@@ -179,7 +182,7 @@ def cabin(
     roof: float,
     coat: Material,
 ) -> list[Part]:
-    """Return windows all around, a roof on top and pillars on the edges.
+    """Return windows all around, a roof and pillars.
 
     Parameters
     ----------
@@ -329,7 +332,7 @@ def car_trim(rng: Rng, line: FloatArray, width: float, floor: float, trim: Mater
 
 
 def pickup_bed(line: FloatArray, width: float, trim: Material) -> list[Part]:
-    """Return the open bed: a dark floor on the body and walls of the body's height around it."""
+    """Return the open bed: a dark floor and walls around it."""
     z0, z1 = 0.8, float(line[-1, 0]) - 0.06
     y = float(line[4, 1])
     floor = box((width * 0.84, 0.02, z1 - z0), (0, y + 0.02, (z0 + z1) / 2), 0)

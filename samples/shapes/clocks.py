@@ -20,7 +20,7 @@ __all__ = ["clock"]
 
 
 def clock(rng: Rng, number: int) -> list[Part]:
-    """Wall clock, alarm clock with bells, mantel clock, grandfather clock, square wall clock, sunburst."""
+    """Build a wall, alarm, mantel, grandfather, square or sunburst clock."""
     kind = ("alarm", "wall", "grandfather", "mantel", "sunburst", "square")[number % 6]
     paper = rgb("f7f3e8") if chance(rng, 0.7) else rgb("22282f")
     ink = rgb("1c1c1e") if sum(paper) > 1.5 else rgb("efe7d2")
@@ -81,7 +81,10 @@ def clock(rng: Rng, number: int) -> list[Part]:
 def clock_face(
     face: Material, hands: Material, r: float, z: float, hour: float, y: float
 ) -> list[Part]:
-    """Return dial whose front lies at `z` - 0.002, hands and their pin; seen from the front they turn to the right."""
+    """Return a dial, its hands and their pin.
+
+    The front of the dial lies at `z` - 0.002. Seen from the front the hands turn to the right.
+    """
     disc = (
         lathe([[0, 0], [r, 0], [r, 0.008], [0, 0.008]], 56)
         .turned("x", TO_FRONT)
@@ -131,7 +134,7 @@ def bells(r: float, steel: Material) -> list[Part]:
 
 
 def grandfather(rng: Rng, coat: Material, face: list[Part], steel: Material) -> list[Part]:
-    """Return a tall case with a door of glass, in which a pendulum hangs."""
+    """Return a tall case with a glass door and a pendulum."""
     body = [
         box((0.5, 0.28, 0.32), (0, 0.14, 0), 0.012),
         box((0.38, 1.2, 0.24), (0, 0.86, 0.02), 0.006),

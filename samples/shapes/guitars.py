@@ -21,7 +21,10 @@ __all__ = ["guitar"]
 def polar_outline(
     control: Sequence[tuple[float, float]], samples: int = 64
 ) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
-    """Return a left-right symmetric outline from (degrees from the bottom, radius) of its right side."""
+    """Return a symmetric outline from the polar coordinates of its right side.
+
+    These are (degrees from the bottom, radius).
+    """
     right = [(a, r) for a, r in control if 0 < a < 180]
     ring = [*control] + [(360 - a, r) for a, r in reversed(right)]
     angle = np.radians([a - 90 for a, _ in ring])
@@ -30,7 +33,7 @@ def polar_outline(
 
 
 def guitar(rng: Rng, number: int) -> list[Part]:
-    """Acoustic, double cut, ukulele, single cut, arrow."""
+    """Build an acoustic, double cut, single cut or arrow guitar, or a ukulele."""
     kind = ("acoustic", "double", "single", "ukulele", "arrow")[number % 5]
     size = 0.62 if kind == "ukulele" else 1.0
     acoustic = kind in ("acoustic", "ukulele")
@@ -133,7 +136,7 @@ def guitar(rng: Rng, number: int) -> list[Part]:
 def guitar_neck(
     rng: Rng, top: float, face: float, dark: Material, hardware: Material
 ) -> list[Part]:
-    """Return neck, fretboard, frets, head with its pegs, and six strings down to the bridge."""
+    """Return neck, fretboard, frets, head with pegs, and six strings."""
     nut = top + between(rng, 0.33, 0.38)
     neck = box((0.05, nut - top + 0.12, 0.03), (0, (nut + top) / 2 - 0.06, face + 0.008), 0.012, 3)
     board = box((0.056, nut - top + 0.09, 0.012), (0, (nut + top) / 2 - 0.045, face - 0.011), 0.002)

@@ -20,12 +20,12 @@ __all__ = ["lamp"]
 
 
 def shade(top: float, bottom: float, height: float, segments: int = 40) -> Mesh:
-    """Return a lampshade: an open sheet between two rims, its lower one at the origin."""
+    """Return a lampshade: an open sheet with its lower rim at the origin."""
     return lathe([[bottom, 0], [top, height]], segments)
 
 
 def lamp(rng: Rng, number: int) -> list[Part]:
-    """Table lamp, floor lamp, desk lamp with an arm, hanging lamp, tripod, arc."""
+    """Build a table, floor, desk, hanging, tripod or arc lamp."""
     kind = ("table", "floor", "arm", "hanging", "tripod", "arc")[number % 6]
     cloth = materials.cloth(rng) if chance(rng, 0.6) else materials.plain("efe3c8")
     steel, bulb = materials.metal(rng), materials.plain("fff2c9")
@@ -94,7 +94,7 @@ def lamp(rng: Rng, number: int) -> list[Part]:
 
 
 def desk_lamp(rng: Rng, coat: Material, steel: Material, bulb: Material) -> list[Part]:
-    """Return a desk lamp of two arms with a joint and a conical head."""
+    """Return a desk lamp with two jointed arms and a conical head."""
     base = lathe(
         [[0, 0], [0.1, 0], [0.1, 0.012], [0.085, 0.025], [0.02, 0.03], [0.015, 0.07], [0, 0.07]], 32
     )

@@ -16,7 +16,10 @@ __all__ = ["laptop"]
 
 
 def laptop(rng: Rng, number: int) -> list[Part]:
-    """Slim, thick with a number pad, convertible opened flat, small; keys as shapes or as a picture."""
+    """Build a slim, thick, flat or small laptop.
+
+    The keys are shapes or a picture.
+    """
     kind = ("slim", "thick", "flat", "small")[number % 4]
     width, depth = {
         "slim": (0.32, 0.22),

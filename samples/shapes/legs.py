@@ -1,4 +1,4 @@
-"""Legs and feet that several kinds of furniture share. Metres, +Y up, front -Z."""
+"""Legs and feet of several kinds of furniture. Metres, +Y up, front -Z."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ __all__ = ["corner_legs", "pedestal"]
 def corner_legs(
     width: float, depth: float, top: float, thick: float, foot: float, splay: float, sides: int
 ) -> Mesh:
-    """Return four legs under a seat or a top whose corners they reach, from `top` down to the floor."""
+    """Return four legs that reach the corners of a seat or a top.
+
+    They go from `top` down to the floor.
+    """
     legs = []
     for sx, sz in itertools.product((-1, 1), repeat=2):
         x, z = sx * (width / 2 - thick), sz * (depth / 2 - thick)

@@ -20,7 +20,7 @@ __all__ = ["bench", "chair", "sofa"]
 
 
 def swivel_base(radius: float, top: float) -> Mesh:
-    """Return an office chair's foot: five arms with castors and a gas spring."""
+    """Return an office chair's foot: five arms, castors, a gas spring."""
     parts = [
         lathe(
             [
@@ -69,7 +69,10 @@ def curved_back(width: float, low: float, high: float, z: float, bend: float, th
 
 
 def backrest(rng: Rng, kind: str, width: float, seat: float, height: float, z: float) -> list[Mesh]:
-    """Return the upright parts of a chair's back and what fills them; `z` is the seat's rear edge."""
+    """Return the posts and the filling of a chair's back.
+
+    `z` is the seat's rear edge.
+    """
     lean = between(rng, 0.03, 0.09)
     top, thick = seat + height, 0.035
     posts = [
@@ -126,7 +129,7 @@ def armrests(width: float, depth: float, seat: float, thick: float) -> Mesh:
 
 
 def chair(rng: Rng, number: int) -> list[Part]:
-    """Four legs, swivel, sled, splayed or pedestal; slats, ladder, panel or arc; with and without arms; a stool."""
+    """Build a chair or a stool: six bases, five backs, with or without arms."""
     base = ("four", "swivel", "sled", "splayed", "stool", "pedestal")[number % 6]
     width, depth = between(rng, 0.42, 0.52), between(rng, 0.4, 0.5)
     seat, height = between(rng, 0.42, 0.48), between(rng, 0.36, 0.58)
@@ -193,7 +196,7 @@ def chair(rng: Rng, number: int) -> list[Part]:
 
 
 def sofa(rng: Rng, number: int) -> list[Part]:
-    """Two to four seats, an L, rolled arms, or slim on wooden legs."""
+    """Build a sofa: two to four seats, an L, rolled arms, or slim with wooden legs."""
     kind = ("box", "rolled", "slim", "corner")[number % 4]
     seats = (3, 2, 3, 3)[number % 4] if chance(rng, 0.6) else int(rng.integers(2, 5))
     each, depth, seat = between(rng, 0.55, 0.7), between(rng, 0.8, 0.95), between(rng, 0.38, 0.44)
@@ -262,7 +265,7 @@ def sofa_arm(kind: str, x: float, arm: float, depth: float, low: float, seat: fl
 
 
 def bench(rng: Rng, number: int) -> list[Part]:
-    """Park bench with a back, plank on trestles, upholstered, and a slab of stone."""
+    """Build a park bench, a plank on trestles, an upholstered bench or a stone slab."""
     kind = ("park", "plank", "padded", "stone")[number % 4]
     width, depth, seat = between(rng, 1.2, 1.8), between(rng, 0.36, 0.46), between(rng, 0.42, 0.47)
     planks = materials.wood(rng)
@@ -320,7 +323,7 @@ def bench(rng: Rng, number: int) -> list[Part]:
 
 
 def park_irons(width: float, depth: float, seat: float, rows: int) -> Mesh:
-    """Return a park bench's cast sides: legs, a curve up the back and an armrest."""
+    """Return a park bench's cast sides: legs, back curve, armrest."""
     irons = []
     for x in (-width * 0.42, width * 0.42):
         top = seat + 0.16 + 0.105 * rows

@@ -85,7 +85,7 @@ def hull(
 
 
 def deck_plate(deck: FloatArray, thick: float, inset: float) -> Mesh:
-    """Return a deck that follows the sheer, a little above the hull's own top and inside its edge."""
+    """Return a deck along the sheer, just above the top of the hull."""
     z, half, top = deck[1:].T
     z = 0.994 * z  # its ends must not lie in the hull's
     half = np.maximum(half * inset, 0.01)
@@ -123,7 +123,10 @@ def vessel(rng: Rng, number: int) -> list[Part]:
 
 
 def sailing_rig(rng: Rng, length: float, beam: float, depth: float) -> list[Part]:
-    """Return keel and rudder, cabin, mast, boom, main sail and jib: the sails are sheets that belly to one side."""
+    """Return keel, rudder, cabin, mast, boom, main sail and jib.
+
+    The sails are sheets that belly to one side.
+    """
     high, mast_z = length * between(rng, 1.05, 1.3), -length * 0.08
     belly = between(rng, 0.25, 0.45) * (1 if chance(rng, 0.5) else -1)
     mast = [
@@ -181,7 +184,10 @@ def sail_sheet(
     head: tuple[float, float, float],
     belly: float,
 ) -> Mesh:
-    """Return a three-cornered sheet, u from tack to clew, v up to the head, bellied along x."""
+    """Return a three-cornered sheet, bellied along x.
+
+    u goes from tack to clew, v up to the head.
+    """
     a, b, c = (np.array(point, dtype=np.float64) for point in (tack, clew, head))
     points = []
     for v in np.linspace(0, 1, 13):
@@ -195,7 +201,7 @@ def sail_sheet(
 
 
 def cargo_load(rng: Rng, length: float, beam: float, depth: float) -> list[Part]:
-    """Return stacked containers of all colours, and a bridge and a funnel behind."""
+    """Return stacked containers, and a bridge and a funnel behind."""
     boxes: list[list[Mesh]] = [[] for _ in range(5)]
     for i in range(int(length * 0.58 / 2.05)):
         z = -length * 0.33 + i * 2.05
@@ -229,7 +235,7 @@ def cargo_load(rng: Rng, length: float, beam: float, depth: float) -> list[Part]
 
 
 def yacht_cabin(rng: Rng, length: float, beam: float, depth: float) -> list[Part]:
-    """Return two raked decks of windows under roofs, a rail at the bow and an arch."""
+    """Return two decks of windows under roofs, a rail and an arch."""
     white, tiers, roofs = materials.plain("f6f5f0", 0.5), [], []
     y, wide, start, end = depth - 0.12, beam * 0.74, -length * 0.22, length * 0.3
     for _ in range(int(rng.integers(1, 3))):
@@ -265,7 +271,7 @@ def yacht_cabin(rng: Rng, length: float, beam: float, depth: float) -> list[Part
 
 
 def tug_house(rng: Rng, length: float, beam: float, depth: float) -> list[Part]:
-    """Return a wheelhouse on a deckhouse, a funnel, fenders of tyres and a mast."""
+    """Return a wheelhouse on a deckhouse, a funnel, tyres and a mast."""
     house = [
         box((beam * 0.6, 1.1, length * 0.36), (0, depth + 0.5, -length * 0.02), 0.08, 2),
         box((beam * 0.5, 1.15, length * 0.18), (0, depth + 1.55, -length * 0.08), 0.06, 2),
@@ -303,7 +309,7 @@ def tug_house(rng: Rng, length: float, beam: float, depth: float) -> list[Part]:
 
 
 def rowing_boat(rng: Rng) -> list[Part]:
-    """Return an open boat: a hollow shell with thwarts and a pair of oars."""
+    """Return an open boat: a hollow shell, thwarts, a pair of oars."""
     length, beam, depth, wall = between(rng, 3.4, 4.2), between(rng, 1.2, 1.4), 0.55, 0.03
     f = np.linspace(0, 1, 25)
     half = np.maximum(beam / 2 * np.sin(np.pi * np.clip(f * 0.86 + 0.02, 0, 1)) ** 0.8, 0.05)
@@ -363,7 +369,7 @@ def rowing_boat(rng: Rng) -> list[Part]:
 
 
 def boat_shell(sections: FloatArray) -> Mesh:
-    """Skin U-shaped sections and close both ends with strips between the outside and the inside.
+    """Skin U-shaped sections, outside and inside, and close both ends.
 
     Parameters
     ----------

@@ -18,7 +18,7 @@ __all__ = ["table"]
 
 
 def table(rng: Rng, number: int) -> list[Part]:
-    """Dining table, round pedestal, desk with drawers, coffee table of glass, trestle, oval with splayed legs."""
+    """Build a dining, round, glass, trestle or oval table, or a desk."""
     kind = ("dining", "round", "desk", "glass", "trestle", "oval")[number % 6]
     height, thick = between(rng, 0.7, 0.76), between(rng, 0.025, 0.05)
     width, depth = between(rng, 1.2, 2.0), between(rng, 0.7, 0.95)
@@ -94,7 +94,7 @@ def trestles(width: float, depth: float, top: float) -> Mesh:
 
 
 def desk_parts(rng: Rng, width: float, depth: float, top: float, frame: Material) -> list[Part]:
-    """Return a desk's drawers on one side, a side panel on the other and a modesty panel behind."""
+    """Return a desk's drawers, side panel and modesty panel."""
     side, front = (-1 if chance(rng, 0.5) else 1), -depth / 2 + 0.05
     x, w = side * (width / 2 - 0.23), 0.4
     body = [

@@ -18,7 +18,10 @@ __all__ = ["bottle", "mug"]
 
 
 def mug(rng: Rng, number: int) -> list[Part]:
-    """Straight, belly, cone, tall travel mug with a lid, and a cup on its saucer; five handles."""
+    """Build a straight, bellied or conical mug, a travel mug, or a cup.
+
+    Five handles.
+    """
     kind = ("straight", "belly", "cone", "travel", "cup")[number % 5]
     h = {"straight": 0.1, "belly": 0.1, "cone": 0.11, "travel": 0.17, "cup": 0.06}[kind] * between(
         rng, 0.92, 1.1
@@ -103,7 +106,7 @@ def mug(rng: Rng, number: int) -> list[Part]:
 def mug_handle(
     rng: Rng, outside: np.ndarray[tuple[int, ...], np.dtype[np.float64]], h: float, number: int
 ) -> Mesh:
-    """Return a handle on the right, its ends inside the wall: round, ear, square, or a plain loop."""
+    """Return a handle on the right, its ends inside the wall."""
     reach, low, high = (
         between(rng, 0.024, 0.034),
         h * between(rng, 0.14, 0.25),
@@ -141,7 +144,7 @@ def mug_handle(
 
 
 def bottle(rng: Rng, number: int) -> list[Part]:
-    """Wine, beer, square spirits, water of plastic, squat flask with a stopper, sprayer."""
+    """Build a wine, beer, spirits, water or spray bottle, or a flask."""
     kind = ("wine", "water", "flask", "beer", "square", "sauce")[number % 6]
     if kind == "square":
         return square_bottle(rng)
@@ -247,7 +250,7 @@ def bottle(rng: Rng, number: int) -> list[Part]:
 
 
 def square_bottle(rng: Rng) -> list[Part]:
-    """Return a spirits bottle of rounded square section with a label on its front."""
+    """Return a spirits bottle of rounded square section with a label."""
     w, d, h = between(rng, 0.07, 0.095), between(rng, 0.05, 0.07), between(rng, 0.17, 0.22)
     rings = []
     for y, fx in (
