@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import resource
 import shlex
 import shutil
@@ -27,6 +26,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from shapenet3d_cma.core.processes import count_cores
 from shapenet3d_cma.render.cameras import place_cameras
 from shapenet3d_cma.render.config import RenderConfig
 from shapenet3d_cma.render.mesh.obj import read_obj
@@ -227,7 +227,7 @@ def main() -> None:
         command = [*(shlex.split(words.blenderproc) or [sys.executable]), str(script)]
         name = "BlenderProc" if words.blenderproc else "BlenderProc's loop, re-enacted"
         print(
-            f"{words.views} views of 224 x 224, {words.samples} samples (ours {fewer}), {os.cpu_count()} cores\n"
+            f"{words.views} views of 224 x 224, {words.samples} samples (ours {fewer}), {count_cores()} cores\n"
         )
         print("| | models | models an hour | s a model | CPU s a model | noise, PSNR dB |")
         print("|---|---|---|---|---|---|", flush=True)

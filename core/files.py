@@ -1,4 +1,4 @@
-"""Facts about files and disks; what writes is in `outputs`."""
+"""Facts about files and disks, and hashes of files and words; what writes is in `outputs`."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ import hashlib
 import os
 from pathlib import Path
 
+import numpy as np
+
 from .errors import InputError
 from .untrusted import open_regular
 
-__all__ = ["is_full", "sha256"]
+__all__ = ["hash_text", "hash_to_fraction", "is_full", "random_stream", "sha256"]
 
 
 def is_full(error: BaseException) -> bool:
@@ -37,3 +39,18 @@ def sha256(path: Path) -> str:
         raise InputError(
             f"{path} cannot be read: {error.strerror}; see to the file or its rights"
         ) from None
+
+
+def hash_text(text: str) -> bytes:
+    """Hash a text to 32 bytes, the same on every machine."""
+    return hashlib.sha256(text.encode()).digest()
+
+
+def hash_to_fraction(text: str) -> float:
+    """Draw a number in [0, 1) that depends on a text alone."""
+    return int.from_bytes(hash_text(text)[:8], "big") / 2**64
+
+
+def random_stream(text: str) -> np.random.Generator:
+    """Return a random generator that depends on a text alone, on every machine."""
+    return np.random.Generator(np.random.PCG64(int.from_bytes(hash_text(text), "big")))

@@ -13,13 +13,23 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from typing import Any
 
+import joblib
 from joblib import Parallel
 
 from .errors import InputError
 
-__all__ = ["each", "end_with_parent", "workers"]
+__all__ = ["count_cores", "each", "end_with_parent", "workers"]
 
 _LOOK = 0.5  # seconds between two looks at whether the parent lives
+
+
+def count_cores() -> int:
+    """Return the number of cores that this process may use.
+
+    Affinity and the limits of containers and batch systems count, which `os.cpu_count` ignores.
+    """
+    cores: int = joblib.cpu_count()
+    return cores
 
 
 def workers(jobs: int | None = None, **given: Any) -> Parallel:
@@ -33,7 +43,7 @@ def workers(jobs: int | None = None, **given: Any) -> Parallel:
     given : further arguments of `joblib.Parallel`; results come as a generator
     """
     return Parallel(
-        n_jobs=jobs or os.cpu_count(),
+        n_jobs=jobs or count_cores(),
         return_as="generator",
         initializer=end_with_parent,
         initargs=(os.getpid(),),

@@ -1,9 +1,8 @@
-"""Where the cameras stand."""
+"""Placement of the cameras around an object."""
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import math
 from collections.abc import Mapping
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 
 from ..core.camera import Camera, Window
 from ..core.errors import InputError
+from ..core.files import random_stream
 from ..core.untrusted import parse_json, read_plain_text
 from ..core.wording import shorten
 from .config import RenderConfig
@@ -60,7 +60,7 @@ def place_cameras(vertices: FloatArray, config: RenderConfig, key: str) -> list[
     )  # a single point still needs a distance
     fit = config.margin * radius / math.sin(math.radians(config.fov) / 2)
     camera = Camera.from_fov(config.fov, config.width, config.size)
-    rng = _random_stream(config.seed, key)
+    rng = random_stream(f"{config.seed} {key}")  # cameras depend on these two alone
     turn = (
         2 * math.pi * rng.random()
     )  # drawn in any case, so that what follows does not depend on the setting
@@ -83,7 +83,9 @@ def place_cameras(vertices: FloatArray, config: RenderConfig, key: str) -> list[
 
 
 def find_window(vertices: FloatArray, camera: Camera) -> Window:
-    """Find the part of the image outside of which nothing of an object is seen, nor blurred into by the pixel filter.
+    """Find the part of the image that holds all of the object.
+
+    Outside nothing of the object is seen, and the pixel filter blurs nothing of it there.
 
     Parameters
     ----------
@@ -109,29 +111,29 @@ def find_window(vertices: FloatArray, camera: Camera) -> Window:
     return (left, top, right, bottom) if left < right and top < bottom else whole
 
 
-def _random_stream(seed: int, key: str) -> np.random.Generator:
-    """Return a generator that seed and key alone decide, on every machine."""
-    digest = hashlib.sha256(f"{seed} {key}".encode()).digest()
-    return np.random.Generator(np.random.PCG64(int.from_bytes(digest, "big")))
-
-
 # --- directions from the object to its cameras: unit vectors (views, 3), +Y up
 
 
 def _on_band(height: FloatArray, azimuth: FloatArray) -> FloatArray:
-    """Return the unit vectors at sines of elevation `height` and at `azimuth`, radians from +Z towards +X."""
+    """Return unit vectors, (views, 3), at sines of elevation and at azimuths.
+
+    The azimuth is in radians, from +Z towards +X.
+    """
     across = np.sqrt(np.maximum(0, 1 - height**2))
     return np.stack([across * np.sin(azimuth), height, across * np.cos(azimuth)], axis=1)
 
 
 def _band(config: RenderConfig, fraction: FloatArray) -> FloatArray:
-    """Map [0, 1) to sines of elevation: equal steps are equal areas of the sphere."""
+    """Map [0, 1) to sines of elevation; equal steps cover equal areas."""
     low, high = np.sin(np.radians(config.elevation))
     return low + (high - low) * fraction
 
 
 def _ring(config: RenderConfig, _: np.random.Generator) -> FloatArray:
-    """Go around the object in equal steps, in the middle of the elevations."""
+    """Return directions in equal steps around the object, at one elevation.
+
+    The elevation is the middle of the configured range.
+    """
     height = np.full(config.views, math.sin(math.radians(sum(config.elevation) / 2)))
     return _on_band(height, 2 * math.pi * np.arange(config.views) / config.views)
 
@@ -185,7 +187,10 @@ def _about_up(directions: FloatArray, angle: float) -> FloatArray:
 
 
 def _rolled(camera: Camera, degrees: float) -> Camera:
-    """Turn a camera about its optical axis; the image's content turns the other way."""
+    """Turn a camera about its optical axis, degrees.
+
+    The content of the image turns the other way.
+    """
     if not degrees:
         return camera
     cosine, sine = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
@@ -198,7 +203,7 @@ def _rolled(camera: Camera, degrees: float) -> Camera:
 
 @dataclasses.dataclass(frozen=True)
 class _View:
-    """A direction with a factor on the fitted distance and a roll in degrees; or a pose as it is."""
+    """One view: a direction, a factor on the fitted distance, a roll; or a pose."""
 
     direction: FloatArray
     distance: float = 1.0
@@ -207,7 +212,9 @@ class _View:
 
 
 def load_view_file(config: RenderConfig) -> RenderConfig:
-    """Put the content of a view file in place of its name, so that settings say what was rendered.
+    """Replace the name of a view file in the settings by its content.
+
+    So the settings of a render state its views, also after the file has changed.
 
     The file is a JSON list, one entry a view: `{"azimuth": 30, "elevation": 20}` in degrees
     (azimuth from +Z towards +X), with `"distance"` (a factor on the fitted distance) and `"roll"`
@@ -272,7 +279,7 @@ def _check_view(entry: Any) -> None:
 
 
 def _check_pose(rows: Any) -> None:
-    """Check a 4x4 matrix of JSON: numbers alone, a rotation, and a place that is not out of the world."""
+    """Check a 4x4 matrix of JSON: finite numbers, a rotation, a place in reach."""
     if (
         not isinstance(rows, list)
         or not all(isinstance(row, list) for row in rows)

@@ -1,15 +1,14 @@
-"""Which of the rendered models become rows: by synset, by id, by split; and so many samples of them, drawn."""
+"""The choice of rendered models that are packed: by synset, id or split, or drawn."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..core.errors import InputError
-from ..core.files import sha256
+from ..core.files import hash_to_fraction, sha256
 from ..core.progress import say
 from ..core.wording import one_line, shorten, visible
 from .shapenet.listing import Model
@@ -23,7 +22,7 @@ SPLITS = ("train", "val", "test")
 
 @dataclass(frozen=True)
 class Choice:
-    """What to take of a folder of renders; everything by default.
+    """The selection of models from a folder of renders; all by default.
 
     Attributes
     ----------
@@ -62,7 +61,9 @@ class Choice:
             )
 
     def told(self) -> dict[str, Any]:
-        """Return what a manifest says of it; a list is named by its file's name and sha256.
+        """Return the choice as a manifest records it.
+
+        A list is named by its file's name and sha256.
 
         Raises
         ------
@@ -83,7 +84,9 @@ class Choice:
 
 
 def choose_renders(paths: Sequence[Path], choice: Choice, seed: int = 0) -> list[Path]:
-    """Apply a choice to render files `<synset>/<model>.h5`; what a list names and is not there is said.
+    """Select render files `<synset>/<model>.h5`.
+
+    Prints the listed models that are missing.
 
     Parameters
     ----------
@@ -123,13 +126,15 @@ def choose_renders(paths: Sequence[Path], choice: Choice, seed: int = 0) -> list
 
 
 def lot(seed: int, purpose: str, key: str) -> float:
-    """Draw a number in [0, 1) for a model: it depends on nothing but these three, not on which others there are."""
-    digest = hashlib.sha256(f"{seed} {purpose} {key}".encode()).digest()
-    return int.from_bytes(digest[:8], "big") / 2**64
+    """Draw a number in [0, 1) for a model.
+
+    It depends on the three arguments alone, not on which other models there are.
+    """
+    return hash_to_fraction(f"{seed} {purpose} {key}")
 
 
 def drawn_split(key: str, shares: tuple[float, float, float], seed: int) -> str:
-    """Return the part, train, val or test, that a model `synset/id` is drawn into."""
+    """Return the part, train, val or test, into which a model is drawn."""
     place = lot(seed, "split", key) * sum(shares)
     return (
         SPLITS[0]

@@ -26,7 +26,9 @@ def count_points(depths: Iterable[NDArray[np.float32]]) -> NDArray[np.int64]:
 
 
 def choose_views(num_points: NDArray[np.int64], keep: Literal["best", "all"]) -> list[int]:
-    """Choose among a model's views: the one with the most points (ties to the lower index), as the paper, or all.
+    """Choose among a model's views: the one with the most points, or all.
+
+    Of equal counts the lower index wins. The paper takes the view with the most points.
 
     Parameters
     ----------

@@ -1,4 +1,6 @@
-"""Rendering on a Dask cluster that is there already: a model is a task, a Dask worker keeps a Blender of its own.
+"""Rendering on a running Dask cluster: a model is a task.
+
+Each Dask worker keeps a Blender of its own.
 
 The futures are asked for directly, not through joblib's dask backend: that one gives up the whole
 run when one task's workers died too often, and hands out tasks in batches that a dead worker loses
@@ -24,9 +26,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ..core.errors import InputError, needs
+from ..core.processes import count_cores
 from ..core.wording import shorten
 from .config import RenderConfig
-from .workers import Limits, Pool, check_blender, count_cores
+from .workers import Limits, Pool, check_blender
 
 __all__ = ["Setup", "check_scheduler", "render_on_cluster"]
 
@@ -38,7 +41,7 @@ IDLE = 15.0
 
 @dataclass(frozen=True)
 class Setup:
-    """What the tasks of one run have in common; `run` names it among others on the cluster."""
+    """The settings that the tasks of one run share; `run` names the run."""
 
     run: str
     config: RenderConfig
@@ -90,7 +93,7 @@ def render_on_cluster(
 
 
 def check_scheduler(scheduler: str) -> None:
-    """Ask a scheduler who it is and whether it has a worker, before anything is written for it.
+    """Check that a scheduler answers and has a worker, before anything is written.
 
     A Dask client is not made for that: one that finds nobody, or somebody else, holds the program
     for a minute.
@@ -164,7 +167,7 @@ def _check_address(scheduler: str, remedy: str) -> None:
 def _replies(
     client: Any, submit: Callable[[dict[str, Any]], Any], jobs: Sequence[dict[str, Any]]
 ) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Keep some more tasks under way than there are workers, and give the replies as they come."""
+    """Yield replies as they arrive; keep a few more tasks queued than workers."""
     ended: queue.SimpleQueue[tuple[int, Any]] = queue.SimpleQueue()
     futures: dict[int, Any] = {}  # under way; without a reference the scheduler forgets them
     waiting, again = iter(range(len(jobs))), set()
@@ -199,7 +202,11 @@ def _replies(
 
 
 def _result(future: Any) -> dict[str, Any]:
-    """Return a task's reply; a failure that is "lost" where its Dask workers died too often for the scheduler."""
+    """Return the reply of a task.
+
+    It is a failure of kind "lost" if the scheduler gave up on the task because its Dask workers
+    died.
+    """
     try:
         reply: dict[str, Any] = future.result()
     except Exception as error:
@@ -270,7 +277,7 @@ _LOCK = threading.Lock()
 def _render(
     setup: Setup, job: dict[str, Any], is_present: Callable[[Path, str], bool]
 ) -> dict[str, Any]:
-    """Render one model in the Blender that this Dask worker keeps for the run."""
+    """Render one model in the Blender of this Dask worker."""
     out = Path(job["out"])
     if is_present(
         out, job["config_hash"]
@@ -286,7 +293,7 @@ def _render(
 
 
 def _pool(setup: Setup) -> Pool | None:
-    """Return the pool of a run, made at its first task here; None where the run has been stopped."""
+    """Return the pool of a run, made at its first task here; None once stopped."""
     from distributed import get_worker
 
     with _LOCK:
@@ -310,7 +317,10 @@ def _pool(setup: Setup) -> Pool | None:
 
 
 def _end_idle(run: str, pool: Pool) -> None:
-    """End a run's Blenders where no model comes any more; the next model, if one does come, starts others."""
+    """Stop a run's Blenders that have no more work.
+
+    A later model starts new ones.
+    """
     last = time.monotonic()
     while time.monotonic() - last < IDLE:
         time.sleep(1)

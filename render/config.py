@@ -18,7 +18,7 @@ Light = Literal["studio", "city", "courtyard", "forest", "interior", "night", "s
 
 @dataclass(frozen=True)
 class RenderConfig:
-    """What a render is made with. Two runs with equal settings give equal files."""
+    """The settings of a render. Two runs with equal settings write equal files."""
 
     # cameras
     cameras: str = setting(

@@ -1,4 +1,4 @@
-"""Depth to the last bit: where the ray through a pixel's centre meets the object, in float64."""
+"""Exact depth: the float64 ray through a pixel's centre meets the object."""
 
 from __future__ import annotations
 
@@ -15,13 +15,10 @@ __all__ = ["NO_MATERIAL", "refine_depth", "seen_material", "seen_normal", "seen_
 NO_MATERIAL = 65535
 """Stands in the field material where nothing is seen."""
 
-_BESIDE = 1e-4  # share of the depth by which float32 may stray on a face
-# share of the depth by which a ray may miss a triangle and meet it: none slips between two with one
-# edge
-_SLACK = 1e-9
-# share of the depth by which it must leave the plane from pixel to pixel for another face to begin
-# there
-_STEP = 1e-4
+# All three are relative to the depth.
+_BESIDE = 1e-4  # error of float32 on a face
+_SLACK = 1e-9  # tolerance at edges, so that no ray slips between two triangles that share one
+_STEP = 1e-4  # second difference of 1/z above which neighbouring pixels lie on different faces
 
 
 def refine_depth(
@@ -71,12 +68,12 @@ def refine_depth(
         else:
             exact[place] = depth[pixels[place]]
     depth[pixels] = exact
-    _look_beside(depth.reshape(shape), face.reshape(shape), triangular, planes)
+    _try_neighbours(depth.reshape(shape), face.reshape(shape), triangular, planes)
     return depth.reshape(shape), face.reshape(shape)
 
 
 class _Planes:
-    """The planes of the faces that an image shows, over the image: made once, met at many pixels.
+    """The planes of the faces that an image shows, tabulated for many pixels.
 
     With c a triangle's first corner seen from the camera, a and b its edges from there, and r the
     ray through a pixel, of planar length 1: it meets the plane at the planar z (a x b) c / (a x b)
@@ -102,7 +99,7 @@ class _Planes:
     def meet(
         self, pixels: NDArray[np.int64], faces: NDArray[np.int64]
     ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-        """Meet triangles with the rays through pixels, the fast way that does for nearly all.
+        """Intersect triangles with the rays through pixels.
 
         Parameters
         ----------
@@ -125,65 +122,127 @@ class _Planes:
 
 
 def _cross(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(3, M) products of vectors that stand in columns, (3, M): a third of the time of `np.cross`."""
+    """Compute cross products of column vectors: (3, M).
+
+    This takes a third of the time of `np.cross`.
+    """
     return np.stack(
         [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]]
     )
 
 
 def _dot(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(M,) inner products of vectors that stand in columns, (3, M)."""
+    """Compute inner products of column vectors, (3, M): (M,)."""
     product: NDArray[np.float64] = (a * b).sum(axis=0)
     return product
 
 
 def _rays(pixels: NDArray[np.int64], camera: Camera) -> NDArray[np.float64]:
-    """(M, 3) rays through the centres of pixels, row * width + column, object frame, of planar length 1."""
+    """Return rays, (M, 3), through pixel centres: object frame, planar length 1.
+
+    A pixel is numbered row * width + column.
+    """
     row, column = np.divmod(pixels, camera.width)
     centre = np.stack([column + 0.5, row + 0.5, np.ones(np.shape(pixels))], axis=-1)
     ray: NDArray[np.float64] = centre @ camera.ray_from_pixel.T
     return ray
 
 
-def _look_beside(
+def _try_neighbours(
     depth: NDArray[np.float32],
     face: NDArray[np.int64],
     triangular: NDArray[np.bool_],
     planes: _Planes,
 ) -> None:
-    """Where a pixel beside sees a face in front of this one's, see whether the exact ray meets that face; in place."""
+    """Try the nearer faces of neighbouring pixels at each pixel; in place.
+
+    The renderer's float32 ray may miss a face by its edge that the exact ray meets. Such a pixel
+    shows depth that leaves the plane of its neighbour, and lies behind it.
+
+    Parameters
+    ----------
+    depth : (H, W) object units, 0 = background; face : (H, W) of the surface
+    triangular : (F,) whether each face is a triangle
+    """
+    pixels, faces = _neighbour_faces(face, *_slopes(depth))
+    exact, hit = planes.meet(pixels, faces)
+    current = depth.ravel()[pixels]
+    # (M,) the ray meets a triangle before the camera, in front of what the pixel shows
+    nearer = hit & triangular[faces] & (exact > 0) & ((current == 0) | (exact < current))
+    _keep_nearest(depth, face, pixels[nearer], faces[nearer], exact[nearer])
+
+
+def _slopes(
+    depth: NDArray[np.float32],
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    """Compute differences of 1/z between neighbouring pixels.
+
+    1/z is linear over the image of a plane.
+
+    Returns
+    -------
+    down : (H + 1, W), right : (H, W + 1), from each pixel to the next, background around the image
+    limit : (H, W) change of slope above which two pixels lie on different faces
+    """
     height, width = depth.shape
-    near = np.zeros((height + 2, width + 2), dtype=np.float32)  # linear over the image of a plane
-    near[1:-1, 1:-1] = 1 / np.where(depth > 0, depth, np.float32(np.inf))
-    limit = _STEP * near[1:-1, 1:-1]
-    down, right = (
-        near[1:, 1:-1] - near[:-1, 1:-1],
-        near[1:-1, 1:] - near[1:-1, :-1],
-    )  # from each pixel to the next
-    candidates, faces = [], []
+    # 1/z of an image with a border of background, (H + 2, W + 2)
+    inverse = np.zeros((height + 2, width + 2), dtype=np.float32)
+    inverse[1:-1, 1:-1] = 1 / np.where(depth > 0, depth, np.float32(np.inf))
+    down = inverse[1:, 1:-1] - inverse[:-1, 1:-1]
+    right = inverse[1:-1, 1:] - inverse[1:-1, :-1]
+    return down, right, _STEP * inverse[1:-1, 1:-1]
+
+
+def _neighbour_faces(
+    face: NDArray[np.int64],
+    down: NDArray[np.float32],
+    right: NDArray[np.float32],
+    limit: NDArray[np.float32],
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return pixels, (M,), and for each the nearer face of a neighbour, (M,).
+
+    A pixel comes once for each of its four neighbours that is nearer and on another face.
+    """
+    width, shown = face.shape[1], face.ravel()
+    pixels, neighbours = [], []
     for before, after, step in ((down[:-1], down[1:], width), (right[:, :-1], right[:, 1:], 1)):
+        # (K,) pixels where 1/z bends: the second difference of a plane is zero
         bent = np.flatnonzero(np.abs(after - before) > limit)
-        for found, offset in (
+        # 1/z falls towards this pixel: the one before is nearer; it rises: the one after is
+        for chosen, offset in (
             (bent[before.take(bent) < 0], -step),
             (bent[after.take(bent) > 0], step),
         ):
-            candidates.append(found)
-            faces.append(face.ravel()[found + offset])
-    pixels, tried = np.concatenate(candidates), np.concatenate(faces)
-    other = tried != face.ravel()[pixels]
-    pixels, tried = pixels[other], tried[other]
-    exact, met = planes.meet(pixels, tried)
-    now = depth.ravel()[pixels]
-    met &= triangular[tried] & (exact > 0) & ((now == 0) | (exact < now))
-    nearer = np.flatnonzero(met)
-    nearer = nearer[np.argsort(-exact[nearer])]  # of several the nearest is written last
-    depth.ravel()[pixels[nearer]], face.ravel()[pixels[nearer]] = exact[nearer], tried[nearer]
+            pixels.append(chosen)
+            neighbours.append(chosen + offset)
+    centre, faces = np.concatenate(pixels), shown[np.concatenate(neighbours)]
+    other = faces != shown[centre]
+    return centre[other], faces[other]
+
+
+def _keep_nearest(
+    depth: NDArray[np.float32],
+    face: NDArray[np.int64],
+    pixels: NDArray[np.int64],
+    faces: NDArray[np.int64],
+    exact: NDArray[np.float64],
+) -> None:
+    """Write hits, (M,) each, into depth and face, (H, W).
+
+    Of several hits at a pixel the nearest stays.
+    """
+    order = np.argsort(-exact)  # the nearest is written last
+    depth.ravel()[pixels[order]] = exact[order]
+    face.ravel()[pixels[order]] = faces[order]
 
 
 def _reached(
     surface: Surface, camera: Camera, pixels: NDArray[np.int64]
 ) -> Iterator[NDArray[np.int64]]:
-    """Give, for each pixel, the faces whose outline may hold its centre; all where one lies behind the camera."""
+    """Yield, for each pixel, the faces whose outline may hold its centre.
+
+    All faces, if any vertex lies behind the camera.
+    """
     if not len(pixels):
         return
     uv, depth = camera.project(surface.vertices)
@@ -200,7 +259,10 @@ def _reached(
 def _nearest(
     ray: NDArray[np.float64], faces: NDArray[np.int64], surface: Surface, camera: Camera
 ) -> tuple[float, int]:
-    """Cast one ray, (3,), at triangles; give planar z and face of the nearest hit, 0 and 0 where there is none."""
+    """Cast one ray, (3,), at triangles; return depth and face of the nearest hit.
+
+    Depth is planar z. Both are 0 if the ray hits nothing.
+    """
     if not len(faces):
         return 0.0, 0
     corner, along, across = surface.edges.take(faces, axis=2)
@@ -224,7 +286,10 @@ def _triangles_around(surface: Surface, face: int) -> NDArray[np.int64]:
 
 
 def seen_position(depth: NDArray[np.float32], camera: Camera) -> NDArray[np.float32]:
-    """(H, W, 3) float32, object frame: where each pixel meets the surface; 0 = background."""
+    """Return the surface point of each pixel, (H, W, 3) float32, object frame.
+
+    0 = background.
+    """
     points, pixels = camera.unproject_image(depth)
     position = np.zeros((*depth.shape, 3), dtype=np.float32)
     position[pixels[:, 1], pixels[:, 0]] = points
@@ -234,7 +299,10 @@ def seen_position(depth: NDArray[np.float32], camera: Camera) -> NDArray[np.floa
 def seen_normal(
     depth: NDArray[np.float32], face: NDArray[np.int64], surface: Surface, camera: Camera
 ) -> NDArray[np.float32]:
-    """(H, W, 3) float32, object frame: unit normal of the face at each pixel, turned to the camera; 0 = background."""
+    """Return the face normal of each pixel, (H, W, 3) float32, object frame.
+
+    Unit length, turned to the camera; 0 = background.
+    """
     rows, columns = np.nonzero(depth)
     normal = _normals(surface)[face[rows, columns]]
     normal /= np.linalg.norm(normal, axis=1, keepdims=True)
@@ -247,7 +315,7 @@ def seen_normal(
 def seen_material(
     depth: NDArray[np.float32], face: NDArray[np.int64], surface: Surface, camera: Camera
 ) -> NDArray[np.uint16]:
-    """Tell which material each pixel shows: the front's or the back's of its face, by the side that is seen.
+    """Return the material of each pixel: of the side of its face that is seen.
 
     Parameters
     ----------
@@ -271,7 +339,7 @@ def seen_material(
 
 
 def _normals(surface: Surface) -> NDArray[np.float64]:
-    """(F, 3) normals of all faces, as long as twice their area."""
+    """Compute normals of all faces, (F, 3); their length is twice the area."""
     if not len(surface.front):
         return np.zeros((0, 3))
     corners = surface.vertices[surface.corners]
@@ -289,7 +357,9 @@ def _outside(
     across: NDArray[np.float64],
     normal: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """(M,) how far points of the triangles' planes lie outside their edges; not positive inside. Object units.
+    """Compute how far points lie outside their triangles, (M,), object units.
+
+    Not positive inside.
 
     Parameters
     ----------

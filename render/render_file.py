@@ -1,4 +1,4 @@
-"""Render files: all views of one model in one HDF5 file that is either whole or absent."""
+"""Render files: all views of one model in one HDF5 file, whole or absent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Render many models: workers side by side, one file a model, failures recorded, resumed by what is there."""
+"""Rendering of many models: parallel workers, one file a model, resumable.
+
+Failures are recorded; models that have a file are not rendered again.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,7 @@ from joblib import Parallel, delayed
 from ..core.errors import InputError
 from ..core.files import is_full
 from ..core.outputs import Output, claim
+from ..core.processes import count_cores
 from ..core.progress import Progress, say
 from ..core.scratch import sweep_scratch
 from ..core.settings import config_hash
@@ -26,7 +30,7 @@ from .config import Device, RenderConfig
 from .render_file import is_render, read_config_hash
 from .shapenet.listing import Model
 from .status import FAILURES, SETTINGS, announce, check_places, forget_failures, read_failures
-from .workers import Limits, Pool, check_blender, count_cores
+from .workers import Limits, Pool, check_blender
 
 __all__ = ["FAILURES", "RenderSummary", "read_failures", "read_render_settings", "render_models"]
 
@@ -35,7 +39,9 @@ Reply = dict[str, Any]
 
 @dataclass
 class RenderSummary:
-    """What a run did: models rendered now, there before, and failed; seconds by phase summed over workers.
+    """The outcome of a run: counts of models, and seconds by phase.
+
+    Seconds are summed over the workers.
 
     `quarantined` are the failures of earlier runs whose models were not tried again.
     """
@@ -136,7 +142,7 @@ def _is_earlier(folder: Path) -> bool:
 def _what_is_left(
     models: Sequence[Model], output: Output, identity: str, *, retry_failed: bool
 ) -> tuple[list[Model], RenderSummary]:
-    """Choose the models to render: those without a file, but for those that failed before."""
+    """Choose the models to render: those without a file that never failed."""
     renders = output.path
     missing = [model for model in models if not _stands(output, model, identity)]
     for path in (_path(renders, model) for model in missing):
@@ -172,7 +178,7 @@ def _follow(
     config: RenderConfig,
     summary: RenderSummary,
 ) -> None:
-    """Count replies as they come, write failures down, and show how far it is."""
+    """Count replies as they arrive, record failures, show progress."""
     renders = output.path
     with Progress(total, "models", parts=(config.views, "views")) as progress:
         for model, reply in replies:
@@ -208,7 +214,7 @@ def _disk_full(renders: Path, reason: str) -> InputError:
 
 
 def _job(model: Model, output: Output, config: RenderConfig) -> dict[str, Any]:
-    """Say to a worker what it has to know of one model."""
+    """Return the description of one model for a worker."""
     return model.job() | {
         "out": str(_path(output.path, model).absolute()),
         "output": output.as_json(),
@@ -220,7 +226,7 @@ def _job(model: Model, output: Output, config: RenderConfig) -> dict[str, Any]:
 def _render_here(
     models: list[Model], output: Output, config: RenderConfig, limits: Limits, jobs: int | None
 ) -> Generator[tuple[Model, Reply], None, None]:
-    """Hand models to this machine's Blenders; give each with its reply, in the order in which they end."""
+    """Render on this machine; yield each model with its reply, as they end."""
     jobs = max(1, min(jobs or count_cores(), len(models)))
     pool = Pool(config, max(1, count_cores() // jobs), limits)
 
@@ -240,7 +246,7 @@ def _render_here(
 def _render_there(
     models: list[Model], output: Output, config: RenderConfig, limits: Limits, scheduler: str
 ) -> Generator[tuple[Model, Reply], None, None]:
-    """Hand models to the workers of a Dask cluster; give each with its reply, in the order in which they end."""
+    """Render on a Dask cluster; yield each model with its reply, as they end."""
     from .cluster import render_on_cluster
 
     jobs = [_job(model, output, config) for model in models]
@@ -250,7 +256,7 @@ def _render_there(
 
 
 def read_render_settings(renders: Path) -> tuple[str, dict[str, Any]] | None:
-    """Read what a folder's renders are made with: the settings' hash and the settings; None where nothing says it."""
+    """Read the settings of a folder's renders and their hash; None if unknown."""
     try:
         settings = read_json(renders / SETTINGS)
     except (OSError, ValueError):
@@ -290,7 +296,7 @@ def _check_settings(output: Output, config: RenderConfig, identity: str, *, redo
 
 
 def _check_one_file(renders: Path, identity: str) -> None:
-    """Where the folder itself does not say what it was rendered with, let one of its files say it."""
+    """Check the settings of one file if the folder itself records none."""
     for path in renders.glob("*/[!.]*.h5"):
         with contextlib.suppress(OSError, KeyError):
             if read_config_hash(path) != identity:
@@ -308,7 +314,10 @@ def _plain(value: Any) -> Any:
 
 
 def _stands(output: Output, model: Model, identity: str) -> bool:
-    """Check whether a model's file stands, made with these settings; one of ours, made with others, is removed."""
+    """Check whether a model's file was made with these settings.
+
+    One of ours that was made with others is removed.
+    """
     path = _path(output.path, model)
     if _present(path, identity):
         return True

@@ -1,4 +1,4 @@
-"""What a run leaves for those who look at it from outside: its plan and a sign of life. And how to read them.
+"""The state of a run as others see it: its plan and its sign of life.
 
 What is done is not written down a second time: a model is done when its file is there. So runs that
 share a folder, such as the tasks of a job array, need not agree on anything, and a killed run
@@ -54,7 +54,7 @@ Key = tuple[str, str]
 
 @contextmanager
 def announce(output: Output, keys: Sequence[Key], identity: str, views: int) -> Iterator[None]:
-    """Tell other processes, for as long as the block lasts, that a run is at work on some models.
+    """Announce to other processes, during the block, that a run is active.
 
     Parameters
     ----------
@@ -89,7 +89,7 @@ def announce(output: Output, keys: Sequence[Key], identity: str, views: int) -> 
 
 
 def check_places(renders: Path, synsets: Iterable[str]) -> None:
-    """Refuse a file where a folder is to be made, and a folder where a file is.
+    """Refuse a file in the place of a folder, or the reverse.
 
     Raises
     ------
@@ -106,7 +106,9 @@ def check_places(renders: Path, synsets: Iterable[str]) -> None:
 
 
 def read_failures(renders: Path) -> list[dict[str, Any]]:
-    """Read `failures.jsonl`: the last entry of each model that has no file; a line that is no entry is left out.
+    """Read the last failure of each model that has no file, from `failures.jsonl`.
+
+    Lines that are not entries are skipped.
 
     Such a line is one that a kill cut short, or that no release of this program wrote.
 
@@ -134,7 +136,7 @@ def read_failures(renders: Path) -> list[dict[str, Any]]:
 
 
 def _is_failure(entry: Any) -> bool:
-    """Check whether a line is about a model that failed: texts, and names that lead nowhere else."""
+    """Check whether a line is a failure entry with harmless names."""
     if not isinstance(entry, dict) or not isinstance(entry.get("tries", 1), int):
         return False
     texts = ("synset", "model_id", "kind", "reason")
@@ -150,7 +152,10 @@ def _is_name(name: object) -> bool:
 
 
 def _is_there(path: Path) -> bool:
-    """Check whether a file stands; of a name that no disk takes, such as one of 300 bytes, none does."""
+    """Check whether a file exists.
+
+    A name that no disk accepts, such as one of 300 bytes, has no file.
+    """
     try:
         return path.is_file()
     except (OSError, ValueError):
@@ -158,7 +163,7 @@ def _is_there(path: Path) -> bool:
 
 
 def forget_failures(output: Output, keys: Iterable[Key]) -> None:
-    """Drop the failures of models that are tried again; all other lines stay as they are.
+    """Drop the failures of models that are tried again; keep all other lines.
 
     Raises
     ------
@@ -179,7 +184,7 @@ def forget_failures(output: Output, keys: Iterable[Key]) -> None:
 
 
 def _failed_key(line: bytes) -> Key | None:
-    """Read which model a line tells of; None where it is no entry."""
+    """Return the model of a failure line; None if the line is not an entry."""
     try:
         entry = parse_json(line)
     except ValueError:
@@ -188,7 +193,7 @@ def _failed_key(line: bytes) -> Key | None:
 
 
 def read_status(out: Path) -> dict[str, Any]:
-    """Tell how far the renders of a folder are.
+    """Read the progress of the renders in a folder.
 
     Parameters
     ----------
@@ -258,7 +263,10 @@ def _identity(path: Path) -> str:
 
 
 def _recent_rate(written: list[float], running: list[dict[str, Any]]) -> float:
-    """Return files a second over the last minutes, since the first of the runs that live began; 0 where none does."""
+    """Compute files a second in the last minutes; 0 without a live run.
+
+    Counted from the start of the oldest live run.
+    """
     if not running:
         return 0.0
     begin = max(time.time() - RECENT, min(plan["started"] for plan in running))
@@ -283,7 +291,7 @@ def _by_kind(failures: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
 
 
 def status_table(status: dict[str, Any]) -> str:
-    """Lay a status out for people: totals, categories; of each kind of failure the most frequent reasons."""
+    """Format a status: totals, categories, the most frequent reasons of failures."""
     lines = [
         f"{status['done']} of {status['planned']} models done, {status['failed']} failed, {status['left']} left"
     ]
@@ -320,7 +328,7 @@ def _synset_table(synsets: dict[str, dict[str, int]]) -> list[str]:
 
 
 def _read_plans(renders: Path) -> list[dict[str, Any]]:
-    """Read the plans of all runs of a folder, with the time of their last sign of life."""
+    """Read the plans of all runs of a folder, and when each last signed."""
     plans = []
     for path in sorted((renders / RUNS).glob("[!.]*.json")):
         with contextlib.suppress(OSError, ValueError):
@@ -358,14 +366,17 @@ def _is_plan(plan: Any) -> bool:
 
 
 def _lives(plan: dict[str, Any]) -> bool:
-    """Check whether a run goes on: it gave a sign of life of late, and its process, where it can be seen, is there."""
+    """Check whether a run is alive: a recent sign of life, and its process exists.
+
+    A process on another machine cannot be checked.
+    """
     if plan["ended"] is not None or time.time() - plan["seen"] > SILENT:
         return False
     return plan["host"] != socket.gethostname() or psutil.pid_exists(plan["pid"])
 
 
 def _written(renders: Path) -> dict[Key, float]:
-    """Return the models that have a file, with the time at which it was written."""
+    """Return the models that have a file, with the time of writing."""
     found = {}
     for synset in os.scandir(renders):
         if not synset.is_dir() or synset.name.startswith("."):

@@ -1,4 +1,4 @@
-"""Workers from outside: start Blender in a process of its own, talk to it, notice when it dies, hangs or swells."""
+"""Blender workers: processes that are started, watched, stopped and replaced."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from ..core.progress import say
 from ..core.scratch import SCRATCH, Scratch
 from .config import Limits, RenderConfig
 
-__all__ = ["Limits", "Pool", "Worker", "WorkerError", "check_blender", "count_cores"]
+__all__ = ["Limits", "Pool", "Worker", "WorkerError", "check_blender"]
 
 GIB = 2**30
 START_LIMIT = 600.0  # seconds for Blender to load; some 2 s on a warm disk and a quiet machine
@@ -40,7 +40,10 @@ ONE_BLAS_THREAD = {
 
 
 class WorkerError(Exception):
-    """A worker gave no reply; `kind` is "crash", "timeout", "memory", "start" or "stopped"."""
+    """A worker did not reply; `kind` is the reason.
+
+    "crash", "timeout", "memory", "start" or "stopped".
+    """
 
     def __init__(self, kind: str, reason: str) -> None:
         super().__init__(reason)
@@ -48,7 +51,7 @@ class WorkerError(Exception):
 
 
 def check_blender() -> None:
-    """Check, in a process of its own, that Blender and what writes its renders load here.
+    """Check, in another process, that Blender and the file writer load here.
 
     Raises
     ------
@@ -67,11 +70,6 @@ def check_blender() -> None:
         if probe.returncode:
             lines = probe.stderr.strip().splitlines() or [f"exit status {probe.returncode}"]
             raise needs(package, "render", ImportError(lines[-1].partition(": ")[2] or lines[-1]))
-
-
-def count_cores() -> int:
-    """Return the number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @cache  # each answer once
@@ -104,7 +102,7 @@ class Worker:
         self._models = 0  # that the process has rendered
 
     def render(self, job: dict[str, Any]) -> dict[str, Any]:
-        """Have one model rendered; the process is started where it does not run, and renewed where it is time.
+        """Render one model; start or renew the process if necessary.
 
         Parameters
         ----------
@@ -144,7 +142,10 @@ class Worker:
         return reply
 
     def _start_patiently(self) -> None:
-        """Start Blender; what fails again and again is the machine's fault and no model's."""
+        """Start Blender, with retries.
+
+        Repeated failures are the machine's fault, not the model's.
+        """
         for number in range(1, STARTS + 1):
             try:
                 self._start()
@@ -207,7 +208,7 @@ class Worker:
         replies.put("")
 
     def _reply(self, timeout: float) -> dict[str, Any]:
-        """Wait for a reply and watch the clock and the process's memory meanwhile."""
+        """Wait for a reply; watch the clock and the process's memory meanwhile."""
         deadline = time.monotonic() + timeout
         while True:
             try:
@@ -234,14 +235,20 @@ class Worker:
         return reply
 
     def _resident(self) -> float:
-        """Return the process's resident memory in GiB: what it really takes; Blender reserves far more addresses."""
+        """Return the process's resident memory, GiB.
+
+        Blender reserves far more addresses than it uses.
+        """
         try:
             return float(self._memory.memory_info().rss / GIB) if self._memory else 0.0
         except psutil.Error:
             return 0.0
 
     def tail(self) -> list[str]:
-        """Return the last lines of the log, and empty it: what one model printed is of no use to the next."""
+        """Return the last lines of the log and empty it.
+
+        The output of one model is of no use to the next.
+        """
         if self._log.closed:
             return []
         number = self._log.fileno()
@@ -253,7 +260,7 @@ class Worker:
         return text.splitlines()[-LOG_TAIL:]
 
     def kill(self) -> None:
-        """End the process now and for good: no other is started, and whoever waits for its reply is told."""
+        """End the process for good; whoever waits for its reply is told."""
         with self._lock:
             self._closed = True
             process = self._process
@@ -267,7 +274,10 @@ class Worker:
         self._log.close()
 
     def stop(self) -> int:
-        """End the process, whatever it does; give its exit status. The next render starts another."""
+        """End the process; return its exit status.
+
+        The next render starts another.
+        """
         process, self._process = self._process, None
         scratch, self._scratch = self._scratch, None
         if process is None:
@@ -287,7 +297,7 @@ class Worker:
 
 
 def _nameless_file() -> BinaryIO:
-    """Make a file to append to that vanishes with the processes that hold it open, however they end."""
+    """Create an appendable file that vanishes with the processes that hold it."""
     number, name = tempfile.mkstemp(prefix=SCRATCH)
     os.close(number)
     file = Path(name).open("ab+")  # noqa: SIM115
@@ -296,7 +306,9 @@ def _nameless_file() -> BinaryIO:
 
 
 class Pool:
-    """Blender workers of one process; each starts when first needed, and renders for whichever thread asks.
+    """The Blender workers of one process; each starts when first needed.
+
+    Any thread may ask for a render.
 
     Blender's processes die with the thread that started them (Linux tells them so), hence with
     their supervisor, whatever kills it.
@@ -310,7 +322,7 @@ class Pool:
         self._closed = False
 
     def render(self, job: dict[str, Any]) -> dict[str, Any]:
-        """Have one model rendered: tried again in a fresh process where Blender, not the model, gave up.
+        """Render one model; retry in a fresh process if Blender itself gave up.
 
         Returns
         -------

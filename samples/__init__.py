@@ -1,1 +1,4 @@
-"""A small procedural ShapeNet in the native V2 layout, and small benchmarks: input of the demo, the tests and users."""
+"""A small procedural ShapeNet in the layout of V2, and small benchmarks.
+
+Input of the demo, the tests and users.
+"""

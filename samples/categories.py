@@ -4,8 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from . import furniture, objects, vehicles
 from .palette import Part, Rng
+from .shapes import (
+    aircraft,
+    beds,
+    cabinets,
+    cars,
+    clocks,
+    guitars,
+    lamps,
+    laptops,
+    seats,
+    ships,
+    tables,
+    tableware,
+)
 
 __all__ = ["BUILDERS", "CATEGORIES", "NAMES", "PARENTS"]
 
@@ -30,22 +43,22 @@ CATEGORIES: dict[str, str] = {
 """Category -> synset id."""
 
 BUILDERS: dict[str, Callable[[Rng, int], list[Part]]] = {
-    "airplane": vehicles.airplane,
-    "bed": furniture.bed,
-    "bench": furniture.bench,
-    "bookshelf": furniture.bookshelf,
-    "bottle": objects.bottle,
-    "cabinet": furniture.cabinet,
-    "car": vehicles.car,
-    "chair": furniture.chair,
-    "clock": objects.clock,
-    "guitar": objects.guitar,
-    "lamp": objects.lamp,
-    "laptop": objects.laptop,
-    "mug": objects.mug,
-    "sofa": furniture.sofa,
-    "table": furniture.table,
-    "vessel": vehicles.vessel,
+    "airplane": aircraft.airplane,
+    "bed": beds.bed,
+    "bench": seats.bench,
+    "bookshelf": cabinets.bookshelf,
+    "bottle": tableware.bottle,
+    "cabinet": cabinets.cabinet,
+    "car": cars.car,
+    "chair": seats.chair,
+    "clock": clocks.clock,
+    "guitar": guitars.guitar,
+    "lamp": lamps.lamp,
+    "laptop": laptops.laptop,
+    "mug": tableware.mug,
+    "sofa": seats.sofa,
+    "table": tables.table,
+    "vessel": ships.vessel,
 }
 """Category -> function of a random generator and the model's number that gives its parts."""
 

@@ -1,4 +1,4 @@
-"""What `cma3d samples` can be told."""
+"""The settings of `cma3d samples`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ __all__ = ["SamplesConfig"]
 
 @dataclass(frozen=True)
 class SamplesConfig:
-    """Settings of the procedural samples. A model depends on the seed, its category and its number alone.
+    """Settings of the samples.
+
+    A model depends on the seed, its category and its number alone.
 
     Raises
     ------

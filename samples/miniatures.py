@@ -1,4 +1,4 @@
-"""`cma3d samples --task`: small procedural benchmarks in exactly the layouts of the real ones.
+"""Small procedural benchmarks in the layouts of the real ones.
 
 Shapes are those of `cma3d samples`: points drawn uniformly from the area of their parts. Scans see
 them from one side, with noise and, where the variant has it, a background. What is learned here
@@ -79,7 +79,7 @@ class Counts:
 
 
 def triangles(mesh: Mesh) -> np.ndarray[Any, Any]:
-    """Cut a mesh's faces, which are convex, into fans: (f, 3, 3) float64 corners, metres."""
+    """Cut convex faces into fans: (f, 3, 3) float64 corners, metres."""
     fans = []
     for size in np.unique(mesh.sizes):
         starts = mesh.starts[mesh.sizes == size]
@@ -121,7 +121,7 @@ def draw_shape(
 
 
 def numbered(split: str, counts: Counts) -> range:
-    """Return the numbers of a split's models; no model is in two splits."""
+    """Return the numbers of a split's models; splits are disjoint."""
     first = {"train": 0, "test": counts.train, "val": counts.train + counts.test}[split]
     return range(first, first + getattr(counts, split))
 
@@ -192,7 +192,10 @@ def modelnet_h5(folder: Path, counts: Counts) -> None:
 
 
 def modelnet_off(folder: Path, counts: Counts) -> None:
-    """Write the original form: meshes. Some headers run into the counts, as in the real files."""
+    """Write the original meshes of ModelNet40.
+
+    Some headers run into the counts, as in the real files.
+    """
     for name, category in MODELNET.items():
         for split in ("train", "test"):
             (folder / name / split).mkdir(parents=True)
@@ -211,7 +214,7 @@ def modelnet_off(folder: Path, counts: Counts) -> None:
 
 
 def fewshot_pickles(folder: Path, counts: Counts) -> None:
-    """Write ten folds of each setting, drawn from the shapes of the ModelNet40 miniature."""
+    """Write ten folds of each setting, drawn from the small ModelNet40."""
     drawn = {split: list(modelnet_shapes(split, counts)) for split in ("train", "test")}
     labels = {split: np.array([label for label, _, _ in each]) for split, each in drawn.items()}
     shapes = {
@@ -382,7 +385,7 @@ def write_miniature(
     val: int = 4,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Write a small procedural benchmark to OUT/<the layout's customary folder>, whole or not at all.
+    """Write a small benchmark to OUT/<its usual folder>, whole or not at all.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Parts to the text of OBJ and MTL, in the manners that ShapeNet's files have.
+"""Text of OBJ and MTL files from parts, in the styles of ShapeNet's files.
 
 The manners, drawn for each model: nearly every genuine ShapeNet model is two-sided by doubling,
 many carry normals averaged over hard edges, line elements and groups, and most are off the origin.
@@ -54,7 +54,7 @@ class Style:
 
 
 def draw_style(rng: Rng) -> Style:
-    """Draw a manner: three of five models are doubled, four of five off the origin by up to 0.2."""
+    """Draw a style: 60 % of models doubled, 80 % off the origin by up to 0.2."""
     doubled, repeated, normals, polygons, lines = (
         chance(rng, p) for p in (0.6, 0.4, 0.6, 0.35, 0.5)
     )
@@ -85,12 +85,18 @@ class ModelFiles:
 
 
 def rows_text(template: str, rows: NDArray[np.generic]) -> str:
-    """Format every row of an array by a template; one call of `%`, which a mesh of 300,000 faces needs."""
+    """Format every row of an array by a template.
+
+    One call of `%` for all rows: a mesh of 300,000 faces needs it.
+    """
     return (template * len(rows)) % tuple(rows.ravel().tolist())
 
 
 def normalised(parts: Sequence[Part], offset: Sequence[float]) -> list[Part]:
-    """Scale to a bounding box of diagonal 1 whose centre lies at `offset`, rounded as it will be written."""
+    """Scale to a bounding box of diagonal 1 with its centre at `offset`.
+
+    Vertices are rounded as they will be written.
+    """
     points = np.concatenate([part.mesh.vertices for part in parts])
     low, high = points.min(axis=0), points.max(axis=0)
     scale, centre = 1 / float(np.linalg.norm(high - low)), (low + high) / 2
@@ -140,7 +146,10 @@ def drop_degenerate(mesh: Mesh) -> Mesh:
 
 
 def vertex_normals(mesh: Mesh) -> FloatArray:
-    """Average the normals of all faces at a vertex, hard edges or not, as ShapeNet stores them."""
+    """Average the normals of all faces at a vertex.
+
+    Hard edges are ignored, as in ShapeNet's files.
+    """
     normals = np.zeros_like(mesh.vertices)
     np.add.at(normals, mesh.corners, np.repeat(area_vectors(mesh), mesh.sizes, axis=0))
     lengths = np.linalg.norm(normals, axis=1, keepdims=True)
@@ -150,7 +159,7 @@ def vertex_normals(mesh: Mesh) -> FloatArray:
 
 
 def hard_edges(mesh: Mesh) -> IntArray:
-    """Return (k, 2) int64: edges whose two faces turn by more than 40 degrees."""
+    """Return edges, (k, 2) int64, whose faces differ by over 40 degrees."""
     normals = area_vectors(mesh)
     normals /= np.linalg.norm(normals, axis=1, keepdims=True)
     face = np.repeat(np.arange(len(mesh.sizes)), mesh.sizes)
@@ -183,7 +192,10 @@ def faces_text(sizes: IntArray, columns: Sequence[IntArray | None]) -> str:
 
 
 def mtl_entry(name: str, material: Material, texture: str | None = None) -> str:
-    """Write one material, colours as display values; `texture` is the path as the file shall name it."""
+    """Write one material; its colours are display values.
+
+    `texture` is the path as the file shall name it.
+    """
     colour = (1.0, 1.0, 1.0) if texture else material.colour
     lines = [
         f"newmtl {name}",
@@ -200,7 +212,7 @@ def mtl_entry(name: str, material: Material, texture: str | None = None) -> str:
 
 
 class Materials:
-    """The materials of one model in the order of their use, and their text."""
+    """The materials of one model in order of use, and their text."""
 
     def __init__(self) -> None:
         self.names: dict[int, str] = {}
@@ -222,7 +234,7 @@ class Materials:
 
 
 def back_sides(rng: Rng, parts: Sequence[Part]) -> dict[int, Material]:
-    """Draw the material of the back for each material of the front; by its id."""
+    """Draw a back material for each front material, by its id."""
     backs: dict[int, Material] = {}
     for part in parts:
         if id(part.material) not in backs:
@@ -231,7 +243,7 @@ def back_sides(rng: Rng, parts: Sequence[Part]) -> dict[int, Material]:
 
 
 def model_files(parts: Sequence[Part], style: Style, rng: Rng) -> ModelFiles:
-    """Write a model in a manner; `rng` draws the materials of the backs.
+    """Write a model in a style; `rng` draws the materials of the backs.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What the samples are made of: a material, a part, and palettes to draw from."""
+"""Materials and parts of the samples, and palettes to draw from."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ Rgb = tuple[float, float, float]
 
 @dataclass(frozen=True, eq=False)
 class Material:
-    """A surface as an MTL file describes it. Two are the same only where they are the same object.
+    """A surface as an MTL file describes it.
+
+    Two materials are equal only if they are the same object.
 
     Attributes
     ----------
@@ -42,7 +44,10 @@ class Material:
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """A mesh of one material. A sheet is open, everything else is a closed solid that looks outward."""
+    """A mesh of one material.
+
+    A sheet is open; every other part is a closed solid with faces outward.
+    """
 
     name: str
     mesh: Mesh
@@ -119,7 +124,7 @@ def plain(digits: str, specular: float = 0.15) -> Material:
 
 
 def glass(rng: Rng) -> Material:
-    """Draw a coloured glass; two of three are half transparent, as in ShapeNet."""
+    """Draw a coloured glass; two of three are half transparent."""
     alpha = 1.0 if chance(rng, 1 / 3) else round(between(rng, 0.3, 0.7), 2)
     return Material(draw(rng, GLASSES), specular=0.9, shininess=700, alpha=alpha)
 
@@ -170,14 +175,17 @@ def stone(rng: Rng) -> Material:
 
 
 def label(rng: Rng) -> Material:
-    """Draw a printed paper: a word and marks that tell left from right and up from down."""
+    """Draw a printed paper with a word and marks.
+
+    The marks tell left from right and up from down.
+    """
     paper = draw(rng, PAPERS)
     ink = rgb("f4efe2") if sum(paper) < 1.5 else draw(rng, "1d2430 5a1a20 1f4a3a 2b2b6b")
     return Material(paper, texture=textures.label(rng, paper, ink, draw(rng, PAINTS)))
 
 
 def back(rng: Rng, front: Material) -> Material:
-    """Draw what the other side of a doubled face carries; never the front's own look."""
+    """Draw the back material of a doubled face; never equal to the front."""
     if chance(rng, 0.25):
         a, b = rgb("ff00c8"), draw(rng, PAINTS)
         return Material(a, texture=textures.checks(rng, a, b, 64), alpha=front.alpha)

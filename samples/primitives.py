@@ -1,4 +1,4 @@
-"""The vocabulary of shapes that the samples are built from: boxes, lathes, tubes, lofts, extrusions.
+"""Basic shapes of the samples: boxes, lathes, tubes, lofts, extrusions.
 
 All solids are closed, wound counter-clockwise seen from outside, and may penetrate one another. The
 frame is ShapeNet's: +Y up, -Z front, so somebody in front of an object has -X on their right. Units
@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 __all__ = [
+    "TO_FRONT",
     "Mesh",
     "area_vectors",
     "bar",
@@ -41,6 +42,8 @@ __all__ = [
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
+TO_FRONT = -90.0
+"""Degrees about x: turns what was built lying, its top up, to the front."""
 Points = ArrayLike | Sequence[Any]
 """Numbers that make an array, whole and broken ones mixed, which is more than ArrayLike admits."""
 
@@ -82,12 +85,12 @@ class Mesh:
         return dataclasses.replace(self, vertices=vertices)
 
     def scaled(self, x: float, y: float, z: float) -> Mesh:
-        """Scale about the origin; a negative factor mirrors and turns the winding with it."""
+        """Scale about the origin; a negative factor mirrors and flips the winding."""
         mesh = dataclasses.replace(self, vertices=self.vertices * np.array([x, y, z]))
         return mesh.flipped() if x * y * z < 0 else mesh
 
     def mirrored(self) -> Mesh:
-        """Reflect left to right, x to -x; a mirrored part's texture is mirrored, too."""
+        """Reflect left to right, x to -x, with the texture."""
         return self.scaled(-1, 1, 1)
 
     def flipped(self) -> Mesh:
@@ -100,13 +103,16 @@ class Mesh:
     def with_uv(
         self, scale_u: float, scale_v: float | None = None, shift: tuple[float, float] = (0.0, 0.0)
     ) -> Mesh:
-        """Scale and shift the texture coordinates; a scale above one repeats the texture more often."""
+        """Scale and shift the texture coordinates.
+
+        A scale above one repeats the texture more often.
+        """
         scale = np.array([scale_u, scale_u if scale_v is None else scale_v])
         return dataclasses.replace(self, uvs=self.uvs * scale + np.array(shift))
 
 
 def weld(mesh: Mesh) -> Mesh:
-    """Merge vertices that agree to 1e-7, and drop the corners and faces that this makes empty."""
+    """Merge vertices that agree to 1e-7; drop corners and faces that become empty."""
     keys = np.round(mesh.vertices, 7) + 0.0  # + 0.0 turns -0.0 into 0.0
     _, first, inverse = np.unique(keys, axis=0, return_index=True, return_inverse=True)
     corners = inverse.reshape(-1)[mesh.corners]
@@ -120,14 +126,14 @@ def weld(mesh: Mesh) -> Mesh:
 
 
 def next_corner(mesh: Mesh) -> IntArray:
-    """Give, for each corner, the position of the next corner of its face."""
+    """Return, for each corner, the position of the next corner of its face."""
     following = np.arange(1, len(mesh.corners) + 1)
     following[mesh.starts + mesh.sizes - 1] = mesh.starts
     return following
 
 
 def area_vectors(mesh: Mesh) -> FloatArray:
-    """Return (f, 3) float64: each face's outward normal, its length the face's area."""
+    """Compute each face's outward normal, (f, 3) float64; its length is the area."""
     points = mesh.vertices[mesh.corners]
     vectors: FloatArray = (
         np.add.reduceat(np.cross(points, points[next_corner(mesh)]), mesh.starts, axis=0) / 2
@@ -157,7 +163,9 @@ def join(meshes: Sequence[Mesh]) -> Mesh:
 
 
 def grid(points: Points, uvs: Points | None = None) -> Mesh:
-    """Span quads over a grid of points; rows that shrink to a point give triangles.
+    """Span quads over a grid of points.
+
+    Rows that shrink to a point give triangles.
 
     Parameters
     ----------
@@ -177,7 +185,9 @@ def grid(points: Points, uvs: Points | None = None) -> Mesh:
 
 
 def polygon(outline: Points) -> Mesh:
-    """Fill a flat outline: one polygon where it is strictly convex, else triangles around its centre.
+    """Fill a flat outline with one polygon, or with triangles around its centre.
+
+    One polygon only if it is strictly convex.
 
     Readers cut concave polygons differently; so none is ever written.
 
@@ -308,7 +318,7 @@ def tube(
 def bar(
     start: Points, end: Points, width: float, end_width: float | None = None, sides: int = 4
 ) -> Mesh:
-    """Return a straight, possibly tapering bar between two points; square with four sides."""
+    """Return a straight bar between two points, tapered if asked; square with four sides."""
     scale = 0.5 / math.cos(
         math.pi / sides
     )  # from the width across flats to the radius of the corners
@@ -376,7 +386,10 @@ def box(
 
 
 def rounded_rectangle(width: float, height: float, radius: float, steps: int = 4) -> FloatArray:
-    """Return (4 (steps + 1), 2) float64: an outline around the origin, counter-clockwise."""
+    """Return a rounded outline, (4 (steps + 1), 2) float64, counter-clockwise.
+
+    Its centre is the origin.
+    """
     quarter = np.linspace(0, math.pi / 2, steps + 1)
     arc = radius * np.stack([np.cos(quarter), np.sin(quarter)], axis=-1)
     corners = []
@@ -394,7 +407,10 @@ def ellipse(width: float, height: float, segments: int = 24) -> FloatArray:
 
 
 def spline(control: Points, samples: int, *, closed: bool = False) -> FloatArray:
-    """Return (samples, d) float64: a smooth curve (Catmull-Rom) through (k, d) control points, its ends included."""
+    """Return a smooth curve (Catmull-Rom), (samples, d), through control points.
+
+    The control points are (k, d); the ends are included.
+    """
     points: FloatArray = np.asarray(control, dtype=np.float64)
     if closed:
         points = np.concatenate([points, points[:1]])
@@ -415,7 +431,10 @@ def spline(control: Points, samples: int, *, closed: bool = False) -> FloatArray
 
 
 def box_uv(mesh: Mesh, per_metre: float = 1.0) -> Mesh:
-    """Lay the texture on each face along the axis that it looks to, upright and unmirrored seen from outside."""
+    """Project the texture on each face along its main axis.
+
+    It is upright and not mirrored, seen from outside.
+    """
     normals = np.repeat(area_vectors(mesh), mesh.sizes, axis=0)
     axis = (np.abs(normals) * [1, 1.001, 1.002]).argmax(
         axis=1
@@ -428,6 +447,6 @@ def box_uv(mesh: Mesh, per_metre: float = 1.0) -> Mesh:
 
 
 def fit_uv(mesh: Mesh) -> Mesh:
-    """Scale the texture coordinates so that they fill [0, 1] in both directions: one picture, once."""
+    """Scale the texture coordinates to fill [0, 1] in both directions."""
     low, high = mesh.uvs.min(axis=0), mesh.uvs.max(axis=0)
     return dataclasses.replace(mesh, uvs=(mesh.uvs - low) / np.maximum(high - low, 1e-12))

@@ -1,4 +1,6 @@
-"""Write the samples: a folder in ShapeNet V2's own layout, the same bytes for the same settings.
+"""Writing of the samples in the layout of ShapeNet V2.
+
+The same settings give the same bytes.
 
 Each model's folder is whole or absent, so a broken run goes on. A target that is there already must
 be an earlier one of the same seed: then new models are added, and whatever else lies in the folder
@@ -7,15 +9,13 @@ stays.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from .. import __version__
+from ..core import files as core_files
 from ..core.errors import InputError
 from ..core.outputs import Output, claim
 from .categories import BUILDERS, CATEGORIES, NAMES, PARENTS
@@ -49,12 +49,12 @@ _ROOT = ("taxonomy.json", "README.txt", "pathologies.json")
 
 def digest(*words: object) -> bytes:
     """Hash words to 32 bytes, the same on every machine."""
-    return hashlib.sha256("/".join(map(str, words)).encode()).digest()
+    return core_files.hash_text("/".join(map(str, words)))
 
 
 def random_stream(*words: object) -> Rng:
     """Return a generator that depends on the words alone."""
-    return np.random.Generator(np.random.PCG64(int.from_bytes(digest(*words), "big")))
+    return core_files.random_stream("/".join(map(str, words)))
 
 
 def model_id(seed: int, synset: str, number: int) -> str:
@@ -63,7 +63,7 @@ def model_id(seed: int, synset: str, number: int) -> str:
 
 
 def build_parts(name: str, seed: int, number: int) -> tuple[list[Part], Style]:
-    """Build model `number` of a category: its parts, in metres, and the manner in which it is written."""
+    """Build model `number` of a category: parts in metres, and their style."""
     synset = CATEGORIES[name]
     # Where the kinds begin differs from seed to seed: else the first model of every seed were of
     # one kind.

@@ -53,13 +53,13 @@ def to_image(values: FloatArray) -> Image:
 
 
 def blend(a: Colour, b: Colour, amount: FloatArray) -> FloatArray:
-    """Mix two colours; `amount` (h, w) is 0 for `a` and 1 for `b`."""
+    """Mix two colours; `amount`, (h, w), is 0 for `a` and 1 for `b`."""
     mixed: FloatArray = np.asarray(a) + amount[..., None] * (np.asarray(b) - np.asarray(a))
     return mixed
 
 
 def noise(rng: np.random.Generator, size: int, rows: int, columns: int) -> FloatArray:
-    """Return (size, size) float64 in [0, 1]: smooth random values that join at the edges."""
+    """Return smooth tileable noise, (size, size) float64 in [0, 1]."""
     lattice = rng.random((rows, columns))
     for axis, cells in ((0, rows), (1, columns)):
         position = np.arange(size) * (cells / size)
@@ -153,7 +153,9 @@ def speckle(
 def label(
     rng: np.random.Generator, paper: Colour, ink: Colour, accent: Colour, size: int = 128
 ) -> Image:
-    """Return two square fields side by side, each with a word, a sun above its left and a wedge rising to the left.
+    """Return two square fields, each with a word, a sun and a wedge.
+
+    The sun stands above the word's left; the wedge rises to the left.
 
     It looks like neither its mirror image nor itself upside down.
     """
@@ -174,7 +176,10 @@ def label(
 def dial(
     rng: np.random.Generator, paper: Colour, ink: Colour, accent: Colour, size: int = 256
 ) -> Image:
-    """Return a clock's face: twelve strokes, a double one and a word below twelve o'clock."""
+    """Return a clock's face: twelve strokes and a word.
+
+    The stroke at twelve o'clock is double, and the word stands below it.
+    """
     y, x = (np.indices((size, size)) + 0.5) / size * 2 - 1
     radius, hour = np.hypot(x, y), (np.arctan2(x, -y) / (2 * np.pi) * 12) % 12
     picture = np.tile(np.asarray(paper, dtype=np.float64), (size, size, 1))
@@ -198,7 +203,7 @@ def dial(
 def screen(
     rng: np.random.Generator, dark: Colour, light: Colour, accent: Colour, size: int = 256
 ) -> Image:
-    """Return a desktop with a bar on top, a window with lines of text and a chart, and a word."""
+    """Return a desktop: a bar, a window with text and a chart, a word."""
     picture = blend(dark, accent, 0.55 * noise(rng, size, 2, 2))
     picture[: size // 16] = 0.12
     picture[size // 5 : 4 * size // 5, size // 10 : size // 2] = light
@@ -215,7 +220,7 @@ def screen(
 
 
 def keyboard(ground: Colour, key: Colour, size: int = 256) -> Image:
-    """Return five rows of keys, each shifted against the last, and a space bar in the lowest."""
+    """Return five shifted rows of keys with a space bar in the lowest."""
     picture = np.tile(np.asarray(ground, dtype=np.float64), (size, size, 1))
     pitch_x, pitch_y = size / 14, size / 5
     for row in range(5):
@@ -228,7 +233,10 @@ def keyboard(ground: Colour, key: Colour, size: int = 256) -> Image:
 
 
 def fuselage(rng: np.random.Generator, ground: Colour, band: Colour, size: int = 256) -> Image:
-    """Return an airliner's skin: u around, 0.5 on top, v from nose to tail; windows, a band and a word a side."""
+    """Return an airliner's skin with windows, a band and a word on each side.
+
+    u goes around, 0.5 on top; v from nose to tail.
+    """
     picture = np.tile(np.asarray(ground, dtype=np.float64), (size, size, 1))
     word = WORDS[int(rng.integers(len(WORDS)))]
     rows = np.arange(size)

@@ -45,7 +45,7 @@ ALLOWED = {
     "pack.export.formats": "fills the folder that write_folder gives",
     "reconstruct.ply": "fills the folder that write_folder gives",
     "samples.rigging": "fills the folder that write_folder gives",
-    "samples.pathologies": "fills the folder that write_folder gives",
+    "samples.damages": "fills the folder that write_folder gives",
     "pack.writer": "HDF5 in memory",
     "render.render_file": "HDF5 in memory",
     "pack.surface": "scratch in the system's temporary folder",

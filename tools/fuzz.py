@@ -26,6 +26,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import joblib
+
 ROOT = Path(__file__).resolve().parent.parent
 TESTS = ROOT / "tests" / "fuzz"
 FIRST, MOST = 250, 64_000  # drawn cases of each test, in the first round and at most
@@ -205,7 +207,7 @@ def main() -> None:
     ]
     if not files:
         sys.exit(f"fuzz: there is no test in {TESTS} but the harness's own")
-    jobs = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    jobs = joblib.cpu_count()
     print(f"{len(files)} files of tests, {jobs} processes, {minutes:g} minutes", flush=True)
     with tempfile.TemporaryDirectory(
         prefix="fuzzing-"

@@ -1,1 +1,1 @@
-"""What runs inside Blender: the only modules that import bpy, loaded only in the worker process."""
+"""The inside of Blender: the only modules that import bpy, loaded by the worker alone."""

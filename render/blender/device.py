@@ -1,4 +1,4 @@
-"""Where Cycles computes: a GPU where there is one, else the CPU, and never without saying which."""
+"""The device on which Cycles computes: a GPU, or the CPU if there is none."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def choose_device(scene: Any, wanted: Device) -> str:
 
 
 def _devices(preferences: Any, kind: str) -> list[Any]:
-    """Return the GPUs of a kind; none where this build of Blender or this machine does not know it."""
+    """Return the GPUs of a kind; empty if Blender or the machine has none."""
     try:
         preferences.compute_device_type = kind
         preferences.get_devices_for_type(kind)

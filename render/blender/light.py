@@ -1,4 +1,4 @@
-"""What lights the object: a soft studio, or one of Blender's bundled panoramas."""
+"""The light on the object: a soft studio, or one of Blender's panoramas."""
 
 from __future__ import annotations
 
@@ -38,7 +38,9 @@ def set_up_light(scene: Any, config: RenderConfig) -> None:
 
 
 def _studio(world: Any, turn: float) -> None:
-    """Surround the object by a sky that grows brighter towards one side: L(w) = even + more ((1 + k.w) / 2)^4.
+    """Surround the object by a sky that is brighter on one side.
+
+    The radiance from direction w is L(w) = even + more ((1 + k.w) / 2)^4.
 
     So smooth a light needs no lamps, hence no shadow rays: rays that leave the object find it by
     themselves, with as little noise as lamps have at twice the time (`benchmarks/noise.py`).
@@ -61,7 +63,7 @@ def _studio(world: Any, turn: float) -> None:
 
 
 def _calculate(world: Any, operation: str, *operands: Any) -> Any:
-    """Add a node that calculates with sockets and numbers; give the socket of its result."""
+    """Add a node that calculates with sockets and numbers; return its output."""
     node = world.node_tree.nodes.new("ShaderNodeMath")
     node.operation = operation
     for socket, operand in zip(node.inputs, operands, strict=False):

@@ -1,4 +1,4 @@
-"""Blender's materials, made from what an MTL says of each side of a face."""
+"""Blender's materials, made from the MTL description of each side of a face."""
 
 from __future__ import annotations
 
@@ -25,7 +25,10 @@ FAINT = 0.1
 
 
 def make_face_material() -> Any:
-    """Make the material in which only the index of the face shows: opaque, and without light to be computed."""
+    """Make the material that shows only the index of the face.
+
+    It is opaque and needs no light.
+    """
     material = bpy.data.materials.new(FACE)
     material.use_nodes = True
     tree = material.node_tree
@@ -43,7 +46,7 @@ def make_face_material() -> Any:
 
 
 def make_material(front: Material, back: Material, own_uvs: bool, notes: list[str]) -> Any:
-    """Make a Blender material that shows one description on the front of a face and another on its back.
+    """Make a Blender material with one description in front, another behind.
 
     Parameters
     ----------
@@ -74,7 +77,10 @@ def _make_blank() -> Any:
 
 
 def _side(tree: Any, side: Material, uv: str, notes: list[str]) -> Any:
-    """Add the nodes of one side, MTL's own model: a matt colour and some highlight. Give the socket of its shader."""
+    """Add the nodes of one side; return the output of its shader.
+
+    The model is that of MTL: a matt colour and some highlight.
+    """
     colour = (*linear_from_srgb(side.colour), 1)
     texture = _texture(tree, side.texture, uv, "sRGB", notes)
     body = tree.nodes.new("ShaderNodeBsdfAnisotropic" if side.metal else "ShaderNodeBsdfDiffuse")
@@ -111,7 +117,10 @@ def _polish(reflection: Any, gloss: float) -> None:
 
 
 def _mix(tree: Any, share: Any, one: Any, other: Any) -> Any:
-    """Mix two shaders; `share`, of the other, is a number or a socket. Give the socket of the mixture."""
+    """Mix two shaders; return the output of the mixture.
+
+    `share`, of the other shader, is a number or a socket.
+    """
     mix = tree.nodes.new("ShaderNodeMixShader")
     if isinstance(share, float):
         mix.inputs[0].default_value = share
@@ -123,7 +132,7 @@ def _mix(tree: Any, share: Any, one: Any, other: Any) -> Any:
 
 
 def _texture(tree: Any, path: Path | None, uv: str, space: str, notes: list[str]) -> Any:
-    """Add an image node fed by a UV map; None where there is no image or Blender cannot read it."""
+    """Add an image node with a UV map; None if Blender cannot read the image."""
     if path is None:
         return None
     try:

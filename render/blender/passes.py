@@ -1,4 +1,4 @@
-"""Two renders of a view from one scene: geometry without error, colour without aliasing."""
+"""Two renders of a view from one scene: exact geometry, and antialiased colour."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def render_geometry(scene: Scene, cameras: list[Camera]) -> dict[str, NDArray[An
 def _measure(
     scene: Scene, camera: Camera, window: Window, passes: dict[str, NDArray[np.float32]]
 ) -> dict[str, NDArray[Any]]:
-    """Return the fields of one view, (H, W, ...), from what Cycles rendered of its part."""
+    """Return the fields of one view, (H, W, ...), from the rendered part of it."""
     config, part = scene.config, camera.crop(window)  # nothing is seen outside
     depth = passes["Depth"][..., 0]
     hit = depth < _FAR
@@ -124,7 +124,10 @@ def _display(light: NDArray[Any]) -> NDArray[np.uint8]:
 
 
 def _render(scene: Scene, camera: Camera, window: Window) -> dict[str, NDArray[np.float32]]:
-    """Render a part of a view: passes by Blender's names, (h, w, channels) float32."""
+    """Render a part of a view; return its passes, (h, w, channels) float32.
+
+    The passes have Blender's names.
+    """
     scene.aim(camera, window)
     begin = time.perf_counter()
     passes = render_passes()

@@ -1,4 +1,7 @@
-"""What Cycles rendered, from memory: without an image file on the way, a tenth of the time of a view without light."""
+"""The result of Cycles, read from memory.
+
+A file for each image would cost ten times as long as a view without light.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +37,10 @@ def render_passes() -> dict[str, NDArray[np.float32]]:
 
 
 def _render(engine: Any, depsgraph: Any) -> None:
-    """Render as Cycles does, and keep the result: Blender shows its arrays to the engine alone."""
+    """Render as Cycles does and keep the result.
+
+    Blender shows its arrays only to the render engine.
+    """
     _cycles_render(engine, depsgraph)
     result = engine.get_result()
     passes, width, height = result.layers[0].passes, result.resolution_x, result.resolution_y

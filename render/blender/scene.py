@@ -1,4 +1,4 @@
-"""One Blender scene, kept over all models of a worker: the object, its materials, light and camera."""
+"""The one Blender scene of a worker: object, materials, light and camera."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class Scene:
         layer.use_pass_normal, layer.use_pass_position = self.config.normals, self.config.positions
 
     def only_faces(self, only: bool) -> None:
-        """Show which face a pixel sees and nothing else, or the object's own materials.
+        """Show either the index of each face, or the object's own materials.
 
         The first is opaque, so that depth is complete whatever is transparent, and no light is
         computed for it.
@@ -116,7 +116,7 @@ class Scene:
         return list(dict.fromkeys(notes))
 
     def clear(self) -> None:
-        """Remove the object with all that belongs to it, so that memory stays flat over any number of models."""
+        """Remove the object and all its data, so that memory stays constant."""
         if self.object is None:
             return
         mesh = self.object.data
@@ -158,7 +158,7 @@ class Scene:
 
 
 def _fill_mesh(mesh: Any, surface: Surface, smooth_angle: float) -> None:
-    """Fill an empty Blender mesh; shading is smooth but for edges of more than an angle, degrees."""
+    """Fill an empty Blender mesh; edges above an angle, degrees, stay sharp."""
     mesh.vertices.add(len(surface.vertices))
     mesh.vertices.foreach_set("co", surface.vertices.astype(np.float32).ravel())
     mesh.loops.add(len(surface.corners))

@@ -153,7 +153,7 @@ def main() -> None:
 
 
 def _unexpected(error: Exception) -> str:
-    """Describe what nobody foresaw, without the words of a library: those stand in the log of the failure."""
+    """Describe an unforeseen error; the library's own words are in the log."""
     if isinstance(error, MemoryError):
         return "it needs more memory than there is"
     return f"an unexpected {type(error).__name__} in reading or rendering it, a fault of the program: see its log"

@@ -1,1 +1,1 @@
-"""The files of a model, read and repaired: OBJ, MTL and other formats."""
+"""The files of a model: OBJ, MTL and other formats, read and repaired."""

@@ -1,4 +1,7 @@
-"""Bounds of a model's files, which no honest model meets: checked before anything is read or allocated."""
+"""Upper bounds of a model's files, checked before anything is read or allocated.
+
+No honest model comes near them.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +47,7 @@ MOST_ELEMENTS = 100_000_000
 
 
 def mesh_path(folder: Path, file: str) -> Path:
-    """Return the path of a model's mesh file once it is known to be one that may be read.
+    """Return the path of a model's mesh file after checking that it may be read.
 
     Parameters
     ----------
@@ -96,7 +99,7 @@ def error_reason(error: BaseException) -> str:
 
 
 def check_faces(number: int) -> None:
-    """Refuse a mesh of more faces than can be told apart in a render.
+    """Refuse a mesh with more faces than a render can tell apart.
 
     Raises
     ------

@@ -1,4 +1,6 @@
-"""Headers of PLY, OFF, STL and glTF files, held against the files' sizes before trimesh reads them.
+"""Headers of PLY, OFF, STL and glTF files, checked against the files' sizes.
+
+The check comes before trimesh reads the file.
 
 Each function takes a file's bytes and refuses, in words that its owner understands, what cannot be
 true: counts that the file is too short for, or that would take more memory than any honest model.
@@ -59,7 +61,7 @@ def check_header(data: bytes, kind: str, size_of: Callable[[str], int]) -> None:
 
 
 def _check_count(kind: str, what: str, word: str | int, room: int) -> int:
-    """Parse a count, and check that the file has room for so many."""
+    """Parse a count and check that the file is large enough for it."""
     number = (
         word
         if isinstance(word, int)
@@ -143,7 +145,7 @@ def _take_property(line: list[str], elements: dict[str, tuple[str, list[list[str
 def _check_elements(
     elements: dict[str, tuple[str, list[list[str]]]], room: int, *, ascii_text: bool
 ) -> None:
-    """Hold the counts of a PLY's elements against the bytes behind its header."""
+    """Check the counts of a PLY's elements against the bytes behind its header."""
     names = {name: [line[-1] for line in properties] for name, (_, properties) in elements.items()}
     if "vertex" not in elements or not {"x", "y", "z"} <= set(names["vertex"]):
         raise ModelError("its PLY has no vertices with x, y and z")
@@ -173,7 +175,10 @@ def _document(data: bytes) -> bytes:
 
 
 def _check_document(kind: str, text: bytes, size: int, size_of: Callable[[str], int]) -> None:
-    """Hold what a glTF document says against what it can have: its own bytes, and those of the files that it names."""
+    """Check the claims of a glTF document against the sizes of its data.
+
+    Its data are its own bytes and the files that it names.
+    """
     try:
         document = parse_json(text.removeprefix(b"\xef\xbb\xbf"), most_bytes=MOST_BYTES)
     except ValueError as error:
@@ -203,7 +208,10 @@ def _check_document(kind: str, text: bytes, size: int, size_of: Callable[[str], 
 
 
 def _check_uri(uri: Any, kind: str) -> None:
-    """Refuse what is no file beside it and no data within it; `find_inside` looks at the path itself."""
+    """Refuse a URI that is neither a file beside the model nor embedded data.
+
+    `find_inside` checks the path itself.
+    """
     if uri is None:
         return
     if not isinstance(uri, str):
@@ -243,7 +251,7 @@ def _bytes_of(component: Any) -> int:
 
 
 def _check_scene(document: dict[str, Any], kind: str) -> None:
-    """Refuse a scene that shows its parts more often than memory holds, or whose nodes are no tree."""
+    """Refuse a scene whose nodes are not a tree, or that repeats its parts too often."""
     counts = [
         _whole(accessor.get("count", 0), "elements", kind)
         for accessor in _objects(document, "accessors", kind)
@@ -271,7 +279,7 @@ def _check_scene(document: dict[str, Any], kind: str) -> None:
 
 
 def _check_tree(nodes: list[dict[str, Any]], kind: str) -> None:
-    """Refuse nodes that are no tree, or one that is deeper than any."""
+    """Refuse nodes that are not a tree, or a tree that is too deep."""
     parent: dict[int, int] = {}
     for number, node in enumerate(nodes):
         for child in _list(node, "children", kind):

@@ -1,4 +1,4 @@
-"""Pictures of a model's materials: told by their headers whether they may be shown, before anything is decoded."""
+"""Pictures of a model's materials, checked by their headers before decoding."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _READ = ("BMP", "DDS", "JPEG", "JPEG2000", "PNG", "PSD", "SGI", "TGA", "TIFF", "
 
 @dataclass(frozen=True)
 class Picture:
-    """The header of a picture. `fault` tells why it is not shown; "" where nothing speaks against it."""
+    """The header of a picture; `fault` is why it is not shown, or empty."""
 
     pixels: int = 0
     has_alpha: bool = False
@@ -35,7 +35,10 @@ class Picture:
 
 
 def examine_picture(path: Path) -> Picture:
-    """Look at the header of what should be a picture; nothing is decoded, and a pipe or a device is not waited for."""
+    """Read the header of a picture; decode nothing.
+
+    A pipe or a device is not waited for.
+    """
     try:
         pixels, has_alpha = _read_header(path)
     except OSError as error:
@@ -46,7 +49,7 @@ def examine_picture(path: Path) -> Picture:
 
 
 def _read_header(path: Path) -> tuple[int, bool]:
-    """Read a picture's number of pixels, and whether it has an alpha channel.
+    """Read a picture's number of pixels and whether it has alpha.
 
     Raises
     ------
@@ -76,7 +79,10 @@ def _read_header(path: Path) -> tuple[int, bool]:
 
 @contextmanager
 def bounded_pictures() -> Iterator[None]:
-    """Have Pillow refuse, by DecompressionBombError, whatever declares more than MOST_PIXELS when it is opened."""
+    """Make Pillow refuse pictures with more than MOST_PIXELS.
+
+    It raises DecompressionBombError when such a picture is opened.
+    """
     from PIL import Image
 
     before: Any = Image.MAX_IMAGE_PIXELS

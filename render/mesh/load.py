@@ -1,4 +1,4 @@
-"""Read one model, of whatever format, to the structures that are rendered: OBJ by our own reader, others by trimesh."""
+"""Reading one model of any format: OBJ by this package, others by trimesh."""
 
 from __future__ import annotations
 
@@ -28,7 +28,9 @@ _MOST_NOTES = 1000
 def read_model(
     folder: Path, file: str, scratch: Path, **reading: bool
 ) -> tuple[Mesh, dict[str, Material], list[str]]:
-    """Read a model's geometry and materials. Units and axes are those of the file; a scene's transforms are applied.
+    """Read a model's geometry and materials.
+
+    Units and axes are those of the file. The transforms of a scene are applied.
 
     Parameters
     ----------
@@ -68,7 +70,7 @@ def read_model(
 
 
 def check_mesh(folder: Path, file: str, data: bytes) -> None:
-    """Refuse a mesh of which the bytes at hand tell that it cannot be read.
+    """Refuse a mesh whose bytes show that it cannot be read.
 
     Parameters
     ----------
@@ -87,7 +89,7 @@ def check_mesh(folder: Path, file: str, data: bytes) -> None:
 
 
 class _InsideResolver:
-    """Hands trimesh the files that a GLTF or PLY names, those inside the model's folder only."""
+    """The files that a GLTF or PLY names, only inside the model's folder."""
 
     def __init__(self, folder: Path, base: str) -> None:
         self.folder, self.base = folder, base
@@ -111,7 +113,9 @@ class _InsideResolver:
 
 
 def load_geometries(folder: Path, file: str) -> list[Any]:
-    """Load a model by trimesh: its triangle meshes, in the file's frame, its scene's transforms applied.
+    """Load a model by trimesh: triangle meshes in the file's frame.
+
+    The transforms of its scene are applied.
 
     Raises
     ------
@@ -154,7 +158,7 @@ def load_geometries(folder: Path, file: str) -> list[Any]:
 
 
 def _parts(loaded: Any) -> list[Any]:
-    """Return the triangle meshes of what trimesh loaded, each as often as the scene shows it.
+    """Return the triangle meshes of a scene, each as often as the scene shows it.
 
     Raises
     ------
@@ -208,7 +212,10 @@ def _convert(parts: list[Any], scratch: Path) -> tuple[Mesh, dict[str, Material]
 
 
 def _material(visual: Any, texture: Path, notes: list[str]) -> Material:
-    """Describe how a part looks. A picture that stands inside the file is written to `texture`."""
+    """Describe the look of a part.
+
+    A picture inside the file is written to `texture`.
+    """
     if not getattr(visual, "defined", False):
         return Material()
     if visual.kind in ("vertex", "face"):
@@ -233,7 +240,10 @@ def _material(visual: Any, texture: Path, notes: list[str]) -> Material:
 
 
 def _pbr_material(found: Any, texture: Path) -> Material:
-    """Describe a glTF material by its base colour; its factor is linear light, colours here are display values."""
+    """Describe a glTF material by its base colour.
+
+    The factor of a glTF is linear light; colours here are display values.
+    """
     factor = np.array([1.0, 1.0, 1.0, 1.0])
     if found.baseColorFactor is not None:
         given = np.asarray(found.baseColorFactor)
@@ -256,7 +266,7 @@ def _pbr_material(found: Any, texture: Path) -> Material:
 
 
 def _saved(image: Any, path: Path, factor: NDArray[np.float64]) -> Path | None:
-    """Write a picture, its colours times a factor; None where there is none."""
+    """Write a picture, its colours times a factor; None without a picture."""
     if image is None:
         return None
     from PIL import Image

@@ -1,4 +1,7 @@
-"""Materials of a ShapeNet model: the MTL read, textures found inside the model's folder, faults made harmless."""
+"""Materials of a ShapeNet model: MTL files and the textures that they name.
+
+Textures are looked for inside the model's folder only; faults become notes.
+"""
 
 from __future__ import annotations
 
@@ -23,6 +26,7 @@ __all__ = [
     "find_inside",
     "library_lines",
     "map_file",
+    "read_alpha",
     "read_library",
     "read_materials",
 ]
@@ -30,7 +34,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Material:
-    """What one side of a surface looks like.
+    """The look of one side of a surface.
 
     Attributes
     ----------
@@ -141,7 +145,10 @@ def read_library(path: Path) -> bytes:
 
 
 def library_lines(data: bytes) -> Iterator[tuple[str, str]]:
-    """Yield keyword, in small letters, and rest of each line of an MTL; lines longer than any are left out."""
+    """Yield keyword, in lower case, and rest of each line of an MTL.
+
+    Lines that are too long are skipped.
+    """
     for line in data.splitlines():
         if len(line) <= MOST_LINE_BYTES:
             key, rest = [*decode(line).split(maxsplit=1), "", ""][:2]
@@ -150,7 +157,7 @@ def library_lines(data: bytes) -> Iterator[tuple[str, str]]:
 
 @dataclass
 class Pictures:
-    """The pictures that a model's materials name, each looked for and looked at once.
+    """The pictures that a model's materials name, each looked up once.
 
     Attributes
     ----------
@@ -166,7 +173,7 @@ class Pictures:
     _pixels: int = 0
 
     def find(self, reference: str) -> tuple[Path | None, str]:
-        """Find a picture that may be shown; None and why there is none where there is none."""
+        """Find a picture that may be shown; return its path or None, and the reason."""
         if reference not in self._found:
             if len(self._found) >= MOST_LOOKUPS:
                 return (
@@ -186,7 +193,7 @@ class Pictures:
         )
 
     def fault(self, path: Path) -> str:
-        """Name what keeps the file of a picture from being shown; "" where nothing speaks against it."""
+        """Return why a picture cannot be shown; empty if it can."""
         if path not in self._seen:
             picture = examine_picture(path)
             if self._pixels + picture.pixels > MOST_IN_MODEL:
@@ -234,7 +241,7 @@ def _read_value(material: Material, key: str, rest: str) -> Material:
     if key == "kd":
         return replace(material, colour=_colour(rest, material.colour))
     if key == "d":
-        return replace(material, alpha=_alpha(rest, material.alpha))
+        return replace(material, alpha=read_alpha(rest, material.alpha))
     if key == "ks":
         return replace(material, highlight=sum(_colour(rest, (0.0, 0.0, 0.0))) / 3)
     if key == "ns":
@@ -269,13 +276,19 @@ def _colour(rest: str, default: tuple[float, float, float]) -> tuple[float, floa
     return red, green, blue
 
 
-def _alpha(rest: str, default: float) -> float:
-    """Read `d`, 1 is opaque. `Tr` is not read: programs disagree on whether it is opacity or its opposite."""
+def read_alpha(rest: str, default: float) -> float:
+    """Read `d`; 1 is opaque.
+
+    `Tr` is not read: programs disagree on whether it is opacity or transparency.
+    """
     return min(1.0, max(0.0, _number(rest.removeprefix("-halo").strip(), default)))
 
 
 def map_file(rest: str) -> str:
-    """Return the file name of a map line, its options skipped; a name may hold spaces."""
+    """Return the file name of a map line without its options.
+
+    The name may hold spaces.
+    """
     words = rest.split(" ")
     while words[0].startswith("-") and len(words) > 1:
         if words.pop(0).lower() in _WORD_OPTIONS:
@@ -354,7 +367,9 @@ def _find_exactly(top: Path, reference: str, base: str, told: str) -> tuple[Path
 
 
 def _forgiving(top: Path, reference: str, folders: dict[Path, dict[str, str]]) -> Path | None:
-    """Follow a path below `top` part by part, exact names first, then names alike but for case; never out of `top`.
+    """Follow a path below `top`, never out of it; letter case may differ.
+
+    Each part is looked up by its exact name first.
 
     `..` is taken back beforehand: `../<model_id>/texture.jpg` beside the OBJ names a file of the
     model's own.
@@ -373,7 +388,10 @@ def _forgiving(top: Path, reference: str, folders: dict[Path, dict[str, str]]) -
 
 
 def _alike(folder: Path, folders: dict[Path, dict[str, str]]) -> dict[str, str]:
-    """List what a folder holds, by names without regard to case: the first of those that are alike."""
+    """Return the names in a folder by their case-folded form.
+
+    Of names that differ only in case the first is kept.
+    """
     if folder not in folders:
         names: dict[str, str] = {}
         for name in sorted(child.name for child in folder.iterdir()):

@@ -1,4 +1,4 @@
-"""Read Wavefront OBJ as ShapeNet writes it: geometry as it stands in the text, faults counted, nothing guessed."""
+"""Reading of Wavefront OBJ as ShapeNet writes it; faults are counted, not guessed at."""
 
 from __future__ import annotations
 
@@ -27,10 +27,9 @@ __all__ = [
     "Mesh",
     "check_materials",
     "check_obj",
-    "check_runs",
     "decode",
     "in_reach",
-    "is_table",
+    "line_runs",
     "name_in",
     "parse_obj",
     "read_obj",
@@ -48,7 +47,9 @@ _PIECE = (
 
 @dataclass(frozen=True)
 class Mesh:
-    """Polygons with materials, as flat arrays. F faces, C corners in all, V vertices.
+    """Polygons with materials, as flat arrays.
+
+    F faces, C corners in all, V vertices.
 
     Attributes
     ----------
@@ -107,8 +108,8 @@ def check_obj(data: bytes) -> None:
         raise ModelError(f"its OBJ has more than {MOST_LINES:,} lines")
 
 
-def check_runs(number: int) -> None:
-    """Refuse an OBJ that changes from one kind of line to another more often than any.
+def _check_runs(number: int) -> None:
+    """Refuse an OBJ with too many changes between kinds of lines.
 
     Raises
     ------
@@ -136,7 +137,7 @@ def parse_obj(data: bytes) -> Mesh:
     names: dict[str, int] = {}
     libraries: list[str] = []
     material, lines_and_points = -1, 0
-    for kind, text, count in _runs(data):
+    for kind, text, count in line_runs(data):
         if kind in (b"v ", b"v\t"):
             vertices.add(text, count)
         elif kind == b"vt":
@@ -193,8 +194,10 @@ def check_materials(number: int) -> None:
         raise ModelError(f"its OBJ uses more than {MOST_MATERIALS:,} materials")
 
 
-def _runs(data: bytes) -> Iterator[tuple[bytes, bytes, int]]:
-    """Return runs of lines that begin with the same two characters: those, the lines, and how many there are.
+def line_runs(data: bytes) -> Iterator[tuple[bytes, bytes, int]]:
+    """Yield runs of lines that begin with the same two characters.
+
+    Each run is a tuple: the two characters, the lines, their number.
 
     Lines are free of blanks before them, and of any but the usual line ends; a line that ends in a
     backslash goes on.
@@ -212,7 +215,7 @@ def _runs(data: bytes) -> Iterator[tuple[bytes, bytes, int]]:
         data = re.sub(rb"(^|\n)[ \t\v\f]+", rb"\1", data)
     starts = letters.astype(np.uint16) << 8 | text[begins + 1]
     first = np.concatenate([[0], np.flatnonzero(starts[1:] != starts[:-1]) + 1])
-    check_runs(len(first))
+    _check_runs(len(first))
     bounds = [*begins[first].tolist(), len(data) - 1]
     counts = np.diff(first, append=len(begins)).tolist()
     for begin, end, count in zip(bounds, bounds[1:], counts, strict=False):
@@ -220,7 +223,7 @@ def _runs(data: bytes) -> Iterator[tuple[bytes, bytes, int]]:
 
 
 def _blank(text: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Tell which bytes are what `bytes.split` splits at."""
+    """Return which bytes `bytes.split` splits at."""
     return (text == ord(" ")) | ((text >= ord("\t")) & (text <= ord("\r")))
 
 
@@ -232,13 +235,16 @@ class _Lines:
         self._texts: list[bytes] = []
 
     def add(self, text: bytes, count: int) -> None:
-        """Append a run; each line begins with the keyword and ends in a newline."""
+        """Append a run; each line has the keyword and ends in a newline."""
         self._texts.append(text)
         self.counts.append(count)
         self.total += count
 
     def join(self) -> bytes:
-        """Return all lines without keywords and comments, a newline before them and one after each."""
+        """Return all lines without keywords and comments.
+
+        A newline stands before the text and after each line.
+        """
         text = (b"\n" + b"".join(self._texts)).replace(b"\n" + self.keyword, b"\n ")
         return re.sub(rb"#[^\n]*", b"", text) if b"#" in text else text
 
@@ -253,7 +259,10 @@ def decode(raw: bytes) -> str:
 
 
 def _numbers(lines: _Lines, width: int) -> NDArray[np.float64]:
-    """Parse the first `width` numbers of each line; what is no number, and what is missing, becomes NaN."""
+    """Parse the first `width` numbers of each line: (lines, width) float64.
+
+    What is missing or not a number becomes NaN.
+    """
     table = np.full((lines.total, width), np.nan)
     row = 0
     for piece in _pieces(lines.join()):
@@ -275,7 +284,7 @@ def _pieces(text: bytes) -> Iterator[bytes]:
 def _table(text: bytes, width: int) -> NDArray[np.float64]:
     """Parse lines, each of which ends in a newline, to (lines, width)."""
     rows = text.count(b"\n")
-    if is_table(text, rows, width):
+    if _is_table(text, rows, width):
         try:
             return np.array(text.split(), dtype=np.float64).reshape(rows, width)
         except ValueError:
@@ -292,8 +301,10 @@ def _table(text: bytes, width: int) -> NDArray[np.float64]:
     return table
 
 
-def is_table(text: bytes, rows: int, width: int) -> bool:
-    """Check whether each line has so many words: one of two and one of four numbers are no two points.
+def _is_table(text: bytes, rows: int, width: int) -> bool:
+    """Check whether each line has exactly `width` words.
+
+    Counting all words is not enough: a line of two and one of four are not two points.
 
     Parameters
     ----------
@@ -354,7 +365,7 @@ def _corners(
 
 
 def _integers(text: bytes, rows: int, width: int) -> NDArray[np.int64] | None:
-    """Parse a table; None where a word is no integer, or one is missing."""
+    """Parse a table, (rows, width) int64; None if a word is not an integer."""
     if not rows:
         return np.zeros((0, width), dtype=np.int64)
     try:
@@ -369,7 +380,10 @@ def _integers(text: bytes, rows: int, width: int) -> NDArray[np.int64] | None:
 
 
 def _mixed_corners(text: bytes, words: NDArray[np.int64]) -> NDArray[np.int64]:
-    """(C, 2) Parse corners of several forms. `words` are the places right before each."""
+    """Parse corners of several forms, (C, 2).
+
+    `words` are the places right before each.
+    """
     table = np.zeros((len(words), 2), dtype=np.int64)
     step = _PIECE // 16
     for first in range(0, len(words), step):
@@ -380,7 +394,10 @@ def _mixed_corners(text: bytes, words: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _corner(word: bytes) -> tuple[int, int]:
-    """Parse one corner of any form; 0, which no index may be, stands for absent or no number."""
+    """Parse one corner of any form; 0 means absent or not a number.
+
+    No index of an OBJ may be 0.
+    """
     vertex, _, rest = word.partition(b"/")
     return _index(vertex), _index(rest.partition(b"/")[0])
 
@@ -403,7 +420,9 @@ def usable_mesh(
     libraries: tuple[str, ...] = (),
     lines_and_points: int = 0,
 ) -> Mesh:
-    """Leave out faces with a vertex that does not exist or is out of reach, or with less than three corners.
+    """Drop faces with an unusable vertex or with fewer than three corners.
+
+    A vertex is unusable if it does not exist, is not finite or is too far away.
 
     Parameters
     ----------
@@ -447,13 +466,13 @@ def usable_mesh(
 
 
 def in_reach(vertices: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """(V,) whether each of (V, 3) vertices is finite, and not farther off than a render can show."""
+    """Return which vertices, (V, 3), are finite and near enough to render: (V,)."""
     result: NDArray[np.bool_] = (np.abs(vertices) <= MOST_COORDINATE).all(axis=1)
     return result
 
 
 def unusable_vertex(data: bytes) -> str:
-    """Describe the first vertex of an OBJ's bytes that no face can use; "" where all are sound."""
+    """Describe the first vertex of an OBJ that no face can use, or return ""."""
     for found in re.finditer(rb"^[ \t]*v[ \t]([^\r\n#]{0,200})", data, re.MULTILINE):
         why = _why_unusable([word.decode("latin-1") for word in found[1].split()[:3]])
         if why:

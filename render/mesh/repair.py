@@ -1,4 +1,6 @@
-"""Make a ShapeNet mesh renderable without moving it: weld, merge doubled faces, drop what has no area.
+"""Repair of a ShapeNet mesh for rendering, without moving a vertex.
+
+Vertices are welded, doubled faces merged, faces without area dropped.
 
 Nearly every ShapeNet model is two-sided by doubling: each face stands twice, with opposite winding
 and often another material, as the modelling program had a front and a back. A renderer that sees
@@ -27,7 +29,9 @@ _SHORT = 8  # corners up to which to compare each with each is faster than to so
 
 @dataclass(frozen=True)
 class Surface:
-    """Faces with a front and a back. F faces, C corners in all, V vertices, all used.
+    """Faces with a front and a back.
+
+    F faces, C corners in all, V vertices, all used.
 
     Attributes
     ----------
@@ -49,7 +53,10 @@ class Surface:
 
     @cached_property
     def faces_by_vertex(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """The faces around each vertex: those around v are `faces[starts[v]:starts[v + 1]]` of (faces, starts)."""
+        """The faces around each vertex, as (faces, starts).
+
+        Those around v are `faces[starts[v]:starts[v + 1]]`.
+        """
         owner = np.repeat(np.arange(len(self.front)), np.diff(self.starts))
         order = np.argsort(self.corners, kind="stable")
         return owner[order], np.searchsorted(self.corners[order], np.arange(len(self.vertices) + 1))
@@ -61,7 +68,7 @@ class Surface:
 
     @cached_property
     def edges(self) -> NDArray[np.float64]:
-        """(3, 3, F) float64: of each triangle its first corner, and the two edges from there; axes x, y, z.
+        """First corner and two edges of each triangle, (3, 3, F) float64; axes x, y, z.
 
         Of larger polygons the first three corners count.
         """
@@ -72,7 +79,7 @@ class Surface:
 
     @cached_property
     def bounds(self) -> NDArray[np.float64]:
-        """(2, 3) float64, lowest and highest corner of the box around all faces."""
+        """Lowest and highest corner of the box around all faces, (2, 3) float64."""
         return np.stack([self.vertices.min(axis=0), self.vertices.max(axis=0)])
 
 
@@ -84,7 +91,9 @@ def repair(
     drop_duplicates: bool = True,
     drop_degenerate: bool = True,
 ) -> Surface:
-    """Weld vertices, drop faces without area, merge opposite pairs, drop further copies, split polygons.
+    """Weld vertices, drop useless faces, merge opposite pairs, split polygons.
+
+    Useless are faces without area and further copies of a face.
 
     Each can be left out but the last; lines and points go in any case. Of each set of faces with
     the same vertices in the same cyclic order, either way round, the first in the file stays; the
@@ -133,7 +142,10 @@ def repair(
 def _weld(
     vertices: NDArray[np.float64], distance: float
 ) -> tuple[NDArray[np.float64], NDArray[np.int64], float]:
-    """Return the distinct vertices, for each vertex which of them it is, and the box's diagonal. Nothing is moved."""
+    """Return the distinct vertices, the index of each vertex, the box's diagonal.
+
+    Nothing is moved.
+    """
     if not len(vertices):
         return vertices, np.zeros(0, dtype=np.int64), 1.0
     scale = float(np.linalg.norm(np.ptp(vertices, axis=0))) or 1.0
@@ -147,14 +159,16 @@ def _weld(
 
 
 def _used(corners: NDArray[np.int64], vertices: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the vertices that corners use, sorted, and for each corner which of them it is."""
+    """Return the used vertices, sorted, and the index of each corner among them."""
     uses = np.zeros(vertices, dtype=bool)
     uses[corners] = True
     return np.flatnonzero(uses), (np.cumsum(uses) - 1)[corners]
 
 
 def row_keys(rows: NDArray[Any]) -> NDArray[Any]:
-    """Return one key a row, that sorts as the rows do: np.unique over rows is far slower.
+    """Return one key a row that sorts as the rows do.
+
+    np.unique over rows is far slower than over such keys.
 
     Parameters
     ----------
@@ -176,7 +190,10 @@ def row_keys(rows: NDArray[Any]) -> NDArray[Any]:
 
 
 def _not_repeated(corners: NDArray[np.int64], starts: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """(C,) whether each corner differs from the next one of its face, the first one following the last."""
+    """Return which corners, (C,), differ from the next corner of their face.
+
+    The first corner follows the last.
+    """
     if not len(corners):
         return np.zeros(0, dtype=bool)
     following = np.roll(corners, -1)
@@ -195,7 +212,7 @@ def _has_area(
 
 
 def _newell(polygons: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(F, 3) normal of (F, n, 3) polygons, as long as twice their area."""
+    """Compute normals, (F, 3), of polygons, (F, n, 3); length is twice the area."""
     offset = (
         polygons - polygons[:, :1]
     )  # near the origin, so that far away small faces keep their area
@@ -206,7 +223,7 @@ def _newell(polygons: NDArray[np.float64]) -> NDArray[np.float64]:
 def _pair(
     faces: NDArray[np.int64], merge: bool, drop: bool
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Find faces that are the same vertices in the same cyclic order, either way round.
+    """Pair faces with the same vertices in the same cyclic order, either way round.
 
     Parameters
     ----------
@@ -245,7 +262,10 @@ def _pair(
 
 @dataclass(frozen=True)
 class _Faces:
-    """Faces of one size n: vertices and uvs (F, n[, 2]), materials and the file's row (F,)."""
+    """Faces of one size n: vertices and uvs (F, n[, 2]), materials and rows (F,).
+
+    A row is the position of the face in the file.
+    """
 
     corners: NDArray[np.int64]
     front_uvs: NDArray[np.float64]
@@ -255,7 +275,7 @@ class _Faces:
     row: NDArray[np.int64]
 
     def take(self, faces: NDArray[np.int64], corners: NDArray[np.int64]) -> _Faces:
-        """Return faces (M,), each cut down to some of its corners (M, m)."""
+        """Return some faces, (M,), each reduced to some of its corners, (M, m)."""
         rows = faces[:, None]
         return _Faces(
             self.corners[rows, corners],
@@ -277,7 +297,10 @@ def _split(
     front: NDArray[np.int64],
     back: NDArray[np.int64],
 ) -> list[_Faces]:
-    """Return the faces that stay both sides' uvs and materials, and split them into triangles where a fan does it."""
+    """Collect both sides of the remaining faces; split polygons into fans.
+
+    A polygon that its fan does not cover stays whole.
+    """
     behind = np.where(back >= 0, back, front)
     ours, theirs = corners[places[front]], corners[places[behind]]
     match = _places(ours, theirs)
@@ -306,7 +329,10 @@ def _split(
 
 
 def _places(ours: NDArray[np.int64], theirs: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Find for each of (F, n) vertices its first place in the same face of another table, of the same vertices."""
+    """Find the place of each vertex, (F, n), in the other table's same face.
+
+    Of several places the first counts.
+    """
     if ours.shape[1] <= _SHORT:
         result: NDArray[np.int64] = (ours[:, :, None] == theirs[:, None, :]).argmax(axis=2)
         return result
@@ -328,7 +354,7 @@ def _assemble(
     order: NDArray[np.int64],
     repairs: dict[str, int],
 ) -> Surface:
-    """Put faces of several sizes together in the file's order, over the vertices that they use."""
+    """Join faces of several sizes in the order of the file."""
 
     def per_face(name: str) -> NDArray[np.int64]:
         parts = [getattr(faces, name) for faces in chosen]

@@ -1,1 +1,1 @@
-"""ShapeNet on a disk: which models there are, which are chosen, what is wrong with them."""
+"""ShapeNet on a disk: which models exist, which are chosen, what is wrong."""

@@ -1,4 +1,4 @@
-"""ShapeNet's zip archives, read in place: which models they hold, and the files of one model at a time."""
+"""ShapeNet's zip archives, read in place, the files of one model at a time."""
 
 from __future__ import annotations
 
@@ -48,7 +48,9 @@ _Index = dict[tuple[str, str], list[zipfile.ZipInfo]]
 
 
 def list_archive(path: Path, strays: list[str] | None = None) -> dict[tuple[str, str], list[str]]:
-    """Return the files of each model in an archive: (synset, folder within the archive) -> paths below that folder.
+    """Return the files of each model in an archive.
+
+    The key is (synset, folder within the archive), the value the paths below that folder.
 
     Parameters
     ----------
@@ -79,7 +81,10 @@ def list_archive(path: Path, strays: list[str] | None = None) -> dict[tuple[str,
 
 
 class _Bounded(io.BufferedReader):
-    """A file of which zipfile, which reads an archive's directory whole, gets none that is larger than any."""
+    """A file that refuses to hand zipfile a directory of excessive size.
+
+    zipfile reads an archive's directory as a whole.
+    """
 
     def read(self, size: int | None = -1, /) -> bytes:
         if size is not None and size > _MOST_DIRECTORY:
@@ -88,7 +93,7 @@ class _Bounded(io.BufferedReader):
 
 
 def _open(path: Path) -> zipfile.ZipFile:
-    """Open an archive; the file is closed when nobody holds the archive any more."""
+    """Open an archive; its file closes with the last reference to it."""
     file = _Bounded(io.FileIO(path))
     try:
         archive = zipfile.ZipFile(file)
@@ -145,7 +150,10 @@ def unpack(path: Path, folder: str, target: Path) -> list[str]:
 
 
 def _copy(archive: zipfile.ZipFile, info: zipfile.ZipInfo, target: Path) -> None:
-    """Write one file. zipfile gives no more bytes than the entry says, and checks their sum."""
+    """Write one file.
+
+    zipfile yields no more bytes than the entry states, and checks their checksum.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
     with archive.open(info) as source, target.open("wb") as out:
         while chunk := source.read(1 << 20):
@@ -159,7 +167,10 @@ def _opened(path: Path, _: int) -> tuple[zipfile.ZipFile, dict[str, list[zipfile
 
 
 def _index(archive: zipfile.ZipFile, path: Path, strays: list[str] | None = None) -> _Index:
-    """Sort entries by model; what belongs to none is left out, `strays` takes the meshes among that."""
+    """Sort entries by model.
+
+    Entries of no model are dropped; `strays` collects the meshes among them.
+    """
     index: _Index = {}
     for info in archive.infolist():
         name = _name(info)
@@ -172,7 +183,7 @@ def _index(archive: zipfile.ZipFile, path: Path, strays: list[str] | None = None
 
 
 def _model_of(name: str, stem: str) -> tuple[str, str] | None:
-    """Return the synset and the folder `…/synset/id` of the model that an entry belongs to.
+    """Return synset and folder, `…/synset/id`, of the model of an entry.
 
     The synset is the first part of eight digits; in an archive named by its synset that one, which
     may also be missing.
@@ -194,7 +205,7 @@ def _model_of(name: str, stem: str) -> tuple[str, str] | None:
 
 
 def _refusal(info: zipfile.ZipInfo, name: str) -> str:
-    """Say why an entry is not unpacked; "" where nothing is wrong with it."""
+    """Return why an entry is not unpacked; "" if nothing is wrong with it."""
     kind = stat.S_IFMT(info.external_attr >> 16)
     if name.startswith("/") or name[1:2] == ":":
         return "an absolute path"
@@ -213,7 +224,9 @@ def _refusal(info: zipfile.ZipInfo, name: str) -> str:
 
 
 def _name(info: zipfile.ZipInfo) -> str:
-    """Return an entry's name, with the slashes that zip asks for where a Windows program wrote others.
+    """Return an entry's name with slashes.
+
+    Some Windows programs write backslashes, against the format.
 
     Programs on Linux write UTF-8 and often do not say so; zipfile then takes it for code page 437.
     """

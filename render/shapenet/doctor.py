@@ -1,11 +1,14 @@
-"""What is wrong with a ShapeNet, before days are spent on it: text and headers only, all models side by side."""
+"""The check of a ShapeNet before days are spent on it.
+
+Meshes are read and repaired, materials read, pictures judged by their headers; all models in
+parallel.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import io
 import os
-import re
 from collections import Counter
 from dataclasses import dataclass, field
 from itertools import chain
@@ -14,18 +17,29 @@ from typing import Any, Literal
 
 import numpy as np
 from joblib import delayed
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
 from ...core.errors import ModelError
-from ...core.processes import each, workers
+from ...core.processes import count_cores, each, workers
 from ...core.progress import track
 from ...core.scratch import Scratch
 from ..mesh.bounds import MOST_LOOKUPS, mesh_path, read_mesh_bytes
 from ..mesh.load import check_mesh
-from ..mesh.mtl import METALLIC, Pictures, find_inside, library_lines, map_file, read_library
+from ..mesh.mtl import (
+    METALLIC,
+    Pictures,
+    find_inside,
+    library_lines,
+    map_file,
+    read_alpha,
+    read_library,
+)
+from ..mesh.obj import Mesh, in_reach, parse_obj
+from ..mesh.repair import repair
 from .listing import V2_FILE, Listing, Model, category_names, fetch
-from .scan import Scan, scan_obj
+from .stored_normals import FaceText, share_of_stray_normals
 from .synsets import TOTAL, V2_COUNTS, V2_NAMES
 
 __all__ = ["FINDINGS", "Diagnosis", "Examined", "diagnose", "diagnosis_text", "examine"]
@@ -99,7 +113,7 @@ FINDINGS: dict[str, Finding] = {
 }
 """All that the doctor tells, gravest first."""
 
-_FROM_SCAN = {
+_OF_REPAIR = {
     "faces with an index out of range": "bad index",
     "faces with a vertex that is not finite": "NaN",
     "faces with less than three corners": "face of two corners",
@@ -108,12 +122,15 @@ _FROM_SCAN = {
     "faces without area dropped": "degenerate faces",
     "lines and points": "lines or points",
 }
-_OF_FACES = [name for name in _FROM_SCAN.values() if name != "lines or points"]
+_OF_FACES = [name for name in _OF_REPAIR.values() if name != "lines or points"]
 
 
 @dataclass
 class Examined:
-    """One model's findings: counts by name of `FINDINGS`; faces and bytes of its mesh; a digest of these bytes."""
+    """One model's findings: counts by name of `FINDINGS`, size, digest.
+
+    Faces and bytes are those of its mesh; the digest is of these bytes.
+    """
 
     key: str
     found: dict[str, int] = field(default_factory=dict)
@@ -128,7 +145,7 @@ class Examined:
 
 
 def examine(model: Model, scratch: Path) -> Examined:
-    """Look over one model: its mesh as text, its material libraries, the headers of its pictures.
+    """Check one model: its mesh, its material libraries, its pictures' headers.
 
     Parameters
     ----------
@@ -163,31 +180,46 @@ def _examine_mesh(
     check_mesh(folder, file, data)
     if path.suffix.lower() != ".obj":
         return
-    scan = scan_obj(data)
-    result.faces = scan.faces
-    found.update({_FROM_SCAN[name]: count for name, count in scan.counts.items()})
-    found["empty OBJ"] += not scan.vertices
-    found["no usable face"] += bool(scan.vertices and not scan.usable)
-    found["wrong normals"] += scan.stray_normals > _SMOOTH
-    found["negative index"] += (
-        not scan.fast and re.search(rb"^f[^\n]*[ /]-\d", data, re.MULTILINE) is not None
-    )
+    mesh = parse_obj(data)
+    extent = _examine_geometry(mesh, found, result)
+    text = FaceText.find(data)
+    found["wrong normals"] += share_of_stray_normals(text, mesh.vertices) > _SMOOTH
+    found["negative index"] += text.counts_backwards
     found["CRLF"] += b"\r\n" in data
     found["non-ASCII name"] += not data.isascii()
-    found["very large mesh"] += scan.faces >= LARGE
-    extent = scan.high - scan.low
-    found["flat"] += bool(scan.usable and extent.min() <= 1e-6 * extent.max())
     if file == V2_FILE:
         found["missing JSON"] += not path.with_suffix(".json").is_file()
-        found["not unit size"] += bool(scan.usable and abs(np.linalg.norm(extent) - 1) > 0.05)
-    _examine_libraries(scan, folder, os.path.dirname(file), found)  # noqa: PTH120
+        found["not unit size"] += bool(extent.any() and abs(np.linalg.norm(extent) - 1) > 0.05)
+    _examine_libraries(mesh, folder, os.path.dirname(file), found)  # noqa: PTH120
 
 
-def _examine_libraries(scan: Scan, folder: Path, base: str, found: Counter[str]) -> None:
-    """Look over the MTL files: what materials say, and whether the pictures that they name are there."""
+def _examine_geometry(mesh: Mesh, found: Counter[str], result: Examined) -> NDArray[np.float64]:
+    """Count the faults of a mesh by reading and repairing it.
+
+    Returns
+    -------
+    extent : (3,) float64, object units, of the box around all finite vertices; 0 without a face
+    """
+    surface = repair(mesh)
+    found.update({_OF_REPAIR[name]: count for name, count in surface.repairs.items()})
+    dropped = sum(count for name, count in mesh.faults.items() if name != "lines and points")
+    result.faces = len(mesh.sizes) + dropped
+    usable = len(surface.front) > 0
+    found["empty OBJ"] += not len(mesh.vertices)
+    found["no usable face"] += bool(len(mesh.vertices) and not usable)
+    found["very large mesh"] += result.faces >= LARGE
+    if not usable:
+        return np.zeros(3)
+    extent: NDArray[np.float64] = np.ptp(mesh.vertices[in_reach(mesh.vertices)], axis=0)
+    found["flat"] += bool(extent.min() <= 1e-6 * extent.max())
+    return extent
+
+
+def _examine_libraries(mesh: Mesh, folder: Path, base: str, found: Counter[str]) -> None:
+    """Check the MTL files: their materials, and whether their pictures exist."""
     defined: set[str] = set()
     references: set[str] = set()
-    for name in scan.libraries[:MOST_LOOKUPS]:
+    for name in [name for name in mesh.libraries if name][:MOST_LOOKUPS]:
         path, note = find_inside(folder, name, base)
         if path is None:
             found["refused reference" if "refused" in note else "missing MTL"] += 1
@@ -200,7 +232,7 @@ def _examine_libraries(scan: Scan, folder: Path, base: str, found: Counter[str])
         found["non-ASCII name"] += not text.isascii()
         _examine_library(text, defined, references, found)
     if not found["missing MTL"]:
-        found["undefined material"] += len(set(scan.materials) - defined)
+        found["undefined material"] += len(set(mesh.material_names) - {""} - defined)
     pictures = Pictures(folder, base)
     for reference in sorted(references)[:MOST_LOOKUPS]:
         _examine_reference(reference, pictures, found)
@@ -213,11 +245,8 @@ def _examine_library(
         if key == "newmtl":
             defined.add(rest)
         elif key == "d":
-            try:
-                alpha = float(rest.removeprefix("-halo").split()[0])
-            except (ValueError, IndexError):
-                continue
-            found["alpha zero"] += alpha <= 0
+            alpha = read_alpha(rest, 1.0)
+            found["alpha zero"] += alpha == 0
             found["alpha below one"] += 0 < alpha < 1
         elif key == "tr":
             found["Tr"] += 1
@@ -247,7 +276,7 @@ def _examine_reference(reference: str, pictures: Pictures, found: Counter[str]) 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What all models were found to be, in the order of the listing."""
+    """The findings of all models, in the order of the listing."""
 
     listing: Listing
     models: list[Examined]
@@ -258,7 +287,7 @@ class Diagnosis:
         return [model for model in self.models if model.fatal]
 
     def findings(self) -> list[dict[str, Any]]:
-        """Sum up: for each finding that occurs its models, its count over all of them, and up to five examples.
+        """Return for each finding its models, its count, and up to five examples.
 
         Faults of faces have a `share`, of the faces of all models.
         """
@@ -280,7 +309,10 @@ class Diagnosis:
         return rows
 
     def synsets(self) -> list[dict[str, Any]]:
-        """Count models by synset; `expected` is None where it is not known or only a part was looked at."""
+        """Count models by synset.
+
+        `expected` is None if it is unknown, or if only a part was checked.
+        """
         names = V2_NAMES | category_names(self.listing.root)
         known = self.listing.whole and all(model.file == V2_FILE for model in self.listing.models)
         total = Counter(model.synset for model in self.listing.models)
@@ -327,7 +359,7 @@ def diagnose(listing: Listing, *, jobs: int | None = None) -> Diagnosis:
     """
     models = listing.models
     batches = [models[begin : begin + _BATCH] for begin in range(0, len(models), _BATCH)]
-    jobs = max(1, min(jobs or os.cpu_count() or 1, len(batches)))
+    jobs = max(1, min(jobs or count_cores(), len(batches)))
     with each(workers(jobs), (delayed(_examine_batch)(batch) for batch in batches)) as results:
         examined = list(track(chain.from_iterable(results), len(models), "models"))
     times = Counter(model.digest for model in examined if model.size)
@@ -346,7 +378,7 @@ def _examine_batch(models: list[Model]) -> list[Examined]:
 
 
 def diagnosis_text(diagnosis: Diagnosis) -> str:
-    """Lay a diagnosis out for people: counts by category, findings, models that cannot be rendered."""
+    """Format a diagnosis: counts by category, findings, models that cannot be rendered."""
     synsets = Table(
         "synset", "name", "models", "expected", title="Models with a mesh", title_justify="left"
     )

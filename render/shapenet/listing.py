@@ -1,4 +1,4 @@
-"""Models on disk: ShapeNetCore v2 or v1 in folders or zips, or any folder of model files; listed, and made at hand.
+"""Models on disk: ShapeNetCore v2 or v1, in folders or zips, or any model files.
 
 Listing opens no model. A `Model` knows where its files lie; `fetch` makes them a folder.
 """
@@ -63,7 +63,7 @@ _LISTED = 3  # names that a note gives as examples
 
 @dataclass(frozen=True)
 class Listing:
-    """The models of a folder that are wanted, sorted by synset and id.
+    """The selected models of a folder, sorted by synset and id.
 
     Attributes
     ----------
@@ -79,7 +79,7 @@ class Listing:
 
     @property
     def title(self) -> str:
-        """Say in one line what was found."""
+        """Describe the listing in one line."""
         synsets = len({model.synset for model in self.models})
         categories = "1 category" if synsets == 1 else f"{synsets} categories"
         return f"{self.root}: {_SPEECH[self.layout]}, {len(self.models):,} models of {categories}"
@@ -117,7 +117,10 @@ def fetch(model: Model, scratch: Path) -> tuple[Path, list[str]]:
 
 
 def category_names(root: Path) -> dict[str, str]:
-    """Return the first name of each synset in `taxonomy.json`; empty where that file is missing or unreadable."""
+    """Return the first name of each synset in `taxonomy.json`.
+
+    Empty if the file is missing or unreadable.
+    """
     try:
         entries = parse_json(read_plain(root / "taxonomy.json", _TAXONOMY, "get it anew"))
         return {str(entry["synsetId"]): shown(entry["name"].split(",")[0], 40) for entry in entries}
@@ -133,7 +136,9 @@ def find_models(
 
 
 def list_models(root: Path, selection: Selection | None = None) -> Listing:
-    """List the models of a folder, or of a zip archive; folders without an OBJ are models, too.
+    """List the models of a folder or of a zip archive.
+
+    Folders without an OBJ are models, too.
 
     Raises
     ------
@@ -163,7 +168,9 @@ def list_models(root: Path, selection: Selection | None = None) -> Listing:
 
 
 def safe_id(name: str) -> str:
-    """Return the id of a model whose folder has a name: that name, where files, pages and terminals can carry it.
+    """Return the id of a model by the name of its folder.
+
+    It is the name itself if files, pages and terminals can carry it.
 
     Else one of letters, digits, `_`, `-` and dots that ends in a hash of the name: it is no UTF-8,
     is not printable, begins with a dot, has blanks around it or brackets in it, or is longer than
@@ -185,7 +192,10 @@ def _hash(text: str) -> str:
 
 
 def _apart(models: list[Model]) -> list[Model]:
-    """Rename models that share synset and id, of two archives or folders: else one's file is all's."""
+    """Rename models that share synset and id.
+
+    They come from two archives or folders; else one file would stand for all.
+    """
     taken: set[str] = set()
     apart = []
     for model in models:
@@ -214,7 +224,7 @@ def _some(names: list[str]) -> str:
 
 
 def _recognise(root: Path) -> Layout:
-    """Tell v2, v1 and zip apart by looking at a few folders.
+    """Return the layout of a folder, v2, v1 or zip, by a few subfolders.
 
     Raises
     ------
@@ -248,7 +258,10 @@ def _recognise(root: Path) -> Layout:
 
 
 def _check_layout(root: Path, asked: Layout) -> None:
-    """Refuse a layout that was asked for where the folder has another one, before each model fails by itself."""
+    """Refuse a requested layout that the folder does not have.
+
+    Else each model would fail by itself.
+    """
     try:
         found = _recognise(root)
     except InputError:  # none of them: reading the one that was asked for says what is missing
@@ -285,7 +298,10 @@ def _synset_folders(root: Path) -> dict[str, Path]:
 
 
 def _subfolders(folder: Path) -> list[str]:
-    """List the names of the folders in a folder, and of links that lead to none: what was a model does not vanish."""
+    """List the names of subfolders, and of broken links.
+
+    A broken link may have been a model; it must not vanish.
+    """
     try:
         with os.scandir(folder) as entries:
             return sorted(entry.name for entry in entries if _is_folder(entry))
@@ -375,7 +391,7 @@ def _zipped(root: Path, synsets: tuple[str, ...], notes: list[str]) -> list[Mode
 
 
 def _flat(root: Path, notes: list[str]) -> list[Model]:
-    """List model files: the synset is the first folder on the way, the id the rest of the path."""
+    """List model files: the synset is the first folder, the id the rest of the path."""
     if not root.is_dir():
         raise InputError(f"{root} is no folder: --layout flat takes a folder of model files")
     hidden: list[str] = []
@@ -405,7 +421,7 @@ def _flat(root: Path, notes: list[str]) -> list[Model]:
 
 
 def _model_files(root: Path, hidden: list[str], unread: list[str]) -> Iterator[str]:
-    """Walk to the model files of a folder; links to folders are not followed.
+    """Yield the model files of a folder; links to folders are not followed.
 
     Parameters
     ----------
@@ -428,14 +444,20 @@ def _model_files(root: Path, hidden: list[str], unread: list[str]) -> Iterator[s
 
 
 def _flat_names(file: str) -> tuple[str, str]:
-    """Return synset and id of a model file by its path: letters, digits, `_`, `-` and inner dots."""
+    """Return synset and id of a model file by its path.
+
+    They have letters, digits, `_`, `-` and inner dots.
+    """
     *folders, name = Path(file).with_suffix("").parts
     synset = _safe(folders[0]) if folders else NO_SYNSET
     return synset, _safe("-".join([*folders[1:], name]))
 
 
 def _safe(text: str) -> str:
-    """Make a name of letters, digits, `_`, `-` and inner dots; a long one is cut and ends in a hash of all of it."""
+    """Make a name of letters, digits, `_`, `-` and inner dots.
+
+    A long one is cut and ends in a hash of the whole.
+    """
     safe = re.sub(r"[^\w.-]+", "-", text).strip(".-") or "model"
     if len(safe.encode()) > _LONGEST:
         kept = safe.encode()[: _LONGEST - 9].decode(errors="ignore")

@@ -1,4 +1,4 @@
-"""One model of a listing: what it is called and where its files lie."""
+"""One model of a listing: its name and the place of its files."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Model:
 
     @property
     def obj(self) -> Path:
-        """Where its mesh lies, if it has one; of use only where there is no archive."""
+        """The path of its mesh, if it has one and lies in no archive."""
         return self.folder / self.file
 
     @property

@@ -1,4 +1,4 @@
-"""Which of the models are wanted: by synset, by id, by split, so many of each, one share of many."""
+"""The selection of models: by synset, id or split, with limits and shares."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Layout = Literal["auto", "v2", "v1", "zip", "flat"]
 
 @dataclass(frozen=True)
 class Selection:
-    """What to take of a folder of models; everything by default.
+    """The selection of models from a folder; all by default.
 
     Attributes
     ----------
@@ -114,7 +114,7 @@ def _first_of_each(models: list[Model], limit: int) -> list[Model]:
 def _among(
     models: list[Model], wanted: set[str], selection: Selection, file: Path, notes: list[str]
 ) -> list[Model]:
-    """Return the models whose id or key is wanted; say which of these are not there."""
+    """Return the models whose id or key is listed; report missing ones."""
     chosen = [model for model in models if model.key in wanted or model.model_id in wanted]
     if not chosen:
         raise InputError(
@@ -147,7 +147,9 @@ def read_ids(path: Path) -> set[str]:
 
 
 def read_split(path: Path, split: str | None) -> set[str]:
-    """Read the keys `synset/id` of one part of ShapeNet's split table; of all of it where `split` is None.
+    """Read the keys `synset/id` of one part of ShapeNet's split table.
+
+    All parts if `split` is None.
 
     Raises
     ------

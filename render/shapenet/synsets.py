@@ -1,4 +1,7 @@
-"""The 55 synsets of ShapeNetCore: their names, and how many models with an OBJ ShapeNetCore.v2 has of each."""
+"""The 55 synsets of ShapeNetCore: their names and model counts in v2.
+
+Only models with an OBJ are counted.
+"""
 
 from __future__ import annotations
 

@@ -40,7 +40,6 @@ from shapenet3d_cma.render.shapenet.listing import (
     list_models,
     safe_id,
 )
-from shapenet3d_cma.render.shapenet.scan import scan_obj
 from shapenet3d_cma.render.shapenet.selection import Selection, read_ids, read_split
 from shapenet3d_cma.render.status import forget_failures, read_failures
 from shapenet3d_cma.tests.fuzz.bounds import bounded
@@ -79,7 +78,6 @@ def test_a_polygon_of_100_000_corners_takes_linear_memory(
     data = ("".join(lines) + "f " + " ".join(map(str, range(1, number + 1))) + "\n").encode()
     with bounded("obj", inside=tmp_path, mib=400):
         surface = repair(parse_obj(data))
-        assert scan_obj(data).usable == 1
     assert len(surface.front) == (number - 2 if radius[0] == radius[1] else 1)
 
 
@@ -126,21 +124,19 @@ def test_coordinates_that_cannot_be_shown_are_told(tmp_path: Path, vertex: str, 
         1,
         {"faces with a vertex that is not finite": 1},
     )
-    scan = scan_obj(more)
-    assert (scan.usable, scan.counts) == (1, surface.repairs)
 
 
 def test_a_vertex_of_two_numbers_beside_one_of_four_shifts_no_other() -> None:
     data = b"v 0 0\nv 1 0 0 9\nv 0 1 0\nv 0 0 1\nf 2 3 4\nf 1 2 3\n"
     mesh = parse_obj(data)
     assert np.array_equal(mesh.vertices[1:], [[1, 0, 0], [0, 1, 0], [0, 0, 1]])
-    assert len(mesh.sizes) == scan_obj(data).usable == 1
+    assert len(mesh.sizes) == 1
 
 
 @pytest.mark.parametrize("size", [1e-150, 1e-200, 1e-308, 5e-324])
 def test_a_model_too_small_to_divide_by_is_no_crash(size: float) -> None:
     data = f"v 0 0 0\nv {size} 0 0\nv 0 {size} 0\nf 1 2 3\n".encode()
-    assert len(repair(parse_obj(data)).front) == scan_obj(data).usable
+    assert not len(repair(parse_obj(data)).front)
 
 
 @pytest.mark.parametrize(
@@ -190,12 +186,9 @@ def test_more_than_any_model_has_is_refused(
         source_mesh(tmp_path, "03001627", "abc")
     names = "".join(f"usemtl {number}\n" for number in range(bounds.MOST_MATERIALS + 1))
     assert "more than 65,535 materials" in reason(put(tmp_path, names + TRIANGLE, "materials"))
-    with pytest.raises(ModelError, match="more than 65,535 materials"):
-        scan_obj((names + TRIANGLE).encode())
     monkeypatch.setattr("shapenet3d_cma.render.mesh.obj.MOST_RUNS", 10)
-    for read in (parse_obj, scan_obj):
-        with pytest.raises(ModelError, match="changes between kinds of lines more than 10 times"):
-            read(b"v 0 0 0\nvn 0 0 1\n" * 20)
+    with pytest.raises(ModelError, match="changes between kinds of lines more than 10 times"):
+        parse_obj(b"v 0 0 0\nvn 0 0 1\n" * 20)
 
 
 # ---- MTL and pictures ----

@@ -1,0 +1,1 @@
+"""Builders of the samples, one module a kind of thing."""
