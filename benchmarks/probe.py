@@ -14,8 +14,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from shapenet3d_cma.model.encoders import PointEncoder
 from shapenet3d_cma.model.monitor.linear_probe import cut, encode, linear_probe, settled
-from shapenet3d_cma.model.network import PointEncoder, initialise
+from shapenet3d_cma.model.network import initialise
 from shapenet3d_cma.model.weights.encoder import load_encoder
 from shapenet3d_cma.pack.reader import Shards
 

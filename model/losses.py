@@ -11,7 +11,7 @@ import torch.nn.functional as F  # noqa: N812 - the name that everyone knows it 
 from torch import Tensor
 
 from .distributed import all_gather, rank
-from .precision import full
+from .precision import full_precision
 
 __all__ = ["chamfer_distance", "info_nce", "masked_mean"]
 
@@ -32,7 +32,7 @@ def chamfer_distance(predicted: Tensor, target: Tensor, *, squared: bool = True)
     -------
     distance : (...) float32, squared units of the input, or units
     """
-    predicted, target = full(predicted), full(target)
+    predicted, target = full_precision(predicted), full_precision(target)
     with (
         torch.no_grad()
     ):  # only the choice of the nearest needs all pairs; the gradient needs the chosen ones
@@ -79,7 +79,7 @@ def info_nce(z_points: Tensor, z_images: Tensor, temperature: float) -> tuple[Te
         cloud to its image
     """
     with torch.autocast(z_points.device.type, enabled=False):  # the product, too, in float32
-        dtype = torch.promote_types(full(z_points).dtype, full(z_images).dtype)
+        dtype = torch.promote_types(full_precision(z_points).dtype, full_precision(z_images).dtype)
         z_points = F.normalize(z_points.to(dtype), dim=1)
         z_images = F.normalize(z_images.to(dtype), dim=1)
         to_images = z_points @ all_gather(z_images).T / temperature  # (B, all)

@@ -35,15 +35,18 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from .config import PretrainConfig
 from .noise import draw
 
 __all__ = [
     "Masks",
+    "PatchSlots",
     "align_masks",
     "image_cells",
     "mask_cells",
     "mask_patches",
     "num_visible",
+    "pick",
     "visible_first",
 ]
 
@@ -230,3 +233,51 @@ def align_masks(
             masked, cells, draw(seeds, CELL_STREAM, num_cells), strategy, ratio, exact=exact
         ),
     )
+
+
+class PatchSlots:
+    """Which patch stands in which slot: visible ones first, in fixed numbers.
+
+    Attributes
+    ----------
+    order : (B, G) int64, the patch in each slot
+    hidden : (B, V) bool or None; True = the collision rule took the patch of this slot, None = of
+        no slot
+    first : slots from this one on may hold masked patches and are reconstructed
+    masked : (B, G - first) bool, True = the slot's patch is masked
+    """
+
+    def __init__(self, masked: Tensor, visible: int, config: PretrainConfig) -> None:
+        self.order = visible_first(masked)  # (B, G)
+        self.visible = visible
+        sorted_masked = masked.gather(1, self.order)
+        self.hidden = sorted_masked[:, :visible] if config.mask_collisions else None
+        surely = min(visible, num_visible(masked.shape[1], config.max_ratio))
+        self.first = surely if config.mask_collisions else visible
+        self.masked = sorted_masked[:, self.first :]
+
+    def sort(self, patches: Tensor) -> Tensor:
+        """Bring (B, G, ...) patches into the order of the slots."""
+        return pick(patches, self.order)
+
+    def pick_visible(self, patches: Tensor) -> Tensor:
+        """Pick (B, V, ...) of (B, G, ...) patches; a hidden slot repeats the first, so that it reveals nothing."""
+        order = self.order[:, : self.visible]
+        if self.hidden is not None:
+            order = torch.where(self.hidden, order[:, :1], order)
+        return pick(patches, order)
+
+    def add_mask_tokens(self, visible: Tensor, mask_token: Tensor) -> Tensor:
+        """Complete the visible tokens, [F_p^v, M_p]: (B, V, W) and (W,) to (B, G, W)."""
+        if self.hidden is not None:
+            visible = torch.where(self.hidden[..., None], mask_token.to(visible.dtype), visible)
+        missing = mask_token.to(visible.dtype).expand(
+            visible.shape[0], self.order.shape[1] - self.visible, -1
+        )
+        return torch.cat([visible, missing], dim=1)
+
+
+def pick(tokens: Tensor, index: Tensor) -> Tensor:
+    """Gather (B, N, ...) tokens by (B, M) indices: (B, M, ...)."""
+    shape = (*index.shape, *tokens.shape[2:])
+    return tokens.gather(1, index.reshape(*index.shape, *[1] * (tokens.ndim - 2)).expand(shape))

@@ -9,7 +9,7 @@ import torch.nn.functional as F  # noqa: N812 - the name that everyone knows it 
 from torch import Tensor, nn
 
 from .distributed import all_sum, size
-from .precision import full
+from .precision import full_precision
 
 __all__ = ["BatchNorm", "forget", "is_fresh", "settle"]
 
@@ -51,7 +51,7 @@ class BatchNorm(nn.BatchNorm1d):
             self._remember(mean, variance)
             return normed
         with torch.autocast(input.device.type, enabled=False):
-            x = full(input)
+            x = full_precision(input)
             rows = len(x) * size()
             mean = all_sum(x.sum(0)) / rows
             variance = all_sum((x - mean).square().sum(0)) / rows

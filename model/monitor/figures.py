@@ -140,7 +140,7 @@ class Trained:
         row: int,
         seeds: Sequence[int],
     ) -> dict[str, NDArray[Any]]:
-        """Mask a row and reconstruct what is masked, for several seeds: a look into `CrossAlignNet.forward`.
+        """Mask a row and reconstruct the masked patches, for several seeds.
 
         Parameters
         ----------
@@ -168,31 +168,21 @@ class Trained:
             "rgb": torch.from_numpy(rgb).expand(many, -1, -1, -1),
             "seeds": torch.cat([sample_seeds(seed, 0, torch.tensor([row])) for seed in seeds]),
         }
-        caught: list[Any] = []
-        hook = network.reconstruction.register_forward_hook(
-            lambda _, given, made: caught.extend((*given, made))
-        )
-        try:
-            loss = network(batch)["loss_lmr"]  # (S,)
-        finally:
-            hook.remove()
-        centres, slots, made = (
-            caught[2],
-            caught[3],
-            caught[-1],
-        )  # (S, G, 3) and (S, G - first, K, 3), by slots
-        masks = network.masks(batch["pixels"], batch["seeds"])
-        whole = _to_object_frame(made + centres[:, slots.first :, None], batch["points"][0])
-        patches = torch.zeros(many, config.patches, config.patch_points, 3)
-        patches.scatter_(1, slots.order[:, slots.first :, None, None].expand_as(whole), whole)
-        patches[~masks.points] = 0
+        encoding = network.encode(batch)
+        reconstruction = network.reconstruct(encoding)
+        loss = reconstruction.chamfer(squared=config.chamfer == "squared")  # (S,)
+        # relative to the centres, NaN where visible -> object frame, zeros where visible
+        found = reconstruction.by_patch() + encoding.centres[:, :, None]  # (S, G, K, 3)
+        patches = _to_object_frame(found, batch["points"][0])
+        masked = encoding.masks.points  # (S, G)
+        patches = torch.where(masked[..., None, None], patches, 0)
         if not bool(patches.isfinite().all() & loss.isfinite().all()):
             raise InputError(
                 f"the run's network makes no finite numbers of row {row}: give another RUN, or none"
             )
         return {
-            "masked": masks.points.numpy(),
-            "cells": masks.cells.numpy(),
+            "masked": masked.numpy(),
+            "cells": encoding.masks.cells.numpy(),
             "patches": patches.numpy(),
             "chamfer": loss.numpy(),
         }

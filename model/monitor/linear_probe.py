@@ -16,10 +16,11 @@ from torch import Tensor
 
 from ...pack.reader import Shards
 from ..config import PretrainConfig
-from ..network import PointEncoder, pool
+from ..encoders import PointEncoder
+from ..layers import pool
 from ..norm import is_fresh, settle
 from ..patches import make_patches, normalise_cloud
-from ..precision import exactly
+from ..precision import float32_geometry
 from ..train.data import Feed
 
 __all__ = ["Patches", "cut", "encode", "is_held_out", "linear_probe", "probe", "settled"]
@@ -59,7 +60,7 @@ def encode(encoder: PointEncoder, batches: Iterable[Patches]) -> Tensor:
 
 def cut(points: Tensor, config: PretrainConfig) -> Patches:
     """Cut (B, P, 3) float32 clouds, farthest point order, any frame, into the patches of pretraining."""
-    with exactly(points):
+    with float32_geometry(points):
         return make_patches(normalise_cloud(points), config.patches, config.patch_points)
 
 

@@ -14,10 +14,9 @@ from numpy.typing import NDArray
 
 from ...core.arrays import read_arrays
 from ...core.errors import InputError
-from ..masking import num_visible
-from ..network import CrossAlignNet, DropPath, PatchSlots
+from ..network import CrossAlignNet
 from ..noise import sample_seeds
-from ..precision import exactly
+from ..precision import float32_geometry
 from ..train.data import Batch
 from ..train.run_folder import first_line
 
@@ -109,42 +108,25 @@ def reconstruct(network: CrossAlignNet, batch: Batch, *, seed: int = 0, epoch: i
     ------
     ValueError : a network without a reconstruction
     """
-    if network.reconstruction is None:
-        raise ValueError("this network does not reconstruct: tasks = contrast")
     training = network.training
     network.eval()
     try:
-        with exactly(batch["points"]):
-            return _reconstruct(network, batch, sample_seeds(seed, epoch, batch["rows"]))
+        with float32_geometry(batch["points"]):
+            seeds = sample_seeds(seed, epoch, batch["rows"])  # (B,)
+            encoding = network.encode({**batch, "seeds": seeds})
+            predicted = network.reconstruct(encoding).by_patch()  # (B, G, K, 3)
     finally:
         network.train(training)
-
-
-def _reconstruct(network: CrossAlignNet, batch: Batch, seeds: torch.Tensor) -> Snapshot:
-    assert network.reconstruction is not None
-    centres, neighbours = network.cut(batch["points"])  # (B, G, 3), (B, G, K, 3)
-    masks, config = network.masks(batch["pixels"], seeds), network.config
-    slots, drop = (
-        PatchSlots(masks.points, num_visible(config.patches, config.mask_ratio), config),
-        DropPath(seeds, 0.0),
+    masks = encoding.masks
+    arrays = (
+        batch["rows"],
+        encoding.centres,
+        encoding.neighbours,
+        predicted,
+        masks.points,
+        masks.cells,
     )
-    points = network.encode_points(centres, neighbours, slots, drop)
-    images = (
-        None if network.image_encoder is None else network.image_encoder(batch["rgb"], masks.cells)
-    )
-    found = network.reconstruction(
-        points, images, slots.sort(centres), slots, drop
-    )  # (B, G - first, K, 3)
-    predicted = torch.full_like(neighbours, torch.nan)
-    places = slots.order[:, slots.first :, None, None].expand_as(found)
-    predicted.scatter_(1, places, found.to(predicted.dtype))
-    predicted[~masks.points] = torch.nan
-    return Snapshot(
-        *(
-            each.cpu().numpy()
-            for each in (batch["rows"], centres, neighbours, predicted, masks.points, masks.cells)
-        )
-    )
+    return Snapshot(*(array.cpu().numpy() for array in arrays))
 
 
 def epochs_shown(epochs: Sequence[int], count: int = 4) -> list[int]:

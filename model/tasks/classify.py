@@ -16,7 +16,7 @@ from ...core.errors import InputError
 from ...core.settings import read_settings
 from ...core.untrusted import shown
 from ..config import PretrainConfig
-from ..network import DropPath
+from ..layers import DropPath
 from ..noise import sample_seeds
 from ..patches import make_patches
 from ..train.run_folder import first_line

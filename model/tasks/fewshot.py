@@ -18,7 +18,7 @@ from .benchmarks.folds import FOLDS, SETTINGS, draw_fold, fold_file, fold_shapes
 from .benchmarks.layouts import find_layout
 from .benchmarks.prepared import Clouds, normalises, prepare, spare_points
 from .config import FewShotConfig
-from .finetune import Run, check_fits, finetune_once, hold_out, read_splits
+from .finetune import Run, check_fits, finetune_once, hold_out, prefix_lines, read_splits
 from .initial import Initial, load_initial
 from .metrics import in_words
 from .results import (
@@ -90,9 +90,7 @@ def fewshot(
                     once = Run(
                         folder, "fewshot", initial, clouds, config, keep=False, inputs=(data, init)
                     )
-                    result = finetune_once(
-                        once, lambda line, at=f"{name}, fold {fold}": report(f"{at}: {line}")
-                    )  # type: ignore[misc]
+                    result = finetune_once(once, prefix_lines(report, f"{name}, fold {fold}"))
                     results.setdefault((way, shot), []).append(result)
                 summarise(output, results, source, initial, config)
         return summarise(output, results, source, initial, config)

@@ -96,10 +96,13 @@ def finetune(
                 each = Run(
                     folder, task, initial, hold_out(clouds, chosen), chosen, inputs=(data, init)
                 )
-                results.append(
-                    finetune_once(each, lambda line, seed=seed: report(f"seed {seed}: {line}"))
-                )  # type: ignore[misc]
+                results.append(finetune_once(each, prefix_lines(report, f"seed {seed}")))
         return summarise(output, results, dataset, initial, config)
+
+
+def prefix_lines(report: Callable[[str], None], prefix: str) -> Callable[[str], None]:
+    """Return a reporter that puts a prefix and a colon before each line."""
+    return lambda line: report(f"{prefix}: {line}")
 
 
 def read_splits(

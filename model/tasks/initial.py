@@ -11,7 +11,7 @@ from ...core.errors import InputError
 from ...core.files import sha256
 from ...core.untrusted import read_json
 from ..config import PretrainConfig
-from ..network import PointEncoder
+from ..encoders import PointEncoder
 from ..train.run_folder import MOST_ABOUT, check_step, first_line
 from ..weights.checkpoint import load_weights, part
 from ..weights.encoder import load_encoder

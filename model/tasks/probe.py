@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from ...core.errors import InputError, needs
 from ...core.outputs import check_file, stamp_text, write_file
 from ...pack.reader import Shards
+from ..encoders import PointEncoder
 from ..monitor.linear_probe import Patches, encode, settled
-from ..network import PointEncoder, initialise
+from ..network import initialise
 from ..patches import make_patches
 from ..train.pretraining import threads
 from ..train.step import choose_device

@@ -20,7 +20,7 @@ from torch import Tensor
 from ...core.arrays import read_array
 from ...core.errors import InputError
 from ...core.outputs import Output
-from ..network import DropPath
+from ..layers import DropPath
 from ..train.pretraining import threads
 from ..train.run_folder import RunFolder, first_line, write_to
 from ..train.step import choose_device

@@ -8,7 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from ..config import PretrainConfig
-from ..network import DropPath, PointEncoder, initialise
+from ..encoders import PointEncoder
+from ..layers import DropPath
+from ..network import initialise
 from ..norm import BatchNorm
 from ..patches import make_patches
 

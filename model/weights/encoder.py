@@ -10,8 +10,8 @@ from safetensors.torch import save
 
 from ...core.errors import InputError
 from ..config import PretrainConfig
+from ..encoders import PointEncoder
 from ..methods.point_mae import read_point_mae
-from ..network import PointEncoder
 from ..train.run_folder import first_line
 from .tensors import fill, read_config, read_safetensors
 

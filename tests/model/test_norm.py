@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from shapenet3d_cma.model.config import PretrainConfig
-from shapenet3d_cma.model.network import PointEncoder, initialise
+from shapenet3d_cma.model.encoders import PointEncoder
+from shapenet3d_cma.model.network import initialise
 from shapenet3d_cma.model.norm import BatchNorm, is_fresh, settle
 
 

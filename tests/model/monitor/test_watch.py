@@ -14,6 +14,7 @@ import torch
 
 from shapenet3d_cma.core.errors import InputError
 from shapenet3d_cma.model.config import PretrainConfig
+from shapenet3d_cma.model.encoders import PointEncoder
 from shapenet3d_cma.model.monitor.linear_probe import (
     cut,
     encode,
@@ -23,7 +24,7 @@ from shapenet3d_cma.model.monitor.linear_probe import (
 )
 from shapenet3d_cma.model.monitor.pictures import masked_image
 from shapenet3d_cma.model.monitor.snapshot import Snapshot, fixed_rows, reconstruct
-from shapenet3d_cma.model.network import CrossAlignNet, PointEncoder, initialise
+from shapenet3d_cma.model.network import CrossAlignNet, initialise
 from shapenet3d_cma.model.norm import is_fresh
 from shapenet3d_cma.model.train.data import ShardRows
 from shapenet3d_cma.model.train.pretraining import pretrain

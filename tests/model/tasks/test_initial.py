@@ -8,7 +8,7 @@ import torch
 
 from shapenet3d_cma.core.errors import InputError
 from shapenet3d_cma.model.config import PretrainConfig
-from shapenet3d_cma.model.network import PointEncoder
+from shapenet3d_cma.model.encoders import PointEncoder
 from shapenet3d_cma.model.tasks import initial as module
 from shapenet3d_cma.model.tasks.initial import load_initial
 from shapenet3d_cma.model.train.pretraining import pretrain

@@ -17,7 +17,7 @@ import torch
 
 from shapenet3d_cma.core.errors import InputError
 from shapenet3d_cma.model.config import PretrainConfig
-from shapenet3d_cma.model.network import PointEncoder
+from shapenet3d_cma.model.encoders import PointEncoder
 from shapenet3d_cma.model.tasks.ablate import ablate
 from shapenet3d_cma.model.tasks.config import (
     FewShotConfig,

@@ -17,7 +17,7 @@ from shapenet3d_cma.core.errors import InputError
 from shapenet3d_cma.core.settings import read_settings
 from shapenet3d_cma.model.config import PretrainConfig
 from shapenet3d_cma.model.distributed import Ranks
-from shapenet3d_cma.model.network import PointEncoder
+from shapenet3d_cma.model.encoders import PointEncoder
 from shapenet3d_cma.model.train.data import Plan
 from shapenet3d_cma.model.train.pretraining import pretrain
 from shapenet3d_cma.model.train.run_folder import RunFolder
