@@ -106,35 +106,39 @@ class PretrainConfig:
     init: str = setting(
         "", "Start the point encoder from this run, .safetensors file, or checkpoint of Point-MAE."
     )
-    # running; none of these changes the result beyond rounding
+    # running: a stopped run may go on with other values, the result is the same but for rounding
     device: Literal["auto", "cpu", "cuda"] = setting(
-        "auto", "Where to compute; auto: cuda if there is one."
+        "auto", "Where to compute; auto: cuda if there is one.", identity=False
     )
     compile: Literal["auto", "on", "off"] = setting(
-        "auto", "torch.compile; auto: on a GPU. What fails runs without."
+        "auto", "torch.compile; auto: on a GPU. What fails runs without.", identity=False
     )
     threads: int = setting(
-        0, "CPU threads that compute; 0: torch's choice. One is faster where cores are busy.", low=0
+        0,
+        "CPU threads that compute; 0: torch's choice. One is faster where cores are busy.",
+        low=0,
+        identity=False,
     )
     data: Literal["auto", "device", "memory", "files"] = setting(
         "auto",
         "Where rows are held; auto: on the GPU up to a quarter of its memory, else in memory, else read anew.",
+        identity=False,
     )
     memory_gib: float = setting(
-        8.0, "data = auto holds shards up to this size, unpacked, in memory.", low=0
+        8.0, "data = auto holds shards up to this size, unpacked, in memory.", low=0, identity=False
     )
-    workers: int = setting(4, "Processes that read the shards.", low=0)
+    workers: int = setting(4, "Processes that read the shards.", low=0, identity=False)
     checkpoint_seconds: float = setting(
-        300.0, "Time between checkpoints; 0: after every step.", low=0
+        300.0, "Time between checkpoints; 0: after every step.", low=0, identity=False
     )
-    # watching
+    # watching: changes nothing in the training
     probe_epochs: int = setting(
-        25, "Epochs between linear probes of the frozen encoder; 0: none.", low=0
+        25, "Epochs between linear probes of the frozen encoder; 0: none.", low=0, identity=False
     )
     picture_epochs: int = setting(
-        25, "Epochs between reconstructions of fixed samples; 0: none.", low=0
+        25, "Epochs between reconstructions of fixed samples; 0: none.", low=0, identity=False
     )
-    tensorboard: bool = setting(False, "Write TensorBoard's files, too.")
+    tensorboard: bool = setting(False, "Write TensorBoard's files, too.", identity=False)
 
     def __post_init__(self) -> None:
         if self.width % self.heads:

@@ -119,14 +119,17 @@ class TrainConfig:
     measure_every: int = setting(
         1, "Epochs between measurements on test and held-out shapes.", low=1
     )
-    # running; none of these changes the result beyond rounding
+    # bfloat16 has eight binary digits: another precision is another result
     precision: Literal["auto", "float32", "bfloat16"] = setting(
         "auto", "auto: bfloat16 on CUDA, else float32."
     )
-    device: Device = setting("auto", "Where to compute; auto: cuda if there is one.")
-    threads: int = setting(0, "CPU threads that compute; 0: torch's choice.", low=0)
+    # running: a stopped run may go on with other values, the result is the same but for rounding
+    device: Device = setting(
+        "auto", "Where to compute; auto: cuda if there is one.", identity=False
+    )
+    threads: int = setting(0, "CPU threads that compute; 0: torch's choice.", low=0, identity=False)
     checkpoint_seconds: float = setting(
-        300.0, "Time between checkpoints; 0: after every step.", low=0
+        300.0, "Time between checkpoints; 0: after every step.", low=0, identity=False
     )
 
     def __post_init__(self) -> None:

@@ -18,7 +18,6 @@ from torch import Tensor, nn
 from ...core.errors import InputError
 from ...core.progress import duration
 from ...core.untrusted import shown
-from ..config import PretrainConfig
 from ..noise import sample_seeds
 from ..norm import forget
 from ..train.data import Plan
@@ -132,12 +131,6 @@ class _Loop:
             report,
         )
         self.plan = Plan(work.rows, min(config.batch_size, work.rows), config.epochs, config.seed)
-        self.schedule = PretrainConfig(
-            epochs=config.epochs,
-            learning_rate=config.learning_rate,
-            final_learning_rate=config.final_learning_rate,
-            warmup_epochs=config.warmup_epochs,
-        )
         groups = parameter_groups(work.network, config.weight_decay)
         self.optimizer = torch.optim.AdamW(groups, lr=config.learning_rate, fused=True)
         self.sums = torch.zeros(2, device=device)  # of losses and of shares right, in this epoch
@@ -187,7 +180,7 @@ class _Loop:
     def step(self, step: int) -> None:
         """Make one step, and what follows at the end of an epoch."""
         epoch = self.plan.epoch(step)
-        rate = learning_rate(step, self.plan, self.schedule)
+        rate = learning_rate(step, self.plan, self.config)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         rows = torch.tensor(self.plan.step_rows(step), device=self.device)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -191,10 +191,26 @@ def parameter_groups(network: nn.Module, weight_decay: float) -> list[dict[str, 
     ]
 
 
-def learning_rate(step: int, plan: Plan, config: PretrainConfig) -> float:
+class Schedule(Protocol):
+    """The settings that decide the learning rate; those of pretraining and of the tasks have them."""
+
+    @property
+    def learning_rate(self) -> float:
+        """Highest learning rate."""
+
+    @property
+    def final_learning_rate(self) -> float:
+        """Learning rate before the warm-up and after the cosine."""
+
+    @property
+    def warmup_epochs(self) -> int:
+        """Epochs of linear warm-up; at most half of all."""
+
+
+def learning_rate(step: int, plan: Plan, schedule: Schedule) -> float:
     """Return a step's learning rate: linear warm-up, then a cosine down to the final rate."""
-    low, high = config.final_learning_rate, config.learning_rate
-    warmup = min(config.warmup_epochs, config.epochs / 2) * plan.steps_per_epoch
+    low, high = schedule.final_learning_rate, schedule.learning_rate
+    warmup = min(schedule.warmup_epochs, plan.epochs / 2) * plan.steps_per_epoch
     if step < warmup:
         return low + (high - low) * (step + 1) / (warmup + 1)
     return (
