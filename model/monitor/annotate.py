@@ -53,12 +53,12 @@ class NetworkAnnotator:
             self.missing = dict.fromkeys(("patches", "mask"), f"No patches and masks: {reason}.")
 
     def _network(self, view: View) -> Trained:
-        from .figures import read_run
+        from .figures import read_trained
 
         assert self.run is not None
         size = (view.depth.shape[0], view.depth.shape[1])
         if size not in self._trained:
-            self._trained[size] = read_run(self.run, size)
+            self._trained[size] = read_trained(self.run, size)
         return self._trained[size]
 
     def add(self, view: View) -> View:

@@ -19,18 +19,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ...core.errors import InputError
-from ...core.untrusted import read_json
 from ..config import PretrainConfig
 from ..network import CrossAlignNet
 from ..noise import sample_seeds
 from ..patches import make_patches, normalise_cloud
-from ..train.run_folder import MOST_ABOUT, check_step, first_line
-from ..weights.checkpoint import load_weights, part
-from ..weights.tensors import fill, read_config
+from ..weights.saved_run import read_run
 
-__all__ = ["STRATEGIES", "Trained", "all_masks", "patch_indices", "read_run"]
+__all__ = ["STRATEGIES", "Trained", "all_masks", "patch_indices", "read_trained"]
 
-_DEPTHS = ("point_depth", "image_depth", "global_depth", "reconstruction_depth")
 STRATEGIES: tuple[str, ...] = get_args(get_type_hints(PretrainConfig)["mask_strategy"])
 
 
@@ -195,40 +191,17 @@ def _to_object_frame(normalised: Tensor, cloud: Tensor) -> Tensor:
     return normalised * radius + middle
 
 
-def read_run(run: Path, shard_size: tuple[int, int]) -> Trained:
+def read_trained(run: Path, shard_size: tuple[int, int]) -> Trained:
     """Read the network of a run's last checkpoint.
 
     Parameters
     ----------
-    run : folder of a run, see `model.run`
-    shard_size : (H, W) of the images that it shall be shown
+    run : folder of a run, see `train.run_folder`
+    shard_size : (H, W) of the images that the network will see
 
     Raises
     ------
     InputError : no run, no checkpoint yet, or one that cannot be read
     """
-    about, checkpoint = run / "run.json", run / "checkpoint.pt"
-    try:
-        told = read_json(about, most_bytes=MOST_ABOUT)
-        config = read_config(told.get("config") if isinstance(told, dict) else None)
-    except (FileNotFoundError, NotADirectoryError):
-        raise InputError(f"{run} is no run: `cma3d pretrain SHARDS RUN` makes one") from None
-    except (OSError, ValueError) as error:
-        raise InputError(f"{about} cannot be read: {first_line(error)}; give another RUN") from None
-    if not checkpoint.is_file():
-        raise InputError(
-            f"{run} has no checkpoint yet: `cma3d pretrain` writes one every few minutes and at the end"
-        )
-    try:
-        state = load_weights(checkpoint)
-        step, depths = check_step(state), {name: getattr(config, name) for name in _DEPTHS}
-        with torch.random.fork_rng(devices=[]):
-            network = fill(
-                lambda: CrossAlignNet(config, shard_size), part(state, "network"), depths
-            ).eval()
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"{checkpoint} cannot be read ({first_line(error)}): restore it from a copy, or train again"
-        ) from None
-    steps = told.get("steps")
-    return Trained(network, config, step, steps if type(steps) is int and steps >= step else step)
+    saved = read_run(run)
+    return Trained(saved.network(shard_size), saved.config, saved.step, saved.steps)

@@ -18,7 +18,7 @@ from ..network import CrossAlignNet
 from ..noise import sample_seeds
 from ..precision import float32_geometry
 from ..train.data import Batch
-from ..train.run_folder import first_line
+from ..weights.checkpoint import first_line
 
 __all__ = ["Snapshot", "fixed_rows", "reconstruct"]
 

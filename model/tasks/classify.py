@@ -19,7 +19,7 @@ from ..config import PretrainConfig
 from ..layers import DropPath
 from ..noise import sample_seeds
 from ..patches import make_patches
-from ..train.run_folder import first_line
+from ..weights.checkpoint import first_line
 from ..weights.tensors import fill, read_config, read_safetensors
 from .benchmarks.augment import augment, choose_points
 from .benchmarks.prepared import Clouds

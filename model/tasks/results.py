@@ -16,7 +16,8 @@ from ... import __version__
 from ...core import untrusted
 from ...core.errors import InputError
 from ...core.outputs import Output, claim
-from ..train.run_folder import first_line, refuse_foreign, write_to
+from ..train.run_folder import refuse_foreign, write_to
+from ..weights.checkpoint import first_line
 from .benchmarks.shapes import Dataset
 from .initial import Initial
 

@@ -22,8 +22,9 @@ from ...core.errors import InputError
 from ...core.outputs import Output
 from ..layers import DropPath
 from ..train.pretraining import threads
-from ..train.run_folder import RunFolder, first_line, write_to
+from ..train.run_folder import RunFolder, write_to
 from ..train.step import choose_device
+from ..weights.checkpoint import first_line
 from .benchmarks.augment import augment, choose_points
 from .benchmarks.layouts import open_dataset
 from .benchmarks.prepared import Clouds, normalises, prepare, spare_points

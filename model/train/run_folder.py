@@ -22,7 +22,6 @@ import functools
 import json
 import os
 import re
-import textwrap
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -31,23 +30,19 @@ import torch
 
 from ...core.errors import InputError
 from ...core.outputs import Output, claim
+from ...core.settings import identity_names
 from ...core.untrusted import read_json, read_json_lines, shown
-from ..weights.checkpoint import load_weights, part
+from ..weights.checkpoint import first_line, part, read_checkpoint
 from ..weights.pickles import named
+from ..weights.saved_run import MOST_ABOUT
 
 __all__ = [
-    "MOST_ABOUT",
     "RunFolder",
-    "check_step",
-    "first_line",
     "refuse_foreign",
     "told",
     "write_to",
 ]
 
-# settings that do not make another run
-_RUNNING = ("device", "compile", "threads", "data", "memory_gib", "workers", "checkpoint_seconds")
-_WATCHING = ("probe_epochs", "picture_epochs", "tensorboard")
 # written again and again
 _GROWING = (
     "log.jsonl",
@@ -65,8 +60,6 @@ _BEGIN = {
     ".json": b"{", ".jsonl": b"{", ".pt": b"PK", ".npz": b"PK", ".npy": b"\x93NUMPY", ".png": b"\x89PNG",
     ".html": b"<!doctype html>",
 }  # fmt: skip
-MOST_ABOUT = 2**22
-"""Bytes of run.json and other files that tell of a run: they have some thousand."""
 _MOST_NUMBER = 1e39  # of a log: float32 has no larger ones
 _MOST_LINE = 2**16  # bytes of a line of the log; it has some hundred
 
@@ -128,37 +121,6 @@ def refuse_foreign(output: Output, names: Iterable[str]) -> None:
             raise InputError(
                 f"{path} is not as cma3d wrote it, or not of cma3d: move it away, or choose another folder"
             )
-
-
-def first_line(error: BaseException) -> str:
-    """Return the first line of an error's message that says something, or its name where it has none."""
-    if isinstance(error, OSError) and error.strerror:
-        return shown(error.strerror)
-    lines = (str(error) or type(error).__name__).splitlines()
-    return shown(textwrap.shorten(lines[0], 200, placeholder=" …"))
-
-
-def check_step(state: dict[str, Any], steps: int | None = None) -> int:
-    """Return the number of steps after which a checkpoint was written.
-
-    Parameters
-    ----------
-    steps : of the whole run, where it is known
-
-    Raises
-    ------
-    ValueError : no whole number, or one that the run cannot have come to
-    """
-    step = state.get("step")
-    if type(step) is not int or not 0 < step < 2**53:
-        raise ValueError(
-            "it has no step"
-            if step is None
-            else f"its step is {named(step)}, no number of steps done"
-        )
-    if steps is not None and step > steps:
-        raise ValueError(f"its step is {step}, of a run of {steps} steps")
-    return step
 
 
 def _is_earlier(path: Path, settings: Any) -> bool:
@@ -298,11 +260,12 @@ class RunFolder:
     def _differing(self, old: dict[str, Any]) -> str:
         """Say in words which settings of a run differ from this one's; empty if none does."""
         new, defaults = dataclasses.asdict(self.settings), dataclasses.asdict(type(self.settings)())
-        pairs = {name: (old.get(name, defaults[name]), value) for name, value in new.items()}
+        deciding = identity_names(self.settings)
+        pairs = {name: (old.get(name, defaults[name]), new[name]) for name in deciding}
         return ", ".join(
             f"{name} = {named(was)}, not {value}"
             for name, (was, value) in pairs.items()
-            if name not in _RUNNING + _WATCHING and not _same(was, value)
+            if not _same(was, value)
         )
 
     def save(self, step: int, state: dict[str, Any]) -> None:
@@ -330,8 +293,7 @@ class RunFolder:
         if not self.checkpoint.exists():
             return None
         try:
-            state = load_weights(self.checkpoint)
-            check_step(state, steps)
+            _, state = read_checkpoint(self.checkpoint, steps)
             differing = self._differing(part(state, "config"))
         except (OSError, ValueError) as error:
             raise InputError(self._damaged(first_line(error))) from None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import textwrap
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from ...core.untrusted import open_regular, shown
 from .pickles import PLAIN, PlainUnpickler, Refused, named, why
 from .tensors import check_weights
 
-__all__ = ["load_weights", "part", "restore"]
+__all__ = ["check_step", "first_line", "load_weights", "part", "read_checkpoint", "restore"]
 
 _DTYPES = {
     "DoubleStorage": torch.float64, "FloatStorage": torch.float32, "HalfStorage": torch.float16,
@@ -63,6 +64,45 @@ def load_weights(path: Path) -> dict[str, Any]:
             ) from None
         except _UNREADABLE as error:
             raise ValueError(f"it is damaged: {shown(str(error))}") from None
+
+
+def read_checkpoint(path: Path, steps: int | None = None) -> tuple[int, dict[str, Any]]:
+    """Read a run's checkpoint: the number of steps done, and all that it holds.
+
+    Parameters
+    ----------
+    steps : of the whole run, if known
+
+    Raises
+    ------
+    ValueError : it is damaged, holds code, or a step that the run cannot have come to
+    OSError : it cannot be read
+    """
+    state = load_weights(path)
+    return check_step(state, steps), state
+
+
+def check_step(state: dict[str, Any], steps: int | None = None) -> int:
+    """Return the number of steps after which a checkpoint was written.
+
+    Parameters
+    ----------
+    steps : of the whole run, where it is known
+
+    Raises
+    ------
+    ValueError : no whole number, or one that the run cannot have come to
+    """
+    step = state.get("step")
+    if type(step) is not int or not 0 < step < 2**53:
+        raise ValueError(
+            "it has no step"
+            if step is None
+            else f"its step is {named(step)}, no number of steps done"
+        )
+    if steps is not None and step > steps:
+        raise ValueError(f"its step is {step}, of a run of {steps} steps")
+    return step
 
 
 def _check_archive(archive: zipfile.ZipFile, size: int) -> None:
@@ -219,3 +259,12 @@ def part(state: Mapping[str, Any], name: str) -> dict[Any, Any]:
     if not isinstance(found, dict):
         raise ValueError(f"it has no {name}" if found is None else f"its {name} is no table")
     return found
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's message, or the error's name if it has no message."""
+    # an OSError's own text repeats the path, which the message has already
+    if isinstance(error, OSError) and error.strerror:
+        return shown(error.strerror)
+    lines = (str(error) or type(error).__name__).splitlines()
+    return shown(textwrap.shorten(lines[0], 200, placeholder=" …"))

@@ -12,7 +12,7 @@ from ...core.errors import InputError
 from ..config import PretrainConfig
 from ..encoders import PointEncoder
 from ..methods.point_mae import read_point_mae
-from ..train.run_folder import first_line
+from .checkpoint import first_line
 from .tensors import fill, read_config, read_safetensors
 
 __all__ = ["encoder_bytes", "load_encoder", "start_from"]

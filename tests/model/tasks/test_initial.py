@@ -138,7 +138,7 @@ def test_a_run_gives_its_encoder_finished_or_not(
         )
     assert "after 3 steps" in load_initial(run).source
     (run / "run.json").write_text(json.dumps({"config": {"width": 24, "heads": 2}}))
-    with pytest.raises(InputError, match=r"is no run of `cma3d pretrain`"):
+    with pytest.raises(InputError, match=r"run\.json cannot be read"):
         load_initial(run)
 
 
