@@ -15,7 +15,13 @@ import numpy as np
 import torch
 
 from shapenet3d_cma.model.encoders import PointEncoder
-from shapenet3d_cma.model.monitor.linear_probe import cut, encode, linear_probe, settled
+from shapenet3d_cma.model.monitor.linear_probe import (
+    cut,
+    encode,
+    linear_probe,
+    logistic_regression,
+    settled,
+)
 from shapenet3d_cma.model.network import initialise
 from shapenet3d_cma.model.weights.encoder import load_encoder
 from shapenet3d_cma.pack.reader import Shards
@@ -57,9 +63,12 @@ def main() -> None:
             for category in range(len(categories)):
                 held_out[draw.permutation(np.flatnonzero(labels == category))[:shots]] = False
             for name, values in features.items():
-                told[name].append(
-                    linear_probe(values, torch.from_numpy(labels), torch.from_numpy(held_out))
-                )
+                x, train = values.double().numpy(), ~held_out
+                accuracy = linear_probe(
+                    x[train], labels[train], x[held_out], labels[held_out],
+                    logistic_regression(int(train.sum())),
+                )  # fmt: skip
+                told[name].append(accuracy)
         said = ", ".join(
             f"{name} {np.mean(each):.1%} +- {np.std(each):.1%}" for name, each in told.items()
         )

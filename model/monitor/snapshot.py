@@ -1,4 +1,4 @@
-"""What a network makes of fixed samples: their masks, and the masked patches as it reconstructs them."""
+"""Fixed samples as a network masks and reconstructs them."""
 
 from __future__ import annotations
 

@@ -73,6 +73,12 @@ class Watch:
         self.folder.write(f"{path.parent.name}/{path.name}", snapshot.as_npz())
 
     def _probe(self, done: int, epoch: int) -> None:
+        try:
+            import sklearn  # noqa: F401 - training itself goes on without
+        except ImportError as error:
+            self.probes = False
+            self.report(f"no linear probe: {needs('scikit-learn', 'train', error)}")
+            return
         outcome = probe(self.training.network.point_encoder, self.feed, self.training.config)
         if outcome is None:
             self.probes = False

@@ -16,7 +16,7 @@ from ...core.errors import InputError, needs
 from ...core.outputs import check_file, stamp_text, write_file
 from ...pack.reader import Shards
 from ..encoders import PointEncoder
-from ..monitor.linear_probe import Patches, encode, settled
+from ..monitor.linear_probe import Patches, encode, linear_probe, linear_svm, settled
 from ..network import initialise
 from ..patches import make_patches
 from ..train.pretraining import threads
@@ -197,13 +197,8 @@ def svm_accuracy(
     true: IntArray,
     c: float,
 ) -> float:
-    """Train a linear SVM on standardised features and give the share of test shapes that it gets right."""
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-    from sklearn.svm import SVC
-
-    svm = make_pipeline(StandardScaler(), SVC(kernel="linear", C=c))
-    return float(svm.fit(train, labels).score(test, true))
+    """Return the accuracy on test shapes of a linear SVM, see `linear_probe`."""
+    return linear_probe(train, labels, test, true, linear_svm(c))
 
 
 def choose_c(features: NDArray[np.float32], labels: IntArray, seed: int) -> float:

@@ -5,6 +5,7 @@ import dataclasses
 import json
 import re
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from shapenet3d_cma.model.monitor.linear_probe import (
     encode,
     is_held_out,
     linear_probe,
+    logistic_regression,
     settled,
 )
 from shapenet3d_cma.model.monitor.pictures import masked_image
@@ -122,18 +124,27 @@ def test_one_category_is_no_probe(toy_shards: Path, tiny: PretrainConfig, tmp_pa
 
 
 def test_a_linear_probe_finds_what_is_linear_and_nothing_else() -> None:
-    generator = torch.Generator().manual_seed(0)
-    features = torch.randn(300, 10, generator=generator) * 50 + 7
-    held_out = torch.arange(300) >= 200
-    direction = torch.randn(10, 3, generator=generator)
-    assert linear_probe(features, ((features - 7) @ direction).argmax(1), held_out) > 0.9
-    noise = torch.randint(0, 3, (300,), generator=generator)
-    assert linear_probe(features, noise, held_out) < 0.55
-    shifted = features * torch.rand(10, generator=generator) + 3  # units do not matter
-    labels = (features[:, 0] > 7).long()
-    assert linear_probe(features, labels, held_out) == pytest.approx(
-        linear_probe(shifted, labels, held_out), abs=0.03
-    )
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(300, 10)) * 50 + 7
+
+    def accuracy(values: np.ndarray, labels: np.ndarray) -> float:
+        classifier = logistic_regression(200)
+        return linear_probe(values[:200], labels[:200], values[200:], labels[200:], classifier)
+
+    assert accuracy(features, ((features - 7) @ rng.normal(size=(10, 3))).argmax(1)) > 0.9
+    assert accuracy(features, rng.integers(0, 3, 300)) < 0.55
+    shifted = features * rng.random(10) + 3  # units do not matter
+    labels = (features[:, 0] > 7).astype(np.int64)
+    assert accuracy(features, labels) == pytest.approx(accuracy(shifted, labels), abs=0.03)
+
+
+def test_without_scikit_learn_training_goes_on_without_probes(
+    categories: Path, tiny: PretrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    lines: list[str] = []
+    assert pretrain(categories, tmp_path / "run", watched(tiny), lines.append)["probe"] is None
+    assert sum("no linear probe: scikit-learn is not installed" in line for line in lines) == 1
 
 
 def test_features_of_a_cloud_do_not_depend_on_its_batch_or_place(tiny: PretrainConfig) -> None:
