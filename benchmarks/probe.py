@@ -16,11 +16,11 @@ import torch
 
 from shapenet3d_cma.model.encoders import PointEncoder
 from shapenet3d_cma.model.monitor.linear_probe import (
-    cut,
+    cut_patches,
     encode,
     linear_probe,
     logistic_regression,
-    settled,
+    recalibrated,
 )
 from shapenet3d_cma.model.network import initialise
 from shapenet3d_cma.model.weights.encoder import load_encoder
@@ -47,9 +47,9 @@ def main() -> None:
     shards = Shards(words.shards)
     rows = shards.read(range(len(shards)), ["points", "synset"])
     categories, labels = np.unique(rows["synset"].astype(str), return_inverse=True)
-    batches = [cut(part, config) for part in torch.from_numpy(rows["points"]).split(64)]
+    batches = [cut_patches(part, config) for part in torch.from_numpy(rows["points"]).split(64)]
     features = {
-        name: encode(settled(encoder, batches), batches)
+        name: encode(recalibrated(encoder, batches), batches)
         for name, encoder in (("random weights", random), ("pretrained", trained))
     }
     print(

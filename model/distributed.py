@@ -21,19 +21,26 @@ from torch import Tensor
 from ..core.errors import InputError
 from ..core.processes import end_with_parent
 
-__all__ = ["Ranks", "all_gather", "all_sum", "rank", "ranks", "size"]
+__all__ = [
+    "ProcessGroup",
+    "all_gather",
+    "all_sum",
+    "join_processes",
+    "process_count",
+    "process_rank",
+]
 
 T = TypeVar("T")
 
 
-def size() -> int:
+def process_count() -> int:
     """Return the number of processes that train together; 1 where there are no others."""
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
-def rank() -> int:
+def process_rank() -> int:
     """Return this process's number among them, from 0."""
-    return dist.get_rank() if size() > 1 else 0
+    return dist.get_rank() if process_count() > 1 else 0
 
 
 # ---- tensors of all ranks, with gradients ----
@@ -46,7 +53,7 @@ class _Gather(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor) -> Tensor:
         """Return the rows of all ranks, (all, ...), in the order of the ranks."""
         ctx.rows = len(x)
-        parts = [torch.empty_like(x) for _ in range(size())]
+        parts = [torch.empty_like(x) for _ in range(process_count())]
         dist.all_gather(parts, x.contiguous())
         return torch.cat(parts)
 
@@ -55,7 +62,7 @@ class _Gather(torch.autograd.Function):
         """Return the gradient of this rank's rows, summed over the ranks that used them."""
         whole = gradients[0].clone()
         dist.all_reduce(whole)
-        return whole[rank() * ctx.rows : (rank() + 1) * ctx.rows]
+        return whole[process_rank() * ctx.rows : (process_rank() + 1) * ctx.rows]
 
 
 class _Sum(torch.autograd.Function):
@@ -90,7 +97,7 @@ def _sum(x: Tensor) -> Tensor:
 
 def all_gather(x: Tensor) -> Tensor:
     """Concatenate (B, ...) of every rank to (ranks B, ...), in the order of the ranks; gradients flow back."""
-    if size() == 1:
+    if process_count() == 1:
         return x
     whole: Tensor = _gather(x)
     return whole
@@ -98,7 +105,7 @@ def all_gather(x: Tensor) -> Tensor:
 
 def all_sum(x: Tensor) -> Tensor:
     """Sum a tensor over the ranks; gradients flow back."""
-    if size() == 1:
+    if process_count() == 1:
         return x
     whole: Tensor = _sum(x)
     return whole
@@ -108,7 +115,7 @@ def all_sum(x: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Ranks:
+class ProcessGroup:
     """Who a process is among those that train together.
 
     Attributes
@@ -160,7 +167,7 @@ class Ranks:
 
 
 @contextlib.contextmanager
-def ranks(device: torch.device) -> Iterator[Ranks]:
+def join_processes(device: torch.device) -> Iterator[ProcessGroup]:
     """Join the other processes that torchrun started, if it did.
 
     Parameters
@@ -172,7 +179,7 @@ def ranks(device: torch.device) -> Iterator[Ranks]:
     InputError : more processes on a machine than it has GPUs
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
-        yield Ranks(0, 1, device)
+        yield ProcessGroup(0, 1, device)
         return
     if (
         "TORCHELASTIC_RUN_ID" in os.environ
@@ -192,7 +199,9 @@ def ranks(device: torch.device) -> Iterator[Ranks]:
     else:
         dist.init_process_group("gloo")
     try:
-        yield Ranks(dist.get_rank(), dist.get_world_size(), device, dist.new_group(backend="gloo"))
+        yield ProcessGroup(
+            dist.get_rank(), dist.get_world_size(), device, dist.new_group(backend="gloo")
+        )
     finally:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

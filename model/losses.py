@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the name that everyone knows it by
 from torch import Tensor
 
-from .distributed import all_gather, rank
+from .distributed import all_gather, process_rank
 from .precision import full_precision
 
 __all__ = ["chamfer_distance", "info_nce", "masked_mean"]
@@ -84,7 +84,7 @@ def info_nce(z_points: Tensor, z_images: Tensor, temperature: float) -> tuple[Te
         z_images = F.normalize(z_images.to(dtype), dim=1)
         to_images = z_points @ all_gather(z_images).T / temperature  # (B, all)
         to_points = z_images @ all_gather(z_points).T / temperature  # (B, all)
-    own = torch.arange(len(z_points), device=z_points.device) + rank() * len(z_points)
+    own = torch.arange(len(z_points), device=z_points.device) + process_rank() * len(z_points)
     losses = [
         F.cross_entropy(side, own, reduction="none") for side in (to_images, to_points)
     ]  # (B,) each

@@ -8,10 +8,10 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the name that everyone knows it by
 from torch import Tensor, nn
 
-from .distributed import all_sum, size
+from .distributed import all_sum, process_count
 from .precision import full_precision
 
-__all__ = ["BatchNorm", "forget", "is_fresh", "settle"]
+__all__ = ["BatchNorm", "has_no_statistics", "recalibrate_batch_norm", "reset_running_stats"]
 
 
 class BatchNorm(nn.BatchNorm1d):
@@ -34,7 +34,7 @@ class BatchNorm(nn.BatchNorm1d):
         """Normalise (N, channels)."""
         if not self.training:
             return super().forward(input)
-        if self.alone or size() == 1:
+        if self.alone or process_count() == 1:
             mean, variance = (
                 torch.zeros_like(self.get_buffer(name)) for name in ("running_mean", "running_var")
             )
@@ -52,7 +52,7 @@ class BatchNorm(nn.BatchNorm1d):
             return normed
         with torch.autocast(input.device.type, enabled=False):
             x = full_precision(input)
-            rows = len(x) * size()
+            rows = len(x) * process_count()
             mean = all_sum(x.sum(0)) / rows
             variance = all_sum((x - mean).square().sum(0)) / rows
             self._remember(mean.detach(), variance.detach() * (rows / (rows - 1)))
@@ -68,19 +68,19 @@ class BatchNorm(nn.BatchNorm1d):
         self.get_buffer("running_var").lerp_(variance, weight)
 
 
-def forget(network: nn.Module) -> None:
+def reset_running_stats(network: nn.Module) -> None:
     """Let a network's running statistics begin anew, with the next batch."""
     for norm in _norms(network):
         norm.reset_running_stats()
 
 
-def is_fresh(network: nn.Module) -> bool:
+def has_no_statistics(network: nn.Module) -> bool:
     """Check whether a network has batch norms that have seen no batch yet."""
     return any(not norm.num_batches_tracked for norm in _norms(network))
 
 
 @torch.no_grad()
-def settle(network: nn.Module, batches: Iterable[Sequence[Tensor]]) -> None:
+def recalibrate_batch_norm(network: nn.Module, batches: Iterable[Sequence[Tensor]]) -> None:
     """Let a network's running statistics be the averages over some batches, which this rank alone sees.
 
     Parameters
@@ -89,7 +89,7 @@ def settle(network: nn.Module, batches: Iterable[Sequence[Tensor]]) -> None:
     """
     training, norms = network.training, _norms(network)
     momenta = [norm.momentum for norm in norms]
-    forget(network)
+    reset_running_stats(network)
     for norm in norms:
         norm.momentum, norm.alone = None, True
     network.train()

@@ -18,21 +18,21 @@ from ...pack.reader import Shards
 from ..config import PretrainConfig
 from ..encoders import PointEncoder
 from ..layers import pool
-from ..norm import is_fresh, settle
+from ..norm import has_no_statistics, recalibrate_batch_norm
 from ..patches import make_patches, normalise_cloud
 from ..precision import float32_geometry
-from ..train.data import Feed
+from ..train.data import BatchSource
 
 __all__ = [
     "Patches",
-    "cut",
+    "cut_patches",
     "encode",
     "is_held_out",
     "linear_probe",
     "linear_svm",
     "logistic_regression",
     "probe",
-    "settled",
+    "recalibrated",
 ]
 
 Features = NDArray[np.float32] | NDArray[np.float64]
@@ -47,7 +47,7 @@ _HELD_OUT = 0.2
 _PENALTY = 1e-3  # of the squared weights
 
 
-def settled(encoder: PointEncoder, batches: Iterable[Patches]) -> PointEncoder:
+def recalibrated(encoder: PointEncoder, batches: Iterable[Patches]) -> PointEncoder:
     """Copy an encoder for evaluation, with running statistics that mean something.
 
     Those of an encoder that has learned nothing are taken from the batches. Without, random weights
@@ -60,8 +60,8 @@ def settled(encoder: PointEncoder, batches: Iterable[Patches]) -> PointEncoder:
         nothing
     """
     copied = copy.deepcopy(encoder).eval()
-    if is_fresh(copied):
-        settle(copied, batches)
+    if has_no_statistics(copied):
+        recalibrate_batch_norm(copied, batches)
     return copied
 
 
@@ -71,7 +71,7 @@ def encode(encoder: PointEncoder, batches: Iterable[Patches]) -> Tensor:
     return torch.cat([pool(encoder(*patches)).float() for patches in batches])
 
 
-def cut(points: Tensor, config: PretrainConfig) -> Patches:
+def cut_patches(points: Tensor, config: PretrainConfig) -> Patches:
     """Cut (B, P, 3) float32 clouds, farthest point order, any frame, into the patches of pretraining."""
     with float32_geometry(points):
         return make_patches(normalise_cloud(points), config.patches, config.patch_points)
@@ -142,7 +142,9 @@ def is_held_out(synset: str, model_id: str) -> bool:
     return int.from_bytes(digest[:8], "big") < _HELD_OUT * 2**64
 
 
-def probe(encoder: PointEncoder, feed: Feed, config: PretrainConfig) -> dict[str, Any] | None:
+def probe(
+    encoder: PointEncoder, feed: BatchSource, config: PretrainConfig
+) -> dict[str, Any] | None:
     """Probe an encoder by the categories of the shards that it is trained on.
 
     Returns
@@ -157,10 +159,10 @@ def probe(encoder: PointEncoder, feed: Feed, config: PretrainConfig) -> dict[str
 
     def batches(rows: NDArray[np.int64]) -> Iterator[Patches]:
         for start in range(0, len(rows), _CHUNK):
-            yield cut(feed.take(rows[start : start + _CHUNK].tolist())["points"], config)
+            yield cut_patches(feed.take(rows[start : start + _CHUNK].tolist())["points"], config)
 
     train = ~held_out
-    encoded = encode(settled(encoder, batches(rows[train])), batches(rows))  # (N, 2 W)
+    encoded = encode(recalibrated(encoder, batches(rows[train])), batches(rows))  # (N, 2 W)
     features = encoded.double().cpu().numpy()
     accuracy = linear_probe(
         features[train],

@@ -8,16 +8,16 @@ from collections.abc import Callable
 from typing import Any
 
 from ...core.errors import InputError, needs
-from ..train.data import Feed
+from ..train.data import BatchSource
 from ..train.log import losses
-from ..train.run_folder import RunFolder, told
-from ..train.step import Training
+from ..train.run_folder import RunFolder, naming_failures
+from ..train.step import PretrainStep
 from .linear_probe import probe
 from .pictures import draw_curves, draw_reconstructions
 from .run_page import page_text
 from .snapshot import Snapshot, epochs_shown, fixed_rows, reconstruct
 
-__all__ = ["Board", "Watch", "draw_run"]
+__all__ = ["TensorBoardLog", "Watch", "draw_run"]
 
 
 class Watch:
@@ -33,10 +33,10 @@ class Watch:
 
     def __init__(
         self,
-        training: Training,
-        feed: Feed,
+        training: PretrainStep,
+        feed: BatchSource,
         folder: RunFolder,
-        board: Board,
+        board: TensorBoardLog,
         report: Callable[[str], None],
     ) -> None:
         self.training, self.feed, self.folder, self.board, self.report = (
@@ -49,8 +49,8 @@ class Watch:
         self.probed = {line["step"] for line in folder.read_lines(folder.probes)}
         self.probes = True
 
-    def look(self, done: int) -> None:
-        """Look, if it is time to, at the network after `done` steps."""
+    def observe(self, done: int) -> None:
+        """Probe and reconstruct with the network after `done` steps, if either is due."""
         plan, config = self.training.plan, self.training.config
         epoch, within = divmod(done, plan.steps_per_epoch)
         if within:
@@ -95,7 +95,7 @@ class Watch:
         )
 
 
-class Board:
+class TensorBoardLog:
     """TensorBoard's files of a run; without a folder it does nothing.
 
     Parameters
@@ -118,7 +118,7 @@ class Board:
             raise needs("tensorboard", "tensorboard", error) from error
         # This one library opens its file by itself, always a new one: its name has the time, host
         # and process in it.
-        with told(folder.board):
+        with naming_failures(folder.board):
             place = folder.output.folder(folder.board.name)
             before = set(place.iterdir())
             self.writer = SummaryWriter(str(place), purge_step=start + 1)
@@ -144,7 +144,9 @@ class Board:
             self.writer.close()
 
 
-def draw_run(folder: RunFolder, training: Training, feed: Feed, *, finished: bool) -> None:
+def draw_run(
+    folder: RunFolder, training: PretrainStep, feed: BatchSource, *, finished: bool
+) -> None:
     """Draw the run's curves and reconstructions, and the page that shows both."""
     log, probes = folder.read_lines(folder.log), folder.read_lines(folder.probes)
     if not log:
@@ -174,7 +176,7 @@ def draw_run(folder: RunFolder, training: Training, feed: Feed, *, finished: boo
     folder.write(folder.page.name, page_text(facts, log, probes, pictures, finished=finished))
 
 
-def read_snapshots(folder: RunFolder, training: Training) -> dict[int, Snapshot]:
+def read_snapshots(folder: RunFolder, training: PretrainStep) -> dict[int, Snapshot]:
     """Read some of the run's reconstructions, the first and the last among them, by the number of epochs done.
 
     Raises

@@ -26,7 +26,7 @@ from .benchmarks.prepared import Clouds
 from .classifier import Classifier
 from .config import FinetuneConfig, Task, TrainConfig
 from .engine import State, autocast
-from .initial import Initial
+from .initial import InitialEncoder
 
 __all__ = [
     "ClassifierWork",
@@ -41,7 +41,7 @@ _BATCH = 128  # shapes that are classified at a time
 _VOTE_SEED = 0x707E
 
 
-def make_classifier(initial: Initial, classes: int, config: TrainConfig) -> Classifier:
+def make_classifier(initial: InitialEncoder, classes: int, config: TrainConfig) -> Classifier:
     """Make a classifier from the seed, with the encoder's weights taken over where there are some."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)

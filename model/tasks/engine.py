@@ -19,9 +19,9 @@ from ...core.errors import InputError
 from ...core.progress import duration
 from ...core.untrusted import shown
 from ..noise import sample_seeds
-from ..norm import forget
-from ..train.data import Plan
-from ..train.log import Pace
+from ..norm import reset_running_stats
+from ..train.data import EpochPlan
+from ..train.log import Interval
 from ..train.pretraining import stop_between_steps
 from ..train.run_folder import RunFolder
 from ..train.step import learning_rate, parameter_groups
@@ -29,13 +29,13 @@ from ..weights.checkpoint import part, restore
 from ..weights.tensors import check_weights
 from .config import TrainConfig
 
-__all__ = ["Outcome", "Work", "autocast", "train"]
+__all__ = ["TaskRun", "TrainingTask", "autocast", "train"]
 
 _LINE_SECONDS = 20.0
 State = dict[str, Tensor]
 
 
-class Work(Protocol):
+class TrainingTask(Protocol):
     """What is trained on what."""
 
     @property
@@ -57,7 +57,7 @@ class Work(Protocol):
         """Measure the network on shapes that are not learned from."""
 
 
-class Outcome:
+class TaskRun:
     """Weights that a run ends with or has kept: name -> epoch and weights."""
 
     def __init__(self, final: tuple[int, State], kept: dict[str, dict[str, Any]]) -> None:
@@ -75,12 +75,12 @@ def autocast(device: torch.device, precision: str) -> AbstractContextManager[Any
 
 
 def train(
-    work: Work,
+    work: TrainingTask,
     config: TrainConfig,
     folder: RunFolder,
     device: torch.device,
     report: Callable[[str], None],
-) -> Outcome:
+) -> TaskRun:
     """Train, from the checkpoint on where there is one.
 
     Parameters
@@ -93,13 +93,13 @@ def train(
     ------
     InputError : a loss that is not finite; a damaged checkpoint
     """
-    loop = _Loop(work, config, folder, device, report)
+    loop = TaskTrainer(work, config, folder, device, report)
     start = loop.resume()
     with (
         torch.random.fork_rng(devices=[device] if device.type == "cuda" else []),
         stop_between_steps() as asked,
     ):
-        save = Pace(config.checkpoint_seconds)
+        save = Interval(config.checkpoint_seconds)
         for step in range(start, loop.plan.steps):
             loop.step(step)
             last = step + 1 == loop.plan.steps
@@ -109,15 +109,15 @@ def train(
             if asked and not last:
                 raise KeyboardInterrupt
     final = {name: value.clone() for name, value in work.network.state_dict().items()}
-    return Outcome((config.epochs, final), loop.kept)
+    return TaskRun((config.epochs, final), loop.kept)
 
 
-class _Loop:
+class TaskTrainer:
     """All that a step changes."""
 
     def __init__(
         self,
-        work: Work,
+        work: TrainingTask,
         config: TrainConfig,
         folder: RunFolder,
         device: torch.device,
@@ -130,12 +130,14 @@ class _Loop:
             device,
             report,
         )
-        self.plan = Plan(work.rows, min(config.batch_size, work.rows), config.epochs, config.seed)
+        self.plan = EpochPlan(
+            work.rows, min(config.batch_size, work.rows), config.epochs, config.seed
+        )
         groups = parameter_groups(work.network, config.weight_decay)
         self.optimizer = torch.optim.AdamW(groups, lr=config.learning_rate, fused=True)
         self.sums = torch.zeros(2, device=device)  # of losses and of shares right, in this epoch
         self.kept: dict[str, dict[str, Any]] = {}
-        self.line, self.begun, self.first = Pace(_LINE_SECONDS), time.monotonic(), 0
+        self.line, self.begun, self.first = Interval(_LINE_SECONDS), time.monotonic(), 0
 
     def resume(self) -> int:
         """Load the checkpoint, if there is one: the number of steps that are done."""
@@ -144,11 +146,11 @@ class _Loop:
         if state is None:
             # The encoder's are of other shapes, and wrong where few steps of torch's own norms made
             # them.
-            forget(self.work.network)
+            reset_running_stats(self.work.network)
         else:
             self.folder.restore(state, self._load)
             self.report(f"from step {steps} of {self.plan.steps} on")
-        self.folder.cut(steps, self.plan.steps_per_epoch)
+        self.folder.truncate(steps, self.plan.steps_per_epoch)
         self.first = steps
         return steps
 

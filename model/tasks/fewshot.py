@@ -19,7 +19,7 @@ from .benchmarks.layouts import find_layout
 from .benchmarks.prepared import Clouds, normalises, prepare, spare_points
 from .config import FewShotConfig
 from .finetune import Run, check_fits, finetune_once, hold_out, prefix_lines, read_splits
-from .initial import Initial, load_initial
+from .initial import InitialEncoder, load_initial
 from .metrics import in_words
 from .results import (
     COLUMNS,
@@ -166,7 +166,7 @@ def summarise(
     output: Output,
     results: dict[Setting, list[dict[str, Any]]],
     source: str,
-    initial: Initial,
+    initial: InitialEncoder,
     config: FewShotConfig,
 ) -> dict[str, Any]:
     """Write results.md and results.json of the settings that are done."""

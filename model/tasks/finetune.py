@@ -22,7 +22,7 @@ from .benchmarks.shapes import Dataset
 from .classify import ClassifierWork, accuracy, classifier_bytes, make_classifier, predict, vote
 from .config import FinetuneConfig, Task
 from .engine import train
-from .initial import Initial, load_initial
+from .initial import InitialEncoder, load_initial
 from .metrics import in_words
 from .results import (
     COLUMNS,
@@ -126,7 +126,7 @@ def read_splits(
     return clouds, dataset
 
 
-def check_fits(clouds: dict[str, Clouds], config: FinetuneConfig, initial: Initial) -> None:
+def check_fits(clouds: dict[str, Clouds], config: FinetuneConfig, initial: InitialEncoder) -> None:
     """Refuse what cannot be trained: too few shapes, or fewer points than a patch has."""
     if len(clouds["train"]) < 2:
         raise InputError(
@@ -158,7 +158,7 @@ class Run:
 
     folder: Path
     task: str
-    initial: Initial
+    initial: InitialEncoder
     clouds: dict[str, Clouds]
     config: FinetuneConfig
     keep: bool = True
@@ -229,7 +229,7 @@ def summarise(
     output: Output,
     results: Sequence[dict[str, Any]],
     dataset: Dataset,
-    initial: Initial,
+    initial: InitialEncoder,
     config: FinetuneConfig,
 ) -> dict[str, Any]:
     """Write results.md and results.json."""

@@ -13,13 +13,13 @@ from ..config import PretrainConfig
 from ..weights.encoder import load_encoder
 from ..weights.saved_run import read_run
 
-__all__ = ["Initial", "load_initial"]
+__all__ = ["InitialEncoder", "load_initial"]
 
 Weights = dict[str, Tensor]
 
 
 @dataclass(frozen=True)
-class Initial:
+class InitialEncoder:
     """What a task starts from.
 
     Attributes
@@ -36,7 +36,7 @@ class Initial:
     fingerprint: str
 
 
-def load_initial(path: Path | None, *, scratch: bool = False) -> Initial:
+def load_initial(path: Path | None, *, scratch: bool = False) -> InitialEncoder:
     """Read what a task starts from.
 
     Parameters
@@ -54,11 +54,11 @@ def load_initial(path: Path | None, *, scratch: bool = False) -> Initial:
             raise InputError(
                 "give --init RUN (or a file) to start from a pretrained encoder, or --scratch to start at random"
             )
-        return Initial(PretrainConfig(), None, "scratch, the paper's sizes", "scratch")
+        return InitialEncoder(PretrainConfig(), None, "scratch, the paper's sizes", "scratch")
     config, weights, source, file = _read(path)
     if scratch:
-        return Initial(config, None, f"scratch, the sizes of {path}", "scratch")
-    return Initial(config, weights, source, sha256(file)[:16])
+        return InitialEncoder(config, None, f"scratch, the sizes of {path}", "scratch")
+    return InitialEncoder(config, weights, source, sha256(file)[:16])
 
 
 def _read(path: Path) -> tuple[PretrainConfig, Weights, str, Path]:

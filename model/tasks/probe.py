@@ -16,7 +16,7 @@ from ...core.errors import InputError, needs
 from ...core.outputs import check_file, stamp_text, write_file
 from ...pack.reader import Shards
 from ..encoders import PointEncoder
-from ..monitor.linear_probe import Patches, encode, linear_probe, linear_svm, settled
+from ..monitor.linear_probe import Patches, encode, linear_probe, linear_svm, recalibrated
 from ..network import initialise
 from ..patches import make_patches
 from ..train.pretraining import threads
@@ -25,7 +25,7 @@ from .benchmarks.layouts import open_dataset
 from .benchmarks.prepared import Clouds, normalises, prepare, prepare_shape, split_held_out
 from .benchmarks.shapes import IntArray
 from .config import ProbeConfig
-from .initial import Initial, load_initial
+from .initial import InitialEncoder, load_initial
 from .results import code_version
 
 __all__ = ["probe"]
@@ -155,7 +155,7 @@ def shard_clouds(data: Path, config: ProbeConfig) -> tuple[Clouds, Clouds, str]:
 
 
 def features_of(
-    initial: Initial, train: Clouds, test: Clouds, config: ProbeConfig
+    initial: InitialEncoder, train: Clouds, test: Clouds, config: ProbeConfig
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return the features of both sides, (N, 2 W) each."""
     patch_points = initial.config.patch_points
@@ -170,7 +170,7 @@ def features_of(
             ).to(device)
             yield make_patches(points, config.patches, patch_points)
 
-    encoder = settled(make_encoder(initial, config.seed).to(device), batches(train))
+    encoder = recalibrated(make_encoder(initial, config.seed).to(device), batches(train))
     features = [encode(encoder, batches(side)).cpu().numpy() for side in (train, test)]
     if not all(bool((np.abs(each) < _LARGEST).all()) for each in features):  # nor NaN
         raise InputError(
@@ -180,7 +180,7 @@ def features_of(
     return features[0], features[1]
 
 
-def make_encoder(initial: Initial, seed: int) -> PointEncoder:
+def make_encoder(initial: InitialEncoder, seed: int) -> PointEncoder:
     """Make an encoder from the seed, with the weights taken over where there are some."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

@@ -19,7 +19,7 @@ from ...core.outputs import Output, claim
 from ..train.run_folder import refuse_foreign, write_to
 from ..weights.checkpoint import first_line
 from .benchmarks.shapes import Dataset
-from .initial import Initial
+from .initial import InitialEncoder
 
 __all__ = [
     "COLUMNS",
@@ -192,7 +192,9 @@ def code_version() -> str:
     return f"{__version__} ({done.stdout.strip()})"
 
 
-def provenance(initial: Initial, config: Any, dataset: Dataset | None = None) -> dict[str, Any]:
+def provenance(
+    initial: InitialEncoder, config: Any, dataset: Dataset | None = None
+) -> dict[str, Any]:
     """Tell where results come from: data, initial weights, settings (a dataclass), and the version of the code."""
     about: dict[str, Any] = {}
     if dataset is not None:

@@ -32,7 +32,7 @@ from .benchmarks.shapenetpart import NUM_PARTS, PARTS
 from .benchmarks.shapes import Dataset, IntArray
 from .config import SegmentConfig
 from .engine import State, autocast, train
-from .initial import Initial, load_initial
+from .initial import InitialEncoder, load_initial
 from .metrics import PartScores, in_words, part_scores, restrict_parts
 from .parts_page import page_text, ply_bytes
 from .results import (
@@ -201,7 +201,9 @@ def predict_parts(
     return predicted
 
 
-def make_segmenter(initial: Initial, categories: int, config: SegmentConfig) -> PartSegmenter:
+def make_segmenter(
+    initial: InitialEncoder, categories: int, config: SegmentConfig
+) -> PartSegmenter:
     """Make a segmenter from the seed, with the encoder's weights taken over where there are some."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
@@ -222,7 +224,7 @@ def make_segmenter(initial: Initial, categories: int, config: SegmentConfig) -> 
 def segment_once(
     run: Path,
     clouds: dict[str, Clouds],
-    initial: Initial,
+    initial: InitialEncoder,
     config: SegmentConfig,
     report: Callable[[str], None],
     *,
@@ -330,7 +332,7 @@ def summarise(
     output: Output,
     results: Sequence[dict[str, Any]],
     dataset: Dataset,
-    initial: Initial,
+    initial: InitialEncoder,
     config: SegmentConfig,
 ) -> dict[str, Any]:
     """Write results.md and results.json."""

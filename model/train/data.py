@@ -20,10 +20,10 @@ from ...core.errors import InputError
 from ...core.processes import end_with_parent
 from ...pack.reader import Shards
 from ..config import PretrainConfig
-from ..distributed import Ranks
-from .transfer import passed
+from ..distributed import ProcessGroup
+from .transfer import pack_for_worker
 
-__all__ = ["Batch", "Feed", "Plan", "ShardRows"]
+__all__ = ["Batch", "BatchSource", "EpochPlan", "ShardRows"]
 
 Batch = dict[str, Tensor]
 """Rows as tensors with a leading axis of samples; the keys are told by `ShardRows.__getitems__`."""
@@ -34,7 +34,7 @@ _SHARE = 0.25  # of the GPU's free memory that data = auto fills with rows
 
 
 @dataclass(frozen=True)
-class Plan:
+class EpochPlan:
     """Which rows make which step: a function of the seed alone, so a resumed run needs nothing remembered.
 
     In each epoch the rows are shuffled anew and cut into batches; what is left over does not make a
@@ -200,7 +200,7 @@ class ShardRows(Dataset[Batch]):
             self,
             batch_sampler=_Listed(chunks),
             num_workers=reading,
-            collate_fn=passed,
+            collate_fn=pack_for_worker,
             worker_init_fn=functools.partial(_begin_worker, os.getpid()),
             generator=torch.Generator(),
         )
@@ -234,20 +234,22 @@ class _Listed:
 
 @dataclass(frozen=True)
 class _Steps:
-    """A rank's rows of the steps from `start` on, as DataLoader's batch sampler."""
+    """One process's rows of the steps from `start` on, as DataLoader's batch sampler."""
 
-    plan: Plan
+    plan: EpochPlan
     start: int
-    mine: slice
+    share: slice
 
     def __iter__(self) -> Iterator[list[int]]:
-        return (self.plan.step_rows(step)[self.mine] for step in range(self.start, self.plan.steps))
+        return (
+            self.plan.step_rows(step)[self.share] for step in range(self.start, self.plan.steps)
+        )
 
     def __len__(self) -> int:
         return self.plan.steps - self.start
 
 
-class Feed:
+class BatchSource:
     """Return every step its batch, on the device: from rows held there, from rows held in memory, or from the files.
 
     Parameters
@@ -255,21 +257,23 @@ class Feed:
     data : the shards
     plan : which rows make which step; each rank takes its share of them, in the order of the ranks
     config : `data`, `memory_gib`, `workers`
-    ranks : this process and its device
+    group : this process, its device, and those that train with it
 
     Attributes
     ----------
     place : device, memory or files
-    said : a sentence on that choice
+    description : a sentence on that choice
     """
 
-    def __init__(self, data: ShardRows, plan: Plan, config: PretrainConfig, ranks: Ranks) -> None:
-        self.data, self.plan, self.workers, self.device = data, plan, config.workers, ranks.device
-        share = plan.batch // ranks.size
-        self.mine = slice(ranks.rank * share, (ranks.rank + 1) * share)
-        self.place = choose_place(data.gib, config, ranks)
-        self.said = f"{len(data)} rows, {data.gib:.2f} GiB: " + {
-            "device": f"held on {ranks.device}",
+    def __init__(
+        self, data: ShardRows, plan: EpochPlan, config: PretrainConfig, group: ProcessGroup
+    ) -> None:
+        self.data, self.plan, self.workers, self.device = data, plan, config.workers, group.device
+        share = plan.batch // group.size
+        self.share = slice(group.rank * share, (group.rank + 1) * share)
+        self.place = choose_place(data.gib, config, group)
+        self.description = f"{len(data)} rows, {data.gib:.2f} GiB: " + {
+            "device": f"held on {group.device}",
             "memory": "held in memory",
             "files": f"read from the files by {config.workers or 'no'} processes beside this one",
         }.get(self.place, "")
@@ -289,9 +293,9 @@ class Feed:
         if held is None:
             source = DataLoader(
                 self.data,
-                batch_sampler=_Steps(self.plan, start, self.mine),
+                batch_sampler=_Steps(self.plan, start, self.share),
                 num_workers=self.workers,
-                collate_fn=passed,  # `__getitems__` has made the batch already
+                collate_fn=pack_for_worker,  # `__getitems__` has made the batch already
                 pin_memory=self.device.type == "cuda",
                 worker_init_fn=functools.partial(_begin_worker, os.getpid()),
                 generator=torch.Generator(),  # else it draws from the caller's
@@ -308,7 +312,7 @@ class Feed:
                 epoch = self.plan.epoch(step)
                 order = torch.tensor(self.plan.order(epoch)).to(where)
             first = step % self.plan.steps_per_epoch * self.plan.batch
-            rows = order[first : first + self.plan.batch][self.mine]
+            rows = order[first : first + self.plan.batch][self.share]
             yield {name: values[rows] for name, values in held.items()}
 
     def take(self, rows: Sequence[int]) -> Batch:
@@ -327,7 +331,7 @@ class Feed:
         return {name: values.to(self.device, non_blocking=True) for name, values in batch.items()}
 
 
-def choose_place(gib: float, config: PretrainConfig, ranks: Ranks) -> str:
+def choose_place(gib: float, config: PretrainConfig, group: ProcessGroup) -> str:
     """Choose where rows are held: see `PretrainConfig.data`.
 
     Parameters
@@ -342,15 +346,15 @@ def choose_place(gib: float, config: PretrainConfig, ranks: Ranks) -> str:
     ------
     InputError : the device is asked for and has too little memory
     """
-    free = torch.cuda.mem_get_info(ranks.device)[0] / 2**30 if ranks.device.type == "cuda" else 0.0
-    if config.data == "device" and ranks.device.type == "cuda" and gib > 0.9 * free:
+    free = torch.cuda.mem_get_info(group.device)[0] / 2**30 if group.device.type == "cuda" else 0.0
+    if config.data == "device" and group.device.type == "cuda" and gib > 0.9 * free:
         raise InputError(
-            f"data = device, but the rows take {gib:.1f} GiB and {ranks.device} has {free:.1f} GiB free: "
+            f"data = device, but the rows take {gib:.1f} GiB and {group.device} has {free:.1f} GiB free: "
             "give --data auto, which holds them in memory or reads them anew"
         )
     if config.data != "auto":
-        return "memory" if config.data == "device" and ranks.device.type == "cpu" else config.data
-    if ranks.device.type == "cuda" and gib <= _SHARE * free:
+        return "memory" if config.data == "device" and group.device.type == "cpu" else config.data
+    if group.device.type == "cuda" and gib <= _SHARE * free:
         return "device"
     here = int(
         os.environ.get("LOCAL_WORLD_SIZE", "1")

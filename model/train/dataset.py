@@ -26,7 +26,7 @@ from torch.utils.data import Dataset, IterableDataset, get_worker_info
 from ...core.errors import InputError
 from ...core.schema import Row
 from ...pack.reader import Shards
-from .transfer import passed
+from .transfer import pack_for_worker
 
 __all__ = ["BlockShuffled", "RowDataset", "collate", "to_tensors"]
 
@@ -52,7 +52,7 @@ def _tensor(values: NDArray[Any]) -> Tensor:
 
 def collate(batch: Batch) -> Batch:
     """Pass on what `RowDataset` has made a batch already; DataLoader's `collate_fn`."""
-    return passed(batch)
+    return pack_for_worker(batch)
 
 
 class RowDataset(Dataset[Batch]):
@@ -145,11 +145,11 @@ class BlockShuffled(IterableDataset[Batch]):
             rows = left + self._read(starts[begin : begin + self.blocks], draw)
             whole = len(rows) // self.batch * self.batch
             for place in range(0, whole, self.batch):
-                yield passed(to_tensors(_joined(rows[place : place + self.batch])))
+                yield pack_for_worker(to_tensors(_joined(rows[place : place + self.batch])))
             # a copy, which does not hold the blocks
             left = [{name: values.copy() for name, values in row.items()} for row in rows[whole:]]
         if left and not self.drop_last:
-            yield passed(to_tensors(_joined(left)))
+            yield pack_for_worker(to_tensors(_joined(left)))
 
     def _read(self, starts: NDArray[np.int64], draw: np.random.Generator) -> list[Row]:
         """Read some blocks; give their rows, shuffled, each a batch of one that lies in its block."""

@@ -15,21 +15,21 @@ from ...core.errors import InputError
 from ...core.progress import Progress, duration
 from ..config import PretrainConfig
 from .data import ShardRows
-from .step import PER_SAMPLE, Training, learning_rate
+from .step import PER_SAMPLE, PretrainStep, learning_rate
 
-__all__ = ["Log", "Pace", "look_every", "losses"]
+__all__ = ["Interval", "StepLog", "losses", "sync_interval"]
 
 _LOOK = {"cpu": 1, "cuda": 50}  # steps between looks at the losses: each look waits for the device
 _LINE_SECONDS = 60.0
 _LOGGED = ("loss", *PER_SAMPLE, "grad_norm")
 
 
-def look_every(device: torch.device) -> int:
+def sync_interval(device: torch.device) -> int:
     """Return the number of steps between looks at what is on the device."""
     return _LOOK[device.type]
 
 
-class Log:
+class StepLog:
     """The log of a run: collects results on the device, checks them, writes them and reports progress.
 
     Every rank holds one, since all see the same results; only the first writes and reports.
@@ -44,7 +44,7 @@ class Log:
     def __init__(
         self,
         write: Callable[..., None] | None,
-        training: Training,
+        training: PretrainStep,
         data: ShardRows,
         start: int,
         report: Callable[[str], None],
@@ -60,12 +60,12 @@ class Log:
         self.waiting: list[tuple[int, dict[str, Tensor]]] = []
         self.epoch: list[dict[str, Any]] = []  # this epoch's lines
         self.start, self.begun = start, time.monotonic()
-        self.flushed, self.line = self.begun, Pace(_LINE_SECONDS)
+        self.flushed, self.line = self.begun, Interval(_LINE_SECONDS)
         plan = training.plan
         self.bar = Progress(plan.steps - start, "steps", parts=(plan.batch, "samples"))
         self.draws = write is not None and sys.stderr.isatty()
 
-    def __enter__(self) -> Log:
+    def __enter__(self) -> StepLog:
         if self.draws:
             self.bar.__enter__()
         return self
@@ -77,14 +77,14 @@ class Log:
         """Take the result of a step; looks at it at once or, on a GPU, once in a while and after each epoch."""
         self.waiting.append((step, result))
         epoch_done = (step + 1) % self.training.plan.steps_per_epoch == 0
-        if epoch_done or len(self.waiting) >= look_every(self.training.device):
+        if epoch_done or len(self.waiting) >= sync_interval(self.training.device):
             self.flush()
         if epoch_done or self.line.due():
             self.flush()
             if not self.draws:
                 self.report(self._progress(step))
             self.epoch = [] if epoch_done else self.epoch
-            self.line = Pace(_LINE_SECONDS)
+            self.line = Interval(_LINE_SECONDS)
 
     def flush(self) -> None:
         """Check and write what waits.
@@ -155,7 +155,7 @@ class Log:
         return "  ".join([*parts, f"{duration(seconds * (plan.steps - step - 1))} left"])
 
 
-class Pace:
+class Interval:
     """Says when something is due that shall happen once in a while."""
 
     def __init__(self, seconds: float) -> None:

@@ -38,8 +38,8 @@ from ..weights.saved_run import MOST_ABOUT
 
 __all__ = [
     "RunFolder",
+    "naming_failures",
     "refuse_foreign",
-    "told",
     "write_to",
 ]
 
@@ -84,7 +84,7 @@ def write_to(
         missing rights)
     """
     made = content.encode() if isinstance(content, str) else content
-    with told(output.path / name):
+    with naming_failures(output.path / name):
         return output.write(
             name,
             made if callable(made) else functools.partial(Path.write_bytes, data=made),
@@ -93,7 +93,7 @@ def write_to(
 
 
 @contextlib.contextmanager
-def told(path: Path) -> Iterator[None]:
+def naming_failures(path: Path) -> Iterator[None]:
     """Raise errors of writing a file as an InputError of one line.
 
     Raises
@@ -219,7 +219,7 @@ class RunFolder:
         ------
         InputError : it is not the run's, or cannot be removed
         """
-        with told(self.folder / name):
+        with naming_failures(self.folder / name):
             self.output.remove(name)
 
     def _describe(self, about: Path) -> None:
@@ -321,8 +321,11 @@ class RunFolder:
         except ValueError as error:
             raise InputError(self._damaged(first_line(error))) from None
 
-    def cut(self, steps: int, steps_per_epoch: int) -> None:
-        """Drop what was told of the steps behind the checkpoint, which are made again, and torn last lines."""
+    def truncate(self, steps: int, steps_per_epoch: int) -> None:
+        """Drop log lines and pictures of steps after the checkpoint, and torn last lines.
+
+        Those steps are made again.
+        """
         for file in (self.log, self.probes):
             if file.is_file() and file.read_bytes()[:1] not in (b"", b"{"):
                 raise InputError(
@@ -344,7 +347,7 @@ class RunFolder:
         ------
         InputError : it cannot be written
         """
-        with told(file), self.output.append(file.name) as opened:
+        with naming_failures(file), self.output.append(file.name) as opened:
             opened.write("".join(json.dumps(line) + "\n" for line in lines))
 
     def read_lines(self, file: Path) -> list[dict[str, Any]]:
@@ -379,6 +382,6 @@ def _is_line(line: Any, probe: bool) -> bool:
     return type(step) is int and type(epoch) is int and (0 if probe else 1) <= epoch <= step
 
 
-def _same(told: object, value: object) -> bool:
+def _same(recorded: object, value: object) -> bool:
     """Check whether a plain value is the same; anything else, such as a tensor, is another."""
-    return isinstance(told, str | int | float) and bool(told == value)
+    return isinstance(recorded, str | int | float) and bool(recorded == value)

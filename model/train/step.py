@@ -12,19 +12,19 @@ from torch.nn.parallel import DistributedDataParallel
 
 from ...core.errors import InputError
 from ..config import PretrainConfig
-from ..distributed import Ranks, all_gather
+from ..distributed import ProcessGroup, all_gather
 from ..network import CrossAlignNet
 from ..noise import sample_seeds
 from ..weights.checkpoint import restore
-from .data import Batch, Plan
+from .data import Batch, EpochPlan
 
-__all__ = ["PER_SAMPLE", "Training", "choose_device", "learning_rate"]
+__all__ = ["PER_SAMPLE", "PretrainStep", "choose_device", "learning_rate"]
 
 PER_SAMPLE = ("loss_lmr", "loss_gsa", "mask_ratio", "retrieval")
 """What a step tells of each sample, see `CrossAlignNet.forward`."""
 
 
-class Training:
+class PretrainStep:
     """What is trained, and how a step is made.
 
     Parameters
@@ -32,7 +32,7 @@ class Training:
     config : settings
     shard_size : (H, W) of the shards' images
     plan : which rows make which step
-    ranks : this process and its device
+    group : this process, its device, and those that train with it
 
     Attributes
     ----------
@@ -42,9 +42,13 @@ class Training:
     """
 
     def __init__(
-        self, config: PretrainConfig, shard_size: tuple[int, int], plan: Plan, ranks: Ranks
+        self,
+        config: PretrainConfig,
+        shard_size: tuple[int, int],
+        plan: EpochPlan,
+        group: ProcessGroup,
     ) -> None:
-        self.config, self.plan, self.ranks, self.device = config, plan, ranks, ranks.device
+        self.config, self.plan, self.group, self.device = config, plan, group, group.device
         with torch.random.fork_rng(devices=[]):  # the caller's random numbers are left alone
             torch.manual_seed(config.seed)
             self.network = CrossAlignNet(config, shard_size)
@@ -74,14 +78,14 @@ class Training:
         if wanted:
             compiled = cast(nn.Module, torch.compile(self.network, dynamic=False))
             failure = self._try(compiled, batch)
-            self.compiled = not self.ranks.any(failure is not None)
+            self.compiled = not self.group.any(failure is not None)
             if self.compiled:
                 module = compiled
             else:
                 report(
                     f"torch.compile fails, so it runs without: {failure or 'on another process'}"
                 )
-        if self.ranks.size > 1:
+        if self.group.size > 1:
             devices = [self.device.index] if self.device.type == "cuda" else None
             module = DistributedDataParallel(
                 module, device_ids=devices, broadcast_buffers=False, gradient_as_bucket_view=True
@@ -155,7 +159,7 @@ class Training:
         """Say in words what computes, where and how."""
         how = ["bfloat16" if self.bfloat16 else "float32"] + ["compiled"] * self.compiled
         where = str(self.device) + (
-            f" and {self.ranks.size - 1} more" if self.ranks.size > 1 else ""
+            f" and {self.group.size - 1} more" if self.group.size > 1 else ""
         )
         return f"{self.parameters:,} parameters on {where}, {', '.join(how)}"
 
@@ -207,7 +211,7 @@ class Schedule(Protocol):
         """Epochs of linear warm-up; at most half of all."""
 
 
-def learning_rate(step: int, plan: Plan, schedule: Schedule) -> float:
+def learning_rate(step: int, plan: EpochPlan, schedule: Schedule) -> float:
     """Return a step's learning rate: linear warm-up, then a cosine down to the final rate."""
     low, high = schedule.final_learning_rate, schedule.learning_rate
     warmup = min(schedule.warmup_epochs, plan.epochs / 2) * plan.steps_per_epoch

@@ -17,17 +17,17 @@ from shapenet3d_cma.core.errors import InputError
 from shapenet3d_cma.model.config import PretrainConfig
 from shapenet3d_cma.model.encoders import PointEncoder
 from shapenet3d_cma.model.monitor.linear_probe import (
-    cut,
+    cut_patches,
     encode,
     is_held_out,
     linear_probe,
     logistic_regression,
-    settled,
+    recalibrated,
 )
 from shapenet3d_cma.model.monitor.pictures import masked_image
 from shapenet3d_cma.model.monitor.snapshot import Snapshot, fixed_rows, reconstruct
 from shapenet3d_cma.model.network import CrossAlignNet, initialise
-from shapenet3d_cma.model.norm import is_fresh
+from shapenet3d_cma.model.norm import has_no_statistics
 from shapenet3d_cma.model.train.data import ShardRows
 from shapenet3d_cma.model.train.pretraining import pretrain
 from shapenet3d_cma.model.train.run_folder import RunFolder
@@ -150,13 +150,16 @@ def test_without_scikit_learn_training_goes_on_without_probes(
 def test_features_of_a_cloud_do_not_depend_on_its_batch_or_place(tiny: PretrainConfig) -> None:
     encoder, points = PointEncoder(tiny).train(), torch.randn(4, 64, 3)
     with torch.no_grad():
-        encoder(*cut(points, tiny))
+        encoder(*cut_patches(points, tiny))
     before = {name: value.clone() for name, value in encoder.state_dict().items()}
-    frozen = settled(encoder, [cut(points * 9, tiny)])
-    features = encode(frozen, [cut(points, tiny)])
+    frozen = recalibrated(encoder, [cut_patches(points * 9, tiny)])
+    features = encode(frozen, [cut_patches(points, tiny)])
     assert features.shape == (4, 2 * tiny.width)
     torch.testing.assert_close(
-        encode(frozen, [cut(points[1:2] * 3 + 5, tiny)]), features[1:2], rtol=1e-3, atol=1e-4
+        encode(frozen, [cut_patches(points[1:2] * 3 + 5, tiny)]),
+        features[1:2],
+        rtol=1e-3,
+        atol=1e-4,
     )
     assert encoder.training
     for each in (encoder, frozen):
@@ -166,15 +169,18 @@ def test_features_of_a_cloud_do_not_depend_on_its_batch_or_place(tiny: PretrainC
 def test_random_weights_are_probed_with_statistics_of_the_shapes(tiny: PretrainConfig) -> None:
     """Else the patches' embeddings, a thousandth of the positions, would hardly count."""
     torch.manual_seed(0)
-    encoder, patches = PointEncoder(tiny).apply(initialise), cut(torch.randn(8, 64, 3), tiny)
+    encoder, patches = (
+        PointEncoder(tiny).apply(initialise),
+        cut_patches(torch.randn(8, 64, 3), tiny),
+    )
     others = patches[0], patches[1].flip(0)
     with torch.no_grad():
         seen = copy.deepcopy(encoder)(*patches)
-    found = settled(encoder, [patches])
+    found = recalibrated(encoder, [patches])
     with torch.no_grad():
         torch.testing.assert_close(found(*patches), seen, atol=0.05, rtol=0)
         assert (found(*others) - found(*patches)).abs().max() > 0.1
-    assert is_fresh(encoder)
+    assert has_no_statistics(encoder)
 
 
 @pytest.mark.parametrize("source", ["image", "points"])
