@@ -1,4 +1,7 @@
-"""The settings of the pretraining; docs/model.md tells why each is as it is where the paper is silent."""
+"""Settings of the pretraining.
+
+docs/model.md gives the reason of each one on which the paper is silent.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +37,8 @@ class PretrainConfig:
     )
     masked_cells: Literal["ratio", "exact"] = setting(
         "ratio",
-        "ratio: as many cells as mask_ratio says, those without points at random; exact: those of patches only.",
+        "ratio: as many cells as mask_ratio says, those without points at random; exact: "
+        "those of patches only.",
     )
     # network
     width: int = setting(384, "Channels of a token.", low=1)
@@ -61,7 +65,8 @@ class PretrainConfig:
     )
     embedded_patches: Literal["visible", "all"] = setting(
         "visible",
-        "Patches that mini-PointNet sees; all: its batch statistics know of the masked ones, as Point-MAE's.",
+        "Patches that mini-PointNet sees; all: its batch statistics know of the masked ones, "
+        "as Point-MAE's.",
     )
     image_normalisation: Literal["imagenet", "half"] = setting(
         "imagenet", "Mean and deviation of colours: ImageNet's, or one half each."
@@ -75,7 +80,8 @@ class PretrainConfig:
     )
     reconstruct_from: Literal["image", "points"] = setting(
         "image",
-        "What the reconstruction sees: image and visible patches, or these alone (Point-MAE's task).",
+        "What the reconstruction sees: image and visible patches, "
+        "or these alone (Point-MAE's task).",
     )
     chamfer: Literal["squared", "distance"] = setting(
         "squared", "Chamfer distance: of squared distances, or plain."
@@ -101,7 +107,8 @@ class PretrainConfig:
     )
     precision: Literal["auto", "float32", "bfloat16"] = setting(
         "auto",
-        "Of matrix products; auto: bfloat16 on a GPU that has it. Geometry and losses are float32 in any case.",
+        "Of matrix products; auto: bfloat16 on a GPU that has it. Geometry and losses are "
+        "float32 in any case.",
     )
     init: str = setting(
         "", "Start the point encoder from this run, .safetensors file, or checkpoint of Point-MAE."
@@ -121,7 +128,8 @@ class PretrainConfig:
     )
     data: Literal["auto", "device", "memory", "files"] = setting(
         "auto",
-        "Where rows are held; auto: on the GPU up to a quarter of its memory, else in memory, else read anew.",
+        "Where rows are held; auto: on the GPU up to a quarter of its memory, else in memory, "
+        "else read anew.",
         identity=False,
     )
     memory_gib: float = setting(
@@ -149,7 +157,8 @@ class PretrainConfig:
             )
         if self.contrasts and self.batch_size < 2:
             raise ValueError(
-                "batch_size = 1 leaves the contrast no negatives: take 2 or more, or tasks = reconstruction"
+                "batch_size = 1 leaves the contrast no negatives: take 2 or more, "
+                "or tasks = reconstruction"
             )
 
     @property

@@ -27,7 +27,10 @@ __all__ = ["GlobalAlignment", "MaskedReconstruction"]
 
 
 class GlobalAlignment(nn.Module):
-    """Global semantic alignment: D_g over all point tokens, pooled, and the two heads (equations 5 and 6)."""
+    """Global semantic alignment: D_g and the two heads (equations 5 and 6).
+
+    D_g sees all point tokens; its output is pooled before the head.
+    """
 
     def __init__(self, config: PretrainConfig) -> None:
         super().__init__()
@@ -68,7 +71,9 @@ class GlobalAlignment(nn.Module):
 
 
 class MaskedReconstruction(nn.Module):
-    """Local mask reconstruction: D_r with the image as memory, and the reconstruction head (equations 9, 10).
+    """Local mask reconstruction: D_r and its head (equations 9 and 10).
+
+    The image is the memory of D_r.
 
     Without the image it is the decoder of Point-MAE.
     """

@@ -1,4 +1,4 @@
-"""Several processes that train together, started by torchrun: who they are, and what they tell one another.
+"""Processes that torchrun starts and that train together.
 
 Every rank holds the whole network and takes its share of each step's rows. What couples the samples
 of a batch, the contrast and batch normalisation, sees the rows of all ranks, so the loss is that of
@@ -34,7 +34,7 @@ T = TypeVar("T")
 
 
 def process_count() -> int:
-    """Return the number of processes that train together; 1 where there are no others."""
+    """Return the number of processes that train together, 1 if alone."""
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
@@ -47,7 +47,10 @@ def process_rank() -> int:
 
 
 class _Gather(torch.autograd.Function):
-    """Concatenate what the ranks hold; the gradient of a rank's part is summed over all that used it."""
+    """Concatenation over the processes, with gradients.
+
+    The gradient of a process's rows is summed over all processes that used them.
+    """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
@@ -66,7 +69,7 @@ class _Gather(torch.autograd.Function):
 
 
 class _Sum(torch.autograd.Function):
-    """Sum over the ranks; so is the gradient."""
+    """Sum over the processes; the gradient is summed as well."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
@@ -96,7 +99,10 @@ def _sum(x: Tensor) -> Tensor:
 
 
 def all_gather(x: Tensor) -> Tensor:
-    """Concatenate (B, ...) of every rank to (ranks B, ...), in the order of the ranks; gradients flow back."""
+    """Concatenate the (B, ...) tensors of all processes, in their order.
+
+    The result is (processes B, ...); gradients flow back.
+    """
     if process_count() == 1:
         return x
     whole: Tensor = _gather(x)
@@ -104,7 +110,7 @@ def all_gather(x: Tensor) -> Tensor:
 
 
 def all_sum(x: Tensor) -> Tensor:
-    """Sum a tensor over the ranks; gradients flow back."""
+    """Sum a tensor over the processes; gradients flow back."""
     if process_count() == 1:
         return x
     whole: Tensor = _sum(x)
@@ -116,7 +122,7 @@ def all_sum(x: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class ProcessGroup:
-    """Who a process is among those that train together.
+    """One process among those that train together.
 
     Attributes
     ----------
@@ -137,7 +143,7 @@ class ProcessGroup:
         return self.rank == 0
 
     def share(self, make: Callable[[], T]) -> T:
-        """Let the first rank make something, and give it to all.
+        """Run a function in the first process and return its result in all.
 
         Raises
         ------
@@ -145,30 +151,33 @@ class ProcessGroup:
         """
         if self.size == 1:
             return make()
-        told: list[Any] = [None, None]
+        shared: list[Any] = [None, None]
         if self.leads:
             try:
-                told[0] = make()
+                shared[0] = make()
             except InputError as error:
-                told[1] = str(error)
-        dist.broadcast_object_list(told, src=0, group=self.talk)
-        if told[1] is not None:
-            raise InputError(told[1])
-        made: T = told[0]
+                shared[1] = str(error)
+        dist.broadcast_object_list(shared, src=0, group=self.talk)
+        if shared[1] is not None:
+            raise InputError(shared[1])
+        made: T = shared[0]
         return made
 
     def any(self, flag: bool) -> bool:
-        """Check whether any rank says so; all must ask at the same time."""
+        """Check whether the flag is set in any process.
+
+        All processes must call this at the same time.
+        """
         if self.size == 1:
             return flag
-        told = torch.tensor([float(flag)])
-        dist.all_reduce(told, op=dist.ReduceOp.MAX, group=self.talk)
-        return bool(told.item())
+        shared = torch.tensor([float(flag)])
+        dist.all_reduce(shared, op=dist.ReduceOp.MAX, group=self.talk)
+        return bool(shared.item())
 
 
 @contextlib.contextmanager
 def join_processes(device: torch.device) -> Iterator[ProcessGroup]:
-    """Join the other processes that torchrun started, if it did.
+    """Join the processes that torchrun started, if it did.
 
     Parameters
     ----------

@@ -28,7 +28,10 @@ IMAGE_STATISTICS = {  # mean and deviation, of sRGB in [0, 1]
 
 
 class PointEncoder(nn.Module):
-    """E_p: mini-PointNet and a transformer, as in Point-MAE. The part that downstream tasks take over."""
+    """E_p: mini-PointNet and a transformer, as in Point-MAE.
+
+    The downstream tasks take over this part.
+    """
 
     def __init__(self, config: PretrainConfig) -> None:
         super().__init__()
@@ -65,7 +68,10 @@ class PointEncoder(nn.Module):
         return features
 
     def tokens(self, centres: Tensor, neighbours: Tensor) -> tuple[Tensor, Tensor]:
-        """Embed patches, before any attention: tokens and positions, (B, N, W) each; arguments as for `forward`."""
+        """Embed patches before any attention: tokens and positions, (B, N, W) each.
+
+        The arguments are those of `forward`.
+        """
         return self.embed(neighbours), self.position(centres)
 
     def layer_features(
@@ -75,7 +81,9 @@ class PointEncoder(nn.Module):
         layers: Sequence[int],
         drop: DropPath | None = None,
     ) -> list[Tensor]:
-        """Return the features after some blocks, counted from 1, each through the final norm: (B, N, W) a block.
+        """Return the features after some blocks, (B, N, W) a block.
+
+        Blocks are counted from 1; each block's features pass the final norm.
 
         Part segmentation takes those of blocks 4, 8 and 12.
         """
@@ -83,7 +91,10 @@ class PointEncoder(nn.Module):
 
 
 class MiniPointNet(nn.Module):
-    """Embed each patch: 3-w-2w on points, maximum, 4w-4w-width on points with that maximum, maximum.
+    """Mini-PointNet: 3-w-2w, maximum, 4w-4w-width, maximum.
+
+    The first part sees each point; the second sees the point together with the maximum over its
+    patch.
 
     Coordinates are taken in as float32; what follows may be of lower precision.
     """
@@ -113,7 +124,7 @@ class MiniPointNet(nn.Module):
 
 @dataclass(frozen=True)
 class ImageFeatures:
-    """What the image encoder gives.
+    """Features of the image.
 
     Attributes
     ----------
@@ -175,7 +186,11 @@ class ImageEncoder(nn.Module):
         return ImageFeatures(visible, hidden, visible, hidden)
 
     def patchify(self, rgb: Tensor) -> Tensor:
-        """Cut images into cells: (B, H, W, 3) uint8 to (B, C, S, S, 3) uint8, or float32 where they are resized."""
+        """Cut images into cells of S x S pixels.
+
+        (B, H, W, 3) uint8 to (B, C, S, S, 3) uint8, or float32 if the image has to be
+        resized.
+        """
         if rgb.shape[1:3] != self.image_size:
             image = rgb.movedim(-1, 1).float()
             rgb = F.interpolate(image, self.image_size, mode="bilinear", antialias=True).movedim(
@@ -186,13 +201,19 @@ class ImageEncoder(nn.Module):
         return cells.reshape(-1, self.num_cells, self.side, self.side, 3)
 
     def normalise(self, cells: Tensor) -> Tensor:
-        """Return (..., 3) sRGB in [0, 255] as float32 of the mean and deviation that the settings name."""
+        """Normalise (..., 3) sRGB in [0, 255]; float32.
+
+        The settings name the mean and the deviation.
+        """
         normalised: Tensor = (cells.float() - self.get_buffer("mean")) / self.get_buffer(
             "deviation"
         )
         return normalised
 
     def embed_cells(self, cells: Tensor) -> Tensor:
-        """Embed (B, N, S, S, 3) cells as (B, N, W) tokens: the convolution, whose windows do not overlap."""
+        """Embed (B, N, S, S, 3) cells as (B, N, W) tokens.
+
+        The windows of the convolution do not overlap, so it is a matrix product.
+        """
         kernel = self.embed.weight.movedim(1, -1).flatten(1)  # (W, S S 3)
         return F.linear(self.normalise(cells).flatten(2), kernel, self.embed.bias)

@@ -32,7 +32,9 @@ STREAMS = {"points": 16, "image": 17, "global": 18, "reconstruction": 19}
 
 
 class DropPath:
-    """Stochastic depth without a generator: which samples skip which branch follows from their seeds.
+    """Stochastic depth: which samples skip which branch.
+
+    The samples' seeds decide; no generator has a state to be saved.
 
     Parameters
     ----------
@@ -44,7 +46,10 @@ class DropPath:
         self.seeds, self.rate = seeds, rate
 
     def scales(self, stream: int, depth: int, branches: int) -> Tensor | None:
-        """Return each branch's factor, 0 or 1 / (1 - its rate): (depth, branches, B, 1, 1) float32, None for all 1."""
+        """Return the factor of each branch, 0 or 1 / (1 - its rate).
+
+        (depth, branches, B, 1, 1) float32; None if all are 1.
+        """
         if self.rate == 0:
             return None
         rates = torch.linspace(0, self.rate, depth, device=self.seeds.device).repeat_interleave(
@@ -72,7 +77,10 @@ class Transformer(nn.Module):
         hidden: Tensor | None = None,
         drop: DropPath | None = None,
     ) -> Tensor:
-        """Transform (B, N, W) tokens with (B, N, W) positions; hidden (B, N) bool, True = not attended to."""
+        """Transform (B, N, W) tokens with (B, N, W) positions.
+
+        `hidden` is (B, N) bool, True = not attended to.
+        """
         (features,) = self.layer_features(
             tokens, positions, (len(self.blocks),), hidden=hidden, drop=drop
         )
@@ -87,7 +95,10 @@ class Transformer(nn.Module):
         hidden: Tensor | None = None,
         drop: DropPath | None = None,
     ) -> list[Tensor]:
-        """Return the features after some of the blocks, counted from 1, through the final norm; see `forward`."""
+        """Return the features after some of the blocks, see `forward`.
+
+        Blocks are counted from 1; each block's features pass the final norm.
+        """
         scales = drop.scales(self.stream, len(self.blocks), 2) if drop else None
         features = []
         for i, block in enumerate(self.blocks):
@@ -98,7 +109,10 @@ class Transformer(nn.Module):
 
 
 class CrossTransformer(nn.Module):
-    """Layers of self-attention, cross-attention to a memory and MLP, positions added before each; a final norm."""
+    """Layers of self-attention, cross-attention and MLP; a final norm.
+
+    The positions are added before each layer.
+    """
 
     def __init__(self, depth: int, config: PretrainConfig, *, stream: int) -> None:
         super().__init__()
@@ -158,7 +172,10 @@ class CrossLayer(nn.Module):
     def forward(
         self, x: Tensor, memory: Tensor, hidden: Tensor | None, scales: Tensor | None
     ) -> Tensor:
-        """Transform (B, N, W) with memory (B, M, W), hidden (B, M); scales (3, B, 1, 1) from `DropPath`."""
+        """Transform (B, N, W) with a memory (B, M, W).
+
+        `hidden` is (B, M); `scales` (3, B, 1, 1) come from `DropPath`.
+        """
         x = x + _scaled(self.self_attention(self.norm1(x), None), scales, 0)
         x = x + _scaled(self.cross_attention(self.norm2(x), memory, hidden), scales, 1)
         return x + _scaled(self.mlp(self.norm3(x)), scales, 2)
@@ -194,7 +211,10 @@ class CrossAttention(nn.Module):
         self.out = nn.Linear(width, width)
 
     def forward(self, x: Tensor, memory: Tensor, hidden: Tensor | None) -> Tensor:
-        """Attend from (B, N, W) tokens to (B, M, W) memory; hidden (B, M) bool, True = not attended to."""
+        """Attend from (B, N, W) tokens to a memory (B, M, W).
+
+        `hidden` is (B, M) bool, True = not attended to.
+        """
         q = self.q(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)  # (B, heads, N, W / heads)
         k, v = (
             self.kv(memory).unflatten(-1, (2, self.heads, -1)).permute(2, 0, 3, 1, 4)
@@ -232,7 +252,10 @@ class PositionMLP(nn.Sequential):
 
 
 def projection_head(config: PretrainConfig) -> nn.Sequential:
-    """Make H_p or H_i: two fully connected layers, batch normalisation and ReLU after the first only."""
+    """Make a projection head, H_p or H_i.
+
+    Two fully connected layers, with batch normalisation and ReLU after the first only.
+    """
     pooled = config.width * (2 if config.pooling == "both" else 1)
     return nn.Sequential(
         nn.Linear(pooled, config.head_width),

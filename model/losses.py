@@ -19,7 +19,9 @@ _TINY = 1e-12  # squared units; the square of a millionth of a normalised cloud'
 
 
 def chamfer_distance(predicted: Tensor, target: Tensor, *, squared: bool = True) -> Tensor:
-    """Chamfer distance between small point sets: mean distance to the nearest point, both ways (equation 11).
+    """Compute the Chamfer distance between small point sets (equation 11).
+
+    The mean distance to the nearest point of the other set, both ways.
 
     Parameters
     ----------
@@ -56,12 +58,15 @@ def _take(points: Tensor, index: Tensor) -> Tensor:
 
 
 def masked_mean(values: Tensor, masked: Tensor) -> Tensor:
-    """Mean over each sample's masked patches: (B, G) float and (B, G) bool, True = counts, to (B,) float."""
+    """Average each sample's values over its masked patches.
+
+    (B, G) float and (B, G) bool, True = counts, to (B,) float.
+    """
     return torch.where(masked, values, 0).sum(1) / masked.sum(1).clamp_min(1)
 
 
 def info_nce(z_points: Tensor, z_images: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
-    """Symmetric InfoNCE between the clouds and images of a batch (equations 7 and 8).
+    """Compute the symmetric InfoNCE of a batch (equations 7 and 8).
 
     Row i of both belongs to sample i; the other rows are its negatives, those of all ranks where
     several processes train together. Similarity is the cosine.

@@ -1,4 +1,6 @@
-"""Aligned masking of point patches and image cells (the paper's "Mask alignment strategy"; table 7).
+"""Aligned masking of point patches and image cells.
+
+The paper's "Mask alignment strategy"; table 7.
 
 Polarity everywhere: **True = masked** (hidden from the encoder), False = visible.
 
@@ -55,7 +57,9 @@ POINT_STREAM, CELL_STREAM = 1, 2
 
 
 def num_visible(count: int, ratio: float) -> int:
-    """Return how many of `count` tokens stay visible at a mask ratio; at least one, and at least one is masked.
+    """Return the number of tokens that stay visible at a mask ratio.
+
+    At least one stays visible, and at least one is masked.
 
     The number of masked ones is rounded down: 64 patches at 0.6 keep 26, 196 cells keep 79.
     """
@@ -66,7 +70,9 @@ def num_visible(count: int, ratio: float) -> int:
 def image_cells(
     pixels: Tensor, shard_size: tuple[int, int], image_size: tuple[int, int], patch: int
 ) -> Tensor:
-    """Return the image cell that a pixel falls in: I_p = floor(v / S) * (W / S) + floor(u / S) (equation 2).
+    """Return the image cell that a pixel falls in (equation 2).
+
+    I_p = floor(v / S) * (W / S) + floor(u / S).
 
     Where the image was resized, the pixel's centre is scaled with it, in exact integers.
 
@@ -127,7 +133,7 @@ def mask_collisions(masked: Tensor, cells: Tensor, noise: Tensor, max_ratio: flo
 
 
 def cell_states(masked: Tensor, cells: Tensor, num_cells: int) -> tuple[Tensor, Tensor]:
-    """Tell which cells hold patches.
+    """Return the cells that hold masked patches, and visible ones only.
 
     Returns
     -------
@@ -184,7 +190,10 @@ def mask_cells(
 
 
 def visible_first(masked: Tensor) -> Tensor:
-    """Return the order that puts visible tokens first: (B, N) bool to (B, N) int64 indices; order is kept else."""
+    """Return the order that puts visible tokens first.
+
+    (B, N) bool to (B, N) int64 indices; the order is kept otherwise.
+    """
     return masked.long().argsort(dim=1, stable=True)
 
 
@@ -213,7 +222,9 @@ def align_masks(
     max_ratio: float,
     exact: bool = False,
 ) -> Masks:
-    """Mask both modalities of a batch; each sample's masks follow from its own seed and cells alone.
+    """Mask both modalities of a batch.
+
+    Each sample's masks follow from its own seed and cells alone.
 
     Parameters
     ----------
@@ -236,7 +247,7 @@ def align_masks(
 
 
 class PatchSlots:
-    """Which patch stands in which slot: visible ones first, in fixed numbers.
+    """The slots of the patches: visible ones first, in fixed numbers.
 
     Attributes
     ----------
@@ -257,11 +268,14 @@ class PatchSlots:
         self.masked = sorted_masked[:, self.first :]
 
     def sort(self, patches: Tensor) -> Tensor:
-        """Bring (B, G, ...) patches into the order of the slots."""
+        """Sort (B, G, ...) patches into the order of the slots."""
         return pick(patches, self.order)
 
     def pick_visible(self, patches: Tensor) -> Tensor:
-        """Pick (B, V, ...) of (B, G, ...) patches; a hidden slot repeats the first, so that it reveals nothing."""
+        """Pick the (B, V, ...) visible ones of (B, G, ...) patches.
+
+        A hidden slot repeats the first visible patch, so that it reveals nothing.
+        """
         order = self.order[:, : self.visible]
         if self.hidden is not None:
             order = torch.where(self.hidden, order[:, :1], order)

@@ -1,4 +1,7 @@
-"""Batch normalisation over all rows of a step, whose running statistics are right from the first step on."""
+"""Batch normalisation over the rows of all processes.
+
+Its running statistics are right from the first step on.
+"""
 
 from __future__ import annotations
 
@@ -69,7 +72,7 @@ class BatchNorm(nn.BatchNorm1d):
 
 
 def reset_running_stats(network: nn.Module) -> None:
-    """Let a network's running statistics begin anew, with the next batch."""
+    """Reset a network's running statistics; they begin anew with the next batch."""
     for norm in _norms(network):
         norm.reset_running_stats()
 
@@ -81,7 +84,9 @@ def has_no_statistics(network: nn.Module) -> bool:
 
 @torch.no_grad()
 def recalibrate_batch_norm(network: nn.Module, batches: Iterable[Sequence[Tensor]]) -> None:
-    """Let a network's running statistics be the averages over some batches, which this rank alone sees.
+    """Set a network's running statistics to the averages over some batches.
+
+    Only this process sees the batches.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What the network's own code makes of a row, as plain arrays for pictures: patches, masks, reconstructions.
+"""Patches, masks and reconstructions of a row, as plain arrays for pictures.
 
 Nothing is computed a second time here: patches, masks and reconstructions come from what training
 calls.
@@ -33,7 +33,7 @@ STRATEGIES: tuple[str, ...] = get_args(get_type_hints(PretrainConfig)["mask_stra
 def patch_indices(
     points: NDArray[np.float32], patches: int, patch_points: int
 ) -> NDArray[np.uint16]:
-    """Tell which points make each patch, by matching what `make_patches` cut out with the points.
+    """Return the points of each patch, by matching what `make_patches` cut.
 
     Parameters
     ----------
@@ -107,7 +107,10 @@ def all_masks(
 def _without_weights(
     config: PretrainConfig, shard_size: tuple[int, int]
 ) -> tuple[CrossAlignNet, tuple[int, int]]:
-    """Make a network for its masks alone, which need no weights, and tell the rows and columns of its image's cells."""
+    """Make a network for its masks alone, which need no weights.
+
+    Return also the rows and columns of its image's cells.
+    """
     size = (config.image_size, config.image_size) if config.image_size else shard_size
     side = config.image_patch
     if size[0] % side or size[1] % side:
@@ -156,7 +159,8 @@ class Trained:
         network, config, many = self.network, self.config, len(seeds)
         if network.reconstruction is None:
             raise InputError(
-                "the run trained the contrast alone, there is no reconstruction to show: give another RUN, or none"
+                "the run trained the contrast alone, there is no reconstruction to show: "
+                "give another RUN, or none"
             )
         batch = {
             "points": torch.from_numpy(points).expand(many, -1, -1),
@@ -185,7 +189,10 @@ class Trained:
 
 
 def _to_object_frame(normalised: Tensor, cloud: Tensor) -> Tensor:
-    """Undo `normalise_cloud`: (..., 3) of the normalised frame of a (P, 3) cloud to its own frame."""
+    """Undo `normalise_cloud` for (..., 3) points of a (P, 3) cloud.
+
+    From the normalised frame to the cloud's own frame.
+    """
     middle = cloud.mean(dim=0)
     radius = (cloud - middle).square().sum(-1).amax().sqrt()
     return normalised * radius + middle

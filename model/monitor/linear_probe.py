@@ -1,4 +1,4 @@
-"""Linear probe: how well a linear classifier tells the categories apart from the features of a frozen encoder."""
+"""Linear probe of a frozen encoder: the accuracy of a linear classifier."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ _PENALTY = 1e-3  # of the squared weights
 
 
 def recalibrated(encoder: PointEncoder, batches: Iterable[Patches]) -> PointEncoder:
-    """Copy an encoder for evaluation, with running statistics that mean something.
+    """Copy an encoder for evaluation, with meaningful running statistics.
 
     Those of an encoder that has learned nothing are taken from the batches. Without, random weights
     would be measured with batch norms that normalise nothing, and pretraining be held against less
@@ -67,12 +67,15 @@ def recalibrated(encoder: PointEncoder, batches: Iterable[Patches]) -> PointEnco
 
 @torch.no_grad()
 def encode(encoder: PointEncoder, batches: Iterable[Patches]) -> Tensor:
-    """Return features of whole clouds, none of their patches masked: maximum and mean, (N, 2 W) float32."""
+    """Encode whole clouds, no patch masked: maximum and mean, (N, 2 W) float32."""
     return torch.cat([pool(encoder(*patches)).float() for patches in batches])
 
 
 def cut_patches(points: Tensor, config: PretrainConfig) -> Patches:
-    """Cut (B, P, 3) float32 clouds, farthest point order, any frame, into the patches of pretraining."""
+    """Cut clouds into the patches of pretraining.
+
+    The clouds are (B, P, 3) float32, in farthest point order, in any frame.
+    """
     with float32_geometry(points):
         return make_patches(normalise_cloud(points), config.patches, config.patch_points)
 
@@ -137,7 +140,10 @@ def linear_svm(c: float) -> Any:
 
 
 def is_held_out(synset: str, model_id: str) -> bool:
-    """Check whether a model is held out of the probe's training: one in five, all its views alike, in every run."""
+    """Check whether a model is held out of the probe's training.
+
+    One model in five, with all its views, in every run.
+    """
     digest = hashlib.sha256(f"{synset}/{model_id}".encode()).digest()
     return int.from_bytes(digest[:8], "big") < _HELD_OUT * 2**64
 
@@ -181,7 +187,10 @@ def probe(
 
 
 def _split(shards: Shards) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
-    """Choose the probe's rows: their indices, labels and whether they are held out; empty where it cannot be."""
+    """Choose the probe's rows: indices, labels, and whether held out.
+
+    All are empty if fewer than two categories have models on both sides.
+    """
     every = np.unique(
         np.linspace(0, len(shards) - 1, min(len(shards), _MOST_ROWS)).astype(np.int64)
     )

@@ -174,7 +174,10 @@ def draw_reconstructions(
 
 
 def masked_image(image: NDArray[np.uint8], masked: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """Grey out the masked cells of an image: (H, W, 3) uint8 and (C,) bool, True = masked, to (H, W, 3) uint8."""
+    """Grey out the masked cells of an image.
+
+    (H, W, 3) uint8 and (C,) bool, True = masked, to (H, W, 3) uint8.
+    """
     height, width = image.shape[:2]
     columns = round((len(masked) * width / height) ** 0.5)
     grid = masked.reshape(-1, columns)
@@ -183,7 +186,10 @@ def masked_image(image: NDArray[np.uint8], masked: NDArray[np.bool_]) -> NDArray
 
 
 def _frame(points: NDArray[Any]) -> tuple[float, float, float]:
-    """Return the middle (x, y) and half the side of the square that holds (..., 3) points as the camera sees them."""
+    """Return the square that holds (..., 3) points as the camera sees them.
+
+    Its middle (x, y) and half of its side.
+    """
     low, high = points[..., :2].min((0, 1)), points[..., :2].max((0, 1))
     middle = (low + high) / 2
     return float(middle[0]), float(middle[1]), float((high - low).max() / 2 * 1.1)
@@ -192,7 +198,10 @@ def _frame(points: NDArray[Any]) -> tuple[float, float, float]:
 def _draw_cloud(
     axes: Axes, seen: NDArray[Any], found: NDArray[Any], frame: tuple[float, float, float]
 ) -> None:
-    """Draw what is seen in grey, and what was masked in colours of depth; (..., 3) points in the camera's axes."""
+    """Draw visible points in grey, masked ones in colours of depth.
+
+    The points are (..., 3), in the camera's axes.
+    """
     x, y, half = frame
     seen, found = seen.reshape(-1, 3), found.reshape(-1, 3)
     axes.scatter(seen[:, 0], -seen[:, 1], s=1.2, c="#9aa3ad", linewidths=0)

@@ -63,12 +63,13 @@ class Snapshot:
             snapshot.check()
         except (OSError, ValueError) as error:
             raise InputError(
-                f"{path} holds no reconstructions ({first_line(error)}): remove it, it is made again"
+                f"{path} holds no reconstructions ({first_line(error)}): remove it, "
+                f"it is made again"
             ) from None
         return snapshot
 
     def check(self) -> None:
-        """Hold types and shapes against one another, and coordinates against what can be drawn; raises ValueError."""
+        """Check types, shapes and coordinates; raises ValueError."""
         samples, patches = self.masked.shape if self.masked.ndim == 2 else (0, 0)
         shape = (samples, patches, *self.patches.shape[2:3], 3)
         expected = {
@@ -130,6 +131,6 @@ def reconstruct(network: CrossAlignNet, batch: Batch, *, seed: int = 0, epoch: i
 
 
 def epochs_shown(epochs: Sequence[int], count: int = 4) -> list[int]:
-    """Choose at most so many of the epochs that there are pictures of: the first, the last, and some between."""
+    """Choose some of the epochs: the first, the last, and some between."""
     places = np.unique(np.linspace(0, len(epochs) - 1, min(count, len(epochs))).round().astype(int))
     return [epochs[place] for place in places]

@@ -1,4 +1,7 @@
-"""What people look at while a run goes on: linear probes, reconstructions over time, curves, a page, TensorBoard."""
+"""Monitoring of a run: linear probes, reconstructions, curves, a page.
+
+TensorBoard's files are written on demand.
+"""
 
 from __future__ import annotations
 
@@ -83,14 +86,16 @@ class Watch:
         if outcome is None:
             self.probes = False
             self.report(
-                "no linear probe: the shards hold too few categories with models to train it and to try it on"
+                "no linear probe: the shards hold too few categories with models to train it "
+                "and to try it on"
             )
             return
         self.probed.add(done)
         self.folder.append(self.folder.probes, {"step": done, "epoch": epoch, **outcome})
         self.board.scalars({"probe": outcome["accuracy"]}, done)
         self.report(
-            f"linear probe at epoch {epoch}: {outcome['accuracy']:.1%} of {outcome['test_rows']} held-out rows, "
+            f"linear probe at epoch {epoch}: {outcome['accuracy']:.1%} of "
+            f"{outcome['test_rows']} held-out rows, "
             f"{outcome['categories']} categories; the most frequent one is {outcome['chance']:.1%}"
         )
 
@@ -139,7 +144,7 @@ class TensorBoardLog:
                 self.writer.add_scalar(name, value, step)
 
     def close(self) -> None:
-        """Bring everything to the disk."""
+        """Flush everything to the disk."""
         if self.writer is not None:
             self.writer.close()
 
@@ -177,7 +182,9 @@ def draw_run(
 
 
 def read_snapshots(folder: RunFolder, training: PretrainStep) -> dict[int, Snapshot]:
-    """Read some of the run's reconstructions, the first and the last among them, by the number of epochs done.
+    """Read some of the run's reconstructions, by the number of epochs done.
+
+    The first and the last are among them.
 
     Raises
     ------

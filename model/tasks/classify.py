@@ -42,7 +42,7 @@ _VOTE_SEED = 0x707E
 
 
 def make_classifier(initial: InitialEncoder, classes: int, config: TrainConfig) -> Classifier:
-    """Make a classifier from the seed, with the encoder's weights taken over where there are some."""
+    """Make a classifier from the seed, with the encoder's weights if any."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         network = Classifier(initial.config, classes, dropout=config.dropout)
@@ -52,7 +52,7 @@ def make_classifier(initial: InitialEncoder, classes: int, config: TrainConfig) 
 
 
 class ClassifierWork:
-    """What `engine.train` needs of classification.
+    """Classification as a training task.
 
     Parameters
     ----------
@@ -192,7 +192,7 @@ def load_classifier(path: Path) -> tuple[Classifier, PretrainConfig, dict[str, A
 
 
 def _check_about(about: dict[str, Any]) -> None:
-    """Hold what a file tells of its classifier against what is asked of it; raises ValueError."""
+    """Check a file's classifier against the request; raises ValueError."""
     classes, task = about.get("classes"), about.get("task")
     if (
         not isinstance(classes, list)
@@ -206,7 +206,7 @@ def _check_about(about: dict[str, Any]) -> None:
         raise ValueError("it tells no config")
     known = {field.name for field in dataclasses.fields(FinetuneConfig)}
     try:
-        given = {name: value for name, value in about["config"].items() if name in known}
-        about["config"] = dataclasses.asdict(read_settings(FinetuneConfig, None, given))
+        values = {name: value for name, value in about["config"].items() if name in known}
+        about["config"] = dataclasses.asdict(read_settings(FinetuneConfig, None, values))
     except InputError as error:
         raise ValueError(f"its config says {shown(str(error))}") from None

@@ -1,4 +1,6 @@
-"""The settings of the downstream tasks: Point-MAE's recipes, which the paper follows, and what they leave open.
+"""Settings of the downstream tasks.
+
+They are Point-MAE's recipes, which the paper follows, and what those leave open.
 
 =====================  ==============
 =====================================================================
@@ -68,7 +70,7 @@ Device = Literal["auto", "cpu", "cuda"]
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """What all tasks that train have in common."""
+    """Settings that all training tasks share."""
 
     # input
     points: int = setting(1024, "Points of a shape that the network sees.", low=1)
@@ -201,7 +203,8 @@ class ProbeConfig:
     )
     c: float = setting(
         0.0,
-        "The SVM's C; 0: the best of 1e-4 … 10 on tenths of the training set, then trained on all of it.",
+        "The SVM's C; 0: the best of 1e-4 … 10 on tenths of the training set, "
+        "then trained on all of it.",
         low=0,
     )
     test_share: float = setting(

@@ -1,4 +1,6 @@
-"""The training loop of the tasks: steps, measurements after each epoch, checkpoints that resume exactly.
+"""The training loop of the tasks: steps, measurements, checkpoints.
+
+Measurements follow each epoch; a stopped run resumes exactly.
 
 As in pretraining, a step is a function of the state before it and of its number. A run's folder
 holds what `model.run` says; its log has a line an epoch.
@@ -36,11 +38,11 @@ State = dict[str, Tensor]
 
 
 class TrainingTask(Protocol):
-    """What is trained on what."""
+    """A network, its training data and its measurements."""
 
     @property
     def network(self) -> nn.Module:
-        """What is trained, on its device."""
+        """Return the network, on its device."""
 
     @property
     def rows(self) -> int:
@@ -48,10 +50,13 @@ class TrainingTask(Protocol):
 
     @property
     def chooses(self) -> dict[str, str]:
-        """Name of kept weights -> the measure whose highest value chooses them: {"best_on_test": "test"}."""
+        """Return the measure that chooses each of the kept weights.
+
+        Such as {"best_on_test": "test"}: the highest value on test chooses them.
+        """
 
     def loss(self, rows: Tensor, seeds: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the loss, (), and the share that is right, (), of shapes (B,) with their seeds (B,)."""
+        """Return loss and accuracy, () each, of shapes (B,) with their seeds (B,)."""
 
     def measure(self) -> dict[str, float]:
         """Measure the network on shapes that are not learned from."""
@@ -68,7 +73,10 @@ class TaskRun:
 
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager[Any]:
-    """Compute in bfloat16 where it is asked for; where nothing is, on a GPU that has it."""
+    """Autocast to bfloat16 if the precision asks for it.
+
+    "auto" asks for it on a GPU that supports it.
+    """
     able = device.type == "cuda" and torch.cuda.is_bf16_supported()
     low = precision == "bfloat16" or (precision == "auto" and able)
     return torch.autocast(device.type, torch.bfloat16, enabled=low)
@@ -81,7 +89,7 @@ def train(
     device: torch.device,
     report: Callable[[str], None],
 ) -> TaskRun:
-    """Train, from the checkpoint on where there is one.
+    """Train a task, from its checkpoint if there is one.
 
     Parameters
     ----------
@@ -97,23 +105,23 @@ def train(
     start = loop.resume()
     with (
         torch.random.fork_rng(devices=[device] if device.type == "cuda" else []),
-        stop_between_steps() as asked,
+        stop_between_steps() as signals,
     ):
         save = Interval(config.checkpoint_seconds)
         for step in range(start, loop.plan.steps):
             loop.step(step)
             last = step + 1 == loop.plan.steps
-            if save.due() or last or asked:
+            if save.due() or last or signals:
                 loop.check(step)
                 folder.save(step + 1, loop.state())
-            if asked and not last:
+            if signals and not last:
                 raise KeyboardInterrupt
     final = {name: value.clone() for name, value in work.network.state_dict().items()}
     return TaskRun((config.epochs, final), loop.kept)
 
 
 class TaskTrainer:
-    """All that a step changes."""
+    """The state of a training run that a step changes."""
 
     def __init__(
         self,
@@ -164,7 +172,7 @@ class TaskTrainer:
         self.kept = kept
 
     def _check_kept(self, name: str, kept: dict[Any, Any]) -> None:
-        """Hold weights that a checkpoint kept against the network; raises ValueError."""
+        """Check the weights that a checkpoint kept; raises ValueError."""
         score, epoch = kept.get("score"), kept.get("epoch")
         if name not in self.work.chooses:
             raise ValueError(f"it has kept weights of no measure: {shown(name)}")
@@ -202,7 +210,8 @@ class TaskTrainer:
         """Refuse to go on, or to keep a checkpoint, where a loss of this epoch was not finite."""
         if not math.isfinite(float(self.sums[0])):
             raise InputError(
-                f"epoch {self.plan.epoch(step) + 1}: the loss is not finite; the last checkpoint stands. "
+                f"epoch {self.plan.epoch(step) + 1}: the loss is not finite; "
+                f"the last checkpoint stands. "
                 "Start a new run with a lower learning_rate or clip_norm"
             )
 
@@ -228,7 +237,10 @@ class TaskTrainer:
             self._tell(step, line, measured)
 
     def _keep(self, epoch: int, measured: dict[str, float]) -> None:
-        """Keep the weights that are the best so far by some measure; of equals the last, which learned longest."""
+        """Keep the best weights so far by each measure.
+
+        Of equal scores the last wins, which learned longest.
+        """
         for name, measure in self.work.chooses.items():
             score = measured.get(measure)
             if score is not None and (name not in self.kept or score >= self.kept[name]["score"]):

@@ -104,7 +104,7 @@ def folds_of(
     jobs: int | None,
     report: Callable[[str], None],
 ) -> tuple[str, ReadFold, dict[str, Any] | None]:
-    """Say where folds come from, give what reads one and, where they are drawn, their indices."""
+    """Return the source of the folds, their reader, and indices if drawn."""
     normalise, points = normalises("fewshot", config.normalise), spare_points(config.points)
     try:
         _, place = find_layout(data, "fewshot")

@@ -1,4 +1,7 @@
-"""`cma3d finetune`: a pretrained encoder becomes a classifier, on ModelNet40 or ScanObjectNN (tables 1 and 2)."""
+"""`cma3d finetune`: a classifier from a pretrained encoder.
+
+For ModelNet40 and ScanObjectNN (tables 1 and 2).
+"""
 
 from __future__ import annotations
 
@@ -134,7 +137,8 @@ def check_fits(clouds: dict[str, Clouds], config: FinetuneConfig, initial: Initi
         )
     if config.points < initial.config.patch_points:
         raise InputError(
-            f"points = {config.points} are fewer than the {initial.config.patch_points} of a patch of {initial.source}"
+            f"points = {config.points} are fewer than the {initial.config.patch_points} of a "
+            f"patch of {initial.source}"
         )
 
 
@@ -191,7 +195,8 @@ def finetune_once(run: Run, report: Callable[[str], None]) -> dict[str, Any]:
             f"{len(each):,} {name.replace('_', ' ')}" for name, each in run.clouds.items()
         )
         report(
-            f"{sum(p.numel() for p in network.parameters()):,} parameters on {device}; shapes: {sizes}"
+            f"{sum(p.numel() for p in network.parameters()):,} parameters on {device}; shapes: "
+            f"{sizes}"
         )
         outcome = train(work, config, folder, device, report)
         result: dict[str, Any] = {

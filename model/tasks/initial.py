@@ -1,4 +1,7 @@
-"""Where a task's point encoder comes from: a pretraining run, its exported file, Point-MAE's checkpoint, or chance."""
+"""The initial point encoder of a task.
+
+From a pretraining run, its exported file, Point-MAE's checkpoint, or random.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ Weights = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class InitialEncoder:
-    """What a task starts from.
+    """The encoder that a task starts from.
 
     Attributes
     ----------
@@ -37,7 +40,7 @@ class InitialEncoder:
 
 
 def load_initial(path: Path | None, *, scratch: bool = False) -> InitialEncoder:
-    """Read what a task starts from.
+    """Read the encoder that a task starts from.
 
     Parameters
     ----------
@@ -52,7 +55,8 @@ def load_initial(path: Path | None, *, scratch: bool = False) -> InitialEncoder:
     if path is None:
         if not scratch:
             raise InputError(
-                "give --init RUN (or a file) to start from a pretrained encoder, or --scratch to start at random"
+                "give --init RUN (or a file) to start from a pretrained encoder, "
+                "or --scratch to start at random"
             )
         return InitialEncoder(PretrainConfig(), None, "scratch, the paper's sizes", "scratch")
     config, weights, source, file = _read(path)
@@ -62,7 +66,7 @@ def load_initial(path: Path | None, *, scratch: bool = False) -> InitialEncoder:
 
 
 def _read(path: Path) -> tuple[PretrainConfig, Weights, str, Path]:
-    """Read sizes and weights; return also their source in words and the file that they came from."""
+    """Read an encoder: sizes, weights, source in words, and file."""
     file, checkpoint = path / "encoder.safetensors", path / "checkpoint.pt"
     if path.is_dir() and not file.exists():
         if not (path / "run.json").exists() or not checkpoint.exists():

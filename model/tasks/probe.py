@@ -124,7 +124,10 @@ def benchmark_clouds(
 
 
 def shard_clouds(data: Path, config: ProbeConfig) -> tuple[Clouds, Clouds, str]:
-    """Read shards and split them: all rows of a model on the same side, each synset with its share of tests."""
+    """Read shards and split them by model.
+
+    All rows of a model are on the same side; each synset has its share of tests.
+    """
     reader = Shards(data)
     rows = reader.read(range(len(reader)), ["points", "synset", "model_id"])
     classes, labels = np.unique(rows["synset"], return_inverse=True)
@@ -138,7 +141,8 @@ def shard_clouds(data: Path, config: ProbeConfig) -> tuple[Clouds, Clouds, str]:
     kept, held = split_held_out(labels[first], config.test_share, config.seed)
     if not len(held):
         raise InputError(
-            f"{data}: no synset has the models to split off {config.test_share:.0%} for a test: pack more"
+            f"{data}: no synset has the models to split off {config.test_share:.0%} for a "
+            f"test: pack more"
         )
     normalise = normalises("shards", config.normalise)
     clouds = np.stack(
@@ -174,7 +178,8 @@ def features_of(
     features = [encode(encoder, batches(side)).cpu().numpy() for side in (train, test)]
     if not all(bool((np.abs(each) < _LARGEST).all()) for each in features):  # nor NaN
         raise InputError(
-            f"{initial.source}: its weights give features that are not finite, or too large to be told apart: "
+            f"{initial.source}: its weights give features that are not finite, "
+            f"or too large to be told apart: "
             "give the encoder of another run"
         )
     return features[0], features[1]
@@ -202,7 +207,9 @@ def svm_accuracy(
 
 
 def choose_c(features: NDArray[np.float32], labels: IntArray, seed: int) -> float:
-    """Choose the SVM's C on tenths of the training shapes, at least one of each class; the smallest of equals.
+    """Choose the SVM's C on tenths of the training shapes.
+
+    Each tenth has at least one shape of each class; of equal scores the smallest C wins.
 
     A tenth of a small set ties by chance, and the smallest of those may be far from the best:
     tenths are drawn until 500 shapes were tried, at most ten times.

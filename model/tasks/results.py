@@ -41,7 +41,7 @@ COLUMNS = {
     "chosen_on_held_out": "epoch chosen on held-out training shapes",
     "chosen_on_val": "epoch chosen on validation shapes",
 }
-"""Which weights are measured -> how a table calls them."""
+"""Name of the measured weights -> their name in a table."""
 _ABOUT = "task.json"
 _EARLIER = {
     r"(results|evaluation|folds|table-\d)\.json": b"{",
@@ -61,7 +61,9 @@ Check = Callable[[object], bool]
 def claim_results(
     folder: Path, verb: str, inputs: Sequence[Path | None], names: Sequence[str]
 ) -> Iterator[Output]:
-    """Claim the folder of a task's results, a new one or one of the same verb, for as long as the block lasts.
+    """Claim the folder of a task's results while the block lasts.
+
+    It is a new folder, or one of the same verb.
 
     Parameters
     ----------
@@ -116,7 +118,8 @@ def describe(output: Output, about: Mapping[str, Any]) -> None:
     for name, value in about.items():
         if was.get(name) != value:
             raise InputError(
-                f"{output.path} holds runs with {name} = {untrusted.shown(was.get(name))}, not {value}: "
+                f"{output.path} holds runs with {name} = {untrusted.shown(was.get(name))}, "
+                f"not {value}: "
                 "give another folder, or the same again"
             )
 
@@ -195,7 +198,10 @@ def code_version() -> str:
 def provenance(
     initial: InitialEncoder, config: Any, dataset: Dataset | None = None
 ) -> dict[str, Any]:
-    """Tell where results come from: data, initial weights, settings (a dataclass), and the version of the code."""
+    """Return the provenance of results.
+
+    Data, initial weights, settings (a dataclass), and the version of the code.
+    """
     about: dict[str, Any] = {}
     if dataset is not None:
         about = {
@@ -214,12 +220,12 @@ def provenance(
 
 
 def averaged_over(runs: int, name: str) -> str:
-    """Say what the cells of a table are: "one seed", or "mean ± deviation over 3 seeds"."""
+    """Describe the cells: "one seed", or "mean ± deviation over 3 seeds"."""
     return f"one {name}" if runs == 1 else f"mean ± deviation over {runs} {name}s"
 
 
 def voted(votes: int) -> str:
-    """Say how logits were averaged: "one vote", "10 votes"."""
+    """Describe the averaging of logits: "one vote", "10 votes"."""
     return "one vote" if votes == 1 else f"{votes} votes"
 
 

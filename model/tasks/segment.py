@@ -88,7 +88,8 @@ def segment(
         clouds, dataset = read_shapes(data, config, jobs, report)
         if config.points < initial.config.patch_points:
             raise InputError(
-                f"points = {config.points} are fewer than the {initial.config.patch_points} of a patch"
+                f"points = {config.points} are fewer than the {initial.config.patch_points} of "
+                f"a patch"
             )
         describe(
             output,
@@ -114,7 +115,10 @@ def segment(
 def read_shapes(
     data: Path, config: SegmentConfig, jobs: int | None, report: Callable[[str], None]
 ) -> tuple[dict[str, Clouds], Dataset]:
-    """Find, read and prepare ShapeNetPart; train holds the validation shapes, too, where the settings say so."""
+    """Find, read and prepare ShapeNetPart.
+
+    The validation shapes join the training if the settings say so.
+    """
     dataset = open_dataset(data, "shapenetpart")
     report(f"shapenetpart: {dataset.layout} in {dataset.folder}")
     normalise, points = normalises("shapenetpart", config.normalise), spare_points(config.points)
@@ -135,7 +139,7 @@ def read_shapes(
 
 
 class SegmenterWork:
-    """What `engine.train` needs of part segmentation."""
+    """Part segmentation as a training task."""
 
     def __init__(
         self,
@@ -172,7 +176,7 @@ class SegmenterWork:
         return loss, (logits.argmax(1) == parts).float().mean()
 
     def measure(self) -> dict[str, float]:
-        """Return the mean intersection over union of each set of shapes that is not learned from."""
+        """Return the mean IoU of each set of shapes outside of the training."""
         return {name: self.scores(each)[0].instance for name, each in self.measured.items()}
 
     def scores(self, clouds: Clouds) -> tuple[PartScores, IntArray]:
@@ -204,7 +208,7 @@ def predict_parts(
 def make_segmenter(
     initial: InitialEncoder, categories: int, config: SegmentConfig
 ) -> PartSegmenter:
-    """Make a segmenter from the seed, with the encoder's weights taken over where there are some."""
+    """Make a segmenter from the seed, with the encoder's weights if any."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         network = PartSegmenter(
@@ -293,7 +297,10 @@ def keep(folder: RunFolder, name: str, weights: State, predicted: IntArray) -> N
 
 
 def show(output: Output, first: Path, test: Clouds) -> None:
-    """Write page.html and ply/ of the first run's final weights: the first shapes of each category."""
+    """Write page.html and ply/ of the first run's final weights.
+
+    They show the first shapes of each category.
+    """
     assert test.parts is not None
     predicted = _read_predicted(first / "predicted.npy", test.parts.shape)
     chosen = [

@@ -1,4 +1,7 @@
-"""The network of part segmentation, as Point-MAE's: features of three layers, carried from patch centres to points."""
+"""The network of part segmentation, as Point-MAE's.
+
+Features of three layers are carried from patch centres to points.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,9 @@ def third_layers(depth: int) -> tuple[int, int, int]:
 
 
 def propagate(points: Tensor, centres: Tensor, features: Tensor) -> Tensor:
-    """Carry features from patch centres to points: the three nearest, weighted by inverse squared distance.
+    """Propagate features from patch centres to points.
+
+    The three nearest centres count, weighted by inverse squared distance.
 
     Parameters
     ----------

@@ -35,7 +35,9 @@ _SHARE = 0.25  # of the GPU's free memory that data = auto fills with rows
 
 @dataclass(frozen=True)
 class EpochPlan:
-    """Which rows make which step: a function of the seed alone, so a resumed run needs nothing remembered.
+    """The rows of each step, a function of the seed alone.
+
+    So a resumed run needs no other state.
 
     In each epoch the rows are shuffled anew and cut into batches; what is left over does not make a
     batch and is left out, so every step has the same shape.
@@ -83,7 +85,7 @@ def _shuffled(rows: int, seed: int, epoch: int) -> list[int]:
 
 
 class ShardRows(Dataset[Batch]):
-    """What the pretraining reads of a folder of shards.
+    """The rows of a folder of shards, as the pretraining reads them.
 
     Parameters
     ----------
@@ -105,7 +107,8 @@ class ShardRows(Dataset[Batch]):
         self.folder, self.patches = folder, config.patches
         if len(self.shards) < (2 if config.contrasts else 1):
             raise InputError(
-                f"{folder} holds {len(self.shards)} rows; the contrast needs at least 2 (negatives), "
+                f"{folder} holds {len(self.shards)} rows; the contrast needs at least 2 "
+                f"(negatives), "
                 "the reconstruction 1: pack more models, or choose --tasks reconstruction"
             )
         first = self.shards.read([0], ["rgb", "points"])
@@ -119,17 +122,21 @@ class ShardRows(Dataset[Batch]):
         (height, width), side = self.image_size, config.image_patch
         if config.image_size == 0 and (height % side or width % side):
             raise InputError(
-                f"{self.folder}: images of {width} x {height} pixels cannot be cut into patches of {side} x {side}: "
+                f"{self.folder}: images of {width} x {height} pixels cannot be cut into "
+                f"patches of {side} x {side}: "
                 "give --image-size, to which they are resized, or another --image-patch"
             )
         if min(height, width) < side:
             raise InputError(
-                f"{self.folder}: images of {width} x {height} pixels are smaller than a patch of {side}"
+                f"{self.folder}: images of {width} x {height} pixels are smaller than a patch "
+                f"of {side}"
             )
         if self.points < max(config.patches, config.patch_points):
             raise InputError(
-                f"{self.folder}: rows of {self.points} points cannot be cut into {config.patches} patches of "
-                f"{config.patch_points}: pack with more --points, or give fewer --patches and --patch-points"
+                f"{self.folder}: rows of {self.points} points cannot be cut into "
+                f"{config.patches} patches of "
+                f"{config.patch_points}: pack with more --points, "
+                f"or give fewer --patches and --patch-points"
             )
 
     def __len__(self) -> int:
@@ -215,7 +222,10 @@ class ShardRows(Dataset[Batch]):
 
 
 def _begin_worker(parent: int, _: int) -> None:
-    """Have a loader's worker end with the process that trains, also where it waits to hand over a batch."""
+    """End a loader's worker with the process that trains.
+
+    Also while it waits to hand over a batch.
+    """
     end_with_parent(parent)
 
 
@@ -250,7 +260,9 @@ class _Steps:
 
 
 class BatchSource:
-    """Return every step its batch, on the device: from rows held there, from rows held in memory, or from the files.
+    """The batch of each step, on the device.
+
+    Rows come from the device, from memory or from the files.
 
     Parameters
     ----------
@@ -349,7 +361,8 @@ def choose_place(gib: float, config: PretrainConfig, group: ProcessGroup) -> str
     free = torch.cuda.mem_get_info(group.device)[0] / 2**30 if group.device.type == "cuda" else 0.0
     if config.data == "device" and group.device.type == "cuda" and gib > 0.9 * free:
         raise InputError(
-            f"data = device, but the rows take {gib:.1f} GiB and {group.device} has {free:.1f} GiB free: "
+            f"data = device, but the rows take {gib:.1f} GiB and {group.device} has {free:.1f} "
+            f"GiB free: "
             "give --data auto, which holds them in memory or reads them anew"
         )
     if config.data != "auto":

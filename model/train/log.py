@@ -1,4 +1,4 @@
-"""What a run tells while it goes on: a line a step in a file, and progress for people."""
+"""Log of a run: a line a step in a file, and progress for people."""
 
 from __future__ import annotations
 
@@ -25,12 +25,17 @@ _LOGGED = ("loss", *PER_SAMPLE, "grad_norm")
 
 
 def sync_interval(device: torch.device) -> int:
-    """Return the number of steps between looks at what is on the device."""
+    """Return the number of steps between reads of the losses.
+
+    Each read waits for the GPU.
+    """
     return _LOOK[device.type]
 
 
 class StepLog:
-    """The log of a run: collects results on the device, checks them, writes them and reports progress.
+    """The log of a run.
+
+    It collects results on the device, checks and writes them, and reports progress.
 
     Every rank holds one, since all see the same results; only the first writes and reports.
 
@@ -74,7 +79,10 @@ class StepLog:
         self.bar.__exit__(None, None, None)
 
     def add(self, step: int, result: dict[str, Tensor]) -> None:
-        """Take the result of a step; looks at it at once or, on a GPU, once in a while and after each epoch."""
+        """Add the result of a step.
+
+        It is read at once or, on a GPU, once in a while and after each epoch.
+        """
         self.waiting.append((step, result))
         epoch_done = (step + 1) % self.training.plan.steps_per_epoch == 0
         if epoch_done or len(self.waiting) >= sync_interval(self.training.device):
@@ -134,9 +142,11 @@ class StepLog:
         where = bad["loss_lmr"] | bad["loss_gsa"]
         which = result["rows"][where if bool(where.any()) else slice(None)].tolist()
         return (
-            f"step {step + 1} (epoch {self.training.plan.epoch(step) + 1}): {' and '.join(losses)} is not finite, "
+            f"step {step + 1} (epoch {self.training.plan.epoch(step) + 1}): "
+            f"{' and '.join(losses)} is not finite, "
             f"in {self.data.describe(which)}. The last checkpoint stands. Look at these rows with "
-            "`cma3d inspect`; if they are sound, start a new run with a lower learning_rate or clip_norm"
+            "`cma3d inspect`; if they are sound, start a new run with a lower learning_rate or "
+            "clip_norm"
         )
 
     def _progress(self, step: int) -> str:
@@ -156,7 +166,7 @@ class StepLog:
 
 
 class Interval:
-    """Says when something is due that shall happen once in a while."""
+    """A timer: true at most once in a number of seconds."""
 
     def __init__(self, seconds: float) -> None:
         self.seconds, self.last = seconds, time.monotonic()

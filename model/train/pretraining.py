@@ -105,7 +105,8 @@ def _pretrain(
         group.share(enter)  # the first rank's alone; all learn whether it may
         if plan.batch < config.batch_size:
             report(
-                f"the shards hold {plan.rows} rows, fewer than batch_size = {config.batch_size}: {plan.batch} a step"
+                f"the shards hold {plan.rows} rows, fewer than batch_size = "
+                f"{config.batch_size}: {plan.batch} a step"
             )
         start = resume(folder, training, group)
         feed = BatchSource(data, plan, config, group)
@@ -113,8 +114,8 @@ def _pretrain(
             report(f"{run} is finished: {plan.epochs} epochs, {plan.steps} steps")
         else:
             report(
-                f"{training.words}; {plan.epochs} epochs of {plan.steps_per_epoch} steps of {plan.batch} rows"
-                + (f"; from step {start} on" if start else "")
+                f"{training.words}; {plan.epochs} epochs of {plan.steps_per_epoch} steps of "
+                f"{plan.batch} rows" + (f"; from step {start} on" if start else "")
             )
             report(feed.description)
         begun = time.monotonic()
@@ -129,7 +130,7 @@ def _pretrain(
 
 
 def make_plan(data: ShardRows, config: PretrainConfig, group: ProcessGroup) -> EpochPlan:
-    """Decide which rows make which step.
+    """Make the plan: the rows of each step.
 
     Raises
     ------
@@ -137,7 +138,8 @@ def make_plan(data: ShardRows, config: PretrainConfig, group: ProcessGroup) -> E
     """
     if config.batch_size % group.size:
         raise InputError(
-            f"batch_size = {config.batch_size}, all processes together, cannot be shared by {group.size}: "
+            f"batch_size = {config.batch_size}, all processes together, "
+            f"cannot be shared by {group.size}: "
             f"give a multiple of {group.size}"
         )
     batch = min(config.batch_size, len(data) // group.size * group.size)
@@ -150,7 +152,10 @@ def make_plan(data: ShardRows, config: PretrainConfig, group: ProcessGroup) -> E
 
 @contextlib.contextmanager
 def threads(number: int) -> Iterator[None]:
-    """Compute with this many CPU threads, 0 for torch's own choice, and give back what was set before."""
+    """Set the number of CPU threads for a block; 0: torch's choice.
+
+    The number from before is restored at the end.
+    """
     before = torch.get_num_threads()
     torch.set_num_threads(number or before)
     try:
@@ -160,7 +165,10 @@ def threads(number: int) -> Iterator[None]:
 
 
 def resume(folder: RunFolder, training: PretrainStep, group: ProcessGroup) -> int:
-    """Load the checkpoint, if there is one, and cut the log there: the number of steps that are done."""
+    """Load the checkpoint, if any, and return the number of steps done.
+
+    The log is cut there, so that no step is logged twice.
+    """
     state = group.share(lambda: folder.load(training.plan.steps))
     steps = 0 if state is None else int(state["step"])
     if state is not None:
@@ -172,20 +180,23 @@ def resume(folder: RunFolder, training: PretrainStep, group: ProcessGroup) -> in
 
 @contextlib.contextmanager
 def stop_between_steps() -> Iterator[list[int]]:
-    """Note SIGINT and SIGTERM in the list that it gives, so that a step ends and is saved; a second one strikes."""
-    asked: list[int] = []
+    """Defer SIGINT and SIGTERM until the current step is saved.
+
+    A second signal interrupts at once. Yields the list of received signals.
+    """
+    signals: list[int] = []
 
     def ask(number: int, _: object) -> None:
-        if asked:
+        if signals:
             raise KeyboardInterrupt
-        asked.append(number)
+        signals.append(number)
 
     if threading.current_thread() is not threading.main_thread():  # only there may handlers be set
-        yield asked
+        yield signals
         return
     before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield asked
+        yield signals
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -200,7 +211,9 @@ def train(
     board: TensorBoardLog,
     report: Callable[[str], None],
 ) -> None:
-    """Make the steps from `start` to the end of the plan, with log, pictures, checkpoints and progress.
+    """Run the steps from `start` to the end of the plan.
+
+    With log, pictures, checkpoints and progress.
 
     Parameters
     ----------
@@ -212,7 +225,7 @@ def train(
     save, draw = Interval(training.config.checkpoint_seconds), Interval(_PICTURE_SECONDS)
     with contextlib.ExitStack() as stack:
         write = functools.partial(folder.append, folder.log) if group.leads else None
-        asked = stack.enter_context(stop_between_steps())
+        signals = stack.enter_context(stop_between_steps())
         log = stack.enter_context(
             StepLog(write, training, feed.data, start, report, more=board.line)
         )
@@ -226,7 +239,7 @@ def train(
             # several processes agree on it, so that none waits for another in a step that this one
             # does not make
             agree = group.size == 1 or (step + 1) % sync_interval(training.device) == 0
-            stop = agree and group.any(bool(asked))
+            stop = agree and group.any(bool(signals))
             if stop or last or (group.leads and save.due()):
                 log.flush()
                 if group.leads:

@@ -1,4 +1,6 @@
-"""The folder of a training run: settings, log, checkpoint and pictures. Whole or absent, never torn.
+"""The folder of a training run.
+
+Each file is whole or absent, never torn.
 
 run.json             what the run is: settings, shards, sizes
 config.toml          the effective settings, to be given again with --config
@@ -83,18 +85,18 @@ def write_to(
     InputError : the name is taken by what is not ours; the file cannot be written (a full disk,
         missing rights)
     """
-    made = content.encode() if isinstance(content, str) else content
+    data = content.encode() if isinstance(content, str) else content
     with naming_failures(output.path / name):
         return output.write(
             name,
-            made if callable(made) else functools.partial(Path.write_bytes, data=made),
+            data if callable(data) else functools.partial(Path.write_bytes, data=data),
             live=live,
         )
 
 
 @contextlib.contextmanager
 def naming_failures(path: Path) -> Iterator[None]:
-    """Raise errors of writing a file as an InputError of one line.
+    """Turn errors of writing a file into an InputError of one line.
 
     Raises
     ------
@@ -104,7 +106,8 @@ def naming_failures(path: Path) -> Iterator[None]:
         yield
     except (OSError, RuntimeError) as error:
         raise InputError(
-            f"{path} cannot be written: {first_line(error)}; free some space, or see to the folder's rights"
+            f"{path} cannot be written: {first_line(error)}; free some space, "
+            f"or see to the folder's rights"
         ) from error
 
 
@@ -119,7 +122,8 @@ def refuse_foreign(output: Output, names: Iterable[str]) -> None:
         path = output.path / name
         if os.path.lexists(path) and not output.owns(name):
             raise InputError(
-                f"{path} is not as cma3d wrote it, or not of cma3d: move it away, or choose another folder"
+                f"{path} is not as cma3d wrote it, or not of cma3d: move it away, "
+                f"or choose another folder"
             )
 
 
@@ -127,14 +131,17 @@ def _is_earlier(path: Path, settings: Any) -> bool:
     """Check for a run of version 0.1 with settings of the same sort."""
     try:
         about = read_json(path / "run.json", most_bytes=MOST_ABOUT)
-        given, names = set(about["config"]), {field.name for field in dataclasses.fields(settings)}
-        return isinstance(about["fingerprint"], str) and bool(given) and given <= names
+        recorded, names = (
+            set(about["config"]),
+            {field.name for field in dataclasses.fields(settings)},
+        )
+        return isinstance(about["fingerprint"], str) and bool(recorded) and recorded <= names
     except (OSError, ValueError, KeyError, TypeError):
         return False
 
 
 def _is_known(path: Path) -> bool:
-    """Check for a file that version 0.1 wrote in a run's folder, by its name and its first bytes."""
+    """Check for a run's file of version 0.1, by name and first bytes."""
     if path.name not in _GROWING and not _OTHERS.fullmatch(path.name):
         return False
     with path.open("rb") as file:
@@ -243,22 +250,28 @@ class RunFolder:
             old_settings, old_shards = part(old, "config"), old["fingerprint"]
         except (OSError, ValueError) as error:
             raise InputError(
-                f"{about} cannot be read: {first_line(error)}; restore it from a copy, or give another folder as RUN"
+                f"{about} cannot be read: {first_line(error)}; restore it from a copy, "
+                f"or give another folder as RUN"
             ) from None
         differing = self._differing(old_settings)
         if differing:
             raise InputError(
                 f"{self.folder} is a run with {differing}: "
-                f"give --config {self.folder / 'config.toml'} to go on with it, or another folder as RUN"
+                f"give --config {self.folder / 'config.toml'} to go on with it, "
+                f"or another folder as RUN"
             )
         if old_shards != self.fingerprint:
             raise InputError(
-                f"{self.folder} is a run on other shards (fingerprint {shown(old_shards)}, not {self.fingerprint}): "
+                f"{self.folder} is a run on other shards (fingerprint {shown(old_shards)}, "
+                f"not {self.fingerprint}): "
                 "give those, or another folder as RUN"
             )
 
     def _differing(self, old: dict[str, Any]) -> str:
-        """Say in words which settings of a run differ from this one's; empty if none does."""
+        """Return the settings that differ from this run's, in words.
+
+        Empty if none differs.
+        """
         new, defaults = dataclasses.asdict(self.settings), dataclasses.asdict(type(self.settings)())
         deciding = identity_names(self.settings)
         pairs = {name: (old.get(name, defaults[name]), new[name]) for name in deciding}
@@ -299,11 +312,13 @@ class RunFolder:
             raise InputError(self._damaged(first_line(error))) from None
         if differing:
             raise InputError(
-                f"{self.checkpoint} belongs to a run with {differing}: restore this run's own from a copy"
+                f"{self.checkpoint} belongs to a run with {differing}: "
+                f"restore this run's own from a copy"
             )
         if not _same(state.get("fingerprint"), self.fingerprint):
             raise InputError(
-                f"{self.checkpoint} belongs to a run on other shards: restore this run's own from a copy"
+                f"{self.checkpoint} belongs to a run on other shards: "
+                f"restore this run's own from a copy"
             )
         self.output.adopt(self.checkpoint.name)  # also one that was restored from a copy
         return state

@@ -21,11 +21,11 @@ from .data import Batch, EpochPlan
 __all__ = ["PER_SAMPLE", "PretrainStep", "choose_device", "learning_rate"]
 
 PER_SAMPLE = ("loss_lmr", "loss_gsa", "mask_ratio", "retrieval")
-"""What a step tells of each sample, see `CrossAlignNet.forward`."""
+"""The values of each sample that a step returns, see `CrossAlignNet.loss`."""
 
 
 class PretrainStep:
-    """What is trained, and how a step is made.
+    """The pretraining step: network, optimiser and schedule.
 
     Parameters
     ----------
@@ -66,16 +66,18 @@ class PretrainStep:
         self._module: nn.Module | None = None
 
     def prepare(self, batch: Batch, report: Callable[[str], None]) -> None:
-        """Compile the network, where that is wanted, and join it with those of the other ranks; before the first step.
+        """Compile the network, if wanted, and join it with the other processes.
+
+        To be called before the first step.
 
         Compiling is tried on a batch, both ways; what fails is said, and the network runs as it is.
         The trial leaves no trace.
         """
         module: nn.Module = self.network
-        wanted = self.config.compile == "on" or (
+        compiles = self.config.compile == "on" or (
             self.config.compile == "auto" and self.device.type == "cuda"
         )
-        if wanted:
+        if compiles:
             compiled = cast(nn.Module, torch.compile(self.network, dynamic=False))
             failure = self._try(compiled, batch)
             self.compiled = not self.group.any(failure is not None)
@@ -156,7 +158,7 @@ class PretrainStep:
 
     @property
     def words(self) -> str:
-        """Say in words what computes, where and how."""
+        """Describe the device, the precision and the size of the network."""
         how = ["bfloat16" if self.bfloat16 else "float32"] + ["compiled"] * self.compiled
         where = str(self.device) + (
             f" and {self.group.size - 1} more" if self.group.size > 1 else ""
@@ -165,7 +167,7 @@ class PretrainStep:
 
 
 def choose_device(name: str) -> torch.device:
-    """Turn auto, cpu or cuda into a device.
+    """Return the device of a name: auto, cpu or cuda.
 
     Raises
     ------
@@ -173,7 +175,8 @@ def choose_device(name: str) -> torch.device:
     """
     if name == "cuda" and not torch.cuda.is_available():
         raise InputError(
-            "device = cuda, but torch finds no CUDA device: give --device cpu, or install torch for CUDA"
+            "device = cuda, but torch finds no CUDA device: give --device cpu, "
+            "or install torch for CUDA"
         )
     return torch.device(
         "cuda" if name == "cuda" or (name == "auto" and torch.cuda.is_available()) else "cpu"
@@ -181,7 +184,10 @@ def choose_device(name: str) -> torch.device:
 
 
 def parameter_groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Split parameters for AdamW: matrices decay; biases, norms, positions and mask tokens do not."""
+    """Split parameters for AdamW into those that decay and the others.
+
+    Matrices decay; biases, norms, positions and mask tokens do not.
+    """
     matrices = {
         id(module.weight)
         for module in network.modules()
@@ -196,7 +202,10 @@ def parameter_groups(network: nn.Module, weight_decay: float) -> list[dict[str, 
 
 
 class Schedule(Protocol):
-    """The settings that decide the learning rate; those of pretraining and of the tasks have them."""
+    """The settings that decide the learning rate.
+
+    Those of pretraining and of the tasks have them.
+    """
 
     @property
     def learning_rate(self) -> float:

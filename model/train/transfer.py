@@ -1,4 +1,6 @@
-"""Batches on their way from a loader's worker to the process that trains: as one piece of memory each.
+"""Transfer of batches from a loader's worker to the training process.
+
+Each batch is one piece of memory.
 
 torch would give each tensor a shared memory of its own and copy into it page fault by page fault,
 which costs a worker a fifth of its time beside reading; and /dev/shm, which is small in containers,
@@ -23,7 +25,9 @@ _ALIGN = 64  # bytes: of each tensor's place
 
 
 def pack_for_worker(batch: Any) -> Any:
-    """Return a batch that a loader's worker sends as one piece of memory; outside of a worker the batch itself.
+    """Pack a batch as one piece of memory, inside a loader's worker.
+
+    Outside of a worker the batch itself is returned.
 
     Parameters
     ----------
@@ -79,7 +83,10 @@ def _write(memory: int, parts: Sequence[Any]) -> None:
 def _unpack(
     handle: Any, size: int, layout: _Layout, others: dict[str, Any], names: list[str]
 ) -> dict[str, Any]:
-    """Make the batch again, on the memory that it came in; that lasts as long as one of its tensors."""
+    """Rebuild a batch on the memory that it arrived in.
+
+    That memory lasts as long as one of its tensors.
+    """
     descriptor = handle.detach()
     try:  # torch maps it and keeps no descriptor, of which a process has few
         memory = torch.from_file(

@@ -1,4 +1,6 @@
-"""Read files of `torch.save` that may be anything: what they hold is known to be there before it is taken.
+"""Safe reader of files of `torch.save`.
+
+What a file holds is known to be there before it is read.
 
 torch's own reader runs no code either where it is told so, but it takes a storage to be as large as
 the file claims, whatever its bytes are, and unpacks what others packed.
@@ -143,7 +145,10 @@ def _read(archive: zipfile.ZipFile) -> dict[str, Any]:
 
 
 def _rebuild(storage: Any, offset: Any, size: Any, stride: Any, *_: object) -> Tensor:
-    """Stand in for torch's function that makes a tensor of a storage; holds it against the numbers that there are."""
+    """Stand in for torch's function that makes a tensor of a storage.
+
+    It checks the sizes against the numbers that are there.
+    """
     sizes, strides = tuple(size), tuple(stride)
     numbers = (offset, *sizes, *strides)
     if not isinstance(storage, _Storage) or not all(
@@ -181,11 +186,11 @@ class _TorchUnpickler(PlainUnpickler):
         super().__init__(content)
         self.archive, self.root, self.storages = archive, root, dict[str, _Storage]()
 
-    def persistent_load(self, told: Any) -> _Storage:
+    def persistent_load(self, reference: Any) -> _Storage:
         """Read a storage; its claimed size must be that of its entry."""
-        if not isinstance(told, tuple) or len(told) != 5 or told[0] != "storage":
+        if not isinstance(reference, tuple) or len(reference) != 5 or reference[0] != "storage":
             raise pickle.UnpicklingError("a reference to something else than numbers")
-        dtype, name, count = told[1], told[2], told[4]
+        dtype, name, count = reference[1], reference[2], reference[4]
         if not isinstance(dtype, torch.dtype) or not isinstance(name, str):
             raise pickle.UnpicklingError("numbers of no known type")
         if name not in self.storages:
@@ -221,12 +226,12 @@ def restore(network: nn.Module, optimizer: torch.optim.Optimizer, state: Mapping
     ------
     ValueError : something is missing, has another shape or type, or is not finite; names it
     """
-    mine, moments = optimizer.state_dict(), part(state, "optimizer")
+    own_state, moments = optimizer.state_dict(), part(state, "optimizer")
     shapes = dict(enumerate(value for group in optimizer.param_groups for value in group["params"]))
     check_weights(network.state_dict(), part(state, "network"))
     groups = moments.get("param_groups")
     if not isinstance(groups, list) or list(map(_members, groups)) != list(
-        map(_members, mine["param_groups"])
+        map(_members, own_state["param_groups"])
     ):
         raise ValueError("its optimiser is one of other parameters")
     seen = part(moments, "state")
@@ -241,7 +246,7 @@ def restore(network: nn.Module, optimizer: torch.optim.Optimizer, state: Mapping
             f"its step is {state['step']}, that of its optimiser {max(steps, default=0)}"
         )
     network.load_state_dict(state["network"])
-    optimizer.load_state_dict({"state": seen, "param_groups": mine["param_groups"]})
+    optimizer.load_state_dict({"state": seen, "param_groups": own_state["param_groups"]})
 
 
 def _members(group: Any) -> Any:

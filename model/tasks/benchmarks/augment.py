@@ -1,4 +1,4 @@
-"""What training and voting do to a shape: other points of it, another scale, another place.
+"""Augmentation of a shape: other points of it, another scale, another place.
 
 Every draw follows from a sample's seed (see `noise`), so a resumed run repeats it.
 """

@@ -64,7 +64,10 @@ class Clouds:
 
 
 def spare_points(points: int) -> int:
-    """Return how many farthest points are kept of a shape, of which training and voting take `points` at random."""
+    """Return the number of farthest points that are kept of a shape.
+
+    Training and voting take `points` of them at random.
+    """
     return round(points * _SPARE)
 
 
@@ -99,17 +102,21 @@ def prepare(
     work = (
         joblib.delayed(_prepare_chunk)(shapes.read, chunk, points, normalise) for chunk in chunks
     )
-    made: list[Shape] = []
+    shapes_read: list[Shape] = []
     with (
         each(workers(jobs if several else 1), work) as results,
         Progress(len(shapes), f"{split} shapes") as progress,
     ):
         for result in results:
-            made += result
+            shapes_read += result
             progress.advance(len(result))
-    parts = None if made[0][1] is None else np.stack([cast(IntArray, part) for _, part in made])
+    parts = (
+        None
+        if shapes_read[0][1] is None
+        else np.stack([cast(IntArray, part) for _, part in shapes_read])
+    )
     return Clouds(
-        np.stack([cloud for cloud, _ in made]),
+        np.stack([cloud for cloud, _ in shapes_read]),
         shapes.labels,
         dataset.classes,
         parts,

@@ -43,8 +43,10 @@ def read_pickle(path: Path) -> Any:
         ) from None
     except Refused as error:
         raise InputError(
-            f"{path} is refused: it asks for {shown(str(error))}, and only arrays and plain containers are read, since "
-            "a pickle can run any code; get the file from its authors again, or convert it with a program that you "
+            f"{path} is refused: it asks for {shown(str(error))}, "
+            f"and only arrays and plain containers are read, since "
+            "a pickle can run any code; get the file from its authors again, "
+            "or convert it with a program that you "
             "trust"
         ) from None
     except Exception as error:

@@ -101,7 +101,9 @@ def test_the_choice_is_said(toy_shards: Path, tiny: PretrainConfig) -> None:
     plan = EpochPlan(len(data), 4, 3, 0)
     assert BatchSource(data, plan, tiny, ALONE).description == "12 rows, 0.00 GiB: held in memory"
     read = BatchSource(data, plan, dataclasses.replace(tiny, data="files", workers=3), ALONE)
-    assert read.description == "12 rows, 0.00 GiB: read from the files by 3 processes beside this one"
+    assert (
+        read.description == "12 rows, 0.00 GiB: read from the files by 3 processes beside this one"
+    )
 
 
 def test_a_batch_holds_the_rows_of_the_shards(toy_shards: Path, tiny: PretrainConfig) -> None:
