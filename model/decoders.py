@@ -63,6 +63,7 @@ class GlobalAlignment(nn.Module):
         -------
         z_points, z_images : (B, shared width)
         """
+        # D_g sees all patches: visible tokens and mask tokens, each at its centre
         tokens = self.decoder(
             slots.add_mask_tokens(points, self.mask_token), self.position(centres), drop=drop
         )
@@ -114,6 +115,7 @@ class MaskedReconstruction(nn.Module):
             slots.add_mask_tokens(points, self.mask_token),
             self.position(centres),
         )  # (B, G, W) each
+        # without an image the decoder is Point-MAE's
         if isinstance(self.decoder, CrossTransformer):
             assert images is not None
             tokens = self.decoder(
@@ -121,6 +123,7 @@ class MaskedReconstruction(nn.Module):
             )
         else:
             tokens = self.decoder(tokens, positions, drop=drop)
+        # coordinates need more than bfloat16's eight binary digits
         with float32_geometry(tokens):
             patches: Tensor = self.head(full_precision(tokens[:, slots.first :])).unflatten(
                 -1, (-1, 3)

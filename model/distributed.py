@@ -157,6 +157,7 @@ class ProcessGroup:
                 shared[0] = make()
             except InputError as error:
                 shared[1] = str(error)
+        # an error is shared, too, so that no process waits for one that stopped
         dist.broadcast_object_list(shared, src=0, group=self.talk)
         if shared[1] is not None:
             raise InputError(shared[1])
@@ -187,6 +188,7 @@ def join_processes(device: torch.device) -> Iterator[ProcessGroup]:
     ------
     InputError : more processes on a machine than it has GPUs
     """
+    # torchrun sets these variables; without it the process is alone
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield ProcessGroup(0, 1, device)
         return

@@ -175,8 +175,10 @@ class ImageEncoder(nn.Module):
         """
         cells = self.patchify(rgb)  # (B, C, S, S, 3)
         positions = self.position.expand(len(rgb), -1, -1)  # (B, C, W)
+        # a fixed number of cells, visible ones first: fixed shapes compile once
         shown = visible_first(masked)[:, : self.slots]  # (B, V)
         hidden = masked.gather(1, shown) if self.exact else None  # (B, V)
+        # every cell attends to every other; the decoder still gets the visible ones
         if self.sees_all:
             whole: Tensor = self.transformer(self.embed_cells(cells), positions, drop=drop)
             return ImageFeatures(whole, None, pick(whole, shown), hidden)
@@ -196,6 +198,7 @@ class ImageEncoder(nn.Module):
             rgb = F.interpolate(image, self.image_size, mode="bilinear", antialias=True).movedim(
                 1, -1
             )
+        # (B, rows, S, columns, S, 3), then rows and columns side by side
         rows, columns = (size // self.side for size in self.image_size)
         cells = rgb.reshape(-1, rows, self.side, columns, self.side, 3).transpose(2, 3)
         return cells.reshape(-1, self.num_cells, self.side, self.side, 3)
@@ -215,5 +218,6 @@ class ImageEncoder(nn.Module):
 
         The windows of the convolution do not overlap, so it is a matrix product.
         """
+        # the windows do not overlap, so the convolution is one matrix product
         kernel = self.embed.weight.movedim(1, -1).flatten(1)  # (W, S S 3)
         return F.linear(self.normalise(cells).flatten(2), kernel, self.embed.bias)

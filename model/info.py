@@ -113,6 +113,7 @@ def model_info(
     network = _network(config, shard_size)
     with torch.device("meta"):
         classifier = Classifier(config, classes)
+    # counted on shapes alone, nothing is computed
     forward, step, flops = count_flops(config, shard_size)
     parts = [
         Part(
@@ -157,6 +158,7 @@ def count_flops(config: PretrainConfig, shard_size: int) -> tuple[int, int, dict
         FakeTensorMode(allow_non_fake_inputs=True),
         sdpa_kernel(SDPBackend.MATH),
     ):  # attention as products that count
+        # fake tensors have shapes and no memory
         fake = network.to_empty(device="cpu")
         with FlopCounterMode(display=False) as forward:
             loss = fake(_batch(config, shard_size, _SAMPLES))["loss"]

@@ -50,12 +50,15 @@ class DropPath:
 
         (depth, branches, B, 1, 1) float32; None if all are 1.
         """
+        # evaluation, or no drop path: nothing to multiply
         if self.rate == 0:
             return None
+        # the rate grows linearly with depth, as in Point-MAE
         rates = torch.linspace(0, self.rate, depth, device=self.seeds.device).repeat_interleave(
             branches
         )
         kept = uniform(self.seeds, stream, depth * branches) >= rates  # (B, depth branches)
+        # kept branches are scaled up, so that the expectation stays
         factors: Tensor = kept / (1 - rates)
         return factors.T.reshape(depth, branches, -1, 1, 1)
 
@@ -102,6 +105,7 @@ class Transformer(nn.Module):
         scales = drop.scales(self.stream, len(self.blocks), 2) if drop else None
         features = []
         for i, block in enumerate(self.blocks):
+            # positions are added before each block, as in Point-MAE
             tokens = block(tokens + positions, hidden, None if scales is None else scales[i])
             if i + 1 in layers:
                 features.append(self.norm(tokens))
@@ -192,6 +196,7 @@ class SelfAttention(nn.Module):
 
     def forward(self, x: Tensor, hidden: Tensor | None) -> Tensor:
         """Attend among (B, N, W) tokens; hidden (B, N) bool, True = not attended to."""
+        # one product for queries, keys and values
         q, k, v = (
             self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         )  # (B, heads, N, W / heads)
@@ -278,6 +283,7 @@ def pool(tokens: Tensor, how: str = "both", hidden: Tensor | None = None) -> Ten
     -------
     pooled : (B, W), or (B, 2 W) of both
     """
+    # hidden tokens neither win the maximum nor count in the mean
     if hidden is None:
         highest, mean = tokens.amax(1), tokens.mean(1)
     else:

@@ -43,6 +43,7 @@ def chamfer_distance(predicted: Tensor, target: Tensor, *, squared: bool = True)
         )
         distances = x + y + z  # (..., K, L)
         to_target, to_predicted = distances.argmin(-1), distances.argmin(-2)  # (..., K), (..., L)
+    # squared distances to the nearest, both ways
     there = (predicted - _take(target, to_target)).square().sum(-1)  # (..., K)
     back = (target - _take(predicted, to_predicted)).square().sum(-1)  # (..., L)
     if squared:
@@ -85,11 +86,14 @@ def info_nce(z_points: Tensor, z_images: Tensor, temperature: float) -> tuple[Te
     """
     with torch.autocast(z_points.device.type, enabled=False):  # the product, too, in float32
         dtype = torch.promote_types(full_precision(z_points).dtype, full_precision(z_images).dtype)
+        # unit vectors: their products are cosines
         z_points = F.normalize(z_points.to(dtype), dim=1)
         z_images = F.normalize(z_images.to(dtype), dim=1)
         to_images = z_points @ all_gather(z_images).T / temperature  # (B, all)
         to_points = z_images @ all_gather(z_points).T / temperature  # (B, all)
+    # this process's rows within those of all
     own = torch.arange(len(z_points), device=z_points.device) + process_rank() * len(z_points)
+    # row i must find column own[i], from either side
     losses = [
         F.cross_entropy(side, own, reduction="none") for side in (to_images, to_points)
     ]  # (B,) each

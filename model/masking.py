@@ -87,6 +87,7 @@ def image_cells(
     -------
     cells : (...) int64 in [0, H / S * W / S)
     """
+    # twice the pixel's centre is a whole number, so the division is exact
     u, v = pixels.long().unbind(-1)
     column = (2 * u + 1) * image_size[1] // (2 * shard_size[1] * patch)
     row = (2 * v + 1) * image_size[0] // (2 * shard_size[0] * patch)
@@ -126,8 +127,10 @@ def mask_collisions(masked: Tensor, cells: Tensor, noise: Tensor, max_ratio: flo
     -------
     masked : (B, G) bool, True = masked; holds every True of the input
     """
+    # pairs of patches in one cell of which the second is masked
     shared = (cells[:, :, None] == cells[:, None, :]) & masked[:, None, :]  # (B, G, G)
     collides = shared.any(dim=2) & ~masked  # (B, G)
+    # where each patch comes if the free come first, then the colliding, then the masked
     place = _rank(noise + _CLASS * (collides + 2 * masked.long()))  # free, colliding, masked
     return masked | (collides & (place >= num_visible(masked.shape[1], max_ratio)))
 
@@ -140,6 +143,7 @@ def cell_states(masked: Tensor, cells: Tensor, num_cells: int) -> tuple[Tensor, 
     holds_masked : (B, C) bool, the cell holds a masked patch's centre
     holds_visible : (B, C) bool, the cell holds centres, and all of them are visible
     """
+    # count the patches of each cell, and the masked ones among them: (B, C)
     zeros = torch.zeros(cells.shape[0], num_cells, dtype=torch.int64, device=cells.device)
     holds = zeros.scatter_add(1, cells, torch.ones_like(cells)) > 0  # (B, C)
     holds_masked = zeros.scatter_add(1, cells, masked.long()) > 0  # (B, C)
@@ -173,6 +177,7 @@ def mask_cells(
         where `exact`
     """
     holds_masked, holds_visible = cell_states(masked, cells, noise.shape[1])
+    # complementary: the image shows what the cloud lacks
     if strategy == "complementary":
         shown, hidden = holds_masked, holds_visible
     elif strategy == "correspondence":
@@ -184,6 +189,7 @@ def mask_cells(
             f"strategy = {strategy!r}; known are complementary, correspondence and random"
         )
     standing = 1 - shown.long() + hidden.long()  # 0 shown first, 1 without points, 2 shown last
+    # the best cell stays visible: attention needs at least one
     if exact:
         return hidden & (_rank(noise + _CLASS * standing) > 0)
     return mask_patches(noise + _CLASS * standing, ratio)
@@ -234,6 +240,7 @@ def align_masks(
     strategy, ratio, collisions, max_ratio, exact : see `mask_cells`, `mask_patches`,
         `mask_collisions`
     """
+    # one draw serves the mask and the rule, so a seed alone decides both
     noise = draw(seeds, POINT_STREAM, cells.shape[1])  # (B, G)
     masked = mask_patches(noise, ratio)
     if collisions:
@@ -259,10 +266,12 @@ class PatchSlots:
     """
 
     def __init__(self, masked: Tensor, visible: int, config: PretrainConfig) -> None:
+        # visible patches first, by their index
         self.order = visible_first(masked)  # (B, G)
         self.visible = visible
         sorted_masked = masked.gather(1, self.order)
         self.hidden = sorted_masked[:, :visible] if config.mask_collisions else None
+        # the rule leaves this many visible in any case, so they need no reconstruction
         surely = min(visible, num_visible(masked.shape[1], config.max_ratio))
         self.first = surely if config.mask_collisions else visible
         self.masked = sorted_masked[:, self.first :]
@@ -285,6 +294,7 @@ class PatchSlots:
         """Complete the visible tokens, [F_p^v, M_p]: (B, V, W) and (W,) to (B, G, W)."""
         if self.hidden is not None:
             visible = torch.where(self.hidden[..., None], mask_token.to(visible.dtype), visible)
+        # one token for all masked patches; positions tell them apart
         missing = mask_token.to(visible.dtype).expand(
             visible.shape[0], self.order.shape[1] - self.visible, -1
         )

@@ -149,9 +149,11 @@ class CrossAlignNet(nn.Module):
         """
         seeds = batch["seeds"]
         centres, neighbours = self.make_patches(batch["points"])  # (B, G, 3), (B, G, K, 3)
+        # both modalities are masked in step, by the pixels of the patch centres
         masks = self.masks(batch["pixels"], seeds)
         visible = num_visible(self.config.patches, self.config.mask_ratio)
         slots = PatchSlots(masks.points, visible, self.config)
+        # both encoders drop branches at one rate, from separate streams
         drop = self._drop_path(seeds, self.config.drop_path)
         points = self.encode_points(centres, neighbours, slots, drop)  # (B, V, W)
         images = None
@@ -216,6 +218,7 @@ class CrossAlignNet(nn.Module):
         """
         config = self.config
         zeros = torch.zeros_like(encoding.seeds, dtype=torch.float32)
+        # a task that is off contributes zeros, so that every result has the same names
         loss_lmr = loss_gsa = retrieval = zeros
         if reconstruction is not None:
             loss_lmr = reconstruction.chamfer(squared=config.chamfer == "squared")  # (B,)

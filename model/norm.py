@@ -38,6 +38,7 @@ class BatchNorm(nn.BatchNorm1d):
         if not self.training:
             return super().forward(input)
         if self.alone or process_count() == 1:
+            # buffers that batch_norm overwrites with the batch's own statistics
             mean, variance = (
                 torch.zeros_like(self.get_buffer(name)) for name in ("running_mean", "running_var")
             )
@@ -56,6 +57,7 @@ class BatchNorm(nn.BatchNorm1d):
         with torch.autocast(input.device.type, enabled=False):
             x = full_precision(input)
             rows = len(x) * process_count()
+            # two passes: the variance about the common mean loses no digits
             mean = all_sum(x.sum(0)) / rows
             variance = all_sum((x - mean).square().sum(0)) / rows
             self._remember(mean.detach(), variance.detach() * (rows / (rows - 1)))
@@ -65,6 +67,7 @@ class BatchNorm(nn.BatchNorm1d):
     @torch.no_grad()
     def _remember(self, mean: Tensor, variance: Tensor) -> None:
         """Follow the running statistics, without waiting for the device."""
+        # a plain average at first, the momentum later
         batches = self.get_buffer("num_batches_tracked").add_(1)
         weight = (1 / batches).clamp(min=self.momentum or 0.0).to(mean.dtype)
         self.get_buffer("running_mean").lerp_(mean, weight)
@@ -93,6 +96,7 @@ def recalibrate_batch_norm(network: nn.Module, batches: Iterable[Sequence[Tensor
     batches : the network's positional arguments
     """
     training, norms = network.training, _norms(network)
+    # momentum None averages all batches alike; the other processes are left out
     momenta = [norm.momentum for norm in norms]
     reset_running_stats(network)
     for norm in norms:

@@ -98,6 +98,7 @@ def read_point_mae(path: Path) -> tuple[PretrainConfig, dict[str, Tensor]]:
     for name, value in _base_model(load_weights(path)).items():
         ours = rename(str(name))
         if ours is not None:
+            # a convolution with windows of one point is a matrix
             matrix = value.squeeze(-1) if value.ndim == 3 else value
             weights[ours] = matrix.float() if matrix.is_floating_point() else matrix
     width = _channels(weights, "transformer.norm.weight")

@@ -45,6 +45,7 @@ def patch_indices(
     """
     cloud = normalise_cloud(torch.from_numpy(points)[None])  # (1, P, 3)
     centres, neighbours = make_patches(cloud, patches, patch_points)
+    # offsets of all points, computed as `make_patches` does: equal bits
     relative = cloud[0][None] - centres[0][:, None]  # (G, P, 3), as `make_patches` subtracts
     pairs = zip(relative, neighbours[0], strict=True)  # (P, 3) and (K, 3) of each patch
     found = [(offsets[None] - cut[:, None]).abs().amax(-1).argmin(-1) for offsets, cut in pairs]
@@ -78,6 +79,7 @@ def all_masks(
     ------
     InputError : pixels outside the image, or an image that cannot be cut into cells
     """
+    # a damaged row must not index outside of the image
     if (pixels[: config.patches] >= shard_size[::-1]).any():
         raise InputError("the row has pixels outside its image")
     network, grid = _without_weights(config, shard_size)
@@ -88,6 +90,7 @@ def all_masks(
     shape = (len(ratios), len(seeds), 2)
     points = np.empty((*shape, config.patches), dtype=np.bool_)
     cells = np.empty((len(STRATEGIES), *shape, grid[0] * grid[1]), dtype=np.bool_)
+    # the page switches between all of these without computing
     for t, strategy in enumerate(STRATEGIES):
         for r, ratio in enumerate(ratios):
             for rule in (0, 1):
@@ -193,6 +196,7 @@ def _to_object_frame(normalised: Tensor, cloud: Tensor) -> Tensor:
 
     From the normalised frame to the cloud's own frame.
     """
+    # the centroid and radius that `normalise_cloud` removed
     middle = cloud.mean(dim=0)
     radius = (cloud - middle).square().sum(-1).amax().sqrt()
     return normalised * radius + middle

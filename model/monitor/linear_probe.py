@@ -60,6 +60,7 @@ def recalibrated(encoder: PointEncoder, batches: Iterable[Patches]) -> PointEnco
         nothing
     """
     copied = copy.deepcopy(encoder).eval()
+    # random weights have seen no batch
     if has_no_statistics(copied):
         recalibrate_batch_norm(copied, batches)
     return copied
@@ -144,6 +145,7 @@ def is_held_out(synset: str, model_id: str) -> bool:
 
     One model in five, with all its views, in every run.
     """
+    # the name decides, so every run holds out the same models
     digest = hashlib.sha256(f"{synset}/{model_id}".encode()).digest()
     return int.from_bytes(digest[:8], "big") < _HELD_OUT * 2**64
 
@@ -191,6 +193,7 @@ def _split(shards: Shards) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArra
 
     All are empty if fewer than two categories have models on both sides.
     """
+    # rows spread evenly over the shards
     every = np.unique(
         np.linspace(0, len(shards) - 1, min(len(shards), _MOST_ROWS)).astype(np.int64)
     )
@@ -198,6 +201,7 @@ def _split(shards: Shards) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArra
     held_out = np.array(
         [is_held_out(*pair) for pair in zip(names["synset"], names["model_id"], strict=True)]
     )
+    # a category counts if it has models on both sides
     counts = [Counter(names["synset"][part].tolist()) for part in (held_out, ~held_out)]
     both: Sequence[str] = sorted(set(counts[0]) & set(counts[1]))
     if len(both) < 2:

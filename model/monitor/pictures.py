@@ -156,13 +156,16 @@ def draw_reconstructions(
             figure.add_subplot(samples, len(titles), i * len(titles) + j + 1)
             for j in range(len(titles))
         ]
+        # the image as masked, then clouds as its camera sees them
         panels[0].imshow(masked_image(images[i], first.masked_cells[i]))
         turn, masked = cam_from_obj[i, :3, :3], first.masked[i]
         whole = (first.patches[i] + first.centres[i][:, None]) @ turn.T  # (G, K, 3)
+        # one frame for all panels of a sample, so that clouds compare
         frame = _frame(whole)
         seen = whole[~masked]
         _draw_cloud(panels[1], seen, whole[:0], frame)
         for axes, snapshot in zip(panels[2:-1], snapshots.values(), strict=True):
+            # predictions are relative to the centres: back to the cloud's frame
             found = snapshot.predicted[i][masked] + snapshot.centres[i][masked][:, None]
             _draw_cloud(axes, seen, found @ turn.T, frame)
         _draw_cloud(panels[-1], seen, whole[masked], frame)
@@ -179,8 +182,10 @@ def masked_image(image: NDArray[np.uint8], masked: NDArray[np.bool_]) -> NDArray
     (H, W, 3) uint8 and (C,) bool, True = masked, to (H, W, 3) uint8.
     """
     height, width = image.shape[:2]
+    # cells are square, so their number and the aspect ratio give the grid
     columns = round((len(masked) * width / height) ** 0.5)
     grid = masked.reshape(-1, columns)
+    # the row and column of the grid that each pixel falls in
     v, u = np.arange(height) * grid.shape[0] // height, np.arange(width) * columns // width
     return np.where(grid[v][:, u][..., None], np.uint8(150), image)
 
@@ -206,6 +211,7 @@ def _draw_cloud(
     seen, found = seen.reshape(-1, 3), found.reshape(-1, 3)
     axes.scatter(seen[:, 0], -seen[:, 1], s=1.2, c="#9aa3ad", linewidths=0)
     axes.scatter(found[:, 0], -found[:, 1], s=1.2, c=-found[:, 2], cmap="viridis", linewidths=0)
+    # y points down in the camera's axes and up in the plot
     axes.set_xlim(x - half, x + half)
     axes.set_ylim(-y - half, -y + half)
     axes.set_aspect("equal")

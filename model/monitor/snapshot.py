@@ -84,6 +84,7 @@ class Snapshot:
             found = getattr(self, name)
             if found.dtype != kind or found.shape != sizes or not found.size:
                 raise ValueError(f"{name} is of another shape")
+        # NaN marks visible patches, so only masked predictions must be finite
         drawn = (self.centres, self.patches, self.predicted[self.masked])
         if not all(np.isfinite(each).all() for each in drawn):
             raise ValueError("its coordinates are not all finite")

@@ -79,6 +79,7 @@ class ClassifierWork:
     def loss(self, rows: Tensor, seeds: Tensor) -> tuple[Tensor, Tensor]:
         """Return the cross entropy and the share that is right of some training shapes."""
         points, labels = self.points[rows], self.labels[rows]
+        # other points, scale and shift of each shape in every step
         index = choose_points(seeds, points.shape[1], self.config.points)
         points = augment(_pick(points, index), seeds, self.config)
         drop = DropPath(seeds, self.config.drop_path)
@@ -122,6 +123,7 @@ def predict(
     logits = []
     for start in range(0, len(clouds), _BATCH):
         points = torch.from_numpy(clouds.points[start : start + _BATCH]).to(device)
+        # a single pass sees the farthest points, a vote draws others
         if draw is None:
             points = points[:, : config.points]
         else:

@@ -194,6 +194,7 @@ class TaskTrainer:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         rows = torch.tensor(self.plan.step_rows(step), device=self.device)
+        # a step's dropout follows from its number, so a resumed run repeats it
         torch.manual_seed(self.config.seed * 1_000_003 + step)  # what the head drops
         self.work.network.train()
         with autocast(self.device, self.config.precision):
@@ -202,6 +203,7 @@ class TaskTrainer:
         nn.utils.clip_grad_norm_(self.work.network.parameters(), self.config.clip_norm or math.inf)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
+        # sums stay on the device: no step waits for it
         self.sums += torch.stack([loss.detach().float(), right.float()])
         if (step + 1) % self.plan.steps_per_epoch == 0:
             self._end_epoch(step, epoch + 1, rate)
@@ -218,6 +220,7 @@ class TaskTrainer:
     def _end_epoch(self, step: int, epoch: int, rate: float) -> None:
         """Measure, keep the best, write the line."""
         self.check(step)
+        # one read of the device an epoch
         loss, right = (self.sums / self.plan.steps_per_epoch).tolist()
         self.sums.zero_()
         measured: dict[str, float] = {}

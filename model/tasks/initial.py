@@ -68,6 +68,7 @@ def load_initial(path: Path | None, *, scratch: bool = False) -> InitialEncoder:
 def _read(path: Path) -> tuple[PretrainConfig, Weights, str, Path]:
     """Read an encoder: sizes, weights, source in words, and file."""
     file, checkpoint = path / "encoder.safetensors", path / "checkpoint.pt"
+    # a run that is not finished has a checkpoint only
     if path.is_dir() and not file.exists():
         if not (path / "run.json").exists() or not checkpoint.exists():
             raise InputError(

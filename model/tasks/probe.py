@@ -137,6 +137,7 @@ def shard_clouds(data: Path, config: ProbeConfig) -> tuple[Clouds, Clouds, str]:
             for synset, model in zip(rows["synset"], rows["model_id"], strict=True)
         ]
     )
+    # split models, not rows: views of one model are nearly the same
     models, first = np.unique(keys, return_index=True)
     kept, held = split_held_out(labels[first], config.test_share, config.seed)
     if not len(held):
@@ -214,6 +215,7 @@ def choose_c(features: NDArray[np.float32], labels: IntArray, seed: int) -> floa
     A tenth of a small set ties by chance, and the smallest of those may be far from the best:
     tenths are drawn until 500 shapes were tried, at most ten times.
     """
+    # at least one shape of each class
     share = max(0.1, 1 / max(int(np.bincount(labels).max()), 1))
     right, tried = np.zeros(len(_CS)), 0
     for draw in range(10):
@@ -221,6 +223,7 @@ def choose_c(features: NDArray[np.float32], labels: IntArray, seed: int) -> floa
         if not len(held) or len(np.unique(labels[kept])) < 2:
             return 1e-2
         parts = features[kept], labels[kept], features[held], labels[held]
+        # shapes that are right, summed over the draws
         right += [round(len(held) * svm_accuracy(*parts, c)) for c in _CS]
         tried += len(held)
         if tried >= 500:

@@ -164,13 +164,16 @@ class SegmenterWork:
 
     def loss(self, rows: Tensor, seeds: Tensor) -> tuple[Tensor, Tensor]:
         """Return the cross entropy over all points and the share of points that is right."""
+        # other points of each shape in every step: (B, P, 3) and their parts, (B, P)
         index = choose_points(seeds, self.points.shape[1], self.config.points)  # (B, P)
         points = self.points[rows].gather(1, index[..., None].expand(-1, -1, 3))
         parts = self.parts[rows].gather(1, index)
+        # all axes by one factor, as Point-MAE in part segmentation
         points = augment(points, seeds, self.config, alike=True)
         logits = self.network(
             points, self.labels[rows], DropPath(seeds, self.config.drop_path)
         ).flatten(0, 1)
+        # every point is a sample of the cross entropy: (B P,)
         parts = parts.flatten()
         loss = F.cross_entropy(logits.float(), parts, label_smoothing=self.config.label_smoothing)
         return loss, (logits.argmax(1) == parts).float().mean()
@@ -183,6 +186,7 @@ class SegmenterWork:
         """Return the scores and the predicted parts, (N, points), of shapes."""
         assert clouds.parts is not None
         predicted = predict_parts(self.network, clouds, self.config, self.device)
+        # the first points in farthest point order, as the network sees them
         true = clouds.parts[:, : self.config.points]
         return part_scores(predicted, true, clouds.labels, clouds.classes, PARTS), predicted
 
@@ -200,6 +204,7 @@ def predict_parts(
         labels = torch.from_numpy(clouds.labels[here]).to(device)
         with autocast(device, config.precision):
             logits: NDArray[np.float32] = network(points, labels).float().cpu().numpy()
+        # the benchmark gives the category, so only its parts compete
         for i, each in enumerate(logits, start):
             predicted[i] = restrict_parts(each, int(clouds.labels[i]), clouds.classes, PARTS)
     return predicted

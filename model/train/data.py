@@ -70,6 +70,7 @@ class EpochPlan:
 
     def step_rows(self, step: int) -> list[int]:
         """Return the rows of a step."""
+        # an epoch's last rows that fill no batch are left out
         start = step % self.steps_per_epoch * self.batch
         return self.order(self.epoch(step))[start : start + self.batch]
 
@@ -111,9 +112,11 @@ class ShardRows(Dataset[Batch]):
                 f"(negatives), "
                 "the reconstruction 1: pack more models, or choose --tasks reconstruction"
             )
+        # one row shows the sizes of all
         first = self.shards.read([0], ["rgb", "points"])
         self.image_size: tuple[int, int] = (first["rgb"].shape[1], first["rgb"].shape[2])
         self.points = first["points"].shape[1]
+        # the manifest holds the hash of each shard, so this stands for their content
         listed = json.dumps(self.shards.manifest["shards"], sort_keys=True)
         self.fingerprint = hashlib.sha256(listed.encode()).hexdigest()[:16]
         self._check(config)
@@ -159,6 +162,7 @@ class ShardRows(Dataset[Batch]):
         """
         data = self.shards.read(rows, ["points", "pixels", "rgb"])
         pixels = data["pixels"][:, : self.patches].astype(np.int32)
+        # check what a damaged shard might hold, before it becomes a loss
         finite = np.isfinite(data["points"]).all(axis=(1, 2))
         inside = (pixels < self.image_size[::-1]).all(axis=(1, 2))
         if not (finite & inside).all():
@@ -281,6 +285,7 @@ class BatchSource:
         self, data: ShardRows, plan: EpochPlan, config: PretrainConfig, group: ProcessGroup
     ) -> None:
         self.data, self.plan, self.workers, self.device = data, plan, config.workers, group.device
+        # each process takes its part of a step's rows
         share = plan.batch // group.size
         self.share = slice(group.rank * share, (group.rank + 1) * share)
         self.place = choose_place(data.gib, config, group)
@@ -332,6 +337,7 @@ class BatchSource:
         held = self.held()
         if held is None:
             return self._send(self.data.__getitems__(rows))
+        # gather where the rows are held, and send the batch alone
         index = torch.tensor(rows, device=held["rows"].device)
         return self._send({name: values[index] for name, values in held.items()})
 
@@ -358,6 +364,7 @@ def choose_place(gib: float, config: PretrainConfig, group: ProcessGroup) -> str
     ------
     InputError : the device is asked for and has too little memory
     """
+    # a GPU that holds all rows needs no transfers
     free = torch.cuda.mem_get_info(group.device)[0] / 2**30 if group.device.type == "cuda" else 0.0
     if config.data == "device" and group.device.type == "cuda" and gib > 0.9 * free:
         raise InputError(

@@ -85,6 +85,7 @@ class StepLog:
         """
         self.waiting.append((step, result))
         epoch_done = (step + 1) % self.training.plan.steps_per_epoch == 0
+        # a read waits for the GPU, so many steps share one
         if epoch_done or len(self.waiting) >= sync_interval(self.training.device):
             self.flush()
         if epoch_done or self.line.due():
@@ -103,6 +104,7 @@ class StepLog:
         """
         if not self.waiting:
             return
+        # one tensor for all waiting steps: a single read of the device
         steps = [
             torch.stack([result[name].mean() for name in _LOGGED]) for _, result in self.waiting
         ]

@@ -82,6 +82,7 @@ def _pretrain(
     group: ProcessGroup,
     report: Callable[[str], None],
 ) -> dict[str, Any]:
+    # everything that can be refused is, before the folder is made
     data = ShardRows(shards, config)
     plan = make_plan(data, config, group)
     training = PretrainStep(config, data.image_size, plan, group)
@@ -102,6 +103,7 @@ def _pretrain(
             stack.enter_context(folder)
             refuse_foreign(folder.output, [folder.encoder.name])
 
+        # the leading process claims the folder; the others learn the outcome
         group.share(enter)  # the first rank's alone; all learn whether it may
         if plan.batch < config.batch_size:
             report(
@@ -240,12 +242,15 @@ def train(
             # does not make
             agree = group.size == 1 or (step + 1) % sync_interval(training.device) == 0
             stop = agree and group.any(bool(signals))
+            # losses are checked by the flush, so a checkpoint holds none that is not
+            # finite
             if stop or last or (group.leads and save.due()):
                 log.flush()
                 if group.leads:
                     folder.save(step + 1, training.state())
             if stop and not last:
                 raise KeyboardInterrupt
+            # pictures cost seconds, so they are drawn by the clock
             if watch is not None and draw.due() and not last:
                 log.flush()
                 draw_run(folder, training, feed, finished=False)

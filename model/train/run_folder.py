@@ -203,6 +203,7 @@ class RunFolder:
                 self.folder, self.kind, inputs=self.inputs, earlier=earlier, known=_is_known
             )
             self.output = stack.enter_context(claimed)
+            # the folder is ours: compare the settings before anything is written
             self._describe(self.about)
             refuse_foreign(
                 self.output, [name for name in _GROWING if name != self.checkpoint.name]
@@ -253,6 +254,7 @@ class RunFolder:
                 f"{about} cannot be read: {first_line(error)}; restore it from a copy, "
                 f"or give another folder as RUN"
             ) from None
+        # another setting makes another run
         differing = self._differing(old_settings)
         if differing:
             raise InputError(

@@ -49,6 +49,7 @@ class PretrainStep:
         group: ProcessGroup,
     ) -> None:
         self.config, self.plan, self.group, self.device = config, plan, group, group.device
+        # initial weights follow from the seed
         with torch.random.fork_rng(devices=[]):  # the caller's random numbers are left alone
             torch.manual_seed(config.seed)
             self.network = CrossAlignNet(config, shard_size)
@@ -96,6 +97,7 @@ class PretrainStep:
 
     def _try(self, module: nn.Module, batch: Batch) -> str | None:
         """Run a module forwards and backwards and undo what that changed: None, or why it fails."""
+        # running statistics change in a trial and are put back
         buffers = {name: buffer.clone() for name, buffer in self.network.named_buffers()}
         try:
             self._forward(module, 0, batch)["loss"].backward()  # type: ignore[no-untyped-call]
@@ -133,10 +135,12 @@ class PretrainStep:
         module = self.network if self._module is None else self._module
         result = self._forward(module, step, batch)
         result["loss"].backward()  # type: ignore[no-untyped-call]
+        # the norm is measured, and logged, without a limit, too
         limit = self.config.clip_norm or math.inf
         grad_norm = nn.utils.clip_grad_norm_(self.network.parameters(), limit)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
+        # all processes see the same results, so they decide alike
         loss = all_gather(result["loss"].detach()[None]).mean()
         samples = all_gather(
             torch.stack([result[name].detach() for name in PER_SAMPLE], dim=1)
@@ -224,6 +228,7 @@ def learning_rate(step: int, plan: EpochPlan, schedule: Schedule) -> float:
     """Return a step's learning rate: linear warm-up, then a cosine down to the final rate."""
     low, high = schedule.final_learning_rate, schedule.learning_rate
     warmup = min(schedule.warmup_epochs, plan.epochs / 2) * plan.steps_per_epoch
+    # the warm-up ends at the highest rate, one step after its last
     if step < warmup:
         return low + (high - low) * (step + 1) / (warmup + 1)
     return (

@@ -155,6 +155,7 @@ def _rebuild(storage: Any, offset: Any, size: Any, stride: Any, *_: object) -> T
         type(each) is int and 0 <= each < 2**48 for each in numbers
     ):
         raise pickle.UnpicklingError("a tensor of no known shape")
+    # the number of values, and the place of the last one
     count, last = 1, offset
     for length, step in zip(sizes, strides, strict=True):
         count, last = count * length, last + max(length - 1, 0) * step
@@ -204,6 +205,7 @@ class _TorchUnpickler(PlainUnpickler):
             entry = self.archive.getinfo(f"{self.root}data/{name}")
         except KeyError:
             raise pickle.UnpicklingError(f"no entry data/{name}") from None
+        # the claimed size must be the size that is there
         if type(count) is not int or count * dtype.itemsize != entry.file_size:
             raise pickle.UnpicklingError(
                 f"data/{name} claims {named(count)} numbers, {entry.file_size} bytes are there"
@@ -227,6 +229,7 @@ def restore(network: nn.Module, optimizer: torch.optim.Optimizer, state: Mapping
     ValueError : something is missing, has another shape or type, or is not finite; names it
     """
     own_state, moments = optimizer.state_dict(), part(state, "optimizer")
+    # the optimiser numbers its parameters in this order
     shapes = dict(enumerate(value for group in optimizer.param_groups for value in group["params"]))
     check_weights(network.state_dict(), part(state, "network"))
     groups = moments.get("param_groups")

@@ -80,6 +80,7 @@ def start_from(encoder: PointEncoder, path: Path) -> None:
     """
     other, _ = load_encoder(path)
     own, others = encoder.state_dict(), other.state_dict()
+    # name the first tensor that differs, for a remedy
     for name in sorted(set(own) | set(others)):
         sizes = [list(state[name].shape) if name in state else "missing" for state in (own, others)]
         if sizes[0] != sizes[1]:

@@ -106,12 +106,14 @@ def fill(
     ------
     ValueError : the weights are not those of this network, or not finite; names the tensor
     """
+    # a depth of a billion must not build a billion blocks
     for name, depth in depths.items():
         if depth > len(weights):
             raise ValueError(
                 f"its config says {name} = {depth}, but it holds {len(weights)} tensors"
             )
     try:
+        # shapes without memory, to compare with before any is taken
         with torch.device("meta"):
             expected = make().state_dict()
     except (
@@ -154,6 +156,7 @@ def check_weights(
             raise ValueError(f"{within}{name} holds {_kind(value)}, not {_kind(like)}")
         if not bool(torch.isfinite(value).all()):
             raise ValueError(f"{within}{name} holds NaN or infinity")
+        # the root of a negative variance would be NaN
         positive = name.endswith(("running_var", "num_batches_tracked", "exp_avg_sq", "step"))
         if positive and bool((value < 0).any()):
             raise ValueError(f"{within}{name} holds a negative number")
