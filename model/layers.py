@@ -239,7 +239,10 @@ def mlp(config: PretrainConfig) -> nn.Sequential:
 
 
 def _scaled(branch: Tensor, scales: Tensor | None, i: int) -> Tensor:
-    """Drop or scale a residual branch, (B, N, W), by the i-th of (branches, B, 1, 1) factors."""
+    """Scale a residual branch, (B, N, W), by its factor of `DropPath`.
+
+    `scales` is (branches, B, 1, 1); None leaves the branch as it is.
+    """
     return branch if scales is None else branch * scales[i].to(branch.dtype)
 
 

@@ -95,7 +95,7 @@ def image_cells(
 
 
 def _rank(keys: Tensor) -> Tensor:
-    """Return each entry's place in the order of its row: (B, N) int64, 0 for the smallest."""
+    """Return each entry's rank in its row, (B, N) int64, 0 = smallest."""
     return keys.argsort(dim=1, stable=True).argsort(dim=1)
 
 
@@ -114,7 +114,9 @@ def mask_patches(noise: Tensor, ratio: float) -> Tensor:
 
 
 def mask_collisions(masked: Tensor, cells: Tensor, noise: Tensor, max_ratio: float) -> Tensor:
-    """Apply the collision rule: a visible patch whose cell also holds a masked one is masked.
+    """Apply the collision rule.
+
+    A visible patch is masked if its cell also holds a masked patch.
 
     Parameters
     ----------
@@ -291,7 +293,10 @@ class PatchSlots:
         return pick(patches, order)
 
     def add_mask_tokens(self, visible: Tensor, mask_token: Tensor) -> Tensor:
-        """Complete the visible tokens, [F_p^v, M_p]: (B, V, W) and (W,) to (B, G, W)."""
+        """Complete the visible tokens with mask tokens, [F_p^v, M_p].
+
+        (B, V, W) and (W,) to (B, G, W).
+        """
         if self.hidden is not None:
             visible = torch.where(self.hidden[..., None], mask_token.to(visible.dtype), visible)
         # one token for all masked patches; positions tell them apart

@@ -60,7 +60,7 @@ class Encoding:
 
 @dataclass(frozen=True)
 class Reconstruction:
-    """The patches that may be masked, as reconstructed and as they are, in the order of the slots.
+    """The reconstructed patches beside the true ones, by slots.
 
     Attributes
     ----------
@@ -80,7 +80,7 @@ class Reconstruction:
             return masked_mean(distances, self.slots.masked)
 
     def by_patch(self) -> Tensor:
-        """Return the reconstruction in the order of the patches, NaN where a patch is visible.
+        """Return the reconstruction by patch, NaN where a patch is visible.
 
         Returns
         -------

@@ -1,4 +1,6 @@
-"""Randomness without a state: every draw is a function of (run seed, epoch, row, stream, position).
+"""Random numbers without a state.
+
+Every draw is a function of (run seed, epoch, row, stream, position).
 
 A sample's masks and dropped branches are therefore the same alone and in a batch, on every device,
 and after a resumed run; there is no generator whose state would have to be saved. The function is
@@ -28,7 +30,7 @@ def _shift(x: Tensor, bits: int) -> Tensor:
 
 
 def mix(x: Tensor) -> Tensor:
-    """Scramble (...) int64 into (...) int64: the output function of splitmix64, one to one."""
+    """Scramble (...) int64 one to one: the output function of splitmix64."""
     # int64 products wrap around, as the generator wants
     x = (x ^ _shift(x, 30)) * _FIRST
     x = (x ^ _shift(x, 27)) * _SECOND

@@ -1,4 +1,7 @@
-"""Full precision for geometry and losses, whatever the rest of the network computes in."""
+"""Full precision for geometry and losses.
+
+Whatever the rest of the network computes in.
+"""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ class NetworkAnnotator:
         return self._trained[size]
 
     def add(self, view: View) -> View:
-        """Return the view with masks and reconstruction, or with the reason why it has none.
+        """Add masks and reconstruction to a view, or the reason for their absence.
 
         Raises
         ------

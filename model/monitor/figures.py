@@ -60,7 +60,9 @@ def all_masks(
     ratios: Sequence[float],
     seeds: Sequence[int],
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_], tuple[int, int]]:
-    """Mask a row as training does in its first epoch, for every strategy, ratio and seed of a run.
+    """Mask a row for every strategy, ratio and seed of a run.
+
+    As training does in its first epoch.
 
     Parameters
     ----------

@@ -131,7 +131,7 @@ def draw_reconstructions(
     cam_from_obj: NDArray[np.float64],
     path: Path,
 ) -> None:
-    """Draw samples as the network sees them, as it completes them at some epochs, and as they are.
+    """Draw samples as masked, as completed at some epochs, and as they are.
 
     Parameters
     ----------

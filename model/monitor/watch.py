@@ -24,7 +24,9 @@ __all__ = ["TensorBoardLog", "Watch", "draw_run"]
 
 
 class Watch:
-    """Looks at the network between epochs; what it sees changes nothing in the training.
+    """Monitor of the network between epochs.
+
+    It changes nothing in the training.
 
     A probe or a reconstruction belongs to a number of steps done. Whatever is due at a step and not
     there yet is made, so a resumed run has all of them.

@@ -77,7 +77,7 @@ class ClassifierWork:
         self.chooses = {names[name]: name for name in self.measured}
 
     def loss(self, rows: Tensor, seeds: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the cross entropy and the share that is right of some training shapes."""
+        """Return cross entropy and accuracy of some training shapes."""
         points, labels = self.points[rows], self.labels[rows]
         # other points, scale and shift of each shape in every step
         index = choose_points(seeds, points.shape[1], self.config.points)
@@ -162,7 +162,10 @@ def _pick(points: Tensor, index: Tensor) -> Tensor:
 
 
 def classifier_bytes(weights: State, about: dict[str, Any]) -> bytes:
-    """Make a safetensors file of a classifier's weights; `about` stands in its metadata as JSON."""
+    """Return a classifier's weights as the bytes of a safetensors file.
+
+    `about` is in its metadata as JSON.
+    """
     tensors = {name: value.detach().cpu().contiguous() for name, value in weights.items()}
     return save(tensors, metadata={"classifier": json.dumps(about)})
 

@@ -59,11 +59,14 @@ class TrainingTask(Protocol):
         """Return loss and accuracy, () each, of shapes (B,) with their seeds (B,)."""
 
     def measure(self) -> dict[str, float]:
-        """Measure the network on shapes that are not learned from."""
+        """Measure the network on shapes outside of the training."""
 
 
 class TaskRun:
-    """Weights that a run ends with or has kept: name -> epoch and weights."""
+    """The weights at the end of a run and those that it kept.
+
+    Each name has an epoch and weights.
+    """
 
     def __init__(self, final: tuple[int, State], kept: dict[str, dict[str, Any]]) -> None:
         self.epochs = {"final": final[0]} | {
@@ -148,7 +151,7 @@ class TaskTrainer:
         self.line, self.begun, self.first = Interval(_LINE_SECONDS), time.monotonic(), 0
 
     def resume(self) -> int:
-        """Load the checkpoint, if there is one: the number of steps that are done."""
+        """Load the checkpoint, if any, and return the number of steps done."""
         state = self.folder.load(self.plan.steps)
         steps = 0 if state is None else int(state["step"])
         if state is None:
@@ -209,7 +212,7 @@ class TaskTrainer:
             self._end_epoch(step, epoch + 1, rate)
 
     def check(self, step: int) -> None:
-        """Refuse to go on, or to keep a checkpoint, where a loss of this epoch was not finite."""
+        """Refuse to go on, or to save, after a loss that is not finite."""
         if not math.isfinite(float(self.sums[0])):
             raise InputError(
                 f"epoch {self.plan.epoch(step) + 1}: the loss is not finite; "

@@ -1,4 +1,7 @@
-"""`cma3d evaluate`: what a fine-tuned classifier says of every test shape, and what it confuses."""
+"""`cma3d evaluate`: predictions of a fine-tuned classifier.
+
+The class of every test shape, and the confusion matrix.
+"""
 
 from __future__ import annotations
 

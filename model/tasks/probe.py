@@ -187,7 +187,7 @@ def features_of(
 
 
 def make_encoder(initial: InitialEncoder, seed: int) -> PointEncoder:
-    """Make an encoder from the seed, with the weights taken over where there are some."""
+    """Make an encoder from the seed, with the initial weights if any."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         encoder = PointEncoder(initial.config).apply(initialise)

@@ -1,4 +1,4 @@
-"""Folders and tables of results: what was run, on what, and what came out."""
+"""Folders and tables of results."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def _is_known(path: Path) -> bool:
 
 
 def describe(output: Output, about: Mapping[str, Any]) -> None:
-    """Write in a folder of results what they are of, or compare with what it says.
+    """Write the provenance of a folder of results, or compare with it.
 
     Raises
     ------

@@ -163,7 +163,7 @@ class SegmenterWork:
         self.chooses: dict[str, str] = {names[name]: name for name in self.measured}
 
     def loss(self, rows: Tensor, seeds: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the cross entropy over all points and the share of points that is right."""
+        """Return cross entropy and accuracy over all points."""
         # other points of each shape in every step: (B, P, 3) and their parts, (B, P)
         index = choose_points(seeds, self.points.shape[1], self.config.points)  # (B, P)
         points = self.points[rows].gather(1, index[..., None].expand(-1, -1, 3))
@@ -195,7 +195,10 @@ class SegmenterWork:
 def predict_parts(
     network: PartSegmenter, clouds: Clouds, config: SegmentConfig, device: torch.device
 ) -> IntArray:
-    """Segment the farthest points of each shape, its category being given: (N, points) int64."""
+    """Segment the farthest points of each shape: (N, points) int64.
+
+    The category of each shape is given.
+    """
     network.eval()
     predicted = np.zeros((len(clouds), config.points), dtype=np.int64)
     for start in range(0, len(clouds), _BATCH):
@@ -281,7 +284,7 @@ def segment_once(
 
 
 def _is_score(test: Clouds, value: object) -> bool:
-    """Check whether a value from a file tells the scores of the test shapes."""
+    """Check whether a value from a file has the scores of test shapes."""
     if not isinstance(value, dict) or not isinstance(value.get("categories"), dict):
         return False
     present = {test.classes[label] for label in np.unique(test.labels)}

@@ -177,7 +177,7 @@ class ShardRows(Dataset[Batch]):
         }
 
     def describe(self, rows: Sequence[int]) -> str:
-        """Name rows for a message: index, category, model and view; no more than four."""
+        """Name up to four rows for a message: index, category, model, view."""
         names = self.shards.read(rows[:4], ["synset", "model_id", "view"])
         each = zip(rows, names["synset"], names["model_id"], names["view"], strict=False)
         listed = ", ".join(
@@ -297,7 +297,10 @@ class BatchSource:
         self._held: Batch | None = None
 
     def held(self) -> Batch | None:
-        """Return all rows where they are held; they are read when first asked for."""
+        """Return all rows, held on the device or in memory; None if they are not.
+
+        They are read at the first call.
+        """
         if self.place != "files" and self._held is None:
             where = self.device if self.place == "device" else torch.device("cpu")
             self._held = self.data.load(where, self.workers)
@@ -322,7 +325,10 @@ class BatchSource:
         return (self._send(batch) for batch in source)
 
     def _gather(self, held: Batch, start: int) -> Iterator[Batch]:
-        """Pick the rows of each step where they are held: an epoch's order goes there once."""
+        """Gather the rows of each step where they are held.
+
+        An epoch's order is sent there once.
+        """
         epoch, order, where = -1, torch.empty(0), held["rows"].device
         for step in range(start, self.plan.steps):
             if epoch != self.plan.epoch(step):

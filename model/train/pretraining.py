@@ -1,4 +1,6 @@
-"""`cma3d pretrain`: train CrossAlignNet on shards, on one device or, started by torchrun, on many.
+"""`cma3d pretrain`: train CrossAlignNet on shards.
+
+On one device or, started by torchrun, on many.
 
 A step is a function of the state before it and of its number: rows, masks and dropped branches
 follow from the seed (see `data.EpochPlan` and `noise`). So a checkpoint is the network, the optimiser
@@ -265,7 +267,7 @@ def finish(folder: RunFolder, training: PretrainStep, feed: BatchSource) -> None
 
 
 def export_encoder(source: Path, out: Path) -> str:
-    """Write the encoder that `load_encoder` reads as safetensors: what it is, in a line.
+    """Write an encoder as safetensors and return a line about it.
 
     Raises
     ------

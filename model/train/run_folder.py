@@ -112,7 +112,9 @@ def naming_failures(path: Path) -> Iterator[None]:
 
 
 def refuse_foreign(output: Output, names: Iterable[str]) -> None:
-    """Refuse names that are taken by what is not ours, before the work whose end would write there.
+    """Refuse names that somebody else's files take.
+
+    Asked before the work whose end would write there.
 
     Raises
     ------
@@ -368,7 +370,7 @@ class RunFolder:
             opened.write("".join(json.dumps(line) + "\n" for line in lines))
 
     def read_lines(self, file: Path) -> list[dict[str, Any]]:
-        """Read a file's lines; what is torn, or no line of a run, is left out.
+        """Read a file's lines, without torn or foreign ones.
 
         Raises
         ------
@@ -387,7 +389,10 @@ class RunFolder:
 
 
 def _is_line(line: Any, probe: bool) -> bool:
-    """Check whether a line tells numbers of a step, and those that are drawn among them."""
+    """Check whether a line holds the numbers of a step.
+
+    Also those that are drawn.
+    """
     needed = ("step", "epoch", *(("accuracy", "chance") if probe else ("loss",)))
     if not isinstance(line, dict) or not all(name in line for name in needed):
         return False
@@ -400,5 +405,8 @@ def _is_line(line: Any, probe: bool) -> bool:
 
 
 def _same(recorded: object, value: object) -> bool:
-    """Check whether a plain value is the same; anything else, such as a tensor, is another."""
+    """Check whether a plain value is the same.
+
+    Anything else, such as a tensor, is another.
+    """
     return isinstance(recorded, str | int | float) and bool(recorded == value)

@@ -96,7 +96,10 @@ class PretrainStep:
         self._module = module
 
     def _try(self, module: nn.Module, batch: Batch) -> str | None:
-        """Run a module forwards and backwards and undo what that changed: None, or why it fails."""
+        """Try a module forwards and backwards; return the reason if it fails.
+
+        What the trial changes is undone.
+        """
         # running statistics change in a trial and are put back
         buffers = {name: buffer.clone() for name, buffer in self.network.named_buffers()}
         try:
@@ -225,7 +228,10 @@ class Schedule(Protocol):
 
 
 def learning_rate(step: int, plan: EpochPlan, schedule: Schedule) -> float:
-    """Return a step's learning rate: linear warm-up, then a cosine down to the final rate."""
+    """Return a step's learning rate.
+
+    Linear warm-up, then a cosine down to the final rate.
+    """
     low, high = schedule.final_learning_rate, schedule.learning_rate
     warmup = min(schedule.warmup_epochs, plan.epochs / 2) * plan.steps_per_epoch
     # the warm-up ends at the highest rate, one step after its last

@@ -46,7 +46,9 @@ class _Storage:
 
 
 def load_weights(path: Path) -> dict[str, Any]:
-    """Read a file of `torch.save` that holds tensors and plain values, and run nothing of it.
+    """Read tensors and plain values of a file of `torch.save`.
+
+    Nothing in it is run.
 
     Memory is bounded by the file's size.
 
@@ -69,7 +71,7 @@ def load_weights(path: Path) -> dict[str, Any]:
 
 
 def read_checkpoint(path: Path, steps: int | None = None) -> tuple[int, dict[str, Any]]:
-    """Read a run's checkpoint: the number of steps done, and all that it holds.
+    """Read a run's checkpoint and its number of steps done.
 
     Parameters
     ----------
@@ -216,7 +218,7 @@ class _TorchUnpickler(PlainUnpickler):
 
 
 def restore(network: nn.Module, optimizer: torch.optim.Optimizer, state: Mapping[str, Any]) -> None:
-    """Load what a checkpoint holds of network and optimiser, whole or not at all.
+    """Load network and optimiser from a checkpoint, whole or not at all.
 
     The optimiser's settings stay as this run's are.
 
@@ -270,7 +272,7 @@ def part(state: Mapping[str, Any], name: str) -> dict[Any, Any]:
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of an error's message, or the error's name if it has no message."""
+    """Return the first line of an error's message, or the error's name."""
     # an OSError's own text repeats the path, which the message has already
     if isinstance(error, OSError) and error.strerror:
         return shown(error.strerror)

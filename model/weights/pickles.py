@@ -27,7 +27,7 @@ Instruction = Callable[["PlainUnpickler"], None]
 
 
 class Refused(pickle.UnpicklingError):
-    """The pickle asks for something else than plain data; the message is what it asks for."""
+    """A pickle needs more than plain data; the message names it."""
 
 
 def why(error: Exception) -> str:
@@ -82,7 +82,7 @@ class Dtype:
 
 
 class Array(np.ndarray[Any, Any]):
-    """An array that is filled once, with as many numbers as its shape says."""
+    """An array that is filled once, with the numbers of its shape."""
 
     def accept(self, state: Any) -> None:
         """Take over shape, type and content."""
@@ -147,7 +147,10 @@ def _frombuffer(data: Any, dtype: Dtype, shape: Any, order: str) -> Any:
 
 
 def _bytes(content: Any = b"", encoding: str = "latin1") -> bytes:
-    """Stand in for bytes, of text or bytes alone: of a number it would make that many."""
+    """Stand in for bytes, of text or bytes alone.
+
+    Of a number, bytes would make so many.
+    """
     if not isinstance(content, str | bytes | bytearray):
         raise Refused("bytes of something else than text")
     return _encode(content, encoding) if isinstance(content, str) else bytes(content)
@@ -170,7 +173,10 @@ def _ordered(arguments: Iterable[Any] = ()) -> Ordered:
 
 
 def _key(value: Any) -> Any:
-    """Return a key if its hash is quick to tell and not chosen by whoever wrote the file."""
+    """Return a key if it is safe to hash.
+
+    Its hash must be quick, and not chosen by whoever wrote the file.
+    """
     if (
         isinstance(value, str | bytes)
         or value is None

@@ -1,4 +1,4 @@
-"""A pretraining run as it was last saved: its settings, and the weights of its checkpoint.
+"""A pretraining run as saved: its settings and checkpoint.
 
 The one reader of a run that somebody else may still train: the inspector takes the whole network
 from here, the tasks take the point encoder.

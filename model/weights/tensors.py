@@ -35,7 +35,7 @@ The shapes of its tensors do not show them, or a default would be another networ
 
 
 def read_safetensors(path: Path, about: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Read the tensors of a file, and a JSON object that stands in its metadata.
+    """Read the tensors of a file, and a JSON object of its metadata.
 
     Parameters
     ----------
@@ -94,7 +94,7 @@ def read_config(entries: object, needed: tuple[str, ...] = _ENCODER) -> Pretrain
 def fill(
     make: Callable[[], Network], weights: Mapping[str, Any], depths: Mapping[str, int]
 ) -> Network:
-    """Make a network and give it weights, once they are known to be all of its own and sound.
+    """Make a network and load weights that are checked first.
 
     Parameters
     ----------

@@ -47,7 +47,7 @@ _SURFACE_POINTS = 8192  # sampled on a mesh, as many as the pickled form has
 
 
 def class_names(folder: Path, pattern: str) -> tuple[str, ...]:
-    """Read the list of classes, or give ModelNet40's own where the folder has none."""
+    """Read the list of classes; without one, return ModelNet40's own."""
     found = sorted(folder.glob(pattern))
     return (
         tuple(check_name(name, str(found[0])) for name in read_lines(found[0]))

@@ -47,7 +47,10 @@ _MOST_NAME = 200  # characters
 
 
 class Read(Protocol):
-    """Reads the shape of a number; picklable, so that several processes can share the work."""
+    """Reader of a shape by its number.
+
+    It can be pickled, so that several processes share the work.
+    """
 
     @property
     def files(self) -> bool:
@@ -203,7 +206,9 @@ def whole_numbers(values: NDArray[Any], where: str) -> IntArray:
 
 
 def label_numbers(labels: Any, where: str) -> IntArray:
-    """Take the labels that a pickle lists, each a whole number or an array that begins with it, as (N,) int64.
+    """Read the labels of a pickle as (N,) int64.
+
+    Each is a whole number, or an array that begins with one.
 
     Raises
     ------
@@ -225,7 +230,9 @@ def label_numbers(labels: Any, where: str) -> IntArray:
 
 
 def check_name(name: str, where: str) -> str:
-    """Return a name that a list gives to a class, a shape or a file, if it is one and leads nowhere else.
+    """Check a name that a list gives to a class, a shape or a file.
+
+    It must be a plain name that leads into no other folder.
 
     Raises
     ------

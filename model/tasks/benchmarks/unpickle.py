@@ -1,4 +1,6 @@
-"""Read the pickles that benchmarks are handed out as, without running what they may hold.
+"""Safe reader of the pickles of benchmarks.
+
+It runs nothing that a pickle may hold.
 
 Pickles of numpy 1 (`numpy.core`) and of numpy 2 (`numpy._core`) are read alike, whichever of the
 two is installed.
