@@ -24,10 +24,10 @@ from torch.profiler import ProfilerActivity, profile
 from shapenet3d_cma.core.settings import assignments, read_settings
 from shapenet3d_cma.model.commands import SHIPPED
 from shapenet3d_cma.model.config import PretrainConfig
-from shapenet3d_cma.model.distributed import Ranks
+from shapenet3d_cma.model.distributed import ProcessGroup
 from shapenet3d_cma.model.info import count_flops
-from shapenet3d_cma.model.train.data import Batch, Feed, Plan, ShardRows
-from shapenet3d_cma.model.train.step import Training, choose_device
+from shapenet3d_cma.model.train.data import Batch, BatchSource, EpochPlan, ShardRows
+from shapenet3d_cma.model.train.step import PretrainStep, choose_device
 
 PEAKS = {  # dense bf16, TFLOP/s, from the makers' data sheets
     "H200": 989.0,
@@ -72,7 +72,7 @@ def wait(device: torch.device) -> None:
         torch.cuda.synchronize()
 
 
-def seconds_a_step(training: Training, batch: Batch, steps: int) -> float:
+def seconds_a_step(training: PretrainStep, batch: Batch, steps: int) -> float:
     """Mean over steps that wait for nothing in between."""
     for step in range(min(WARM, steps)):
         training.step(step, batch)
@@ -84,7 +84,7 @@ def seconds_a_step(training: Training, batch: Batch, steps: int) -> float:
     return (time.perf_counter() - begun) / steps
 
 
-def forward_seconds(training: Training, batch: Batch, passes: int) -> float:
+def forward_seconds(training: PretrainStep, batch: Batch, passes: int) -> float:
     """Mean of a forward pass alone, without gradients."""
     data = {**batch, "seeds": batch["rows"]}
     with (
@@ -100,7 +100,7 @@ def forward_seconds(training: Training, batch: Batch, passes: int) -> float:
     return (time.perf_counter() - begun) / passes
 
 
-def outside_products(training: Training, batch: Batch) -> float:
+def outside_products(training: PretrainStep, batch: Batch) -> float:
     """Share of the device's time that goes into something else than matrix products."""
     activities = [ProfilerActivity.CPU] + [ProfilerActivity.CUDA] * (training.device.type == "cuda")
     with profile(activities=activities) as told:
@@ -117,10 +117,10 @@ def outside_products(training: Training, batch: Batch) -> float:
     return 1 - products / max(sum(times.values()), 1e-9)
 
 
-def measure(config: PretrainConfig, mine: Ranks, steps: int, peak: float | None) -> None:
+def measure(config: PretrainConfig, mine: ProcessGroup, steps: int, peak: float | None) -> None:
     """Print a line for one batch size, compiled or not."""
-    plan = Plan(10**6, config.batch_size, 300, 0)
-    training = Training(config, (SIZE, SIZE), plan, mine)
+    plan = EpochPlan(10**6, config.batch_size, 300, 0)
+    training = PretrainStep(config, (SIZE, SIZE), plan, mine)
     batch = made_up(config, config.batch_size, mine.device)
     if mine.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
@@ -145,13 +145,15 @@ def measure(config: PretrainConfig, mine: Ranks, steps: int, peak: float | None)
     )
 
 
-def loader(shards: Path, config: PretrainConfig, mine: Ranks) -> None:
+def loader(shards: Path, config: PretrainConfig, mine: ProcessGroup) -> None:
     """Print how many rows a second come from the files, and from memory."""
     data = ShardRows(shards, config)
     batch = min(config.batch_size, len(data))
     for place, workers in (("files", 0), ("files", 1), ("files", 2), ("memory", 0)):
-        plan = Plan(len(data), batch, max(2, 2000 // len(data)), 0)
-        feed = Feed(data, plan, dataclasses.replace(config, data=place, workers=workers), mine)
+        plan = EpochPlan(len(data), batch, max(2, 2000 // len(data)), 0)
+        feed = BatchSource(
+            data, plan, dataclasses.replace(config, data=place, workers=workers), mine
+        )
         feed.held()
         begun, rows = time.perf_counter(), 0
         for given in feed.steps(0):
@@ -182,7 +184,7 @@ def main() -> None:
     )
     if config.threads:
         torch.set_num_threads(config.threads)
-    mine = Ranks(0, 1, device)
+    mine = ProcessGroup(0, 1, device)
     card = (
         torch.cuda.get_device_name()
         if cuda
@@ -198,7 +200,7 @@ def main() -> None:
             each = dataclasses.replace(config, batch_size=batch, compile=compiling)
             measure(each, mine, words.steps or (30 if cuda else 4), peak)
     each = dataclasses.replace(config, batch_size=64 if cuda else batches[0])
-    training = Training(each, (SIZE, SIZE), Plan(10**6, each.batch_size, 300, 0), mine)
+    training = PretrainStep(each, (SIZE, SIZE), EpochPlan(10**6, each.batch_size, 300, 0), mine)
     seconds = forward_seconds(training, made_up(each, each.batch_size, device), 20 if cuda else 2)
     print(
         f"forward pass at batch {each.batch_size}: {seconds:.4f} s (table 9: 0.381 s at batch 64 on an RTX A6000)"

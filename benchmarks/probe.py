@@ -14,8 +14,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from shapenet3d_cma.model.monitor.linear_probe import cut, encode, linear_probe, settled
-from shapenet3d_cma.model.network import PointEncoder, initialise
+from shapenet3d_cma.model.encoders import PointEncoder
+from shapenet3d_cma.model.monitor.linear_probe import (
+    cut_patches,
+    encode,
+    linear_probe,
+    logistic_regression,
+    recalibrated,
+)
+from shapenet3d_cma.model.network import initialise
 from shapenet3d_cma.model.weights.encoder import load_encoder
 from shapenet3d_cma.pack.reader import Shards
 
@@ -40,9 +47,9 @@ def main() -> None:
     shards = Shards(words.shards)
     rows = shards.read(range(len(shards)), ["points", "synset"])
     categories, labels = np.unique(rows["synset"].astype(str), return_inverse=True)
-    batches = [cut(part, config) for part in torch.from_numpy(rows["points"]).split(64)]
+    batches = [cut_patches(part, config) for part in torch.from_numpy(rows["points"]).split(64)]
     features = {
-        name: encode(settled(encoder, batches), batches)
+        name: encode(recalibrated(encoder, batches), batches)
         for name, encoder in (("random weights", random), ("pretrained", trained))
     }
     print(
@@ -56,9 +63,12 @@ def main() -> None:
             for category in range(len(categories)):
                 held_out[draw.permutation(np.flatnonzero(labels == category))[:shots]] = False
             for name, values in features.items():
-                told[name].append(
-                    linear_probe(values, torch.from_numpy(labels), torch.from_numpy(held_out))
-                )
+                x, train = values.double().numpy(), ~held_out
+                accuracy = linear_probe(
+                    x[train], labels[train], x[held_out], labels[held_out],
+                    logistic_regression(int(train.sum())),
+                )  # fmt: skip
+                told[name].append(accuracy)
         said = ", ".join(
             f"{name} {np.mean(each):.1%} +- {np.std(each):.1%}" for name, each in told.items()
         )

@@ -35,6 +35,7 @@ __all__ = [
     "WholeRange",
     "assignments",
     "config_hash",
+    "identity_names",
     "options",
     "read_settings",
     "read_toml",
@@ -56,16 +57,27 @@ def setting(
     low: float | None = None,
     high: float | None = None,
     given: bool = True,
+    identity: bool = True,
 ) -> Any:
     """Declare a dataclass field with its default, one line of help and an inclusive range.
 
     Parameters
     ----------
     given : False of what the program itself sets: no option, and refused in a file of settings
+    identity : whether another value makes another result; False if a stopped run may go on with
+        another value, such as a number of threads
     """
     return dataclasses.field(
-        default=default, metadata={"help": text, "low": low, "high": high, "given": given}
+        default=default,
+        metadata={"help": text, "low": low, "high": high, "given": given, "identity": identity},
     )
+
+
+def identity_names(settings: Any) -> list[str]:
+    """Return the names of the settings that decide a result, see `setting`."""
+    return [
+        field.name for field in dataclasses.fields(settings) if field.metadata.get("identity", True)
+    ]
 
 
 class FiniteRange(click.FloatRange):

@@ -1,4 +1,7 @@
-"""The settings of the pretraining; docs/model.md tells why each is as it is where the paper is silent."""
+"""Settings of the pretraining.
+
+docs/model.md gives the reason of each one on which the paper is silent.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +37,8 @@ class PretrainConfig:
     )
     masked_cells: Literal["ratio", "exact"] = setting(
         "ratio",
-        "ratio: as many cells as mask_ratio says, those without points at random; exact: those of patches only.",
+        "ratio: as many cells as mask_ratio says, those without points at random; exact: "
+        "those of patches only.",
     )
     # network
     width: int = setting(384, "Channels of a token.", low=1)
@@ -61,7 +65,8 @@ class PretrainConfig:
     )
     embedded_patches: Literal["visible", "all"] = setting(
         "visible",
-        "Patches that mini-PointNet sees; all: its batch statistics know of the masked ones, as Point-MAE's.",
+        "Patches that mini-PointNet sees; all: its batch statistics know of the masked ones, "
+        "as Point-MAE's.",
     )
     image_normalisation: Literal["imagenet", "half"] = setting(
         "imagenet", "Mean and deviation of colours: ImageNet's, or one half each."
@@ -75,7 +80,8 @@ class PretrainConfig:
     )
     reconstruct_from: Literal["image", "points"] = setting(
         "image",
-        "What the reconstruction sees: image and visible patches, or these alone (Point-MAE's task).",
+        "What the reconstruction sees: image and visible patches, "
+        "or these alone (Point-MAE's task).",
     )
     chamfer: Literal["squared", "distance"] = setting(
         "squared", "Chamfer distance: of squared distances, or plain."
@@ -101,40 +107,46 @@ class PretrainConfig:
     )
     precision: Literal["auto", "float32", "bfloat16"] = setting(
         "auto",
-        "Of matrix products; auto: bfloat16 on a GPU that has it. Geometry and losses are float32 in any case.",
+        "Of matrix products; auto: bfloat16 on a GPU that has it. Geometry and losses are "
+        "float32 in any case.",
     )
     init: str = setting(
         "", "Start the point encoder from this run, .safetensors file, or checkpoint of Point-MAE."
     )
-    # running; none of these changes the result beyond rounding
+    # running: a stopped run may go on with other values, the result is the same but for rounding
     device: Literal["auto", "cpu", "cuda"] = setting(
-        "auto", "Where to compute; auto: cuda if there is one."
+        "auto", "Where to compute; auto: cuda if there is one.", identity=False
     )
     compile: Literal["auto", "on", "off"] = setting(
-        "auto", "torch.compile; auto: on a GPU. What fails runs without."
+        "auto", "torch.compile; auto: on a GPU. What fails runs without.", identity=False
     )
     threads: int = setting(
-        0, "CPU threads that compute; 0: torch's choice. One is faster where cores are busy.", low=0
+        0,
+        "CPU threads that compute; 0: torch's choice. One is faster where cores are busy.",
+        low=0,
+        identity=False,
     )
     data: Literal["auto", "device", "memory", "files"] = setting(
         "auto",
-        "Where rows are held; auto: on the GPU up to a quarter of its memory, else in memory, else read anew.",
+        "Where rows are held; auto: on the GPU up to a quarter of its memory, else in memory, "
+        "else read anew.",
+        identity=False,
     )
     memory_gib: float = setting(
-        8.0, "data = auto holds shards up to this size, unpacked, in memory.", low=0
+        8.0, "data = auto holds shards up to this size, unpacked, in memory.", low=0, identity=False
     )
-    workers: int = setting(4, "Processes that read the shards.", low=0)
+    workers: int = setting(4, "Processes that read the shards.", low=0, identity=False)
     checkpoint_seconds: float = setting(
-        300.0, "Time between checkpoints; 0: after every step.", low=0
+        300.0, "Time between checkpoints; 0: after every step.", low=0, identity=False
     )
-    # watching
+    # watching: changes nothing in the training
     probe_epochs: int = setting(
-        25, "Epochs between linear probes of the frozen encoder; 0: none.", low=0
+        25, "Epochs between linear probes of the frozen encoder; 0: none.", low=0, identity=False
     )
     picture_epochs: int = setting(
-        25, "Epochs between reconstructions of fixed samples; 0: none.", low=0
+        25, "Epochs between reconstructions of fixed samples; 0: none.", low=0, identity=False
     )
-    tensorboard: bool = setting(False, "Write TensorBoard's files, too.")
+    tensorboard: bool = setting(False, "Write TensorBoard's files, too.", identity=False)
 
     def __post_init__(self) -> None:
         if self.width % self.heads:
@@ -145,7 +157,8 @@ class PretrainConfig:
             )
         if self.contrasts and self.batch_size < 2:
             raise ValueError(
-                "batch_size = 1 leaves the contrast no negatives: take 2 or more, or tasks = reconstruction"
+                "batch_size = 1 leaves the contrast no negatives: take 2 or more, "
+                "or tasks = reconstruction"
             )
 
     @property

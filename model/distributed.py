@@ -1,4 +1,4 @@
-"""Several processes that train together, started by torchrun: who they are, and what they tell one another.
+"""Processes that torchrun starts and that train together.
 
 Every rank holds the whole network and takes its share of each step's rows. What couples the samples
 of a batch, the contrast and batch normalisation, sees the rows of all ranks, so the loss is that of
@@ -21,32 +21,42 @@ from torch import Tensor
 from ..core.errors import InputError
 from ..core.processes import end_with_parent
 
-__all__ = ["Ranks", "all_gather", "all_sum", "rank", "ranks", "size"]
+__all__ = [
+    "ProcessGroup",
+    "all_gather",
+    "all_sum",
+    "join_processes",
+    "process_count",
+    "process_rank",
+]
 
 T = TypeVar("T")
 
 
-def size() -> int:
-    """Return the number of processes that train together; 1 where there are no others."""
+def process_count() -> int:
+    """Return the number of processes that train together, 1 if alone."""
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
-def rank() -> int:
+def process_rank() -> int:
     """Return this process's number among them, from 0."""
-    return dist.get_rank() if size() > 1 else 0
+    return dist.get_rank() if process_count() > 1 else 0
 
 
 # ---- tensors of all ranks, with gradients ----
 
 
 class _Gather(torch.autograd.Function):
-    """Concatenate what the ranks hold; the gradient of a rank's part is summed over all that used it."""
+    """Concatenation over the processes, with gradients.
+
+    The gradient of a process's rows is summed over all processes that used them.
+    """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
         """Return the rows of all ranks, (all, ...), in the order of the ranks."""
         ctx.rows = len(x)
-        parts = [torch.empty_like(x) for _ in range(size())]
+        parts = [torch.empty_like(x) for _ in range(process_count())]
         dist.all_gather(parts, x.contiguous())
         return torch.cat(parts)
 
@@ -55,11 +65,11 @@ class _Gather(torch.autograd.Function):
         """Return the gradient of this rank's rows, summed over the ranks that used them."""
         whole = gradients[0].clone()
         dist.all_reduce(whole)
-        return whole[rank() * ctx.rows : (rank() + 1) * ctx.rows]
+        return whole[process_rank() * ctx.rows : (process_rank() + 1) * ctx.rows]
 
 
 class _Sum(torch.autograd.Function):
-    """Sum over the ranks; so is the gradient."""
+    """Sum over the processes; the gradient is summed as well."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
@@ -89,16 +99,19 @@ def _sum(x: Tensor) -> Tensor:
 
 
 def all_gather(x: Tensor) -> Tensor:
-    """Concatenate (B, ...) of every rank to (ranks B, ...), in the order of the ranks; gradients flow back."""
-    if size() == 1:
+    """Concatenate the (B, ...) tensors of all processes, in their order.
+
+    The result is (processes B, ...); gradients flow back.
+    """
+    if process_count() == 1:
         return x
     whole: Tensor = _gather(x)
     return whole
 
 
 def all_sum(x: Tensor) -> Tensor:
-    """Sum a tensor over the ranks; gradients flow back."""
-    if size() == 1:
+    """Sum a tensor over the processes; gradients flow back."""
+    if process_count() == 1:
         return x
     whole: Tensor = _sum(x)
     return whole
@@ -108,8 +121,8 @@ def all_sum(x: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Ranks:
-    """Who a process is among those that train together.
+class ProcessGroup:
+    """One process among those that train together.
 
     Attributes
     ----------
@@ -130,7 +143,7 @@ class Ranks:
         return self.rank == 0
 
     def share(self, make: Callable[[], T]) -> T:
-        """Let the first rank make something, and give it to all.
+        """Run a function in the first process and return its result in all.
 
         Raises
         ------
@@ -138,30 +151,34 @@ class Ranks:
         """
         if self.size == 1:
             return make()
-        told: list[Any] = [None, None]
+        shared: list[Any] = [None, None]
         if self.leads:
             try:
-                told[0] = make()
+                shared[0] = make()
             except InputError as error:
-                told[1] = str(error)
-        dist.broadcast_object_list(told, src=0, group=self.talk)
-        if told[1] is not None:
-            raise InputError(told[1])
-        made: T = told[0]
+                shared[1] = str(error)
+        # an error is shared, too, so that no process waits for one that stopped
+        dist.broadcast_object_list(shared, src=0, group=self.talk)
+        if shared[1] is not None:
+            raise InputError(shared[1])
+        made: T = shared[0]
         return made
 
     def any(self, flag: bool) -> bool:
-        """Check whether any rank says so; all must ask at the same time."""
+        """Check whether the flag is set in any process.
+
+        All processes must call this at the same time.
+        """
         if self.size == 1:
             return flag
-        told = torch.tensor([float(flag)])
-        dist.all_reduce(told, op=dist.ReduceOp.MAX, group=self.talk)
-        return bool(told.item())
+        shared = torch.tensor([float(flag)])
+        dist.all_reduce(shared, op=dist.ReduceOp.MAX, group=self.talk)
+        return bool(shared.item())
 
 
 @contextlib.contextmanager
-def ranks(device: torch.device) -> Iterator[Ranks]:
-    """Join the other processes that torchrun started, if it did.
+def join_processes(device: torch.device) -> Iterator[ProcessGroup]:
+    """Join the processes that torchrun started, if it did.
 
     Parameters
     ----------
@@ -171,8 +188,9 @@ def ranks(device: torch.device) -> Iterator[Ranks]:
     ------
     InputError : more processes on a machine than it has GPUs
     """
+    # torchrun sets these variables; without it the process is alone
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
-        yield Ranks(0, 1, device)
+        yield ProcessGroup(0, 1, device)
         return
     if (
         "TORCHELASTIC_RUN_ID" in os.environ
@@ -192,7 +210,9 @@ def ranks(device: torch.device) -> Iterator[Ranks]:
     else:
         dist.init_process_group("gloo")
     try:
-        yield Ranks(dist.get_rank(), dist.get_world_size(), device, dist.new_group(backend="gloo"))
+        yield ProcessGroup(
+            dist.get_rank(), dist.get_world_size(), device, dist.new_group(backend="gloo")
+        )
     finally:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

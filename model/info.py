@@ -1,4 +1,7 @@
-"""How large a network is: parameters, operations and memory of each part, counted without computing anything."""
+"""Size of a network: parameters, operations and memory of each part.
+
+Counted without computing anything.
+"""
 
 from __future__ import annotations
 
@@ -55,7 +58,7 @@ class Part:
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """What `cma3d model-info` tells.
+    """The content of `cma3d model-info`.
 
     Attributes
     ----------
@@ -103,12 +106,14 @@ def model_info(
     """
     if config.image_size == 0 and shard_size % config.image_patch:
         raise InputError(
-            f"images of {shard_size} x {shard_size} pixels cannot be cut into patches of {config.image_patch}: "
+            f"images of {shard_size} x {shard_size} pixels cannot be cut into patches of "
+            f"{config.image_patch}: "
             "give --image-size, to which they are resized, or another --shard-size"
         )
     network = _network(config, shard_size)
     with torch.device("meta"):
         classifier = Classifier(config, classes)
+    # counted on shapes alone, nothing is computed
     forward, step, flops = count_flops(config, shard_size)
     parts = [
         Part(
@@ -153,6 +158,7 @@ def count_flops(config: PretrainConfig, shard_size: int) -> tuple[int, int, dict
         FakeTensorMode(allow_non_fake_inputs=True),
         sdpa_kernel(SDPBackend.MATH),
     ):  # attention as products that count
+        # fake tensors have shapes and no memory
         fake = network.to_empty(device="cpu")
         with FlopCounterMode(display=False) as forward:
             loss = fake(_batch(config, shard_size, _SAMPLES))["loss"]
@@ -219,7 +225,10 @@ def _parameters(network: nn.Module, name: str) -> int:
 
 
 def info_table(info: ModelInfo) -> str:
-    """Say it for people: a line a part, then sums, memory and the operations of the whole run."""
+    """Format for people: a line a part, then sums and memory.
+
+    The last line has the operations of the whole run.
+    """
     width = max(len(part.name) for part in info.parts)
     lines = [f"{'part':{width}}  {'parameters':>12}  {'GFLOP forward':>13}"]
     lines += [
@@ -239,12 +248,15 @@ def info_table(info: ModelInfo) -> str:
         [
             *lines,
             "",
-            f"A sample: {info.forward / 1e9:.2f} GFLOP forward, {info.step / 1e9:.2f} forward and backward "
+            f"A sample: {info.forward / 1e9:.2f} GFLOP forward, "
+            f"{info.step / 1e9:.2f} forward and backward "
             "(matrix products; a multiply-add is two).",
             f"A run: {info.epochs} epochs of {info.rows:,} rows, {samples:,} samples, "
             f"{samples * info.step / 1e15:,.1f} PFLOP.",
-            f"Memory: {info.state_bytes / 2**20:,.0f} MiB of weights, gradients and AdamW's moments, and "
-            f"{info.activation_bytes / 2**20:.1f} MiB a sample for the backward pass in {precision}, uncompiled: "
+            f"Memory: {info.state_bytes / 2**20:,.0f} MiB of weights, "
+            f"gradients and AdamW's moments, and "
+            f"{info.activation_bytes / 2**20:.1f} MiB a sample for the backward pass in "
+            f"{precision}, uncompiled: "
             f"{gib:.1f} GiB at batch {info.batch}.",
         ]
     )

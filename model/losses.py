@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the name that everyone knows it by
 from torch import Tensor
 
-from .distributed import all_gather, rank
-from .precision import full
+from .distributed import all_gather, process_rank
+from .precision import full_precision
 
 __all__ = ["chamfer_distance", "info_nce", "masked_mean"]
 
@@ -19,7 +19,9 @@ _TINY = 1e-12  # squared units; the square of a millionth of a normalised cloud'
 
 
 def chamfer_distance(predicted: Tensor, target: Tensor, *, squared: bool = True) -> Tensor:
-    """Chamfer distance between small point sets: mean distance to the nearest point, both ways (equation 11).
+    """Compute the Chamfer distance between small point sets (equation 11).
+
+    The mean distance to the nearest point of the other set, both ways.
 
     Parameters
     ----------
@@ -32,7 +34,7 @@ def chamfer_distance(predicted: Tensor, target: Tensor, *, squared: bool = True)
     -------
     distance : (...) float32, squared units of the input, or units
     """
-    predicted, target = full(predicted), full(target)
+    predicted, target = full_precision(predicted), full_precision(target)
     with (
         torch.no_grad()
     ):  # only the choice of the nearest needs all pairs; the gradient needs the chosen ones
@@ -41,6 +43,7 @@ def chamfer_distance(predicted: Tensor, target: Tensor, *, squared: bool = True)
         )
         distances = x + y + z  # (..., K, L)
         to_target, to_predicted = distances.argmin(-1), distances.argmin(-2)  # (..., K), (..., L)
+    # squared distances to the nearest, both ways
     there = (predicted - _take(target, to_target)).square().sum(-1)  # (..., K)
     back = (target - _take(predicted, to_predicted)).square().sum(-1)  # (..., L)
     if squared:
@@ -56,12 +59,15 @@ def _take(points: Tensor, index: Tensor) -> Tensor:
 
 
 def masked_mean(values: Tensor, masked: Tensor) -> Tensor:
-    """Mean over each sample's masked patches: (B, G) float and (B, G) bool, True = counts, to (B,) float."""
+    """Average each sample's values over its masked patches.
+
+    (B, G) float and (B, G) bool, True = counts, to (B,) float.
+    """
     return torch.where(masked, values, 0).sum(1) / masked.sum(1).clamp_min(1)
 
 
 def info_nce(z_points: Tensor, z_images: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
-    """Symmetric InfoNCE between the clouds and images of a batch (equations 7 and 8).
+    """Compute the symmetric InfoNCE of a batch (equations 7 and 8).
 
     Row i of both belongs to sample i; the other rows are its negatives, those of all ranks where
     several processes train together. Similarity is the cosine.
@@ -79,12 +85,15 @@ def info_nce(z_points: Tensor, z_images: Tensor, temperature: float) -> tuple[Te
         cloud to its image
     """
     with torch.autocast(z_points.device.type, enabled=False):  # the product, too, in float32
-        dtype = torch.promote_types(full(z_points).dtype, full(z_images).dtype)
+        dtype = torch.promote_types(full_precision(z_points).dtype, full_precision(z_images).dtype)
+        # unit vectors: their products are cosines
         z_points = F.normalize(z_points.to(dtype), dim=1)
         z_images = F.normalize(z_images.to(dtype), dim=1)
         to_images = z_points @ all_gather(z_images).T / temperature  # (B, all)
         to_points = z_images @ all_gather(z_points).T / temperature  # (B, all)
-    own = torch.arange(len(z_points), device=z_points.device) + rank() * len(z_points)
+    # this process's rows within those of all
+    own = torch.arange(len(z_points), device=z_points.device) + process_rank() * len(z_points)
+    # row i must find column own[i], from either side
     losses = [
         F.cross_entropy(side, own, reduction="none") for side in (to_images, to_points)
     ]  # (B,) each

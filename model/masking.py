@@ -1,4 +1,6 @@
-"""Aligned masking of point patches and image cells (the paper's "Mask alignment strategy"; table 7).
+"""Aligned masking of point patches and image cells.
+
+The paper's "Mask alignment strategy"; table 7.
 
 Polarity everywhere: **True = masked** (hidden from the encoder), False = visible.
 
@@ -35,15 +37,18 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from .config import PretrainConfig
 from .noise import draw
 
 __all__ = [
     "Masks",
+    "PatchSlots",
     "align_masks",
     "image_cells",
     "mask_cells",
     "mask_patches",
     "num_visible",
+    "pick",
     "visible_first",
 ]
 
@@ -52,7 +57,9 @@ POINT_STREAM, CELL_STREAM = 1, 2
 
 
 def num_visible(count: int, ratio: float) -> int:
-    """Return how many of `count` tokens stay visible at a mask ratio; at least one, and at least one is masked.
+    """Return the number of tokens that stay visible at a mask ratio.
+
+    At least one stays visible, and at least one is masked.
 
     The number of masked ones is rounded down: 64 patches at 0.6 keep 26, 196 cells keep 79.
     """
@@ -63,7 +70,9 @@ def num_visible(count: int, ratio: float) -> int:
 def image_cells(
     pixels: Tensor, shard_size: tuple[int, int], image_size: tuple[int, int], patch: int
 ) -> Tensor:
-    """Return the image cell that a pixel falls in: I_p = floor(v / S) * (W / S) + floor(u / S) (equation 2).
+    """Return the image cell that a pixel falls in (equation 2).
+
+    I_p = floor(v / S) * (W / S) + floor(u / S).
 
     Where the image was resized, the pixel's centre is scaled with it, in exact integers.
 
@@ -78,6 +87,7 @@ def image_cells(
     -------
     cells : (...) int64 in [0, H / S * W / S)
     """
+    # twice the pixel's centre is a whole number, so the division is exact
     u, v = pixels.long().unbind(-1)
     column = (2 * u + 1) * image_size[1] // (2 * shard_size[1] * patch)
     row = (2 * v + 1) * image_size[0] // (2 * shard_size[0] * patch)
@@ -85,7 +95,7 @@ def image_cells(
 
 
 def _rank(keys: Tensor) -> Tensor:
-    """Return each entry's place in the order of its row: (B, N) int64, 0 for the smallest."""
+    """Return each entry's rank in its row, (B, N) int64, 0 = smallest."""
     return keys.argsort(dim=1, stable=True).argsort(dim=1)
 
 
@@ -104,7 +114,9 @@ def mask_patches(noise: Tensor, ratio: float) -> Tensor:
 
 
 def mask_collisions(masked: Tensor, cells: Tensor, noise: Tensor, max_ratio: float) -> Tensor:
-    """Apply the collision rule: a visible patch whose cell also holds a masked one is masked.
+    """Apply the collision rule.
+
+    A visible patch is masked if its cell also holds a masked patch.
 
     Parameters
     ----------
@@ -117,20 +129,23 @@ def mask_collisions(masked: Tensor, cells: Tensor, noise: Tensor, max_ratio: flo
     -------
     masked : (B, G) bool, True = masked; holds every True of the input
     """
+    # pairs of patches in one cell of which the second is masked
     shared = (cells[:, :, None] == cells[:, None, :]) & masked[:, None, :]  # (B, G, G)
     collides = shared.any(dim=2) & ~masked  # (B, G)
+    # where each patch comes if the free come first, then the colliding, then the masked
     place = _rank(noise + _CLASS * (collides + 2 * masked.long()))  # free, colliding, masked
     return masked | (collides & (place >= num_visible(masked.shape[1], max_ratio)))
 
 
 def cell_states(masked: Tensor, cells: Tensor, num_cells: int) -> tuple[Tensor, Tensor]:
-    """Tell which cells hold patches.
+    """Return the cells that hold masked patches, and visible ones only.
 
     Returns
     -------
     holds_masked : (B, C) bool, the cell holds a masked patch's centre
     holds_visible : (B, C) bool, the cell holds centres, and all of them are visible
     """
+    # count the patches of each cell, and the masked ones among them: (B, C)
     zeros = torch.zeros(cells.shape[0], num_cells, dtype=torch.int64, device=cells.device)
     holds = zeros.scatter_add(1, cells, torch.ones_like(cells)) > 0  # (B, C)
     holds_masked = zeros.scatter_add(1, cells, masked.long()) > 0  # (B, C)
@@ -164,6 +179,7 @@ def mask_cells(
         where `exact`
     """
     holds_masked, holds_visible = cell_states(masked, cells, noise.shape[1])
+    # complementary: the image shows what the cloud lacks
     if strategy == "complementary":
         shown, hidden = holds_masked, holds_visible
     elif strategy == "correspondence":
@@ -175,13 +191,17 @@ def mask_cells(
             f"strategy = {strategy!r}; known are complementary, correspondence and random"
         )
     standing = 1 - shown.long() + hidden.long()  # 0 shown first, 1 without points, 2 shown last
+    # the best cell stays visible: attention needs at least one
     if exact:
         return hidden & (_rank(noise + _CLASS * standing) > 0)
     return mask_patches(noise + _CLASS * standing, ratio)
 
 
 def visible_first(masked: Tensor) -> Tensor:
-    """Return the order that puts visible tokens first: (B, N) bool to (B, N) int64 indices; order is kept else."""
+    """Return the order that puts visible tokens first.
+
+    (B, N) bool to (B, N) int64 indices; the order is kept otherwise.
+    """
     return masked.long().argsort(dim=1, stable=True)
 
 
@@ -210,7 +230,9 @@ def align_masks(
     max_ratio: float,
     exact: bool = False,
 ) -> Masks:
-    """Mask both modalities of a batch; each sample's masks follow from its own seed and cells alone.
+    """Mask both modalities of a batch.
+
+    Each sample's masks follow from its own seed and cells alone.
 
     Parameters
     ----------
@@ -220,6 +242,7 @@ def align_masks(
     strategy, ratio, collisions, max_ratio, exact : see `mask_cells`, `mask_patches`,
         `mask_collisions`
     """
+    # one draw serves the mask and the rule, so a seed alone decides both
     noise = draw(seeds, POINT_STREAM, cells.shape[1])  # (B, G)
     masked = mask_patches(noise, ratio)
     if collisions:
@@ -230,3 +253,60 @@ def align_masks(
             masked, cells, draw(seeds, CELL_STREAM, num_cells), strategy, ratio, exact=exact
         ),
     )
+
+
+class PatchSlots:
+    """The slots of the patches: visible ones first, in fixed numbers.
+
+    Attributes
+    ----------
+    order : (B, G) int64, the patch in each slot
+    hidden : (B, V) bool or None; True = the collision rule took the patch of this slot, None = of
+        no slot
+    first : slots from this one on may hold masked patches and are reconstructed
+    masked : (B, G - first) bool, True = the slot's patch is masked
+    """
+
+    def __init__(self, masked: Tensor, visible: int, config: PretrainConfig) -> None:
+        # visible patches first, by their index
+        self.order = visible_first(masked)  # (B, G)
+        self.visible = visible
+        sorted_masked = masked.gather(1, self.order)
+        self.hidden = sorted_masked[:, :visible] if config.mask_collisions else None
+        # the rule leaves this many visible in any case, so they need no reconstruction
+        surely = min(visible, num_visible(masked.shape[1], config.max_ratio))
+        self.first = surely if config.mask_collisions else visible
+        self.masked = sorted_masked[:, self.first :]
+
+    def sort(self, patches: Tensor) -> Tensor:
+        """Sort (B, G, ...) patches into the order of the slots."""
+        return pick(patches, self.order)
+
+    def pick_visible(self, patches: Tensor) -> Tensor:
+        """Pick the (B, V, ...) visible ones of (B, G, ...) patches.
+
+        A hidden slot repeats the first visible patch, so that it reveals nothing.
+        """
+        order = self.order[:, : self.visible]
+        if self.hidden is not None:
+            order = torch.where(self.hidden, order[:, :1], order)
+        return pick(patches, order)
+
+    def add_mask_tokens(self, visible: Tensor, mask_token: Tensor) -> Tensor:
+        """Complete the visible tokens with mask tokens, [F_p^v, M_p].
+
+        (B, V, W) and (W,) to (B, G, W).
+        """
+        if self.hidden is not None:
+            visible = torch.where(self.hidden[..., None], mask_token.to(visible.dtype), visible)
+        # one token for all masked patches; positions tell them apart
+        missing = mask_token.to(visible.dtype).expand(
+            visible.shape[0], self.order.shape[1] - self.visible, -1
+        )
+        return torch.cat([visible, missing], dim=1)
+
+
+def pick(tokens: Tensor, index: Tensor) -> Tensor:
+    """Gather (B, N, ...) tokens by (B, M) indices: (B, M, ...)."""
+    shape = (*index.shape, *tokens.shape[2:])
+    return tokens.gather(1, index.reshape(*index.shape, *[1] * (tokens.ndim - 2)).expand(shape))

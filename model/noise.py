@@ -1,4 +1,6 @@
-"""Randomness without a state: every draw is a function of (run seed, epoch, row, stream, position).
+"""Random numbers without a state.
+
+Every draw is a function of (run seed, epoch, row, stream, position).
 
 A sample's masks and dropped branches are therefore the same alone and in a batch, on every device,
 and after a resumed run; there is no generator whose state would have to be saved. The function is
@@ -28,7 +30,8 @@ def _shift(x: Tensor, bits: int) -> Tensor:
 
 
 def mix(x: Tensor) -> Tensor:
-    """Scramble (...) int64 into (...) int64: the output function of splitmix64, one to one."""
+    """Scramble (...) int64 one to one: the output function of splitmix64."""
+    # int64 products wrap around, as the generator wants
     x = (x ^ _shift(x, 30)) * _FIRST
     x = (x ^ _shift(x, 27)) * _SECOND
     return x ^ _shift(x, 31)
@@ -47,6 +50,7 @@ def sample_seeds(seed: int, epoch: int, rows: Tensor) -> Tensor:
     -------
     seeds : (B,) int64
     """
+    # mixed twice, so that neighbouring seeds, epochs and rows share no pattern
     run = mix(torch.full_like(rows, seed) + _STEP)
     return mix(mix(run + epoch * 2 + 1) + rows * _STEP)
 
@@ -76,6 +80,7 @@ def draw(seeds: Tensor, stream: int, count: int) -> Tensor:
     schema="(Tensor seeds, int stream, int count) -> Tensor",
 )
 def _draw(seeds: Tensor, stream: int, count: int) -> Tensor:
+    # streams take disjoint ranges of positions
     position = torch.arange(1, count + 1, device=seeds.device) + (stream << 20)
     return _shift(mix(seeds[:, None] + position * _STEP), 24)
 
@@ -87,4 +92,5 @@ def _(seeds: Tensor, stream: int, count: int) -> Tensor:
 
 def uniform(seeds: Tensor, stream: int, count: int) -> Tensor:
     """Draw (B, count) float32, uniform in [0, 1); arguments as for `draw`."""
+    # 24 bits are all that a float32 below 1 holds
     return _shift(draw(seeds, stream, count), 16).float() * 2.0**-24

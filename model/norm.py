@@ -1,4 +1,7 @@
-"""Batch normalisation over all rows of a step, whose running statistics are right from the first step on."""
+"""Batch normalisation over the rows of all processes.
+
+Its running statistics are right from the first step on.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +11,16 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the name that everyone knows it by
 from torch import Tensor, nn
 
-from .distributed import all_sum, size
-from .precision import full
+from .distributed import all_sum, process_count
+from .precision import full_precision
 
-__all__ = ["BatchNorm", "forget", "is_fresh", "settle"]
+__all__ = ["BatchNorm", "has_no_statistics", "recalibrate_batch_norm", "reset_running_stats"]
 
 
 class BatchNorm(nn.BatchNorm1d):
-    """Batch normalisation of (N, channels) over the rows of all ranks; on CPUs, too, where torch has none.
+    """Batch normalisation of (N, channels) over the rows of all processes.
+
+    It works on CPUs, too, for which torch has none.
 
     Every rank must hold the same number of rows. State and output are `nn.BatchNorm1d`'s, but the
     running statistics are plain averages over the first 1 / momentum batches, and follow with the
@@ -34,7 +39,8 @@ class BatchNorm(nn.BatchNorm1d):
         """Normalise (N, channels)."""
         if not self.training:
             return super().forward(input)
-        if self.alone or size() == 1:
+        if self.alone or process_count() == 1:
+            # buffers that batch_norm overwrites with the batch's own statistics
             mean, variance = (
                 torch.zeros_like(self.get_buffer(name)) for name in ("running_mean", "running_var")
             )
@@ -51,8 +57,9 @@ class BatchNorm(nn.BatchNorm1d):
             self._remember(mean, variance)
             return normed
         with torch.autocast(input.device.type, enabled=False):
-            x = full(input)
-            rows = len(x) * size()
+            x = full_precision(input)
+            rows = len(x) * process_count()
+            # two passes: the variance about the common mean loses no digits
             mean = all_sum(x.sum(0)) / rows
             variance = all_sum((x - mean).square().sum(0)) / rows
             self._remember(mean.detach(), variance.detach() * (rows / (rows - 1)))
@@ -62,34 +69,38 @@ class BatchNorm(nn.BatchNorm1d):
     @torch.no_grad()
     def _remember(self, mean: Tensor, variance: Tensor) -> None:
         """Follow the running statistics, without waiting for the device."""
+        # a plain average at first, the momentum later
         batches = self.get_buffer("num_batches_tracked").add_(1)
         weight = (1 / batches).clamp(min=self.momentum or 0.0).to(mean.dtype)
         self.get_buffer("running_mean").lerp_(mean, weight)
         self.get_buffer("running_var").lerp_(variance, weight)
 
 
-def forget(network: nn.Module) -> None:
-    """Let a network's running statistics begin anew, with the next batch."""
+def reset_running_stats(network: nn.Module) -> None:
+    """Reset a network's running statistics; they begin anew with the next batch."""
     for norm in _norms(network):
         norm.reset_running_stats()
 
 
-def is_fresh(network: nn.Module) -> bool:
+def has_no_statistics(network: nn.Module) -> bool:
     """Check whether a network has batch norms that have seen no batch yet."""
     return any(not norm.num_batches_tracked for norm in _norms(network))
 
 
 @torch.no_grad()
-def settle(network: nn.Module, batches: Iterable[Sequence[Tensor]]) -> None:
-    """Let a network's running statistics be the averages over some batches, which this rank alone sees.
+def recalibrate_batch_norm(network: nn.Module, batches: Iterable[Sequence[Tensor]]) -> None:
+    """Set a network's running statistics to the averages over some batches.
+
+    Only this process sees the batches.
 
     Parameters
     ----------
     batches : the network's positional arguments
     """
     training, norms = network.training, _norms(network)
+    # momentum None averages all batches alike; the other processes are left out
     momenta = [norm.momentum for norm in norms]
-    forget(network)
+    reset_running_stats(network)
     for norm in norms:
         norm.momentum, norm.alone = None, True
     network.train()

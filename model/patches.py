@@ -22,7 +22,9 @@ def normalise_cloud(points: Tensor) -> Tensor:
     -------
     points : (B, P, 3) float32, normalised frame, largest norm 1
     """
+    # centroid to the origin
     points = points - points.mean(dim=1, keepdim=True)
+    # largest norm, at least the smallest normal number: equal points become zeros
     radius = points.square().sum(-1).amax(dim=1).sqrt()  # (B,)
     return points / radius.clamp_min(torch.finfo(points.dtype).tiny)[:, None, None]
 
@@ -49,6 +51,7 @@ def make_patches(points: Tensor, patches: int, patch_points: int) -> tuple[Tenso
     distances = torch.cdist(
         centres, points, compute_mode="donot_use_mm_for_euclid_dist"
     )  # (B, G, P)
+    # the K nearest, the centre itself among them
     nearest = distances.topk(patch_points, largest=False).indices  # (B, G, K)
     index = nearest.flatten(1)[..., None].expand(-1, -1, 3)  # (B, G K, 3)
     neighbours = points.gather(1, index).view(*nearest.shape, 3)  # (B, G, K, 3)

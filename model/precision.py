@@ -1,4 +1,7 @@
-"""In which precision to compute, whatever the rest of the network does."""
+"""Full precision for geometry and losses.
+
+Whatever the rest of the network computes in.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +10,14 @@ from contextlib import AbstractContextManager
 import torch
 from torch import Tensor
 
-__all__ = ["exactly", "full"]
+__all__ = ["float32_geometry", "full_precision"]
 
 
-def exactly(like: Tensor) -> AbstractContextManager[object]:
-    """Compute in full precision what stands in this context: geometry and losses."""
+def float32_geometry(like: Tensor) -> AbstractContextManager[object]:
+    """Disable autocast on a tensor's device: geometry and losses stay in float32."""
     return torch.autocast(like.device.type, enabled=False)
 
 
-def full(x: Tensor) -> Tensor:
-    """Return numbers in full precision: float32, and float64 where they come so."""
+def full_precision(x: Tensor) -> Tensor:
+    """Return numbers as float32, or as float64 if they are float64."""
     return x if x.dtype == torch.float64 else x.float()

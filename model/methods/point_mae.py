@@ -60,7 +60,10 @@ _HEAD_WIDTH = 64  # channels of an attention head in every configuration that Po
 
 
 def rename(name: str) -> str | None:
-    """Return the name here of one of Point-MAE's parameters; None for what is no part of its encoder."""
+    """Return our name of one of Point-MAE's parameters.
+
+    None if it is no part of the encoder.
+    """
     whole = name.replace("module.", "")
     if whole.startswith("MAE_encoder."):
         whole = whole.removeprefix("MAE_encoder.")
@@ -95,10 +98,11 @@ def read_point_mae(path: Path) -> tuple[PretrainConfig, dict[str, Tensor]]:
     for name, value in _base_model(load_weights(path)).items():
         ours = rename(str(name))
         if ours is not None:
+            # a convolution with windows of one point is a matrix
             matrix = value.squeeze(-1) if value.ndim == 3 else value
             weights[ours] = matrix.float() if matrix.is_floating_point() else matrix
     width = _channels(weights, "transformer.norm.weight")
-    told = {
+    sizes = {
         "width": width,
         "heads": max(width // _HEAD_WIDTH, 1),
         "point_depth": sum(name.endswith("attention.qkv.weight") for name in weights),
@@ -106,7 +110,7 @@ def read_point_mae(path: Path) -> tuple[PretrainConfig, dict[str, Tensor]]:
         "embed_width": _channels(weights, "embed.local1.bias"),
         "position_width": _channels(weights, "position.0.bias"),
     }
-    return read_config(told, ()), weights
+    return read_config(sizes, ()), weights
 
 
 def _channels(weights: Mapping[str, Tensor], name: str) -> int:
@@ -119,7 +123,10 @@ def _channels(weights: Mapping[str, Tensor], name: str) -> int:
 
 
 def _base_model(state: Mapping[Any, Any]) -> dict[Any, Tensor]:
-    """Return the network's weights of a checkpoint, whether they stand under `base_model` or at the top."""
+    """Return the network's weights of a checkpoint.
+
+    They are under `base_model` or at the top.
+    """
     model = state.get("base_model", state)
     if not isinstance(model, Mapping):
         raise ValueError("base_model holds no weights")

@@ -1,4 +1,7 @@
-"""What a network says of a view, as layers of an inspection page: patches, masks, reconstruction."""
+"""Layers of an inspection page that a network adds to a view.
+
+Patches, masks and reconstruction.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,9 @@ NETWORK_SEEDS = tuple(range(4))
 
 
 class NetworkAnnotator:
-    """Adds to views what the network's code says of them; without torch it adds nothing and says why.
+    """Adds patches, masks and reconstructions to views.
+
+    Without torch it adds nothing and gives the reason.
 
     Parameters
     ----------
@@ -53,16 +58,16 @@ class NetworkAnnotator:
             self.missing = dict.fromkeys(("patches", "mask"), f"No patches and masks: {reason}.")
 
     def _network(self, view: View) -> Trained:
-        from .figures import read_run
+        from .figures import read_trained
 
         assert self.run is not None
         size = (view.depth.shape[0], view.depth.shape[1])
         if size not in self._trained:
-            self._trained[size] = read_run(self.run, size)
+            self._trained[size] = read_trained(self.run, size)
         return self._trained[size]
 
     def add(self, view: View) -> View:
-        """Return the view with masks and reconstruction, or with the reason why it has none.
+        """Add masks and reconstruction to a view, or the reason for their absence.
 
         Raises
         ------
@@ -115,14 +120,14 @@ class NetworkAnnotator:
     def _reconstruct(self, view: View) -> Reconstruction:
         trained = self._network(view)
         assert view.rgb is not None
-        made = trained.reconstruct(view.points, view.pixels, view.rgb, view.row, NETWORK_SEEDS)
+        arrays = trained.reconstruct(view.points, view.pixels, view.rgb, view.row, NETWORK_SEEDS)
         masks = f"{self.config.mask_strategy} masks of ratio {self.config.mask_ratio:g}"
         about = f"Step {trained.step:,} of {trained.steps:,}, {masks}."
         return Reconstruction(
             about=about,
             seeds=NETWORK_SEEDS,
-            masked=made["masked"],
-            cells=made["cells"],
-            patches=made["patches"],
-            chamfer=made["chamfer"].tolist(),
+            masked=arrays["masked"],
+            cells=arrays["cells"],
+            patches=arrays["patches"],
+            chamfer=arrays["chamfer"].tolist(),
         )

@@ -1,4 +1,4 @@
-"""What the network's own code makes of a row, as plain arrays for pictures: patches, masks, reconstructions.
+"""Patches, masks and reconstructions of a row, as plain arrays for pictures.
 
 Nothing is computed a second time here: patches, masks and reconstructions come from what training
 calls.
@@ -19,25 +19,21 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ...core.errors import InputError
-from ...core.untrusted import read_json
 from ..config import PretrainConfig
 from ..network import CrossAlignNet
 from ..noise import sample_seeds
 from ..patches import make_patches, normalise_cloud
-from ..train.run_folder import MOST_ABOUT, check_step, first_line
-from ..weights.checkpoint import load_weights, part
-from ..weights.tensors import fill, read_config
+from ..weights.saved_run import read_run
 
-__all__ = ["STRATEGIES", "Trained", "all_masks", "patch_indices", "read_run"]
+__all__ = ["STRATEGIES", "Trained", "all_masks", "patch_indices", "read_trained"]
 
-_DEPTHS = ("point_depth", "image_depth", "global_depth", "reconstruction_depth")
 STRATEGIES: tuple[str, ...] = get_args(get_type_hints(PretrainConfig)["mask_strategy"])
 
 
 def patch_indices(
     points: NDArray[np.float32], patches: int, patch_points: int
 ) -> NDArray[np.uint16]:
-    """Tell which points make each patch, by matching what `make_patches` cut out with the points.
+    """Return the points of each patch, by matching what `make_patches` cut.
 
     Parameters
     ----------
@@ -49,6 +45,7 @@ def patch_indices(
     """
     cloud = normalise_cloud(torch.from_numpy(points)[None])  # (1, P, 3)
     centres, neighbours = make_patches(cloud, patches, patch_points)
+    # offsets of all points, computed as `make_patches` does: equal bits
     relative = cloud[0][None] - centres[0][:, None]  # (G, P, 3), as `make_patches` subtracts
     pairs = zip(relative, neighbours[0], strict=True)  # (P, 3) and (K, 3) of each patch
     found = [(offsets[None] - cut[:, None]).abs().amax(-1).argmin(-1) for offsets, cut in pairs]
@@ -63,7 +60,9 @@ def all_masks(
     ratios: Sequence[float],
     seeds: Sequence[int],
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_], tuple[int, int]]:
-    """Mask a row as training does in its first epoch, for every strategy, ratio and seed of a run.
+    """Mask a row for every strategy, ratio and seed of a run.
+
+    As training does in its first epoch.
 
     Parameters
     ----------
@@ -82,6 +81,7 @@ def all_masks(
     ------
     InputError : pixels outside the image, or an image that cannot be cut into cells
     """
+    # a damaged row must not index outside of the image
     if (pixels[: config.patches] >= shard_size[::-1]).any():
         raise InputError("the row has pixels outside its image")
     network, grid = _without_weights(config, shard_size)
@@ -92,6 +92,7 @@ def all_masks(
     shape = (len(ratios), len(seeds), 2)
     points = np.empty((*shape, config.patches), dtype=np.bool_)
     cells = np.empty((len(STRATEGIES), *shape, grid[0] * grid[1]), dtype=np.bool_)
+    # the page switches between all of these without computing
     for t, strategy in enumerate(STRATEGIES):
         for r, ratio in enumerate(ratios):
             for rule in (0, 1):
@@ -111,7 +112,10 @@ def all_masks(
 def _without_weights(
     config: PretrainConfig, shard_size: tuple[int, int]
 ) -> tuple[CrossAlignNet, tuple[int, int]]:
-    """Make a network for its masks alone, which need no weights, and tell the rows and columns of its image's cells."""
+    """Make a network for its masks alone, which need no weights.
+
+    Return also the rows and columns of its image's cells.
+    """
     size = (config.image_size, config.image_size) if config.image_size else shard_size
     side = config.image_patch
     if size[0] % side or size[1] % side:
@@ -140,7 +144,7 @@ class Trained:
         row: int,
         seeds: Sequence[int],
     ) -> dict[str, NDArray[Any]]:
-        """Mask a row and reconstruct what is masked, for several seeds: a look into `CrossAlignNet.forward`.
+        """Mask a row and reconstruct the masked patches, for several seeds.
 
         Parameters
         ----------
@@ -160,7 +164,8 @@ class Trained:
         network, config, many = self.network, self.config, len(seeds)
         if network.reconstruction is None:
             raise InputError(
-                "the run trained the contrast alone, there is no reconstruction to show: give another RUN, or none"
+                "the run trained the contrast alone, there is no reconstruction to show: "
+                "give another RUN, or none"
             )
         batch = {
             "points": torch.from_numpy(points).expand(many, -1, -1),
@@ -168,77 +173,48 @@ class Trained:
             "rgb": torch.from_numpy(rgb).expand(many, -1, -1, -1),
             "seeds": torch.cat([sample_seeds(seed, 0, torch.tensor([row])) for seed in seeds]),
         }
-        caught: list[Any] = []
-        hook = network.reconstruction.register_forward_hook(
-            lambda _, given, made: caught.extend((*given, made))
-        )
-        try:
-            loss = network(batch)["loss_lmr"]  # (S,)
-        finally:
-            hook.remove()
-        centres, slots, made = (
-            caught[2],
-            caught[3],
-            caught[-1],
-        )  # (S, G, 3) and (S, G - first, K, 3), by slots
-        masks = network.masks(batch["pixels"], batch["seeds"])
-        whole = _to_object_frame(made + centres[:, slots.first :, None], batch["points"][0])
-        patches = torch.zeros(many, config.patches, config.patch_points, 3)
-        patches.scatter_(1, slots.order[:, slots.first :, None, None].expand_as(whole), whole)
-        patches[~masks.points] = 0
+        encoding = network.encode(batch)
+        reconstruction = network.reconstruct(encoding)
+        loss = reconstruction.chamfer(squared=config.chamfer == "squared")  # (S,)
+        # relative to the centres, NaN where visible -> object frame, zeros where visible
+        found = reconstruction.by_patch() + encoding.centres[:, :, None]  # (S, G, K, 3)
+        patches = _to_object_frame(found, batch["points"][0])
+        masked = encoding.masks.points  # (S, G)
+        patches = torch.where(masked[..., None, None], patches, 0)
         if not bool(patches.isfinite().all() & loss.isfinite().all()):
             raise InputError(
                 f"the run's network makes no finite numbers of row {row}: give another RUN, or none"
             )
         return {
-            "masked": masks.points.numpy(),
-            "cells": masks.cells.numpy(),
+            "masked": masked.numpy(),
+            "cells": encoding.masks.cells.numpy(),
             "patches": patches.numpy(),
             "chamfer": loss.numpy(),
         }
 
 
 def _to_object_frame(normalised: Tensor, cloud: Tensor) -> Tensor:
-    """Undo `normalise_cloud`: (..., 3) of the normalised frame of a (P, 3) cloud to its own frame."""
+    """Undo `normalise_cloud` for (..., 3) points of a (P, 3) cloud.
+
+    From the normalised frame to the cloud's own frame.
+    """
+    # the centroid and radius that `normalise_cloud` removed
     middle = cloud.mean(dim=0)
     radius = (cloud - middle).square().sum(-1).amax().sqrt()
     return normalised * radius + middle
 
 
-def read_run(run: Path, shard_size: tuple[int, int]) -> Trained:
+def read_trained(run: Path, shard_size: tuple[int, int]) -> Trained:
     """Read the network of a run's last checkpoint.
 
     Parameters
     ----------
-    run : folder of a run, see `model.run`
-    shard_size : (H, W) of the images that it shall be shown
+    run : folder of a run, see `train.run_folder`
+    shard_size : (H, W) of the images that the network will see
 
     Raises
     ------
     InputError : no run, no checkpoint yet, or one that cannot be read
     """
-    about, checkpoint = run / "run.json", run / "checkpoint.pt"
-    try:
-        told = read_json(about, most_bytes=MOST_ABOUT)
-        config = read_config(told.get("config") if isinstance(told, dict) else None)
-    except (FileNotFoundError, NotADirectoryError):
-        raise InputError(f"{run} is no run: `cma3d pretrain SHARDS RUN` makes one") from None
-    except (OSError, ValueError) as error:
-        raise InputError(f"{about} cannot be read: {first_line(error)}; give another RUN") from None
-    if not checkpoint.is_file():
-        raise InputError(
-            f"{run} has no checkpoint yet: `cma3d pretrain` writes one every few minutes and at the end"
-        )
-    try:
-        state = load_weights(checkpoint)
-        step, depths = check_step(state), {name: getattr(config, name) for name in _DEPTHS}
-        with torch.random.fork_rng(devices=[]):
-            network = fill(
-                lambda: CrossAlignNet(config, shard_size), part(state, "network"), depths
-            ).eval()
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"{checkpoint} cannot be read ({first_line(error)}): restore it from a copy, or train again"
-        ) from None
-    steps = told.get("steps")
-    return Trained(network, config, step, steps if type(steps) is int and steps >= step else step)
+    saved = read_run(run)
+    return Trained(saved.network(shard_size), saved.config, saved.step, saved.steps)

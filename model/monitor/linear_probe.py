@@ -1,29 +1,43 @@
-"""Linear probe: how well a linear classifier tells the categories apart from the features of a frozen encoder."""
+"""Linear probe of a frozen encoder: the accuracy of a linear classifier."""
 
 from __future__ import annotations
 
 import copy
 import hashlib
+import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F  # noqa: N812 - the name that everyone knows it by
 from numpy.typing import NDArray
 from torch import Tensor
 
 from ...core.arrays import spread_indices
 from ...pack.reader import Shards
 from ..config import PretrainConfig
-from ..network import PointEncoder, pool
-from ..norm import is_fresh, settle
+from ..encoders import PointEncoder
+from ..layers import pool
+from ..norm import has_no_statistics, recalibrate_batch_norm
 from ..patches import make_patches, normalise_cloud
-from ..precision import exactly
-from ..train.data import Feed
+from ..precision import float32_geometry
+from ..train.data import BatchSource
 
-__all__ = ["Patches", "cut", "encode", "is_held_out", "linear_probe", "probe", "settled"]
+__all__ = [
+    "Patches",
+    "cut_patches",
+    "encode",
+    "is_held_out",
+    "linear_probe",
+    "linear_svm",
+    "logistic_regression",
+    "probe",
+    "recalibrated",
+]
+
+Features = NDArray[np.float32] | NDArray[np.float64]
+Labels = NDArray[np.int64]
 
 Patches = tuple[Tensor, Tensor]
 """Centres, (B, G, 3), and neighbours, (B, G, K, 3), float32."""
@@ -34,8 +48,8 @@ _HELD_OUT = 0.2
 _PENALTY = 1e-3  # of the squared weights
 
 
-def settled(encoder: PointEncoder, batches: Iterable[Patches]) -> PointEncoder:
-    """Copy an encoder for evaluation, with running statistics that mean something.
+def recalibrated(encoder: PointEncoder, batches: Iterable[Patches]) -> PointEncoder:
+    """Copy an encoder for evaluation, with meaningful running statistics.
 
     Those of an encoder that has learned nothing are taken from the batches. Without, random weights
     would be measured with batch norms that normalise nothing, and pretraining be held against less
@@ -47,70 +61,99 @@ def settled(encoder: PointEncoder, batches: Iterable[Patches]) -> PointEncoder:
         nothing
     """
     copied = copy.deepcopy(encoder).eval()
-    if is_fresh(copied):
-        settle(copied, batches)
+    # random weights have seen no batch
+    if has_no_statistics(copied):
+        recalibrate_batch_norm(copied, batches)
     return copied
 
 
 @torch.no_grad()
 def encode(encoder: PointEncoder, batches: Iterable[Patches]) -> Tensor:
-    """Return features of whole clouds, none of their patches masked: maximum and mean, (N, 2 W) float32."""
+    """Encode whole clouds, no patch masked: maximum and mean, (N, 2 W) float32."""
     return torch.cat([pool(encoder(*patches)).float() for patches in batches])
 
 
-def cut(points: Tensor, config: PretrainConfig) -> Patches:
-    """Cut (B, P, 3) float32 clouds, farthest point order, any frame, into the patches of pretraining."""
-    with exactly(points):
+def cut_patches(points: Tensor, config: PretrainConfig) -> Patches:
+    """Cut clouds into the patches of pretraining.
+
+    The clouds are (B, P, 3) float32, in farthest point order, in any frame.
+    """
+    with float32_geometry(points):
         return make_patches(normalise_cloud(points), config.patches, config.patch_points)
 
 
-def linear_probe(features: Tensor, labels: Tensor, held_out: Tensor) -> float:
-    """Fit a linear classifier and give its accuracy on what was held out.
+def linear_probe(
+    train: Features,
+    labels: Labels,
+    test: Features,
+    true: Labels,
+    classifier: Any,
+) -> float:
+    """Fit a linear classifier on standardised features and return its accuracy.
 
-    Multinomial logistic regression on standardised features, with a small penalty on the weights;
-    fitted to its optimum by L-BFGS from zero, so the outcome does not depend on any draw.
+    The one linear probe: pretraining gives it `logistic_regression`, `cma3d probe` `linear_svm`.
 
     Parameters
     ----------
-    features : (N, D) float
-    labels : (N,) int64, in [0, classes)
-    held_out : (N,) bool
+    train, test : (N, D) and (M, D) float
+    labels, true : (N,) and (M,) int64, the classes
+    classifier : of scikit-learn; fitted here
 
     Returns
     -------
-    accuracy : in [0, 1]
+    accuracy : share of the test rows that are right, in [0, 1]
     """
-    train = ~held_out
-    mean, deviation = features[train].mean(0), features[train].std(0, correction=0)
-    x = ((features - mean) / deviation.clamp_min(1e-6)).double()
-    classes = int(labels.max()) + 1
-    weight = torch.zeros(x.shape[1], classes, dtype=x.dtype, device=x.device, requires_grad=True)
-    bias = torch.zeros(classes, dtype=x.dtype, device=x.device, requires_grad=True)
-    optimizer = torch.optim.LBFGS([weight, bias], max_iter=100, line_search_fn="strong_wolfe")
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
 
-    def loss() -> Tensor:
-        optimizer.zero_grad()
-        value = (
-            F.cross_entropy(x[train] @ weight + bias, labels[train])
-            + _PENALTY * weight.square().sum()
-        )
-        value.backward()  # type: ignore[no-untyped-call]
-        return value
+    pipeline = make_pipeline(StandardScaler(), classifier)
+    with warnings.catch_warnings():  # iterations are bounded on purpose
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return float(pipeline.fit(train, labels).score(test, true))
 
-    with torch.enable_grad():
-        optimizer.step(loss)  # type: ignore[no-untyped-call]
-    with torch.no_grad():
-        hits = (x[held_out] @ weight + bias).argmax(1) == labels[held_out]
-    return float(hits.double().mean())
+
+def logistic_regression(rows: int) -> Any:
+    """Return a multinomial logistic regression, which stays fast with many rows and classes.
+
+    Its loss is the mean cross entropy plus a thousandth of the squared weights. It begins at zero
+    and goes to the optimum, so the outcome depends on no draw.
+
+    Parameters
+    ----------
+    rows : number of training rows
+    """
+    from sklearn.linear_model import LogisticRegression
+
+    # scikit-learn minimises C times the summed cross entropy plus half of the squared weights
+    return LogisticRegression(C=1 / (2 * _PENALTY * rows), max_iter=100, tol=1e-6)
+
+
+def linear_svm(c: float) -> Any:
+    """Return a linear support vector machine, the classifier that published probes use.
+
+    Parameters
+    ----------
+    c : weight of the errors
+    """
+    from sklearn.svm import SVC
+
+    return SVC(kernel="linear", C=c)
 
 
 def is_held_out(synset: str, model_id: str) -> bool:
-    """Check whether a model is held out of the probe's training: one in five, all its views alike, in every run."""
+    """Check whether a model is held out of the probe's training.
+
+    One model in five, with all its views, in every run.
+    """
+    # the name decides, so every run holds out the same models
     digest = hashlib.sha256(f"{synset}/{model_id}".encode()).digest()
     return int.from_bytes(digest[:8], "big") < _HELD_OUT * 2**64
 
 
-def probe(encoder: PointEncoder, feed: Feed, config: PretrainConfig) -> dict[str, Any] | None:
+def probe(
+    encoder: PointEncoder, feed: BatchSource, config: PretrainConfig
+) -> dict[str, Any] | None:
     """Probe an encoder by the categories of the shards that it is trained on.
 
     Returns
@@ -125,13 +168,17 @@ def probe(encoder: PointEncoder, feed: Feed, config: PretrainConfig) -> dict[str
 
     def batches(rows: NDArray[np.int64]) -> Iterator[Patches]:
         for start in range(0, len(rows), _CHUNK):
-            yield cut(feed.take(rows[start : start + _CHUNK].tolist())["points"], config)
+            yield cut_patches(feed.take(rows[start : start + _CHUNK].tolist())["points"], config)
 
-    features = encode(settled(encoder, batches(rows[~held_out])), batches(rows))
+    train = ~held_out
+    encoded = encode(recalibrated(encoder, batches(rows[train])), batches(rows))  # (N, 2 W)
+    features = encoded.double().cpu().numpy()
     accuracy = linear_probe(
-        features,
-        torch.from_numpy(labels).to(features.device),
-        torch.from_numpy(held_out).to(features.device),
+        features[train],
+        labels[train],
+        features[held_out],
+        labels[held_out],
+        logistic_regression(int(train.sum())),
     )
     return {
         "accuracy": accuracy,
@@ -143,12 +190,17 @@ def probe(encoder: PointEncoder, feed: Feed, config: PretrainConfig) -> dict[str
 
 
 def _split(shards: Shards) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
-    """Choose the probe's rows: their indices, labels and whether they are held out; empty where it cannot be."""
+    """Choose the probe's rows: indices, labels, and whether held out.
+
+    All are empty if fewer than two categories have models on both sides.
+    """
+    # rows spread evenly over the shards
     every = np.array(spread_indices(len(shards), _MOST_ROWS), dtype=np.int64)
     names = shards.read(every, ["synset", "model_id"])
     held_out = np.array(
         [is_held_out(*pair) for pair in zip(names["synset"], names["model_id"], strict=True)]
     )
+    # a category counts if it has models on both sides
     counts = [Counter(names["synset"][part].tolist()) for part in (held_out, ~held_out)]
     both: Sequence[str] = sorted(set(counts[0]) & set(counts[1]))
     if len(both) < 2:

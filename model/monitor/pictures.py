@@ -131,7 +131,7 @@ def draw_reconstructions(
     cam_from_obj: NDArray[np.float64],
     path: Path,
 ) -> None:
-    """Draw samples as the network sees them, as it completes them at some epochs, and as they are.
+    """Draw samples as masked, as completed at some epochs, and as they are.
 
     Parameters
     ----------
@@ -156,13 +156,16 @@ def draw_reconstructions(
             figure.add_subplot(samples, len(titles), i * len(titles) + j + 1)
             for j in range(len(titles))
         ]
+        # the image as masked, then clouds as its camera sees them
         panels[0].imshow(masked_image(images[i], first.masked_cells[i]))
         turn, masked = cam_from_obj[i, :3, :3], first.masked[i]
         whole = (first.patches[i] + first.centres[i][:, None]) @ turn.T  # (G, K, 3)
+        # one frame for all panels of a sample, so that clouds compare
         frame = _frame(whole)
         seen = whole[~masked]
         _draw_cloud(panels[1], seen, whole[:0], frame)
         for axes, snapshot in zip(panels[2:-1], snapshots.values(), strict=True):
+            # predictions are relative to the centres: back to the cloud's frame
             found = snapshot.predicted[i][masked] + snapshot.centres[i][masked][:, None]
             _draw_cloud(axes, seen, found @ turn.T, frame)
         _draw_cloud(panels[-1], seen, whole[masked], frame)
@@ -174,16 +177,24 @@ def draw_reconstructions(
 
 
 def masked_image(image: NDArray[np.uint8], masked: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """Grey out the masked cells of an image: (H, W, 3) uint8 and (C,) bool, True = masked, to (H, W, 3) uint8."""
+    """Grey out the masked cells of an image.
+
+    (H, W, 3) uint8 and (C,) bool, True = masked, to (H, W, 3) uint8.
+    """
     height, width = image.shape[:2]
+    # cells are square, so their number and the aspect ratio give the grid
     columns = round((len(masked) * width / height) ** 0.5)
     grid = masked.reshape(-1, columns)
+    # the row and column of the grid that each pixel falls in
     v, u = np.arange(height) * grid.shape[0] // height, np.arange(width) * columns // width
     return np.where(grid[v][:, u][..., None], np.uint8(150), image)
 
 
 def _frame(points: NDArray[Any]) -> tuple[float, float, float]:
-    """Return the middle (x, y) and half the side of the square that holds (..., 3) points as the camera sees them."""
+    """Return the square that holds (..., 3) points as the camera sees them.
+
+    Its middle (x, y) and half of its side.
+    """
     low, high = points[..., :2].min((0, 1)), points[..., :2].max((0, 1))
     middle = (low + high) / 2
     return float(middle[0]), float(middle[1]), float((high - low).max() / 2 * 1.1)
@@ -192,11 +203,15 @@ def _frame(points: NDArray[Any]) -> tuple[float, float, float]:
 def _draw_cloud(
     axes: Axes, seen: NDArray[Any], found: NDArray[Any], frame: tuple[float, float, float]
 ) -> None:
-    """Draw what is seen in grey, and what was masked in colours of depth; (..., 3) points in the camera's axes."""
+    """Draw visible points in grey, masked ones in colours of depth.
+
+    The points are (..., 3), in the camera's axes.
+    """
     x, y, half = frame
     seen, found = seen.reshape(-1, 3), found.reshape(-1, 3)
     axes.scatter(seen[:, 0], -seen[:, 1], s=1.2, c="#9aa3ad", linewidths=0)
     axes.scatter(found[:, 0], -found[:, 1], s=1.2, c=-found[:, 2], cmap="viridis", linewidths=0)
+    # y points down in the camera's axes and up in the plot
     axes.set_xlim(x - half, x + half)
     axes.set_ylim(-y - half, -y + half)
     axes.set_aspect("equal")

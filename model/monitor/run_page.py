@@ -1,4 +1,7 @@
-"""A run as one page: run.html, with its pictures inside, to be opened in any browser or sent by mail."""
+"""A run as one page: run.html, with its pictures inside.
+
+It opens in any browser and can be sent by mail.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a network makes of fixed samples: their masks, and the masked patches as it reconstructs them."""
+"""Fixed samples as a network masks and reconstructs them."""
 
 from __future__ import annotations
 
@@ -14,12 +14,11 @@ from numpy.typing import NDArray
 
 from ...core.arrays import read_arrays
 from ...core.errors import InputError
-from ..masking import num_visible
-from ..network import CrossAlignNet, DropPath, PatchSlots
+from ..network import CrossAlignNet
 from ..noise import sample_seeds
-from ..precision import exactly
+from ..precision import float32_geometry
 from ..train.data import Batch
-from ..train.run_folder import first_line
+from ..weights.checkpoint import first_line
 
 __all__ = ["Snapshot", "fixed_rows", "reconstruct"]
 
@@ -64,12 +63,13 @@ class Snapshot:
             snapshot.check()
         except (OSError, ValueError) as error:
             raise InputError(
-                f"{path} holds no reconstructions ({first_line(error)}): remove it, it is made again"
+                f"{path} holds no reconstructions ({first_line(error)}): remove it, "
+                f"it is made again"
             ) from None
         return snapshot
 
     def check(self) -> None:
-        """Hold types and shapes against one another, and coordinates against what can be drawn; raises ValueError."""
+        """Check types, shapes and coordinates; raises ValueError."""
         samples, patches = self.masked.shape if self.masked.ndim == 2 else (0, 0)
         shape = (samples, patches, *self.patches.shape[2:3], 3)
         expected = {
@@ -84,6 +84,7 @@ class Snapshot:
             found = getattr(self, name)
             if found.dtype != kind or found.shape != sizes or not found.size:
                 raise ValueError(f"{name} is of another shape")
+        # NaN marks visible patches, so only masked predictions must be finite
         drawn = (self.centres, self.patches, self.predicted[self.masked])
         if not all(np.isfinite(each).all() for each in drawn):
             raise ValueError("its coordinates are not all finite")
@@ -109,45 +110,28 @@ def reconstruct(network: CrossAlignNet, batch: Batch, *, seed: int = 0, epoch: i
     ------
     ValueError : a network without a reconstruction
     """
-    if network.reconstruction is None:
-        raise ValueError("this network does not reconstruct: tasks = contrast")
     training = network.training
     network.eval()
     try:
-        with exactly(batch["points"]):
-            return _reconstruct(network, batch, sample_seeds(seed, epoch, batch["rows"]))
+        with float32_geometry(batch["points"]):
+            seeds = sample_seeds(seed, epoch, batch["rows"])  # (B,)
+            encoding = network.encode({**batch, "seeds": seeds})
+            predicted = network.reconstruct(encoding).by_patch()  # (B, G, K, 3)
     finally:
         network.train(training)
-
-
-def _reconstruct(network: CrossAlignNet, batch: Batch, seeds: torch.Tensor) -> Snapshot:
-    assert network.reconstruction is not None
-    centres, neighbours = network.cut(batch["points"])  # (B, G, 3), (B, G, K, 3)
-    masks, config = network.masks(batch["pixels"], seeds), network.config
-    slots, drop = (
-        PatchSlots(masks.points, num_visible(config.patches, config.mask_ratio), config),
-        DropPath(seeds, 0.0),
+    masks = encoding.masks
+    arrays = (
+        batch["rows"],
+        encoding.centres,
+        encoding.neighbours,
+        predicted,
+        masks.points,
+        masks.cells,
     )
-    points = network.encode_points(centres, neighbours, slots, drop)
-    images = (
-        None if network.image_encoder is None else network.image_encoder(batch["rgb"], masks.cells)
-    )
-    found = network.reconstruction(
-        points, images, slots.sort(centres), slots, drop
-    )  # (B, G - first, K, 3)
-    predicted = torch.full_like(neighbours, torch.nan)
-    places = slots.order[:, slots.first :, None, None].expand_as(found)
-    predicted.scatter_(1, places, found.to(predicted.dtype))
-    predicted[~masks.points] = torch.nan
-    return Snapshot(
-        *(
-            each.cpu().numpy()
-            for each in (batch["rows"], centres, neighbours, predicted, masks.points, masks.cells)
-        )
-    )
+    return Snapshot(*(array.cpu().numpy() for array in arrays))
 
 
 def epochs_shown(epochs: Sequence[int], count: int = 4) -> list[int]:
-    """Choose at most so many of the epochs that there are pictures of: the first, the last, and some between."""
+    """Choose some of the epochs: the first, the last, and some between."""
     places = np.unique(np.linspace(0, len(epochs) - 1, min(count, len(epochs))).round().astype(int))
     return [epochs[place] for place in places]

@@ -1,4 +1,7 @@
-"""What people look at while a run goes on: linear probes, reconstructions over time, curves, a page, TensorBoard."""
+"""Monitoring of a run: linear probes, reconstructions, curves, a page.
+
+TensorBoard's files are written on demand.
+"""
 
 from __future__ import annotations
 
@@ -8,20 +11,22 @@ from collections.abc import Callable
 from typing import Any
 
 from ...core.errors import InputError, needs
-from ..train.data import Feed
+from ..train.data import BatchSource
 from ..train.log import losses
-from ..train.run_folder import RunFolder, told
-from ..train.step import Training
+from ..train.run_folder import RunFolder, naming_failures
+from ..train.step import PretrainStep
 from .linear_probe import probe
 from .pictures import draw_curves, draw_reconstructions
 from .run_page import page_text
 from .snapshot import Snapshot, epochs_shown, fixed_rows, reconstruct
 
-__all__ = ["Board", "Watch", "draw_run"]
+__all__ = ["TensorBoardLog", "Watch", "draw_run"]
 
 
 class Watch:
-    """Looks at the network between epochs; what it sees changes nothing in the training.
+    """Monitor of the network between epochs.
+
+    It changes nothing in the training.
 
     A probe or a reconstruction belongs to a number of steps done. Whatever is due at a step and not
     there yet is made, so a resumed run has all of them.
@@ -33,10 +38,10 @@ class Watch:
 
     def __init__(
         self,
-        training: Training,
-        feed: Feed,
+        training: PretrainStep,
+        feed: BatchSource,
         folder: RunFolder,
-        board: Board,
+        board: TensorBoardLog,
         report: Callable[[str], None],
     ) -> None:
         self.training, self.feed, self.folder, self.board, self.report = (
@@ -49,8 +54,8 @@ class Watch:
         self.probed = {line["step"] for line in folder.read_lines(folder.probes)}
         self.probes = True
 
-    def look(self, done: int) -> None:
-        """Look, if it is time to, at the network after `done` steps."""
+    def observe(self, done: int) -> None:
+        """Probe and reconstruct with the network after `done` steps, if either is due."""
         plan, config = self.training.plan, self.training.config
         epoch, within = divmod(done, plan.steps_per_epoch)
         if within:
@@ -73,23 +78,31 @@ class Watch:
         self.folder.write(f"{path.parent.name}/{path.name}", snapshot.as_npz())
 
     def _probe(self, done: int, epoch: int) -> None:
+        try:
+            import sklearn  # noqa: F401 - training itself goes on without
+        except ImportError as error:
+            self.probes = False
+            self.report(f"no linear probe: {needs('scikit-learn', 'train', error)}")
+            return
         outcome = probe(self.training.network.point_encoder, self.feed, self.training.config)
         if outcome is None:
             self.probes = False
             self.report(
-                "no linear probe: the shards hold too few categories with models to train it and to try it on"
+                "no linear probe: the shards hold too few categories with models to train it "
+                "and to try it on"
             )
             return
         self.probed.add(done)
         self.folder.append(self.folder.probes, {"step": done, "epoch": epoch, **outcome})
         self.board.scalars({"probe": outcome["accuracy"]}, done)
         self.report(
-            f"linear probe at epoch {epoch}: {outcome['accuracy']:.1%} of {outcome['test_rows']} held-out rows, "
+            f"linear probe at epoch {epoch}: {outcome['accuracy']:.1%} of "
+            f"{outcome['test_rows']} held-out rows, "
             f"{outcome['categories']} categories; the most frequent one is {outcome['chance']:.1%}"
         )
 
 
-class Board:
+class TensorBoardLog:
     """TensorBoard's files of a run; without a folder it does nothing.
 
     Parameters
@@ -112,7 +125,7 @@ class Board:
             raise needs("tensorboard", "tensorboard", error) from error
         # This one library opens its file by itself, always a new one: its name has the time, host
         # and process in it.
-        with told(folder.board):
+        with naming_failures(folder.board):
             place = folder.output.folder(folder.board.name)
             before = set(place.iterdir())
             self.writer = SummaryWriter(str(place), purge_step=start + 1)
@@ -133,12 +146,14 @@ class Board:
                 self.writer.add_scalar(name, value, step)
 
     def close(self) -> None:
-        """Bring everything to the disk."""
+        """Flush everything to the disk."""
         if self.writer is not None:
             self.writer.close()
 
 
-def draw_run(folder: RunFolder, training: Training, feed: Feed, *, finished: bool) -> None:
+def draw_run(
+    folder: RunFolder, training: PretrainStep, feed: BatchSource, *, finished: bool
+) -> None:
     """Draw the run's curves and reconstructions, and the page that shows both."""
     log, probes = folder.read_lines(folder.log), folder.read_lines(folder.probes)
     if not log:
@@ -168,8 +183,10 @@ def draw_run(folder: RunFolder, training: Training, feed: Feed, *, finished: boo
     folder.write(folder.page.name, page_text(facts, log, probes, pictures, finished=finished))
 
 
-def read_snapshots(folder: RunFolder, training: Training) -> dict[int, Snapshot]:
-    """Read some of the run's reconstructions, the first and the last among them, by the number of epochs done.
+def read_snapshots(folder: RunFolder, training: PretrainStep) -> dict[int, Snapshot]:
+    """Read some of the run's reconstructions, by the number of epochs done.
+
+    The first and the last are among them.
 
     Raises
     ------

@@ -66,7 +66,9 @@ def ablate(
     jobs: int | None = None,
     report: Callable[[str], None] = print,
 ) -> dict[str, Any]:
-    """Pretrain and fine-tune once a row; goes on where it was stopped, rows that are done are kept.
+    """Pretrain and fine-tune once a row.
+
+    A stopped run goes on; rows that are done are kept.
 
     Parameters
     ----------

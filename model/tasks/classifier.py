@@ -1,4 +1,4 @@
-"""The classifier that a pretrained point encoder is fine-tuned in: cls token, pooling, three-layer head.
+"""The classifier around a pretrained encoder: cls token, pooling, head.
 
 As Point-MAE's, which the paper follows. With 40 classes and the default settings it has 22,099,752
 parameters, consistent with the 22.09 million of table 9.
@@ -19,7 +19,9 @@ import torch
 from torch import Tensor, nn
 
 from ..config import PretrainConfig
-from ..network import DropPath, PointEncoder, initialise
+from ..encoders import PointEncoder
+from ..layers import DropPath
+from ..network import initialise
 from ..norm import BatchNorm
 
 __all__ = ["Classifier"]
@@ -87,7 +89,10 @@ class Classifier(nn.Module):
         return logits
 
     def features(self, centres: Tensor, neighbours: Tensor, drop: DropPath | None = None) -> Tensor:
-        """Return what the head sees, [cls token, maximum over patches]: (B, 2 W); arguments as for `forward`."""
+        """Return the input of the head, [cls token, maximum over patches]: (B, 2 W).
+
+        The arguments are those of `forward`.
+        """
         tokens, positions = self.encoder.tokens(centres, neighbours)  # (B, G, W) each
         first, place = (
             parameter.to(tokens.dtype).expand(len(tokens), 1, -1)

@@ -16,17 +16,17 @@ from ...core.errors import InputError
 from ...core.settings import read_settings
 from ...core.untrusted import shown
 from ..config import PretrainConfig
-from ..network import DropPath
+from ..layers import DropPath
 from ..noise import sample_seeds
 from ..patches import make_patches
-from ..train.run_folder import first_line
+from ..weights.checkpoint import first_line
 from ..weights.tensors import fill, read_config, read_safetensors
 from .benchmarks.augment import augment, choose_points
 from .benchmarks.prepared import Clouds
 from .classifier import Classifier
 from .config import FinetuneConfig, Task, TrainConfig
 from .engine import State, autocast
-from .initial import Initial
+from .initial import InitialEncoder
 
 __all__ = [
     "ClassifierWork",
@@ -41,8 +41,8 @@ _BATCH = 128  # shapes that are classified at a time
 _VOTE_SEED = 0x707E
 
 
-def make_classifier(initial: Initial, classes: int, config: TrainConfig) -> Classifier:
-    """Make a classifier from the seed, with the encoder's weights taken over where there are some."""
+def make_classifier(initial: InitialEncoder, classes: int, config: TrainConfig) -> Classifier:
+    """Make a classifier from the seed, with the encoder's weights if any."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         network = Classifier(initial.config, classes, dropout=config.dropout)
@@ -52,7 +52,7 @@ def make_classifier(initial: Initial, classes: int, config: TrainConfig) -> Clas
 
 
 class ClassifierWork:
-    """What `engine.train` needs of classification.
+    """Classification as a training task.
 
     Parameters
     ----------
@@ -77,8 +77,9 @@ class ClassifierWork:
         self.chooses = {names[name]: name for name in self.measured}
 
     def loss(self, rows: Tensor, seeds: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the cross entropy and the share that is right of some training shapes."""
+        """Return cross entropy and accuracy of some training shapes."""
         points, labels = self.points[rows], self.labels[rows]
+        # other points, scale and shift of each shape in every step
         index = choose_points(seeds, points.shape[1], self.config.points)
         points = augment(_pick(points, index), seeds, self.config)
         drop = DropPath(seeds, self.config.drop_path)
@@ -122,6 +123,7 @@ def predict(
     logits = []
     for start in range(0, len(clouds), _BATCH):
         points = torch.from_numpy(clouds.points[start : start + _BATCH]).to(device)
+        # a single pass sees the farthest points, a vote draws others
         if draw is None:
             points = points[:, : config.points]
         else:
@@ -160,7 +162,10 @@ def _pick(points: Tensor, index: Tensor) -> Tensor:
 
 
 def classifier_bytes(weights: State, about: dict[str, Any]) -> bytes:
-    """Make a safetensors file of a classifier's weights; `about` stands in its metadata as JSON."""
+    """Return a classifier's weights as the bytes of a safetensors file.
+
+    `about` is in its metadata as JSON.
+    """
     tensors = {name: value.detach().cpu().contiguous() for name, value in weights.items()}
     return save(tensors, metadata={"classifier": json.dumps(about)})
 
@@ -192,7 +197,7 @@ def load_classifier(path: Path) -> tuple[Classifier, PretrainConfig, dict[str, A
 
 
 def _check_about(about: dict[str, Any]) -> None:
-    """Hold what a file tells of its classifier against what is asked of it; raises ValueError."""
+    """Check a file's classifier against the request; raises ValueError."""
     classes, task = about.get("classes"), about.get("task")
     if (
         not isinstance(classes, list)
@@ -206,7 +211,7 @@ def _check_about(about: dict[str, Any]) -> None:
         raise ValueError("it tells no config")
     known = {field.name for field in dataclasses.fields(FinetuneConfig)}
     try:
-        given = {name: value for name, value in about["config"].items() if name in known}
-        about["config"] = dataclasses.asdict(read_settings(FinetuneConfig, None, given))
+        values = {name: value for name, value in about["config"].items() if name in known}
+        about["config"] = dataclasses.asdict(read_settings(FinetuneConfig, None, values))
     except InputError as error:
         raise ValueError(f"its config says {shown(str(error))}") from None

@@ -1,4 +1,6 @@
-"""The settings of the downstream tasks: Point-MAE's recipes, which the paper follows, and what they leave open.
+"""Settings of the downstream tasks.
+
+They are Point-MAE's recipes, which the paper follows, and what those leave open.
 
 =====================  ==============
 =====================================================================
@@ -68,7 +70,7 @@ Device = Literal["auto", "cpu", "cuda"]
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """What all tasks that train have in common."""
+    """Settings that all training tasks share."""
 
     # input
     points: int = setting(1024, "Points of a shape that the network sees.", low=1)
@@ -119,14 +121,17 @@ class TrainConfig:
     measure_every: int = setting(
         1, "Epochs between measurements on test and held-out shapes.", low=1
     )
-    # running; none of these changes the result beyond rounding
+    # bfloat16 has eight binary digits: another precision is another result
     precision: Literal["auto", "float32", "bfloat16"] = setting(
         "auto", "auto: bfloat16 on CUDA, else float32."
     )
-    device: Device = setting("auto", "Where to compute; auto: cuda if there is one.")
-    threads: int = setting(0, "CPU threads that compute; 0: torch's choice.", low=0)
+    # running: a stopped run may go on with other values, the result is the same but for rounding
+    device: Device = setting(
+        "auto", "Where to compute; auto: cuda if there is one.", identity=False
+    )
+    threads: int = setting(0, "CPU threads that compute; 0: torch's choice.", low=0, identity=False)
     checkpoint_seconds: float = setting(
-        300.0, "Time between checkpoints; 0: after every step.", low=0
+        300.0, "Time between checkpoints; 0: after every step.", low=0, identity=False
     )
 
     def __post_init__(self) -> None:
@@ -198,7 +203,8 @@ class ProbeConfig:
     )
     c: float = setting(
         0.0,
-        "The SVM's C; 0: the best of 1e-4 … 10 on tenths of the training set, then trained on all of it.",
+        "The SVM's C; 0: the best of 1e-4 … 10 on tenths of the training set, "
+        "then trained on all of it.",
         low=0,
     )
     test_share: float = setting(

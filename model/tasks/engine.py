@@ -1,4 +1,6 @@
-"""The training loop of the tasks: steps, measurements after each epoch, checkpoints that resume exactly.
+"""The training loop of the tasks: steps, measurements, checkpoints.
+
+Measurements follow each epoch; a stopped run resumes exactly.
 
 As in pretraining, a step is a function of the state before it and of its number. A run's folder
 holds what `model.run` says; its log has a line an epoch.
@@ -18,11 +20,10 @@ from torch import Tensor, nn
 from ...core.errors import InputError
 from ...core.progress import duration
 from ...core.untrusted import shown
-from ..config import PretrainConfig
 from ..noise import sample_seeds
-from ..norm import forget
-from ..train.data import Plan
-from ..train.log import Pace
+from ..norm import reset_running_stats
+from ..train.data import EpochPlan
+from ..train.log import Interval
 from ..train.pretraining import stop_between_steps
 from ..train.run_folder import RunFolder
 from ..train.step import learning_rate, parameter_groups
@@ -30,18 +31,18 @@ from ..weights.checkpoint import part, restore
 from ..weights.tensors import check_weights
 from .config import TrainConfig
 
-__all__ = ["Outcome", "Work", "autocast", "train"]
+__all__ = ["TaskRun", "TrainingTask", "autocast", "train"]
 
 _LINE_SECONDS = 20.0
 State = dict[str, Tensor]
 
 
-class Work(Protocol):
-    """What is trained on what."""
+class TrainingTask(Protocol):
+    """A network, its training data and its measurements."""
 
     @property
     def network(self) -> nn.Module:
-        """What is trained, on its device."""
+        """Return the network, on its device."""
 
     @property
     def rows(self) -> int:
@@ -49,17 +50,23 @@ class Work(Protocol):
 
     @property
     def chooses(self) -> dict[str, str]:
-        """Name of kept weights -> the measure whose highest value chooses them: {"best_on_test": "test"}."""
+        """Return the measure that chooses each of the kept weights.
+
+        Such as {"best_on_test": "test"}: the highest value on test chooses them.
+        """
 
     def loss(self, rows: Tensor, seeds: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the loss, (), and the share that is right, (), of shapes (B,) with their seeds (B,)."""
+        """Return loss and accuracy, () each, of shapes (B,) with their seeds (B,)."""
 
     def measure(self) -> dict[str, float]:
-        """Measure the network on shapes that are not learned from."""
+        """Measure the network on shapes outside of the training."""
 
 
-class Outcome:
-    """Weights that a run ends with or has kept: name -> epoch and weights."""
+class TaskRun:
+    """The weights at the end of a run and those that it kept.
+
+    Each name has an epoch and weights.
+    """
 
     def __init__(self, final: tuple[int, State], kept: dict[str, dict[str, Any]]) -> None:
         self.epochs = {"final": final[0]} | {
@@ -69,20 +76,23 @@ class Outcome:
 
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager[Any]:
-    """Compute in bfloat16 where it is asked for; where nothing is, on a GPU that has it."""
+    """Autocast to bfloat16 if the precision asks for it.
+
+    "auto" asks for it on a GPU that supports it.
+    """
     able = device.type == "cuda" and torch.cuda.is_bf16_supported()
     low = precision == "bfloat16" or (precision == "auto" and able)
     return torch.autocast(device.type, torch.bfloat16, enabled=low)
 
 
 def train(
-    work: Work,
+    work: TrainingTask,
     config: TrainConfig,
     folder: RunFolder,
     device: torch.device,
     report: Callable[[str], None],
-) -> Outcome:
-    """Train, from the checkpoint on where there is one.
+) -> TaskRun:
+    """Train a task, from its checkpoint if there is one.
 
     Parameters
     ----------
@@ -94,31 +104,31 @@ def train(
     ------
     InputError : a loss that is not finite; a damaged checkpoint
     """
-    loop = _Loop(work, config, folder, device, report)
+    loop = TaskTrainer(work, config, folder, device, report)
     start = loop.resume()
     with (
         torch.random.fork_rng(devices=[device] if device.type == "cuda" else []),
-        stop_between_steps() as asked,
+        stop_between_steps() as signals,
     ):
-        save = Pace(config.checkpoint_seconds)
+        save = Interval(config.checkpoint_seconds)
         for step in range(start, loop.plan.steps):
             loop.step(step)
             last = step + 1 == loop.plan.steps
-            if save.due() or last or asked:
+            if save.due() or last or signals:
                 loop.check(step)
                 folder.save(step + 1, loop.state())
-            if asked and not last:
+            if signals and not last:
                 raise KeyboardInterrupt
     final = {name: value.clone() for name, value in work.network.state_dict().items()}
-    return Outcome((config.epochs, final), loop.kept)
+    return TaskRun((config.epochs, final), loop.kept)
 
 
-class _Loop:
-    """All that a step changes."""
+class TaskTrainer:
+    """The state of a training run that a step changes."""
 
     def __init__(
         self,
-        work: Work,
+        work: TrainingTask,
         config: TrainConfig,
         folder: RunFolder,
         device: torch.device,
@@ -131,31 +141,27 @@ class _Loop:
             device,
             report,
         )
-        self.plan = Plan(work.rows, min(config.batch_size, work.rows), config.epochs, config.seed)
-        self.schedule = PretrainConfig(
-            epochs=config.epochs,
-            learning_rate=config.learning_rate,
-            final_learning_rate=config.final_learning_rate,
-            warmup_epochs=config.warmup_epochs,
+        self.plan = EpochPlan(
+            work.rows, min(config.batch_size, work.rows), config.epochs, config.seed
         )
         groups = parameter_groups(work.network, config.weight_decay)
         self.optimizer = torch.optim.AdamW(groups, lr=config.learning_rate, fused=True)
         self.sums = torch.zeros(2, device=device)  # of losses and of shares right, in this epoch
         self.kept: dict[str, dict[str, Any]] = {}
-        self.line, self.begun, self.first = Pace(_LINE_SECONDS), time.monotonic(), 0
+        self.line, self.begun, self.first = Interval(_LINE_SECONDS), time.monotonic(), 0
 
     def resume(self) -> int:
-        """Load the checkpoint, if there is one: the number of steps that are done."""
+        """Load the checkpoint, if any, and return the number of steps done."""
         state = self.folder.load(self.plan.steps)
         steps = 0 if state is None else int(state["step"])
         if state is None:
             # The encoder's are of other shapes, and wrong where few steps of torch's own norms made
             # them.
-            forget(self.work.network)
+            reset_running_stats(self.work.network)
         else:
             self.folder.restore(state, self._load)
             self.report(f"from step {steps} of {self.plan.steps} on")
-        self.folder.cut(steps, self.plan.steps_per_epoch)
+        self.folder.truncate(steps, self.plan.steps_per_epoch)
         self.first = steps
         return steps
 
@@ -169,7 +175,7 @@ class _Loop:
         self.kept = kept
 
     def _check_kept(self, name: str, kept: dict[Any, Any]) -> None:
-        """Hold weights that a checkpoint kept against the network; raises ValueError."""
+        """Check the weights that a checkpoint kept; raises ValueError."""
         score, epoch = kept.get("score"), kept.get("epoch")
         if name not in self.work.chooses:
             raise ValueError(f"it has kept weights of no measure: {shown(name)}")
@@ -187,10 +193,11 @@ class _Loop:
     def step(self, step: int) -> None:
         """Make one step, and what follows at the end of an epoch."""
         epoch = self.plan.epoch(step)
-        rate = learning_rate(step, self.plan, self.schedule)
+        rate = learning_rate(step, self.plan, self.config)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         rows = torch.tensor(self.plan.step_rows(step), device=self.device)
+        # a step's dropout follows from its number, so a resumed run repeats it
         torch.manual_seed(self.config.seed * 1_000_003 + step)  # what the head drops
         self.work.network.train()
         with autocast(self.device, self.config.precision):
@@ -199,21 +206,24 @@ class _Loop:
         nn.utils.clip_grad_norm_(self.work.network.parameters(), self.config.clip_norm or math.inf)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
+        # sums stay on the device: no step waits for it
         self.sums += torch.stack([loss.detach().float(), right.float()])
         if (step + 1) % self.plan.steps_per_epoch == 0:
             self._end_epoch(step, epoch + 1, rate)
 
     def check(self, step: int) -> None:
-        """Refuse to go on, or to keep a checkpoint, where a loss of this epoch was not finite."""
+        """Refuse to go on, or to save, after a loss that is not finite."""
         if not math.isfinite(float(self.sums[0])):
             raise InputError(
-                f"epoch {self.plan.epoch(step) + 1}: the loss is not finite; the last checkpoint stands. "
+                f"epoch {self.plan.epoch(step) + 1}: the loss is not finite; "
+                f"the last checkpoint stands. "
                 "Start a new run with a lower learning_rate or clip_norm"
             )
 
     def _end_epoch(self, step: int, epoch: int, rate: float) -> None:
         """Measure, keep the best, write the line."""
         self.check(step)
+        # one read of the device an epoch
         loss, right = (self.sums / self.plan.steps_per_epoch).tolist()
         self.sums.zero_()
         measured: dict[str, float] = {}
@@ -233,7 +243,10 @@ class _Loop:
             self._tell(step, line, measured)
 
     def _keep(self, epoch: int, measured: dict[str, float]) -> None:
-        """Keep the weights that are the best so far by some measure; of equals the last, which learned longest."""
+        """Keep the best weights so far by each measure.
+
+        Of equal scores the last wins, which learned longest.
+        """
         for name, measure in self.work.chooses.items():
             score = measured.get(measure)
             if score is not None and (name not in self.kept or score >= self.kept[name]["score"]):

@@ -1,4 +1,7 @@
-"""`cma3d evaluate`: what a fine-tuned classifier says of every test shape, and what it confuses."""
+"""`cma3d evaluate`: predictions of a fine-tuned classifier.
+
+The class of every test shape, and the confusion matrix.
+"""
 
 from __future__ import annotations
 
@@ -82,13 +85,14 @@ def classify(
     cpu_threads: int,
     report: Callable[[str], None],
 ) -> tuple[Clouds, NDArray[np.float32]]:
-    """Return the test shapes and the logits, (N, classes), of a classifier that was read from `file`."""
+    """Return test shapes and logits, (N, classes), of a classifier from `file`."""
     network, encoder, about = classifier
     config = FinetuneConfig(**about["config"])
     clouds, dataset = read_splits(data, about["task"], config, report=report)
     if dataset.classes != tuple(about["classes"]):
         raise InputError(
-            f"{file} tells {len(about['classes'])} classes apart, {dataset.folder} has {len(dataset.classes)} "
+            f"{file} tells {len(about['classes'])} classes apart, "
+            f"{dataset.folder} has {len(dataset.classes)} "
             "of them, or others: give the data that it was trained on"
         )
     test, where = clouds["test"], choose_device(device)
@@ -101,7 +105,8 @@ def classify(
     found = logits.numpy()
     if not np.isfinite(found).all():
         raise InputError(
-            f"{file}: its weights give logits that are not finite: give other weights, or train again"
+            f"{file}: its weights give logits that are not finite: give other weights, "
+            f"or train again"
         )
     return test, found
 

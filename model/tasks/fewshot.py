@@ -18,8 +18,8 @@ from .benchmarks.folds import FOLDS, SETTINGS, draw_fold, fold_file, fold_shapes
 from .benchmarks.layouts import find_layout
 from .benchmarks.prepared import Clouds, normalises, prepare, spare_points
 from .config import FewShotConfig
-from .finetune import Run, check_fits, finetune_once, hold_out, read_splits
-from .initial import Initial, load_initial
+from .finetune import Run, check_fits, finetune_once, hold_out, prefix_lines, read_splits
+from .initial import InitialEncoder, load_initial
 from .metrics import in_words
 from .results import (
     COLUMNS,
@@ -90,9 +90,7 @@ def fewshot(
                     once = Run(
                         folder, "fewshot", initial, clouds, config, keep=False, inputs=(data, init)
                     )
-                    result = finetune_once(
-                        once, lambda line, at=f"{name}, fold {fold}": report(f"{at}: {line}")
-                    )  # type: ignore[misc]
+                    result = finetune_once(once, prefix_lines(report, f"{name}, fold {fold}"))
                     results.setdefault((way, shot), []).append(result)
                 summarise(output, results, source, initial, config)
         return summarise(output, results, source, initial, config)
@@ -106,7 +104,7 @@ def folds_of(
     jobs: int | None,
     report: Callable[[str], None],
 ) -> tuple[str, ReadFold, dict[str, Any] | None]:
-    """Say where folds come from, give what reads one and, where they are drawn, their indices."""
+    """Return the source of the folds, their reader, and indices if drawn."""
     normalise, points = normalises("fewshot", config.normalise), spare_points(config.points)
     try:
         _, place = find_layout(data, "fewshot")
@@ -168,7 +166,7 @@ def summarise(
     output: Output,
     results: dict[Setting, list[dict[str, Any]]],
     source: str,
-    initial: Initial,
+    initial: InitialEncoder,
     config: FewShotConfig,
 ) -> dict[str, Any]:
     """Write results.md and results.json of the settings that are done."""

@@ -1,4 +1,7 @@
-"""`cma3d finetune`: a pretrained encoder becomes a classifier, on ModelNet40 or ScanObjectNN (tables 1 and 2)."""
+"""`cma3d finetune`: a classifier from a pretrained encoder.
+
+For ModelNet40 and ScanObjectNN (tables 1 and 2).
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ from .benchmarks.shapes import Dataset
 from .classify import ClassifierWork, accuracy, classifier_bytes, make_classifier, predict, vote
 from .config import FinetuneConfig, Task
 from .engine import train
-from .initial import Initial, load_initial
+from .initial import InitialEncoder, load_initial
 from .metrics import in_words
 from .results import (
     COLUMNS,
@@ -96,10 +99,13 @@ def finetune(
                 each = Run(
                     folder, task, initial, hold_out(clouds, chosen), chosen, inputs=(data, init)
                 )
-                results.append(
-                    finetune_once(each, lambda line, seed=seed: report(f"seed {seed}: {line}"))
-                )  # type: ignore[misc]
+                results.append(finetune_once(each, prefix_lines(report, f"seed {seed}")))
         return summarise(output, results, dataset, initial, config)
+
+
+def prefix_lines(report: Callable[[str], None], prefix: str) -> Callable[[str], None]:
+    """Return a reporter that puts a prefix and a colon before each line."""
+    return lambda line: report(f"{prefix}: {line}")
 
 
 def read_splits(
@@ -123,7 +129,7 @@ def read_splits(
     return clouds, dataset
 
 
-def check_fits(clouds: dict[str, Clouds], config: FinetuneConfig, initial: Initial) -> None:
+def check_fits(clouds: dict[str, Clouds], config: FinetuneConfig, initial: InitialEncoder) -> None:
     """Refuse what cannot be trained: too few shapes, or fewer points than a patch has."""
     if len(clouds["train"]) < 2:
         raise InputError(
@@ -131,7 +137,8 @@ def check_fits(clouds: dict[str, Clouds], config: FinetuneConfig, initial: Initi
         )
     if config.points < initial.config.patch_points:
         raise InputError(
-            f"points = {config.points} are fewer than the {initial.config.patch_points} of a patch of {initial.source}"
+            f"points = {config.points} are fewer than the {initial.config.patch_points} of a "
+            f"patch of {initial.source}"
         )
 
 
@@ -155,7 +162,7 @@ class Run:
 
     folder: Path
     task: str
-    initial: Initial
+    initial: InitialEncoder
     clouds: dict[str, Clouds]
     config: FinetuneConfig
     keep: bool = True
@@ -188,7 +195,8 @@ def finetune_once(run: Run, report: Callable[[str], None]) -> dict[str, Any]:
             f"{len(each):,} {name.replace('_', ' ')}" for name, each in run.clouds.items()
         )
         report(
-            f"{sum(p.numel() for p in network.parameters()):,} parameters on {device}; shapes: {sizes}"
+            f"{sum(p.numel() for p in network.parameters()):,} parameters on {device}; shapes: "
+            f"{sizes}"
         )
         outcome = train(work, config, folder, device, report)
         result: dict[str, Any] = {
@@ -226,7 +234,7 @@ def summarise(
     output: Output,
     results: Sequence[dict[str, Any]],
     dataset: Dataset,
-    initial: Initial,
+    initial: InitialEncoder,
     config: FinetuneConfig,
 ) -> dict[str, Any]:
     """Write results.md and results.json."""

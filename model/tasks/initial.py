@@ -1,4 +1,7 @@
-"""Where a task's point encoder comes from: a pretraining run, its exported file, Point-MAE's checkpoint, or chance."""
+"""The initial point encoder of a task.
+
+From a pretraining run, its exported file, Point-MAE's checkpoint, or random.
+"""
 
 from __future__ import annotations
 
@@ -9,22 +12,18 @@ from torch import Tensor
 
 from ...core.errors import InputError
 from ...core.files import sha256
-from ...core.untrusted import read_json
 from ..config import PretrainConfig
-from ..network import PointEncoder
-from ..train.run_folder import MOST_ABOUT, check_step, first_line
-from ..weights.checkpoint import load_weights, part
 from ..weights.encoder import load_encoder
-from ..weights.tensors import fill, read_config
+from ..weights.saved_run import read_run
 
-__all__ = ["Initial", "load_initial"]
+__all__ = ["InitialEncoder", "load_initial"]
 
 Weights = dict[str, Tensor]
 
 
 @dataclass(frozen=True)
-class Initial:
-    """What a task starts from.
+class InitialEncoder:
+    """The encoder that a task starts from.
 
     Attributes
     ----------
@@ -40,8 +39,8 @@ class Initial:
     fingerprint: str
 
 
-def load_initial(path: Path | None, *, scratch: bool = False) -> Initial:
-    """Read what a task starts from.
+def load_initial(path: Path | None, *, scratch: bool = False) -> InitialEncoder:
+    """Read the encoder that a task starts from.
 
     Parameters
     ----------
@@ -56,44 +55,30 @@ def load_initial(path: Path | None, *, scratch: bool = False) -> Initial:
     if path is None:
         if not scratch:
             raise InputError(
-                "give --init RUN (or a file) to start from a pretrained encoder, or --scratch to start at random"
+                "give --init RUN (or a file) to start from a pretrained encoder, "
+                "or --scratch to start at random"
             )
-        return Initial(PretrainConfig(), None, "scratch, the paper's sizes", "scratch")
+        return InitialEncoder(PretrainConfig(), None, "scratch, the paper's sizes", "scratch")
     config, weights, source, file = _read(path)
     if scratch:
-        return Initial(config, None, f"scratch, the sizes of {path}", "scratch")
-    return Initial(config, weights, source, sha256(file)[:16])
+        return InitialEncoder(config, None, f"scratch, the sizes of {path}", "scratch")
+    return InitialEncoder(config, weights, source, sha256(file)[:16])
 
 
 def _read(path: Path) -> tuple[PretrainConfig, Weights, str, Path]:
-    """Read sizes and weights, and say from which file."""
-    file = path / "encoder.safetensors" if path.is_dir() else path
+    """Read an encoder: sizes, weights, source in words, and file."""
+    file, checkpoint = path / "encoder.safetensors", path / "checkpoint.pt"
+    # a run that is not finished has a checkpoint only
     if path.is_dir() and not file.exists():
-        return *_read_checkpoint(path), path / "checkpoint.pt"
+        if not (path / "run.json").exists() or not checkpoint.exists():
+            raise InputError(
+                f"{path} has neither encoder.safetensors nor a checkpoint: "
+                "give the folder of a `cma3d pretrain` run"
+            )
+        saved = read_run(path)
+        source = f"checkpoint of {path} after {saved.step} steps"
+        return saved.config, saved.encoder().state_dict(), source, checkpoint
+    file = file if path.is_dir() else path
     encoder, config = load_encoder(file)
     kind = "Point-MAE's checkpoint" if file.suffix in (".pth", ".pt") else "encoder of"
     return config, encoder.state_dict(), f"{kind} {path}", file
-
-
-def _read_checkpoint(run: Path) -> tuple[PretrainConfig, Weights, str]:
-    """Read the encoder of a run that goes on still."""
-    about, file = run / "run.json", run / "checkpoint.pt"
-    if not about.exists() or not file.exists():
-        raise InputError(
-            f"{run} has neither encoder.safetensors nor a checkpoint: give the folder of a `cma3d pretrain` run"
-        )
-    try:
-        told = read_json(about, most_bytes=MOST_ABOUT)
-        config = read_config(told.get("config") if isinstance(told, dict) else None)
-        state = load_weights(file)
-        step, prefix = check_step(state), "point_encoder."
-        named = [(str(name), value) for name, value in part(state, "network").items()]
-        weights = {
-            name.removeprefix(prefix): value for name, value in named if name.startswith(prefix)
-        }
-        encoder = fill(lambda: PointEncoder(config), weights, {"point_depth": config.point_depth})
-        return config, encoder.state_dict(), f"checkpoint of {run} after {step} steps"
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"{run} is no run of `cma3d pretrain`: {first_line(error)}; give another run, or a checkpoint from a copy"
-        ) from None

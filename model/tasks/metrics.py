@@ -1,4 +1,4 @@
-"""What predictions are worth."""
+"""Scores of predictions."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def restrict_parts(
     classes: Sequence[str],
     parts: Mapping[str, Sequence[int]],
 ) -> IntArray:
-    """Choose each point's part among those of the shape's category, which is given: (P, parts) to (P,)."""
+    """Choose each point's part among those of its category: (P, parts) to (P,)."""
     known = np.asarray(parts[classes[label]])
     chosen: IntArray = known[logits[:, known].argmax(axis=1)]
     return chosen

@@ -32,7 +32,10 @@ th{font-weight:600;text-align:center;color:#555}
 
 
 def part_colours(parts: IntArray) -> NDArray[np.uint8]:
-    """Return each part's colour, (..., 3) sRGB; parts of one category are far apart on the circle of hues."""
+    """Return each part's colour, (..., 3) sRGB.
+
+    Parts of one category are far apart on the circle of hues.
+    """
     table = np.zeros((50, 3), dtype=np.uint8)
     for labels in PARTS.values():
         for place, label in enumerate(labels):

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from ...core.errors import InputError, needs
 from ...core.outputs import check_file, stamp_text, write_file
 from ...pack.reader import Shards
-from ..monitor.linear_probe import Patches, encode, settled
-from ..network import PointEncoder, initialise
+from ..encoders import PointEncoder
+from ..monitor.linear_probe import Patches, encode, linear_probe, linear_svm, recalibrated
+from ..network import initialise
 from ..patches import make_patches
 from ..train.pretraining import threads
 from ..train.step import choose_device
@@ -24,7 +25,7 @@ from .benchmarks.layouts import open_dataset
 from .benchmarks.prepared import Clouds, normalises, prepare, prepare_shape, split_held_out
 from .benchmarks.shapes import IntArray
 from .config import ProbeConfig
-from .initial import Initial, load_initial
+from .initial import InitialEncoder, load_initial
 from .results import code_version
 
 __all__ = ["probe"]
@@ -123,7 +124,10 @@ def benchmark_clouds(
 
 
 def shard_clouds(data: Path, config: ProbeConfig) -> tuple[Clouds, Clouds, str]:
-    """Read shards and split them: all rows of a model on the same side, each synset with its share of tests."""
+    """Read shards and split them by model.
+
+    All rows of a model are on the same side; each synset has its share of tests.
+    """
     reader = Shards(data)
     rows = reader.read(range(len(reader)), ["points", "synset", "model_id"])
     classes, labels = np.unique(rows["synset"], return_inverse=True)
@@ -133,11 +137,13 @@ def shard_clouds(data: Path, config: ProbeConfig) -> tuple[Clouds, Clouds, str]:
             for synset, model in zip(rows["synset"], rows["model_id"], strict=True)
         ]
     )
+    # split models, not rows: views of one model are nearly the same
     models, first = np.unique(keys, return_index=True)
     kept, held = split_held_out(labels[first], config.test_share, config.seed)
     if not len(held):
         raise InputError(
-            f"{data}: no synset has the models to split off {config.test_share:.0%} for a test: pack more"
+            f"{data}: no synset has the models to split off {config.test_share:.0%} for a "
+            f"test: pack more"
         )
     normalise = normalises("shards", config.normalise)
     clouds = np.stack(
@@ -154,7 +160,7 @@ def shard_clouds(data: Path, config: ProbeConfig) -> tuple[Clouds, Clouds, str]:
 
 
 def features_of(
-    initial: Initial, train: Clouds, test: Clouds, config: ProbeConfig
+    initial: InitialEncoder, train: Clouds, test: Clouds, config: ProbeConfig
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return the features of both sides, (N, 2 W) each."""
     patch_points = initial.config.patch_points
@@ -169,18 +175,19 @@ def features_of(
             ).to(device)
             yield make_patches(points, config.patches, patch_points)
 
-    encoder = settled(make_encoder(initial, config.seed).to(device), batches(train))
+    encoder = recalibrated(make_encoder(initial, config.seed).to(device), batches(train))
     features = [encode(encoder, batches(side)).cpu().numpy() for side in (train, test)]
     if not all(bool((np.abs(each) < _LARGEST).all()) for each in features):  # nor NaN
         raise InputError(
-            f"{initial.source}: its weights give features that are not finite, or too large to be told apart: "
+            f"{initial.source}: its weights give features that are not finite, "
+            f"or too large to be told apart: "
             "give the encoder of another run"
         )
     return features[0], features[1]
 
 
-def make_encoder(initial: Initial, seed: int) -> PointEncoder:
-    """Make an encoder from the seed, with the weights taken over where there are some."""
+def make_encoder(initial: InitialEncoder, seed: int) -> PointEncoder:
+    """Make an encoder from the seed, with the initial weights if any."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         encoder = PointEncoder(initial.config).apply(initialise)
@@ -196,21 +203,19 @@ def svm_accuracy(
     true: IntArray,
     c: float,
 ) -> float:
-    """Train a linear SVM on standardised features and give the share of test shapes that it gets right."""
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-    from sklearn.svm import SVC
-
-    svm = make_pipeline(StandardScaler(), SVC(kernel="linear", C=c))
-    return float(svm.fit(train, labels).score(test, true))
+    """Return the accuracy on test shapes of a linear SVM, see `linear_probe`."""
+    return linear_probe(train, labels, test, true, linear_svm(c))
 
 
 def choose_c(features: NDArray[np.float32], labels: IntArray, seed: int) -> float:
-    """Choose the SVM's C on tenths of the training shapes, at least one of each class; the smallest of equals.
+    """Choose the SVM's C on tenths of the training shapes.
+
+    Each tenth has at least one shape of each class; of equal scores the smallest C wins.
 
     A tenth of a small set ties by chance, and the smallest of those may be far from the best:
     tenths are drawn until 500 shapes were tried, at most ten times.
     """
+    # at least one shape of each class
     share = max(0.1, 1 / max(int(np.bincount(labels).max()), 1))
     right, tried = np.zeros(len(_CS)), 0
     for draw in range(10):
@@ -218,6 +223,7 @@ def choose_c(features: NDArray[np.float32], labels: IntArray, seed: int) -> floa
         if not len(held) or len(np.unique(labels[kept])) < 2:
             return 1e-2
         parts = features[kept], labels[kept], features[held], labels[held]
+        # shapes that are right, summed over the draws
         right += [round(len(held) * svm_accuracy(*parts, c)) for c in _CS]
         tried += len(held)
         if tried >= 500:

@@ -1,4 +1,4 @@
-"""Folders and tables of results: what was run, on what, and what came out."""
+"""Folders and tables of results."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ from ... import __version__
 from ...core import untrusted
 from ...core.errors import InputError
 from ...core.outputs import Output, claim
-from ..train.run_folder import first_line, refuse_foreign, write_to
+from ..train.run_folder import refuse_foreign, write_to
+from ..weights.checkpoint import first_line
 from .benchmarks.shapes import Dataset
-from .initial import Initial
+from .initial import InitialEncoder
 
 __all__ = [
     "COLUMNS",
@@ -40,7 +41,7 @@ COLUMNS = {
     "chosen_on_held_out": "epoch chosen on held-out training shapes",
     "chosen_on_val": "epoch chosen on validation shapes",
 }
-"""Which weights are measured -> how a table calls them."""
+"""Name of the measured weights -> their name in a table."""
 _ABOUT = "task.json"
 _EARLIER = {
     r"(results|evaluation|folds|table-\d)\.json": b"{",
@@ -60,7 +61,9 @@ Check = Callable[[object], bool]
 def claim_results(
     folder: Path, verb: str, inputs: Sequence[Path | None], names: Sequence[str]
 ) -> Iterator[Output]:
-    """Claim the folder of a task's results, a new one or one of the same verb, for as long as the block lasts.
+    """Claim the folder of a task's results while the block lasts.
+
+    It is a new folder, or one of the same verb.
 
     Parameters
     ----------
@@ -101,7 +104,7 @@ def _is_known(path: Path) -> bool:
 
 
 def describe(output: Output, about: Mapping[str, Any]) -> None:
-    """Write in a folder of results what they are of, or compare with what it says.
+    """Write the provenance of a folder of results, or compare with it.
 
     Raises
     ------
@@ -115,7 +118,8 @@ def describe(output: Output, about: Mapping[str, Any]) -> None:
     for name, value in about.items():
         if was.get(name) != value:
             raise InputError(
-                f"{output.path} holds runs with {name} = {untrusted.shown(was.get(name))}, not {value}: "
+                f"{output.path} holds runs with {name} = {untrusted.shown(was.get(name))}, "
+                f"not {value}: "
                 "give another folder, or the same again"
             )
 
@@ -191,8 +195,13 @@ def code_version() -> str:
     return f"{__version__} ({done.stdout.strip()})"
 
 
-def provenance(initial: Initial, config: Any, dataset: Dataset | None = None) -> dict[str, Any]:
-    """Tell where results come from: data, initial weights, settings (a dataclass), and the version of the code."""
+def provenance(
+    initial: InitialEncoder, config: Any, dataset: Dataset | None = None
+) -> dict[str, Any]:
+    """Return the provenance of results.
+
+    Data, initial weights, settings (a dataclass), and the version of the code.
+    """
     about: dict[str, Any] = {}
     if dataset is not None:
         about = {
@@ -211,12 +220,12 @@ def provenance(initial: Initial, config: Any, dataset: Dataset | None = None) ->
 
 
 def averaged_over(runs: int, name: str) -> str:
-    """Say what the cells of a table are: "one seed", or "mean ± deviation over 3 seeds"."""
+    """Describe the cells: "one seed", or "mean ± deviation over 3 seeds"."""
     return f"one {name}" if runs == 1 else f"mean ± deviation over {runs} {name}s"
 
 
 def voted(votes: int) -> str:
-    """Say how logits were averaged: "one vote", "10 votes"."""
+    """Describe the averaging of logits: "one vote", "10 votes"."""
     return "one vote" if votes == 1 else f"{votes} votes"
 
 

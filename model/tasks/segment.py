@@ -20,10 +20,11 @@ from torch import Tensor
 from ...core.arrays import read_array
 from ...core.errors import InputError
 from ...core.outputs import Output
-from ..network import DropPath
+from ..layers import DropPath
 from ..train.pretraining import threads
-from ..train.run_folder import RunFolder, first_line, write_to
+from ..train.run_folder import RunFolder, write_to
 from ..train.step import choose_device
+from ..weights.checkpoint import first_line
 from .benchmarks.augment import augment, choose_points
 from .benchmarks.layouts import open_dataset
 from .benchmarks.prepared import Clouds, normalises, prepare, spare_points
@@ -31,7 +32,7 @@ from .benchmarks.shapenetpart import NUM_PARTS, PARTS
 from .benchmarks.shapes import Dataset, IntArray
 from .config import SegmentConfig
 from .engine import State, autocast, train
-from .initial import Initial, load_initial
+from .initial import InitialEncoder, load_initial
 from .metrics import PartScores, in_words, part_scores, restrict_parts
 from .parts_page import page_text, ply_bytes
 from .results import (
@@ -87,7 +88,8 @@ def segment(
         clouds, dataset = read_shapes(data, config, jobs, report)
         if config.points < initial.config.patch_points:
             raise InputError(
-                f"points = {config.points} are fewer than the {initial.config.patch_points} of a patch"
+                f"points = {config.points} are fewer than the {initial.config.patch_points} of "
+                f"a patch"
             )
         describe(
             output,
@@ -113,7 +115,10 @@ def segment(
 def read_shapes(
     data: Path, config: SegmentConfig, jobs: int | None, report: Callable[[str], None]
 ) -> tuple[dict[str, Clouds], Dataset]:
-    """Find, read and prepare ShapeNetPart; train holds the validation shapes, too, where the settings say so."""
+    """Find, read and prepare ShapeNetPart.
+
+    The validation shapes join the training if the settings say so.
+    """
     dataset = open_dataset(data, "shapenetpart")
     report(f"shapenetpart: {dataset.layout} in {dataset.folder}")
     normalise, points = normalises("shapenetpart", config.normalise), spare_points(config.points)
@@ -134,7 +139,7 @@ def read_shapes(
 
 
 class SegmenterWork:
-    """What `engine.train` needs of part segmentation."""
+    """Part segmentation as a training task."""
 
     def __init__(
         self,
@@ -158,26 +163,30 @@ class SegmenterWork:
         self.chooses: dict[str, str] = {names[name]: name for name in self.measured}
 
     def loss(self, rows: Tensor, seeds: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the cross entropy over all points and the share of points that is right."""
+        """Return cross entropy and accuracy over all points."""
+        # other points of each shape in every step: (B, P, 3) and their parts, (B, P)
         index = choose_points(seeds, self.points.shape[1], self.config.points)  # (B, P)
         points = self.points[rows].gather(1, index[..., None].expand(-1, -1, 3))
         parts = self.parts[rows].gather(1, index)
+        # all axes by one factor, as Point-MAE in part segmentation
         points = augment(points, seeds, self.config, alike=True)
         logits = self.network(
             points, self.labels[rows], DropPath(seeds, self.config.drop_path)
         ).flatten(0, 1)
+        # every point is a sample of the cross entropy: (B P,)
         parts = parts.flatten()
         loss = F.cross_entropy(logits.float(), parts, label_smoothing=self.config.label_smoothing)
         return loss, (logits.argmax(1) == parts).float().mean()
 
     def measure(self) -> dict[str, float]:
-        """Return the mean intersection over union of each set of shapes that is not learned from."""
+        """Return the mean IoU of each set of shapes outside of the training."""
         return {name: self.scores(each)[0].instance for name, each in self.measured.items()}
 
     def scores(self, clouds: Clouds) -> tuple[PartScores, IntArray]:
         """Return the scores and the predicted parts, (N, points), of shapes."""
         assert clouds.parts is not None
         predicted = predict_parts(self.network, clouds, self.config, self.device)
+        # the first points in farthest point order, as the network sees them
         true = clouds.parts[:, : self.config.points]
         return part_scores(predicted, true, clouds.labels, clouds.classes, PARTS), predicted
 
@@ -186,7 +195,10 @@ class SegmenterWork:
 def predict_parts(
     network: PartSegmenter, clouds: Clouds, config: SegmentConfig, device: torch.device
 ) -> IntArray:
-    """Segment the farthest points of each shape, its category being given: (N, points) int64."""
+    """Segment the farthest points of each shape: (N, points) int64.
+
+    The category of each shape is given.
+    """
     network.eval()
     predicted = np.zeros((len(clouds), config.points), dtype=np.int64)
     for start in range(0, len(clouds), _BATCH):
@@ -195,13 +207,16 @@ def predict_parts(
         labels = torch.from_numpy(clouds.labels[here]).to(device)
         with autocast(device, config.precision):
             logits: NDArray[np.float32] = network(points, labels).float().cpu().numpy()
+        # the benchmark gives the category, so only its parts compete
         for i, each in enumerate(logits, start):
             predicted[i] = restrict_parts(each, int(clouds.labels[i]), clouds.classes, PARTS)
     return predicted
 
 
-def make_segmenter(initial: Initial, categories: int, config: SegmentConfig) -> PartSegmenter:
-    """Make a segmenter from the seed, with the encoder's weights taken over where there are some."""
+def make_segmenter(
+    initial: InitialEncoder, categories: int, config: SegmentConfig
+) -> PartSegmenter:
+    """Make a segmenter from the seed, with the encoder's weights if any."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         network = PartSegmenter(
@@ -221,7 +236,7 @@ def make_segmenter(initial: Initial, categories: int, config: SegmentConfig) -> 
 def segment_once(
     run: Path,
     clouds: dict[str, Clouds],
-    initial: Initial,
+    initial: InitialEncoder,
     config: SegmentConfig,
     report: Callable[[str], None],
     *,
@@ -269,7 +284,7 @@ def segment_once(
 
 
 def _is_score(test: Clouds, value: object) -> bool:
-    """Check whether a value from a file tells the scores of the test shapes."""
+    """Check whether a value from a file has the scores of test shapes."""
     if not isinstance(value, dict) or not isinstance(value.get("categories"), dict):
         return False
     present = {test.classes[label] for label in np.unique(test.labels)}
@@ -290,7 +305,10 @@ def keep(folder: RunFolder, name: str, weights: State, predicted: IntArray) -> N
 
 
 def show(output: Output, first: Path, test: Clouds) -> None:
-    """Write page.html and ply/ of the first run's final weights: the first shapes of each category."""
+    """Write page.html and ply/ of the first run's final weights.
+
+    They show the first shapes of each category.
+    """
     assert test.parts is not None
     predicted = _read_predicted(first / "predicted.npy", test.parts.shape)
     chosen = [
@@ -329,7 +347,7 @@ def summarise(
     output: Output,
     results: Sequence[dict[str, Any]],
     dataset: Dataset,
-    initial: Initial,
+    initial: InitialEncoder,
     config: SegmentConfig,
 ) -> dict[str, Any]:
     """Write results.md and results.json."""

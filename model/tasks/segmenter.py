@@ -1,4 +1,7 @@
-"""The network of part segmentation, as Point-MAE's: features of three layers, carried from patch centres to points."""
+"""The network of part segmentation, as Point-MAE's.
+
+Features of three layers are carried from patch centres to points.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from ..config import PretrainConfig
-from ..network import DropPath, PointEncoder, initialise
+from ..encoders import PointEncoder
+from ..layers import DropPath
+from ..network import initialise
 from ..norm import BatchNorm
 from ..patches import make_patches
 
@@ -25,7 +30,9 @@ def third_layers(depth: int) -> tuple[int, int, int]:
 
 
 def propagate(points: Tensor, centres: Tensor, features: Tensor) -> Tensor:
-    """Carry features from patch centres to points: the three nearest, weighted by inverse squared distance.
+    """Propagate features from patch centres to points.
+
+    The three nearest centres count, weighted by inverse squared distance.
 
     Parameters
     ----------
@@ -38,17 +45,20 @@ def propagate(points: Tensor, centres: Tensor, features: Tensor) -> Tensor:
     features : (B, P, F); a point at a centre has nearly that centre's
     """
     with torch.autocast(points.device.type, enabled=False):
+        # without the matrix product, which loses digits of small distances: (B, P, G)
         distance = torch.cdist(
             points.float(), centres.float(), compute_mode="donot_use_mm_for_euclid_dist"
         ).square()
         near, index = distance.topk(
             min(_NEAREST, centres.shape[1]), dim=2, largest=False
         )  # (B, P, 3) each
+        # (B, P, 3), the sum over the three centres is 1
         weight = 1 / (near + 1e-8)
         weight = weight / weight.sum(2, keepdim=True)
     carried = torch.zeros(
         *points.shape[:2], features.shape[2], dtype=features.dtype, device=features.device
     )
+    # one centre at a time, so that no (B, P, 3, F) tensor is held
     for k in range(index.shape[2]):
         chosen = features.gather(1, index[..., k : k + 1].expand(-1, -1, features.shape[2]))
         carried = carried + weight[..., k : k + 1].to(features.dtype) * chosen

@@ -20,10 +20,10 @@ from ...core.errors import InputError
 from ...core.processes import end_with_parent
 from ...pack.reader import Shards
 from ..config import PretrainConfig
-from ..distributed import Ranks
-from .transfer import passed
+from ..distributed import ProcessGroup
+from .transfer import pack_for_worker
 
-__all__ = ["Batch", "Feed", "Plan", "ShardRows"]
+__all__ = ["Batch", "BatchSource", "EpochPlan", "ShardRows"]
 
 Batch = dict[str, Tensor]
 """Rows as tensors with a leading axis of samples; the keys are told by `ShardRows.__getitems__`."""
@@ -34,8 +34,10 @@ _SHARE = 0.25  # of the GPU's free memory that data = auto fills with rows
 
 
 @dataclass(frozen=True)
-class Plan:
-    """Which rows make which step: a function of the seed alone, so a resumed run needs nothing remembered.
+class EpochPlan:
+    """The rows of each step, a function of the seed alone.
+
+    So a resumed run needs no other state.
 
     In each epoch the rows are shuffled anew and cut into batches; what is left over does not make a
     batch and is left out, so every step has the same shape.
@@ -68,6 +70,7 @@ class Plan:
 
     def step_rows(self, step: int) -> list[int]:
         """Return the rows of a step."""
+        # an epoch's last rows that fill no batch are left out
         start = step % self.steps_per_epoch * self.batch
         return self.order(self.epoch(step))[start : start + self.batch]
 
@@ -83,7 +86,7 @@ def _shuffled(rows: int, seed: int, epoch: int) -> list[int]:
 
 
 class ShardRows(Dataset[Batch]):
-    """What the pretraining reads of a folder of shards.
+    """The rows of a folder of shards, as the pretraining reads them.
 
     Parameters
     ----------
@@ -105,12 +108,15 @@ class ShardRows(Dataset[Batch]):
         self.folder, self.patches = folder, config.patches
         if len(self.shards) < (2 if config.contrasts else 1):
             raise InputError(
-                f"{folder} holds {len(self.shards)} rows; the contrast needs at least 2 (negatives), "
+                f"{folder} holds {len(self.shards)} rows; the contrast needs at least 2 "
+                f"(negatives), "
                 "the reconstruction 1: pack more models, or choose --tasks reconstruction"
             )
+        # one row shows the sizes of all
         first = self.shards.read([0], ["rgb", "points"])
         self.image_size: tuple[int, int] = (first["rgb"].shape[1], first["rgb"].shape[2])
         self.points = first["points"].shape[1]
+        # the manifest holds the hash of each shard, so this stands for their content
         listed = json.dumps(self.shards.manifest["shards"], sort_keys=True)
         self.fingerprint = hashlib.sha256(listed.encode()).hexdigest()[:16]
         self._check(config)
@@ -119,17 +125,21 @@ class ShardRows(Dataset[Batch]):
         (height, width), side = self.image_size, config.image_patch
         if config.image_size == 0 and (height % side or width % side):
             raise InputError(
-                f"{self.folder}: images of {width} x {height} pixels cannot be cut into patches of {side} x {side}: "
+                f"{self.folder}: images of {width} x {height} pixels cannot be cut into "
+                f"patches of {side} x {side}: "
                 "give --image-size, to which they are resized, or another --image-patch"
             )
         if min(height, width) < side:
             raise InputError(
-                f"{self.folder}: images of {width} x {height} pixels are smaller than a patch of {side}"
+                f"{self.folder}: images of {width} x {height} pixels are smaller than a patch "
+                f"of {side}"
             )
         if self.points < max(config.patches, config.patch_points):
             raise InputError(
-                f"{self.folder}: rows of {self.points} points cannot be cut into {config.patches} patches of "
-                f"{config.patch_points}: pack with more --points, or give fewer --patches and --patch-points"
+                f"{self.folder}: rows of {self.points} points cannot be cut into "
+                f"{config.patches} patches of "
+                f"{config.patch_points}: pack with more --points, "
+                f"or give fewer --patches and --patch-points"
             )
 
     def __len__(self) -> int:
@@ -152,6 +162,7 @@ class ShardRows(Dataset[Batch]):
         """
         data = self.shards.read(rows, ["points", "pixels", "rgb"])
         pixels = data["pixels"][:, : self.patches].astype(np.int32)
+        # check what a damaged shard might hold, before it becomes a loss
         finite = np.isfinite(data["points"]).all(axis=(1, 2))
         inside = (pixels < self.image_size[::-1]).all(axis=(1, 2))
         if not (finite & inside).all():
@@ -166,7 +177,7 @@ class ShardRows(Dataset[Batch]):
         }
 
     def describe(self, rows: Sequence[int]) -> str:
-        """Name rows for a message: index, category, model and view; no more than four."""
+        """Name up to four rows for a message: index, category, model, view."""
         names = self.shards.read(rows[:4], ["synset", "model_id", "view"])
         each = zip(rows, names["synset"], names["model_id"], names["view"], strict=False)
         listed = ", ".join(
@@ -200,7 +211,7 @@ class ShardRows(Dataset[Batch]):
             self,
             batch_sampler=_Listed(chunks),
             num_workers=reading,
-            collate_fn=passed,
+            collate_fn=pack_for_worker,
             worker_init_fn=functools.partial(_begin_worker, os.getpid()),
             generator=torch.Generator(),
         )
@@ -215,7 +226,10 @@ class ShardRows(Dataset[Batch]):
 
 
 def _begin_worker(parent: int, _: int) -> None:
-    """Have a loader's worker end with the process that trains, also where it waits to hand over a batch."""
+    """End a loader's worker with the process that trains.
+
+    Also while it waits to hand over a batch.
+    """
     end_with_parent(parent)
 
 
@@ -234,49 +248,59 @@ class _Listed:
 
 @dataclass(frozen=True)
 class _Steps:
-    """A rank's rows of the steps from `start` on, as DataLoader's batch sampler."""
+    """One process's rows of the steps from `start` on, as DataLoader's batch sampler."""
 
-    plan: Plan
+    plan: EpochPlan
     start: int
-    mine: slice
+    share: slice
 
     def __iter__(self) -> Iterator[list[int]]:
-        return (self.plan.step_rows(step)[self.mine] for step in range(self.start, self.plan.steps))
+        return (
+            self.plan.step_rows(step)[self.share] for step in range(self.start, self.plan.steps)
+        )
 
     def __len__(self) -> int:
         return self.plan.steps - self.start
 
 
-class Feed:
-    """Return every step its batch, on the device: from rows held there, from rows held in memory, or from the files.
+class BatchSource:
+    """The batch of each step, on the device.
+
+    Rows come from the device, from memory or from the files.
 
     Parameters
     ----------
     data : the shards
     plan : which rows make which step; each rank takes its share of them, in the order of the ranks
     config : `data`, `memory_gib`, `workers`
-    ranks : this process and its device
+    group : this process, its device, and those that train with it
 
     Attributes
     ----------
     place : device, memory or files
-    said : a sentence on that choice
+    description : a sentence on that choice
     """
 
-    def __init__(self, data: ShardRows, plan: Plan, config: PretrainConfig, ranks: Ranks) -> None:
-        self.data, self.plan, self.workers, self.device = data, plan, config.workers, ranks.device
-        share = plan.batch // ranks.size
-        self.mine = slice(ranks.rank * share, (ranks.rank + 1) * share)
-        self.place = choose_place(data.gib, config, ranks)
-        self.said = f"{len(data)} rows, {data.gib:.2f} GiB: " + {
-            "device": f"held on {ranks.device}",
+    def __init__(
+        self, data: ShardRows, plan: EpochPlan, config: PretrainConfig, group: ProcessGroup
+    ) -> None:
+        self.data, self.plan, self.workers, self.device = data, plan, config.workers, group.device
+        # each process takes its part of a step's rows
+        share = plan.batch // group.size
+        self.share = slice(group.rank * share, (group.rank + 1) * share)
+        self.place = choose_place(data.gib, config, group)
+        self.description = f"{len(data)} rows, {data.gib:.2f} GiB: " + {
+            "device": f"held on {group.device}",
             "memory": "held in memory",
             "files": f"read from the files by {config.workers or 'no'} processes beside this one",
         }.get(self.place, "")
         self._held: Batch | None = None
 
     def held(self) -> Batch | None:
-        """Return all rows where they are held; they are read when first asked for."""
+        """Return all rows, held on the device or in memory; None if they are not.
+
+        They are read at the first call.
+        """
         if self.place != "files" and self._held is None:
             where = self.device if self.place == "device" else torch.device("cpu")
             self._held = self.data.load(where, self.workers)
@@ -289,9 +313,9 @@ class Feed:
         if held is None:
             source = DataLoader(
                 self.data,
-                batch_sampler=_Steps(self.plan, start, self.mine),
+                batch_sampler=_Steps(self.plan, start, self.share),
                 num_workers=self.workers,
-                collate_fn=passed,  # `__getitems__` has made the batch already
+                collate_fn=pack_for_worker,  # `__getitems__` has made the batch already
                 pin_memory=self.device.type == "cuda",
                 worker_init_fn=functools.partial(_begin_worker, os.getpid()),
                 generator=torch.Generator(),  # else it draws from the caller's
@@ -301,14 +325,17 @@ class Feed:
         return (self._send(batch) for batch in source)
 
     def _gather(self, held: Batch, start: int) -> Iterator[Batch]:
-        """Pick the rows of each step where they are held: an epoch's order goes there once."""
+        """Gather the rows of each step where they are held.
+
+        An epoch's order is sent there once.
+        """
         epoch, order, where = -1, torch.empty(0), held["rows"].device
         for step in range(start, self.plan.steps):
             if epoch != self.plan.epoch(step):
                 epoch = self.plan.epoch(step)
                 order = torch.tensor(self.plan.order(epoch)).to(where)
             first = step % self.plan.steps_per_epoch * self.plan.batch
-            rows = order[first : first + self.plan.batch][self.mine]
+            rows = order[first : first + self.plan.batch][self.share]
             yield {name: values[rows] for name, values in held.items()}
 
     def take(self, rows: Sequence[int]) -> Batch:
@@ -316,6 +343,7 @@ class Feed:
         held = self.held()
         if held is None:
             return self._send(self.data.__getitems__(rows))
+        # gather where the rows are held, and send the batch alone
         index = torch.tensor(rows, device=held["rows"].device)
         return self._send({name: values[index] for name, values in held.items()})
 
@@ -327,7 +355,7 @@ class Feed:
         return {name: values.to(self.device, non_blocking=True) for name, values in batch.items()}
 
 
-def choose_place(gib: float, config: PretrainConfig, ranks: Ranks) -> str:
+def choose_place(gib: float, config: PretrainConfig, group: ProcessGroup) -> str:
     """Choose where rows are held: see `PretrainConfig.data`.
 
     Parameters
@@ -342,15 +370,17 @@ def choose_place(gib: float, config: PretrainConfig, ranks: Ranks) -> str:
     ------
     InputError : the device is asked for and has too little memory
     """
-    free = torch.cuda.mem_get_info(ranks.device)[0] / 2**30 if ranks.device.type == "cuda" else 0.0
-    if config.data == "device" and ranks.device.type == "cuda" and gib > 0.9 * free:
+    # a GPU that holds all rows needs no transfers
+    free = torch.cuda.mem_get_info(group.device)[0] / 2**30 if group.device.type == "cuda" else 0.0
+    if config.data == "device" and group.device.type == "cuda" and gib > 0.9 * free:
         raise InputError(
-            f"data = device, but the rows take {gib:.1f} GiB and {ranks.device} has {free:.1f} GiB free: "
+            f"data = device, but the rows take {gib:.1f} GiB and {group.device} has {free:.1f} "
+            f"GiB free: "
             "give --data auto, which holds them in memory or reads them anew"
         )
     if config.data != "auto":
-        return "memory" if config.data == "device" and ranks.device.type == "cpu" else config.data
-    if ranks.device.type == "cuda" and gib <= _SHARE * free:
+        return "memory" if config.data == "device" and group.device.type == "cpu" else config.data
+    if group.device.type == "cuda" and gib <= _SHARE * free:
         return "device"
     here = int(
         os.environ.get("LOCAL_WORLD_SIZE", "1")

@@ -1,4 +1,6 @@
-"""Shards for training loops of one's own: rows at random, or blocks of rows for disks that are slow at random.
+"""Shards for other training loops.
+
+Rows at random, or blocks of rows for disks that are slow at random access.
 
 Both give batches as dictionaries of tensors, and both read only the fields asked for:
 
@@ -26,7 +28,7 @@ from torch.utils.data import Dataset, IterableDataset, get_worker_info
 from ...core.errors import InputError
 from ...core.schema import Row
 from ...pack.reader import Shards
-from .transfer import passed
+from .transfer import pack_for_worker
 
 __all__ = ["BlockShuffled", "RowDataset", "collate", "to_tensors"]
 
@@ -52,11 +54,13 @@ def _tensor(values: NDArray[Any]) -> Tensor:
 
 def collate(batch: Batch) -> Batch:
     """Pass on what `RowDataset` has made a batch already; DataLoader's `collate_fn`."""
-    return passed(batch)
+    return pack_for_worker(batch)
 
 
 class RowDataset(Dataset[Batch]):
-    """A folder of shards by rows; DataLoader's batches are read in one go, so `collate_fn=collate` is to be given.
+    """The rows of a folder of shards.
+
+    DataLoader reads a batch in one go; give it `collate_fn=collate`.
 
     Parameters
     ----------
@@ -78,12 +82,17 @@ class RowDataset(Dataset[Batch]):
         return {name: values[0] for name, values in to_tensors(self.shards[[row]]).items()}
 
     def __getitems__(self, rows: Sequence[int]) -> Batch:
-        """Read rows as one batch, in the given order: field name -> (B, ...) tensor, or list of str."""
+        """Read rows as one batch, in the given order.
+
+        Field name -> (B, ...) tensor, or list of str.
+        """
         return to_tensors(self.shards.read(rows))
 
 
 class BlockShuffled(IterableDataset[Batch]):
-    """Batches in an order that a disk likes: whole blocks of neighbouring rows, some of them at a time, mixed.
+    """Block-shuffled batches: sequential reads, approximate shuffle.
+
+    Blocks of neighbouring rows are read whole; some blocks at a time are mixed.
 
     In each epoch the blocks come in a drawn order. `blocks` of them are read together, their rows
     are shuffled, and batches are cut from them. Each row comes once in an epoch, over all workers
@@ -122,7 +131,8 @@ class BlockShuffled(IterableDataset[Batch]):
     ) -> None:
         if min(batch, block, blocks, ranks) < 1 or not 0 <= rank < ranks:
             raise InputError(
-                f"batch {batch}, block {block}, blocks {blocks}, rank {rank} of {ranks}: sizes must be positive, and "
+                f"batch {batch}, block {block}, blocks {blocks}, rank {rank} of {ranks}: "
+                f"sizes must be positive, and "
                 "the rank below the number of ranks"
             )
         self.shards, self.epoch = Shards(folder, fields), 0
@@ -135,9 +145,9 @@ class BlockShuffled(IterableDataset[Batch]):
         starts = np.arange(0, len(self.shards), self.block)
         order = np.random.default_rng([self.seed, self.epoch]).permutation(len(starts))
         part = self.rank * count + number
-        mine = starts[order[part :: self.ranks * count]]
+        own = starts[order[part :: self.ranks * count]]
         draw = np.random.default_rng([self.seed, self.epoch, part])
-        return self._batches(mine, draw)
+        return self._batches(own, draw)
 
     def _batches(self, starts: NDArray[np.int64], draw: np.random.Generator) -> Iterator[Batch]:
         left: list[Row] = []  # rows that do not make a batch yet
@@ -145,14 +155,17 @@ class BlockShuffled(IterableDataset[Batch]):
             rows = left + self._read(starts[begin : begin + self.blocks], draw)
             whole = len(rows) // self.batch * self.batch
             for place in range(0, whole, self.batch):
-                yield passed(to_tensors(_joined(rows[place : place + self.batch])))
+                yield pack_for_worker(to_tensors(_joined(rows[place : place + self.batch])))
             # a copy, which does not hold the blocks
             left = [{name: values.copy() for name, values in row.items()} for row in rows[whole:]]
         if left and not self.drop_last:
-            yield passed(to_tensors(_joined(left)))
+            yield pack_for_worker(to_tensors(_joined(left)))
 
     def _read(self, starts: NDArray[np.int64], draw: np.random.Generator) -> list[Row]:
-        """Read some blocks; give their rows, shuffled, each a batch of one that lies in its block."""
+        """Read some blocks and yield their rows, shuffled.
+
+        Each row is a batch of one that lies in its block.
+        """
         blocks = [self.shards[int(start) : int(start) + self.block] for start in starts]
         sizes = [len(next(iter(block.values()))) for block in blocks]
         rows = [

@@ -1,4 +1,4 @@
-"""What a run tells while it goes on: a line a step in a file, and progress for people."""
+"""Log of a run: a line a step in a file, and progress for people."""
 
 from __future__ import annotations
 
@@ -15,22 +15,27 @@ from ...core.errors import InputError
 from ...core.progress import Progress, duration
 from ..config import PretrainConfig
 from .data import ShardRows
-from .step import PER_SAMPLE, Training, learning_rate
+from .step import PER_SAMPLE, PretrainStep, learning_rate
 
-__all__ = ["Log", "Pace", "look_every", "losses"]
+__all__ = ["Interval", "StepLog", "losses", "sync_interval"]
 
 _LOOK = {"cpu": 1, "cuda": 50}  # steps between looks at the losses: each look waits for the device
 _LINE_SECONDS = 60.0
 _LOGGED = ("loss", *PER_SAMPLE, "grad_norm")
 
 
-def look_every(device: torch.device) -> int:
-    """Return the number of steps between looks at what is on the device."""
+def sync_interval(device: torch.device) -> int:
+    """Return the number of steps between reads of the losses.
+
+    Each read waits for the GPU.
+    """
     return _LOOK[device.type]
 
 
-class Log:
-    """The log of a run: collects results on the device, checks them, writes them and reports progress.
+class StepLog:
+    """The log of a run.
+
+    It collects results on the device, checks and writes them, and reports progress.
 
     Every rank holds one, since all see the same results; only the first writes and reports.
 
@@ -44,7 +49,7 @@ class Log:
     def __init__(
         self,
         write: Callable[..., None] | None,
-        training: Training,
+        training: PretrainStep,
         data: ShardRows,
         start: int,
         report: Callable[[str], None],
@@ -60,12 +65,12 @@ class Log:
         self.waiting: list[tuple[int, dict[str, Tensor]]] = []
         self.epoch: list[dict[str, Any]] = []  # this epoch's lines
         self.start, self.begun = start, time.monotonic()
-        self.flushed, self.line = self.begun, Pace(_LINE_SECONDS)
+        self.flushed, self.line = self.begun, Interval(_LINE_SECONDS)
         plan = training.plan
         self.bar = Progress(plan.steps - start, "steps", parts=(plan.batch, "samples"))
         self.draws = write is not None and sys.stderr.isatty()
 
-    def __enter__(self) -> Log:
+    def __enter__(self) -> StepLog:
         if self.draws:
             self.bar.__enter__()
         return self
@@ -74,17 +79,21 @@ class Log:
         self.bar.__exit__(None, None, None)
 
     def add(self, step: int, result: dict[str, Tensor]) -> None:
-        """Take the result of a step; looks at it at once or, on a GPU, once in a while and after each epoch."""
+        """Add the result of a step.
+
+        It is read at once or, on a GPU, once in a while and after each epoch.
+        """
         self.waiting.append((step, result))
         epoch_done = (step + 1) % self.training.plan.steps_per_epoch == 0
-        if epoch_done or len(self.waiting) >= look_every(self.training.device):
+        # a read waits for the GPU, so many steps share one
+        if epoch_done or len(self.waiting) >= sync_interval(self.training.device):
             self.flush()
         if epoch_done or self.line.due():
             self.flush()
             if not self.draws:
                 self.report(self._progress(step))
             self.epoch = [] if epoch_done else self.epoch
-            self.line = Pace(_LINE_SECONDS)
+            self.line = Interval(_LINE_SECONDS)
 
     def flush(self) -> None:
         """Check and write what waits.
@@ -95,6 +104,7 @@ class Log:
         """
         if not self.waiting:
             return
+        # one tensor for all waiting steps: a single read of the device
         steps = [
             torch.stack([result[name].mean() for name in _LOGGED]) for _, result in self.waiting
         ]
@@ -134,9 +144,11 @@ class Log:
         where = bad["loss_lmr"] | bad["loss_gsa"]
         which = result["rows"][where if bool(where.any()) else slice(None)].tolist()
         return (
-            f"step {step + 1} (epoch {self.training.plan.epoch(step) + 1}): {' and '.join(losses)} is not finite, "
+            f"step {step + 1} (epoch {self.training.plan.epoch(step) + 1}): "
+            f"{' and '.join(losses)} is not finite, "
             f"in {self.data.describe(which)}. The last checkpoint stands. Look at these rows with "
-            "`cma3d inspect`; if they are sound, start a new run with a lower learning_rate or clip_norm"
+            "`cma3d inspect`; if they are sound, start a new run with a lower learning_rate or "
+            "clip_norm"
         )
 
     def _progress(self, step: int) -> str:
@@ -155,8 +167,8 @@ class Log:
         return "  ".join([*parts, f"{duration(seconds * (plan.steps - step - 1))} left"])
 
 
-class Pace:
-    """Says when something is due that shall happen once in a while."""
+class Interval:
+    """A timer: true at most once in a number of seconds."""
 
     def __init__(self, seconds: float) -> None:
         self.seconds, self.last = seconds, time.monotonic()

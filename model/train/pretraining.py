@@ -1,7 +1,9 @@
-"""`cma3d pretrain`: train CrossAlignNet on shards, on one device or, started by torchrun, on many.
+"""`cma3d pretrain`: train CrossAlignNet on shards.
+
+On one device or, started by torchrun, on many.
 
 A step is a function of the state before it and of its number: rows, masks and dropped branches
-follow from the seed (see `data.Plan` and `noise`). So a checkpoint is the network, the optimiser
+follow from the seed (see `data.EpochPlan` and `noise`). So a checkpoint is the network, the optimiser
 and a step, and a run that was stopped anywhere goes on as if it had not been.
 """
 
@@ -29,14 +31,14 @@ except (ImportError, OSError) as error:  # OSError: a library that torch loads b
     raise needs(str(name).split(".")[0], "train", error) from error
 
 from ..config import PretrainConfig
-from ..distributed import Ranks, ranks
+from ..distributed import ProcessGroup, join_processes
 from ..monitor.pictures import epoch_means
-from ..monitor.watch import Board, Watch, draw_run
+from ..monitor.watch import TensorBoardLog, Watch, draw_run
 from ..weights.encoder import encoder_bytes, load_encoder, start_from
-from .data import Feed, Plan, ShardRows
-from .log import Log, Pace, look_every
+from .data import BatchSource, EpochPlan, ShardRows
+from .log import Interval, StepLog, sync_interval
 from .run_folder import RunFolder, refuse_foreign
-from .step import Training, choose_device
+from .step import PretrainStep, choose_device
 
 __all__ = ["export_encoder", "pretrain"]
 
@@ -68,19 +70,24 @@ def pretrain(
     ------
     InputError : bad shards, settings or folder; a loss that is not finite
     """
-    with threads(config.threads), ranks(choose_device(config.device)) as mine:
-        return _pretrain(shards, run, config, mine, report if mine.leads else _say_nothing)
+    with threads(config.threads), join_processes(choose_device(config.device)) as group:
+        return _pretrain(shards, run, config, group, report if group.leads else _say_nothing)
 
 
 def _say_nothing(_: str) -> None: ...
 
 
 def _pretrain(
-    shards: Path, run: Path, config: PretrainConfig, mine: Ranks, report: Callable[[str], None]
+    shards: Path,
+    run: Path,
+    config: PretrainConfig,
+    group: ProcessGroup,
+    report: Callable[[str], None],
 ) -> dict[str, Any]:
+    # everything that can be refused is, before the folder is made
     data = ShardRows(shards, config)
-    plan = make_plan(data, config, mine)
-    training = Training(config, data.image_size, plan, mine)
+    plan = make_plan(data, config, group)
+    training = PretrainStep(config, data.image_size, plan, group)
     if config.init and not (run / "checkpoint.pt").exists():  # told before the run has a folder
         start_from(training.network.point_encoder, Path(config.init))
     facts = {
@@ -98,55 +105,61 @@ def _pretrain(
             stack.enter_context(folder)
             refuse_foreign(folder.output, [folder.encoder.name])
 
-        mine.share(enter)  # the first rank's alone; all learn whether it may
+        # the leading process claims the folder; the others learn the outcome
+        group.share(enter)  # the first rank's alone; all learn whether it may
         if plan.batch < config.batch_size:
             report(
-                f"the shards hold {plan.rows} rows, fewer than batch_size = {config.batch_size}: {plan.batch} a step"
+                f"the shards hold {plan.rows} rows, fewer than batch_size = "
+                f"{config.batch_size}: {plan.batch} a step"
             )
-        start = resume(folder, training, mine)
-        feed = Feed(data, plan, config, mine)
+        start = resume(folder, training, group)
+        feed = BatchSource(data, plan, config, group)
         if start == plan.steps:
             report(f"{run} is finished: {plan.epochs} epochs, {plan.steps} steps")
         else:
             report(
-                f"{training.words}; {plan.epochs} epochs of {plan.steps_per_epoch} steps of {plan.batch} rows"
-                + (f"; from step {start} on" if start else "")
+                f"{training.words}; {plan.epochs} epochs of {plan.steps_per_epoch} steps of "
+                f"{plan.batch} rows" + (f"; from step {start} on" if start else "")
             )
-            report(feed.said)
+            report(feed.description)
         begun = time.monotonic()
-        board = Board(folder if config.tensorboard and mine.leads else None, start)
+        board = TensorBoardLog(folder if config.tensorboard and group.leads else None, start)
         stack.callback(board.close)
-        watch = Watch(training, feed, folder, board, report) if mine.leads else None
+        watch = Watch(training, feed, folder, board, report) if group.leads else None
         train(training, feed, folder, start, watch, board, report)
         if watch is not None:
-            watch.look(plan.steps)
+            watch.observe(plan.steps)
             finish(folder, training, feed)
         return summary(folder, training, seconds=time.monotonic() - begun, resumed_from=start)
 
 
-def make_plan(data: ShardRows, config: PretrainConfig, mine: Ranks) -> Plan:
-    """Decide which rows make which step.
+def make_plan(data: ShardRows, config: PretrainConfig, group: ProcessGroup) -> EpochPlan:
+    """Make the plan: the rows of each step.
 
     Raises
     ------
     InputError : a batch that cannot be shared evenly among the ranks
     """
-    if config.batch_size % mine.size:
+    if config.batch_size % group.size:
         raise InputError(
-            f"batch_size = {config.batch_size}, all processes together, cannot be shared by {mine.size}: "
-            f"give a multiple of {mine.size}"
+            f"batch_size = {config.batch_size}, all processes together, "
+            f"cannot be shared by {group.size}: "
+            f"give a multiple of {group.size}"
         )
-    batch = min(config.batch_size, len(data) // mine.size * mine.size)
-    if batch < mine.size * (2 if config.contrasts and mine.size == 1 else 1):
+    batch = min(config.batch_size, len(data) // group.size * group.size)
+    if batch < group.size * (2 if config.contrasts and group.size == 1 else 1):
         raise InputError(
-            f"{data.folder} holds {len(data)} rows, too few for {mine.size} processes: start fewer"
+            f"{data.folder} holds {len(data)} rows, too few for {group.size} processes: start fewer"
         )
-    return Plan(len(data), batch, config.epochs, config.seed)
+    return EpochPlan(len(data), batch, config.epochs, config.seed)
 
 
 @contextlib.contextmanager
 def threads(number: int) -> Iterator[None]:
-    """Compute with this many CPU threads, 0 for torch's own choice, and give back what was set before."""
+    """Set the number of CPU threads for a block; 0: torch's choice.
+
+    The number from before is restored at the end.
+    """
     before = torch.get_num_threads()
     torch.set_num_threads(number or before)
     try:
@@ -155,84 +168,97 @@ def threads(number: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def resume(folder: RunFolder, training: Training, mine: Ranks) -> int:
-    """Load the checkpoint, if there is one, and cut the log there: the number of steps that are done."""
-    state = mine.share(lambda: folder.load(training.plan.steps))
+def resume(folder: RunFolder, training: PretrainStep, group: ProcessGroup) -> int:
+    """Load the checkpoint, if any, and return the number of steps done.
+
+    The log is cut there, so that no step is logged twice.
+    """
+    state = group.share(lambda: folder.load(training.plan.steps))
     steps = 0 if state is None else int(state["step"])
     if state is not None:
         folder.restore(state, training.load)
-    if mine.leads:
-        folder.cut(steps, training.plan.steps_per_epoch)
+    if group.leads:
+        folder.truncate(steps, training.plan.steps_per_epoch)
     return steps
 
 
 @contextlib.contextmanager
 def stop_between_steps() -> Iterator[list[int]]:
-    """Note SIGINT and SIGTERM in the list that it gives, so that a step ends and is saved; a second one strikes."""
-    asked: list[int] = []
+    """Defer SIGINT and SIGTERM until the current step is saved.
+
+    A second signal interrupts at once. Yields the list of received signals.
+    """
+    signals: list[int] = []
 
     def ask(number: int, _: object) -> None:
-        if asked:
+        if signals:
             raise KeyboardInterrupt
-        asked.append(number)
+        signals.append(number)
 
     if threading.current_thread() is not threading.main_thread():  # only there may handlers be set
-        yield asked
+        yield signals
         return
     before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield asked
+        yield signals
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
 
 
 def train(
-    training: Training,
-    feed: Feed,
+    training: PretrainStep,
+    feed: BatchSource,
     folder: RunFolder,
     start: int,
     watch: Watch | None,
-    board: Board,
+    board: TensorBoardLog,
     report: Callable[[str], None],
 ) -> None:
-    """Make the steps from `start` to the end of the plan, with log, pictures, checkpoints and progress.
+    """Run the steps from `start` to the end of the plan.
+
+    With log, pictures, checkpoints and progress.
 
     Parameters
     ----------
     watch : of the first rank, which alone writes; None on the others
     """
-    plan, mine = training.plan, training.ranks
+    plan, group = training.plan, training.group
     if start == plan.steps:
         return
-    save, draw = Pace(training.config.checkpoint_seconds), Pace(_PICTURE_SECONDS)
+    save, draw = Interval(training.config.checkpoint_seconds), Interval(_PICTURE_SECONDS)
     with contextlib.ExitStack() as stack:
-        write = functools.partial(folder.append, folder.log) if mine.leads else None
-        asked = stack.enter_context(stop_between_steps())
-        log = stack.enter_context(Log(write, training, feed.data, start, report, more=board.line))
+        write = functools.partial(folder.append, folder.log) if group.leads else None
+        signals = stack.enter_context(stop_between_steps())
+        log = stack.enter_context(
+            StepLog(write, training, feed.data, start, report, more=board.line)
+        )
         for step, batch in enumerate(feed.steps(start), start):
             if step == start:
                 training.prepare(batch, report)
             if watch is not None:
-                watch.look(step)
+                watch.observe(step)
             log.add(step, training.step(step, batch))
             last = step + 1 == plan.steps
             # several processes agree on it, so that none waits for another in a step that this one
             # does not make
-            agree = mine.size == 1 or (step + 1) % look_every(training.device) == 0
-            stop = agree and mine.any(bool(asked))
-            if stop or last or (mine.leads and save.due()):
+            agree = group.size == 1 or (step + 1) % sync_interval(training.device) == 0
+            stop = agree and group.any(bool(signals))
+            # losses are checked by the flush, so a checkpoint holds none that is not
+            # finite
+            if stop or last or (group.leads and save.due()):
                 log.flush()
-                if mine.leads:
+                if group.leads:
                     folder.save(step + 1, training.state())
             if stop and not last:
                 raise KeyboardInterrupt
+            # pictures cost seconds, so they are drawn by the clock
             if watch is not None and draw.due() and not last:
                 log.flush()
                 draw_run(folder, training, feed, finished=False)
 
 
-def finish(folder: RunFolder, training: Training, feed: Feed) -> None:
+def finish(folder: RunFolder, training: PretrainStep, feed: BatchSource) -> None:
     """Draw the run and export the point encoder."""
     draw_run(folder, training, feed, finished=True)
     folder.write(
@@ -241,7 +267,7 @@ def finish(folder: RunFolder, training: Training, feed: Feed) -> None:
 
 
 def export_encoder(source: Path, out: Path) -> str:
-    """Write the encoder that `load_encoder` reads as safetensors: what it is, in a line.
+    """Write an encoder as safetensors and return a line about it.
 
     Raises
     ------
@@ -258,7 +284,7 @@ def export_encoder(source: Path, out: Path) -> str:
 
 
 def summary(
-    folder: RunFolder, training: Training, *, seconds: float, resumed_from: int
+    folder: RunFolder, training: PretrainStep, *, seconds: float, resumed_from: int
 ) -> dict[str, Any]:
     """Sum up a run."""
     log, probes = folder.read_lines(folder.log), folder.read_lines(folder.probes)
@@ -272,7 +298,7 @@ def summary(
         "first_loss": float(means[0]) if log else math.nan,
         "last_loss": float(means[-1]) if log else math.nan,
         "probe": probes[-1]["accuracy"] if probes else None,
-        "rank": training.ranks.rank,
+        "rank": training.group.rank,
         "resumed_from": resumed_from,
         "seconds": round(seconds, 3),
         "log": str(folder.log),

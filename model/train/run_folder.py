@@ -1,4 +1,6 @@
-"""The folder of a training run: settings, log, checkpoint and pictures. Whole or absent, never torn.
+"""The folder of a training run.
+
+Each file is whole or absent, never torn.
 
 run.json             what the run is: settings, shards, sizes
 config.toml          the effective settings, to be given again with --config
@@ -22,7 +24,6 @@ import functools
 import json
 import os
 import re
-import textwrap
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -31,23 +32,19 @@ import torch
 
 from ...core.errors import InputError
 from ...core.outputs import Output, claim
+from ...core.settings import identity_names
 from ...core.untrusted import read_json, read_json_lines, shown
-from ..weights.checkpoint import load_weights, part
+from ..weights.checkpoint import first_line, part, read_checkpoint
 from ..weights.pickles import named
+from ..weights.saved_run import MOST_ABOUT
 
 __all__ = [
-    "MOST_ABOUT",
     "RunFolder",
-    "check_step",
-    "first_line",
+    "naming_failures",
     "refuse_foreign",
-    "told",
     "write_to",
 ]
 
-# settings that do not make another run
-_RUNNING = ("device", "compile", "threads", "data", "memory_gib", "workers", "checkpoint_seconds")
-_WATCHING = ("probe_epochs", "picture_epochs", "tensorboard")
 # written again and again
 _GROWING = (
     "log.jsonl",
@@ -65,8 +62,6 @@ _BEGIN = {
     ".json": b"{", ".jsonl": b"{", ".pt": b"PK", ".npz": b"PK", ".npy": b"\x93NUMPY", ".png": b"\x89PNG",
     ".html": b"<!doctype html>",
 }  # fmt: skip
-MOST_ABOUT = 2**22
-"""Bytes of run.json and other files that tell of a run: they have some thousand."""
 _MOST_NUMBER = 1e39  # of a log: float32 has no larger ones
 _MOST_LINE = 2**16  # bytes of a line of the log; it has some hundred
 
@@ -90,18 +85,18 @@ def write_to(
     InputError : the name is taken by what is not ours; the file cannot be written (a full disk,
         missing rights)
     """
-    made = content.encode() if isinstance(content, str) else content
-    with told(output.path / name):
+    data = content.encode() if isinstance(content, str) else content
+    with naming_failures(output.path / name):
         return output.write(
             name,
-            made if callable(made) else functools.partial(Path.write_bytes, data=made),
+            data if callable(data) else functools.partial(Path.write_bytes, data=data),
             live=live,
         )
 
 
 @contextlib.contextmanager
-def told(path: Path) -> Iterator[None]:
-    """Raise errors of writing a file as an InputError of one line.
+def naming_failures(path: Path) -> Iterator[None]:
+    """Turn errors of writing a file into an InputError of one line.
 
     Raises
     ------
@@ -111,12 +106,15 @@ def told(path: Path) -> Iterator[None]:
         yield
     except (OSError, RuntimeError) as error:
         raise InputError(
-            f"{path} cannot be written: {first_line(error)}; free some space, or see to the folder's rights"
+            f"{path} cannot be written: {first_line(error)}; free some space, "
+            f"or see to the folder's rights"
         ) from error
 
 
 def refuse_foreign(output: Output, names: Iterable[str]) -> None:
-    """Refuse names that are taken by what is not ours, before the work whose end would write there.
+    """Refuse names that somebody else's files take.
+
+    Asked before the work whose end would write there.
 
     Raises
     ------
@@ -126,53 +124,26 @@ def refuse_foreign(output: Output, names: Iterable[str]) -> None:
         path = output.path / name
         if os.path.lexists(path) and not output.owns(name):
             raise InputError(
-                f"{path} is not as cma3d wrote it, or not of cma3d: move it away, or choose another folder"
+                f"{path} is not as cma3d wrote it, or not of cma3d: move it away, "
+                f"or choose another folder"
             )
-
-
-def first_line(error: BaseException) -> str:
-    """Return the first line of an error's message that says something, or its name where it has none."""
-    if isinstance(error, OSError) and error.strerror:
-        return shown(error.strerror)
-    lines = (str(error) or type(error).__name__).splitlines()
-    return shown(textwrap.shorten(lines[0], 200, placeholder=" …"))
-
-
-def check_step(state: dict[str, Any], steps: int | None = None) -> int:
-    """Return the number of steps after which a checkpoint was written.
-
-    Parameters
-    ----------
-    steps : of the whole run, where it is known
-
-    Raises
-    ------
-    ValueError : no whole number, or one that the run cannot have come to
-    """
-    step = state.get("step")
-    if type(step) is not int or not 0 < step < 2**53:
-        raise ValueError(
-            "it has no step"
-            if step is None
-            else f"its step is {named(step)}, no number of steps done"
-        )
-    if steps is not None and step > steps:
-        raise ValueError(f"its step is {step}, of a run of {steps} steps")
-    return step
 
 
 def _is_earlier(path: Path, settings: Any) -> bool:
     """Check for a run of version 0.1 with settings of the same sort."""
     try:
         about = read_json(path / "run.json", most_bytes=MOST_ABOUT)
-        given, names = set(about["config"]), {field.name for field in dataclasses.fields(settings)}
-        return isinstance(about["fingerprint"], str) and bool(given) and given <= names
+        recorded, names = (
+            set(about["config"]),
+            {field.name for field in dataclasses.fields(settings)},
+        )
+        return isinstance(about["fingerprint"], str) and bool(recorded) and recorded <= names
     except (OSError, ValueError, KeyError, TypeError):
         return False
 
 
 def _is_known(path: Path) -> bool:
-    """Check for a file that version 0.1 wrote in a run's folder, by its name and its first bytes."""
+    """Check for a run's file of version 0.1, by name and first bytes."""
     if path.name not in _GROWING and not _OTHERS.fullmatch(path.name):
         return False
     with path.open("rb") as file:
@@ -234,6 +205,7 @@ class RunFolder:
                 self.folder, self.kind, inputs=self.inputs, earlier=earlier, known=_is_known
             )
             self.output = stack.enter_context(claimed)
+            # the folder is ours: compare the settings before anything is written
             self._describe(self.about)
             refuse_foreign(
                 self.output, [name for name in _GROWING if name != self.checkpoint.name]
@@ -257,7 +229,7 @@ class RunFolder:
         ------
         InputError : it is not the run's, or cannot be removed
         """
-        with told(self.folder / name):
+        with naming_failures(self.folder / name):
             self.output.remove(name)
 
     def _describe(self, about: Path) -> None:
@@ -281,28 +253,36 @@ class RunFolder:
             old_settings, old_shards = part(old, "config"), old["fingerprint"]
         except (OSError, ValueError) as error:
             raise InputError(
-                f"{about} cannot be read: {first_line(error)}; restore it from a copy, or give another folder as RUN"
+                f"{about} cannot be read: {first_line(error)}; restore it from a copy, "
+                f"or give another folder as RUN"
             ) from None
+        # another setting makes another run
         differing = self._differing(old_settings)
         if differing:
             raise InputError(
                 f"{self.folder} is a run with {differing}: "
-                f"give --config {self.folder / 'config.toml'} to go on with it, or another folder as RUN"
+                f"give --config {self.folder / 'config.toml'} to go on with it, "
+                f"or another folder as RUN"
             )
         if old_shards != self.fingerprint:
             raise InputError(
-                f"{self.folder} is a run on other shards (fingerprint {shown(old_shards)}, not {self.fingerprint}): "
+                f"{self.folder} is a run on other shards (fingerprint {shown(old_shards)}, "
+                f"not {self.fingerprint}): "
                 "give those, or another folder as RUN"
             )
 
     def _differing(self, old: dict[str, Any]) -> str:
-        """Say in words which settings of a run differ from this one's; empty if none does."""
+        """Return the settings that differ from this run's, in words.
+
+        Empty if none differs.
+        """
         new, defaults = dataclasses.asdict(self.settings), dataclasses.asdict(type(self.settings)())
-        pairs = {name: (old.get(name, defaults[name]), value) for name, value in new.items()}
+        deciding = identity_names(self.settings)
+        pairs = {name: (old.get(name, defaults[name]), new[name]) for name in deciding}
         return ", ".join(
             f"{name} = {named(was)}, not {value}"
             for name, (was, value) in pairs.items()
-            if name not in _RUNNING + _WATCHING and not _same(was, value)
+            if not _same(was, value)
         )
 
     def save(self, step: int, state: dict[str, Any]) -> None:
@@ -330,18 +310,19 @@ class RunFolder:
         if not self.checkpoint.exists():
             return None
         try:
-            state = load_weights(self.checkpoint)
-            check_step(state, steps)
+            _, state = read_checkpoint(self.checkpoint, steps)
             differing = self._differing(part(state, "config"))
         except (OSError, ValueError) as error:
             raise InputError(self._damaged(first_line(error))) from None
         if differing:
             raise InputError(
-                f"{self.checkpoint} belongs to a run with {differing}: restore this run's own from a copy"
+                f"{self.checkpoint} belongs to a run with {differing}: "
+                f"restore this run's own from a copy"
             )
         if not _same(state.get("fingerprint"), self.fingerprint):
             raise InputError(
-                f"{self.checkpoint} belongs to a run on other shards: restore this run's own from a copy"
+                f"{self.checkpoint} belongs to a run on other shards: "
+                f"restore this run's own from a copy"
             )
         self.output.adopt(self.checkpoint.name)  # also one that was restored from a copy
         return state
@@ -359,8 +340,11 @@ class RunFolder:
         except ValueError as error:
             raise InputError(self._damaged(first_line(error))) from None
 
-    def cut(self, steps: int, steps_per_epoch: int) -> None:
-        """Drop what was told of the steps behind the checkpoint, which are made again, and torn last lines."""
+    def truncate(self, steps: int, steps_per_epoch: int) -> None:
+        """Drop log lines and pictures of steps after the checkpoint, and torn last lines.
+
+        Those steps are made again.
+        """
         for file in (self.log, self.probes):
             if file.is_file() and file.read_bytes()[:1] not in (b"", b"{"):
                 raise InputError(
@@ -382,11 +366,11 @@ class RunFolder:
         ------
         InputError : it cannot be written
         """
-        with told(file), self.output.append(file.name) as opened:
+        with naming_failures(file), self.output.append(file.name) as opened:
             opened.write("".join(json.dumps(line) + "\n" for line in lines))
 
     def read_lines(self, file: Path) -> list[dict[str, Any]]:
-        """Read a file's lines; what is torn, or no line of a run, is left out.
+        """Read a file's lines, without torn or foreign ones.
 
         Raises
         ------
@@ -405,7 +389,10 @@ class RunFolder:
 
 
 def _is_line(line: Any, probe: bool) -> bool:
-    """Check whether a line tells numbers of a step, and those that are drawn among them."""
+    """Check whether a line holds the numbers of a step.
+
+    Also those that are drawn.
+    """
     needed = ("step", "epoch", *(("accuracy", "chance") if probe else ("loss",)))
     if not isinstance(line, dict) or not all(name in line for name in needed):
         return False
@@ -417,6 +404,9 @@ def _is_line(line: Any, probe: bool) -> bool:
     return type(step) is int and type(epoch) is int and (0 if probe else 1) <= epoch <= step
 
 
-def _same(told: object, value: object) -> bool:
-    """Check whether a plain value is the same; anything else, such as a tensor, is another."""
-    return isinstance(told, str | int | float) and bool(told == value)
+def _same(recorded: object, value: object) -> bool:
+    """Check whether a plain value is the same.
+
+    Anything else, such as a tensor, is another.
+    """
+    return isinstance(recorded, str | int | float) and bool(recorded == value)

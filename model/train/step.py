@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -12,27 +12,27 @@ from torch.nn.parallel import DistributedDataParallel
 
 from ...core.errors import InputError
 from ..config import PretrainConfig
-from ..distributed import Ranks, all_gather
+from ..distributed import ProcessGroup, all_gather
 from ..network import CrossAlignNet
 from ..noise import sample_seeds
 from ..weights.checkpoint import restore
-from .data import Batch, Plan
+from .data import Batch, EpochPlan
 
-__all__ = ["PER_SAMPLE", "Training", "choose_device", "learning_rate"]
+__all__ = ["PER_SAMPLE", "PretrainStep", "choose_device", "learning_rate"]
 
 PER_SAMPLE = ("loss_lmr", "loss_gsa", "mask_ratio", "retrieval")
-"""What a step tells of each sample, see `CrossAlignNet.forward`."""
+"""The values of each sample that a step returns, see `CrossAlignNet.loss`."""
 
 
-class Training:
-    """What is trained, and how a step is made.
+class PretrainStep:
+    """The pretraining step: network, optimiser and schedule.
 
     Parameters
     ----------
     config : settings
     shard_size : (H, W) of the shards' images
     plan : which rows make which step
-    ranks : this process and its device
+    group : this process, its device, and those that train with it
 
     Attributes
     ----------
@@ -42,9 +42,14 @@ class Training:
     """
 
     def __init__(
-        self, config: PretrainConfig, shard_size: tuple[int, int], plan: Plan, ranks: Ranks
+        self,
+        config: PretrainConfig,
+        shard_size: tuple[int, int],
+        plan: EpochPlan,
+        group: ProcessGroup,
     ) -> None:
-        self.config, self.plan, self.ranks, self.device = config, plan, ranks, ranks.device
+        self.config, self.plan, self.group, self.device = config, plan, group, group.device
+        # initial weights follow from the seed
         with torch.random.fork_rng(devices=[]):  # the caller's random numbers are left alone
             torch.manual_seed(config.seed)
             self.network = CrossAlignNet(config, shard_size)
@@ -62,26 +67,28 @@ class Training:
         self._module: nn.Module | None = None
 
     def prepare(self, batch: Batch, report: Callable[[str], None]) -> None:
-        """Compile the network, where that is wanted, and join it with those of the other ranks; before the first step.
+        """Compile the network, if wanted, and join it with the other processes.
+
+        To be called before the first step.
 
         Compiling is tried on a batch, both ways; what fails is said, and the network runs as it is.
         The trial leaves no trace.
         """
         module: nn.Module = self.network
-        wanted = self.config.compile == "on" or (
+        compiles = self.config.compile == "on" or (
             self.config.compile == "auto" and self.device.type == "cuda"
         )
-        if wanted:
+        if compiles:
             compiled = cast(nn.Module, torch.compile(self.network, dynamic=False))
             failure = self._try(compiled, batch)
-            self.compiled = not self.ranks.any(failure is not None)
+            self.compiled = not self.group.any(failure is not None)
             if self.compiled:
                 module = compiled
             else:
                 report(
                     f"torch.compile fails, so it runs without: {failure or 'on another process'}"
                 )
-        if self.ranks.size > 1:
+        if self.group.size > 1:
             devices = [self.device.index] if self.device.type == "cuda" else None
             module = DistributedDataParallel(
                 module, device_ids=devices, broadcast_buffers=False, gradient_as_bucket_view=True
@@ -89,7 +96,11 @@ class Training:
         self._module = module
 
     def _try(self, module: nn.Module, batch: Batch) -> str | None:
-        """Run a module forwards and backwards and undo what that changed: None, or why it fails."""
+        """Try a module forwards and backwards; return the reason if it fails.
+
+        What the trial changes is undone.
+        """
+        # running statistics change in a trial and are put back
         buffers = {name: buffer.clone() for name, buffer in self.network.named_buffers()}
         try:
             self._forward(module, 0, batch)["loss"].backward()  # type: ignore[no-untyped-call]
@@ -127,10 +138,12 @@ class Training:
         module = self.network if self._module is None else self._module
         result = self._forward(module, step, batch)
         result["loss"].backward()  # type: ignore[no-untyped-call]
+        # the norm is measured, and logged, without a limit, too
         limit = self.config.clip_norm or math.inf
         grad_norm = nn.utils.clip_grad_norm_(self.network.parameters(), limit)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
+        # all processes see the same results, so they decide alike
         loss = all_gather(result["loss"].detach()[None]).mean()
         samples = all_gather(
             torch.stack([result[name].detach() for name in PER_SAMPLE], dim=1)
@@ -152,16 +165,16 @@ class Training:
 
     @property
     def words(self) -> str:
-        """Say in words what computes, where and how."""
+        """Describe the device, the precision and the size of the network."""
         how = ["bfloat16" if self.bfloat16 else "float32"] + ["compiled"] * self.compiled
         where = str(self.device) + (
-            f" and {self.ranks.size - 1} more" if self.ranks.size > 1 else ""
+            f" and {self.group.size - 1} more" if self.group.size > 1 else ""
         )
         return f"{self.parameters:,} parameters on {where}, {', '.join(how)}"
 
 
 def choose_device(name: str) -> torch.device:
-    """Turn auto, cpu or cuda into a device.
+    """Return the device of a name: auto, cpu or cuda.
 
     Raises
     ------
@@ -169,7 +182,8 @@ def choose_device(name: str) -> torch.device:
     """
     if name == "cuda" and not torch.cuda.is_available():
         raise InputError(
-            "device = cuda, but torch finds no CUDA device: give --device cpu, or install torch for CUDA"
+            "device = cuda, but torch finds no CUDA device: give --device cpu, "
+            "or install torch for CUDA"
         )
     return torch.device(
         "cuda" if name == "cuda" or (name == "auto" and torch.cuda.is_available()) else "cpu"
@@ -177,7 +191,10 @@ def choose_device(name: str) -> torch.device:
 
 
 def parameter_groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Split parameters for AdamW: matrices decay; biases, norms, positions and mask tokens do not."""
+    """Split parameters for AdamW into those that decay and the others.
+
+    Matrices decay; biases, norms, positions and mask tokens do not.
+    """
     matrices = {
         id(module.weight)
         for module in network.modules()
@@ -191,10 +208,33 @@ def parameter_groups(network: nn.Module, weight_decay: float) -> list[dict[str, 
     ]
 
 
-def learning_rate(step: int, plan: Plan, config: PretrainConfig) -> float:
-    """Return a step's learning rate: linear warm-up, then a cosine down to the final rate."""
-    low, high = config.final_learning_rate, config.learning_rate
-    warmup = min(config.warmup_epochs, config.epochs / 2) * plan.steps_per_epoch
+class Schedule(Protocol):
+    """The settings that decide the learning rate.
+
+    Those of pretraining and of the tasks have them.
+    """
+
+    @property
+    def learning_rate(self) -> float:
+        """Highest learning rate."""
+
+    @property
+    def final_learning_rate(self) -> float:
+        """Learning rate before the warm-up and after the cosine."""
+
+    @property
+    def warmup_epochs(self) -> int:
+        """Epochs of linear warm-up; at most half of all."""
+
+
+def learning_rate(step: int, plan: EpochPlan, schedule: Schedule) -> float:
+    """Return a step's learning rate.
+
+    Linear warm-up, then a cosine down to the final rate.
+    """
+    low, high = schedule.final_learning_rate, schedule.learning_rate
+    warmup = min(schedule.warmup_epochs, plan.epochs / 2) * plan.steps_per_epoch
+    # the warm-up ends at the highest rate, one step after its last
     if step < warmup:
         return low + (high - low) * (step + 1) / (warmup + 1)
     return (

@@ -1,4 +1,6 @@
-"""Batches on their way from a loader's worker to the process that trains: as one piece of memory each.
+"""Transfer of batches from a loader's worker to the training process.
+
+Each batch is one piece of memory.
 
 torch would give each tensor a shared memory of its own and copy into it page fault by page fault,
 which costs a worker a fifth of its time beside reading; and /dev/shm, which is small in containers,
@@ -15,15 +17,17 @@ from typing import Any
 import torch
 from torch.utils.data import get_worker_info
 
-__all__ = ["passed"]
+__all__ = ["pack_for_worker"]
 
 _Layout = list[tuple[str, torch.dtype, torch.Size, int]]
 """Name, dtype, shape and place, bytes, of each tensor."""
 _ALIGN = 64  # bytes: of each tensor's place
 
 
-def passed(batch: Any) -> Any:
-    """Return a batch that a loader's worker sends as one piece of memory; outside of a worker the batch itself.
+def pack_for_worker(batch: Any) -> Any:
+    """Pack a batch as one piece of memory, inside a loader's worker.
+
+    Outside of a worker the batch itself is returned.
 
     Parameters
     ----------
@@ -34,14 +38,18 @@ def passed(batch: Any) -> Any:
     batch : the same values; where it arrives it is a plain dict, and its tensors are the receiver's
         own
     """
-    return batch if get_worker_info() is None or not hasattr(os, "memfd_create") else _Passed(batch)
+    return (
+        batch
+        if get_worker_info() is None or not hasattr(os, "memfd_create")
+        else _PackedBatch(batch)
+    )
 
 
-class _Passed(dict[str, Any]):
+class _PackedBatch(dict[str, Any]):
     """A batch that is pickled as one piece of memory."""
 
-    def __copy__(self) -> _Passed:  # torch's `default_convert` copies
-        return _Passed(self)
+    def __copy__(self) -> _PackedBatch:  # torch's `default_convert` copies
+        return _PackedBatch(self)
 
     def __reduce__(self) -> tuple[Any, ...]:
         layout: _Layout = []
@@ -59,7 +67,7 @@ class _Passed(dict[str, Any]):
         memory = os.memfd_create("batch")
         try:
             _write(memory, parts)
-            return _arrived, (DupFd(memory), end, layout, others, list(self))
+            return _unpack, (DupFd(memory), end, layout, others, list(self))
         finally:
             os.close(memory)
 
@@ -72,10 +80,13 @@ def _write(memory: int, parts: Sequence[Any]) -> None:
             done += os.write(memory, part[done:])
 
 
-def _arrived(
+def _unpack(
     handle: Any, size: int, layout: _Layout, others: dict[str, Any], names: list[str]
 ) -> dict[str, Any]:
-    """Make the batch again, on the memory that it came in; that lasts as long as one of its tensors."""
+    """Rebuild a batch on the memory that it arrived in.
+
+    That memory lasts as long as one of its tensors.
+    """
     descriptor = handle.detach()
     try:  # torch maps it and keeps no descriptor, of which a process has few
         memory = torch.from_file(

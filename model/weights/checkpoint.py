@@ -1,4 +1,6 @@
-"""Read files of `torch.save` that may be anything: what they hold is known to be there before it is taken.
+"""Safe reader of files of `torch.save`.
+
+What a file holds is known to be there before it is read.
 
 torch's own reader runs no code either where it is told so, but it takes a storage to be as large as
 the file claims, whatever its bytes are, and unpacks what others packed.
@@ -8,6 +10,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import textwrap
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,7 +24,7 @@ from ...core.untrusted import open_regular, shown
 from .pickles import PLAIN, PlainUnpickler, Refused, named, why
 from .tensors import check_weights
 
-__all__ = ["load_weights", "part", "restore"]
+__all__ = ["check_step", "first_line", "load_weights", "part", "read_checkpoint", "restore"]
 
 _DTYPES = {
     "DoubleStorage": torch.float64, "FloatStorage": torch.float32, "HalfStorage": torch.float16,
@@ -43,7 +46,9 @@ class _Storage:
 
 
 def load_weights(path: Path) -> dict[str, Any]:
-    """Read a file of `torch.save` that holds tensors and plain values, and run nothing of it.
+    """Read tensors and plain values of a file of `torch.save`.
+
+    Nothing in it is run.
 
     Memory is bounded by the file's size.
 
@@ -63,6 +68,45 @@ def load_weights(path: Path) -> dict[str, Any]:
             ) from None
         except _UNREADABLE as error:
             raise ValueError(f"it is damaged: {shown(str(error))}") from None
+
+
+def read_checkpoint(path: Path, steps: int | None = None) -> tuple[int, dict[str, Any]]:
+    """Read a run's checkpoint and its number of steps done.
+
+    Parameters
+    ----------
+    steps : of the whole run, if known
+
+    Raises
+    ------
+    ValueError : it is damaged, holds code, or a step that the run cannot have come to
+    OSError : it cannot be read
+    """
+    state = load_weights(path)
+    return check_step(state, steps), state
+
+
+def check_step(state: dict[str, Any], steps: int | None = None) -> int:
+    """Return the number of steps after which a checkpoint was written.
+
+    Parameters
+    ----------
+    steps : of the whole run, where it is known
+
+    Raises
+    ------
+    ValueError : no whole number, or one that the run cannot have come to
+    """
+    step = state.get("step")
+    if type(step) is not int or not 0 < step < 2**53:
+        raise ValueError(
+            "it has no step"
+            if step is None
+            else f"its step is {named(step)}, no number of steps done"
+        )
+    if steps is not None and step > steps:
+        raise ValueError(f"its step is {step}, of a run of {steps} steps")
+    return step
 
 
 def _check_archive(archive: zipfile.ZipFile, size: int) -> None:
@@ -103,13 +147,17 @@ def _read(archive: zipfile.ZipFile) -> dict[str, Any]:
 
 
 def _rebuild(storage: Any, offset: Any, size: Any, stride: Any, *_: object) -> Tensor:
-    """Stand in for torch's function that makes a tensor of a storage; holds it against the numbers that there are."""
+    """Stand in for torch's function that makes a tensor of a storage.
+
+    It checks the sizes against the numbers that are there.
+    """
     sizes, strides = tuple(size), tuple(stride)
     numbers = (offset, *sizes, *strides)
     if not isinstance(storage, _Storage) or not all(
         type(each) is int and 0 <= each < 2**48 for each in numbers
     ):
         raise pickle.UnpicklingError("a tensor of no known shape")
+    # the number of values, and the place of the last one
     count, last = 1, offset
     for length, step in zip(sizes, strides, strict=True):
         count, last = count * length, last + max(length - 1, 0) * step
@@ -141,11 +189,11 @@ class _TorchUnpickler(PlainUnpickler):
         super().__init__(content)
         self.archive, self.root, self.storages = archive, root, dict[str, _Storage]()
 
-    def persistent_load(self, told: Any) -> _Storage:
+    def persistent_load(self, reference: Any) -> _Storage:
         """Read a storage; its claimed size must be that of its entry."""
-        if not isinstance(told, tuple) or len(told) != 5 or told[0] != "storage":
+        if not isinstance(reference, tuple) or len(reference) != 5 or reference[0] != "storage":
             raise pickle.UnpicklingError("a reference to something else than numbers")
-        dtype, name, count = told[1], told[2], told[4]
+        dtype, name, count = reference[1], reference[2], reference[4]
         if not isinstance(dtype, torch.dtype) or not isinstance(name, str):
             raise pickle.UnpicklingError("numbers of no known type")
         if name not in self.storages:
@@ -159,6 +207,7 @@ class _TorchUnpickler(PlainUnpickler):
             entry = self.archive.getinfo(f"{self.root}data/{name}")
         except KeyError:
             raise pickle.UnpicklingError(f"no entry data/{name}") from None
+        # the claimed size must be the size that is there
         if type(count) is not int or count * dtype.itemsize != entry.file_size:
             raise pickle.UnpicklingError(
                 f"data/{name} claims {named(count)} numbers, {entry.file_size} bytes are there"
@@ -169,7 +218,7 @@ class _TorchUnpickler(PlainUnpickler):
 
 
 def restore(network: nn.Module, optimizer: torch.optim.Optimizer, state: Mapping[str, Any]) -> None:
-    """Load what a checkpoint holds of network and optimiser, whole or not at all.
+    """Load network and optimiser from a checkpoint, whole or not at all.
 
     The optimiser's settings stay as this run's are.
 
@@ -181,12 +230,13 @@ def restore(network: nn.Module, optimizer: torch.optim.Optimizer, state: Mapping
     ------
     ValueError : something is missing, has another shape or type, or is not finite; names it
     """
-    mine, moments = optimizer.state_dict(), part(state, "optimizer")
+    own_state, moments = optimizer.state_dict(), part(state, "optimizer")
+    # the optimiser numbers its parameters in this order
     shapes = dict(enumerate(value for group in optimizer.param_groups for value in group["params"]))
     check_weights(network.state_dict(), part(state, "network"))
     groups = moments.get("param_groups")
     if not isinstance(groups, list) or list(map(_members, groups)) != list(
-        map(_members, mine["param_groups"])
+        map(_members, own_state["param_groups"])
     ):
         raise ValueError("its optimiser is one of other parameters")
     seen = part(moments, "state")
@@ -201,7 +251,7 @@ def restore(network: nn.Module, optimizer: torch.optim.Optimizer, state: Mapping
             f"its step is {state['step']}, that of its optimiser {max(steps, default=0)}"
         )
     network.load_state_dict(state["network"])
-    optimizer.load_state_dict({"state": seen, "param_groups": mine["param_groups"]})
+    optimizer.load_state_dict({"state": seen, "param_groups": own_state["param_groups"]})
 
 
 def _members(group: Any) -> Any:
@@ -219,3 +269,12 @@ def part(state: Mapping[str, Any], name: str) -> dict[Any, Any]:
     if not isinstance(found, dict):
         raise ValueError(f"it has no {name}" if found is None else f"its {name} is no table")
     return found
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's message, or the error's name."""
+    # an OSError's own text repeats the path, which the message has already
+    if isinstance(error, OSError) and error.strerror:
+        return shown(error.strerror)
+    lines = (str(error) or type(error).__name__).splitlines()
+    return shown(textwrap.shorten(lines[0], 200, placeholder=" …"))

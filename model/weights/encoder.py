@@ -1,4 +1,7 @@
-"""The point encoder as a file: what a pretraining run hands to the downstream tasks, and what may start one."""
+"""The point encoder as a file.
+
+A pretraining run writes one; the downstream tasks start from it, and so may another run.
+"""
 
 from __future__ import annotations
 
@@ -10,16 +13,18 @@ from safetensors.torch import save
 
 from ...core.errors import InputError
 from ..config import PretrainConfig
+from ..encoders import PointEncoder
 from ..methods.point_mae import read_point_mae
-from ..network import PointEncoder
-from ..train.run_folder import first_line
+from .checkpoint import first_line
 from .tensors import fill, read_config, read_safetensors
 
 __all__ = ["encoder_bytes", "load_encoder", "start_from"]
 
 
 def encoder_bytes(encoder: PointEncoder, config: PretrainConfig, stamp: str = "") -> bytes:
-    """Make a safetensors file of the encoder's weights; its metadata holds the settings as JSON under `config`.
+    """Return the encoder's weights as the bytes of a safetensors file.
+
+    Its metadata holds the settings as JSON under `config`.
 
     Parameters
     ----------
@@ -54,31 +59,35 @@ def load_encoder(path: Path) -> tuple[PointEncoder, PretrainConfig]:
         if path.suffix in (".pth", ".pt"):
             config, weights = read_point_mae(path)
         else:
-            told, weights = read_safetensors(path, "config")
-            config = read_config(told)
+            entries, weights = read_safetensors(path, "config")
+            config = read_config(entries)
         encoder = fill(lambda: PointEncoder(config), weights, {"point_depth": config.point_depth})
     except (OSError, ValueError) as error:
         raise InputError(
-            f"{path} is no point encoder that `cma3d pretrain` wrote, and no checkpoint of Point-MAE: "
+            f"{path} is no point encoder that `cma3d pretrain` wrote, "
+            f"and no checkpoint of Point-MAE: "
             f"{first_line(error)}; give a run, its encoder.safetensors, or a .pth file of Point-MAE"
         ) from None
     return encoder, config
 
 
 def start_from(encoder: PointEncoder, path: Path) -> None:
-    """Return an encoder the weights of another one, as `PretrainConfig.init` names it.
+    """Copy the weights of another encoder, as `PretrainConfig.init` names it.
 
     Raises
     ------
     InputError : see `load_encoder`; or an encoder of other sizes, which are told
     """
     other, _ = load_encoder(path)
-    mine, found = encoder.state_dict(), other.state_dict()
-    for name in sorted(set(mine) | set(found)):
-        sizes = [list(state[name].shape) if name in state else "missing" for state in (mine, found)]
+    own, others = encoder.state_dict(), other.state_dict()
+    # name the first tensor that differs, for a remedy
+    for name in sorted(set(own) | set(others)):
+        sizes = [list(state[name].shape) if name in state else "missing" for state in (own, others)]
         if sizes[0] != sizes[1]:
             raise InputError(
-                f"{path} holds an encoder of other sizes: {name} is {sizes[1]}, the settings make it {sizes[0]}: "
-                "give settings with its width, point_depth, embed_width and position_width, or another --init"
+                f"{path} holds an encoder of other sizes: {name} is {sizes[1]}, "
+                f"the settings make it {sizes[0]}: "
+                "give settings with its width, point_depth, embed_width and position_width, "
+                "or another --init"
             )
-    encoder.load_state_dict(found)
+    encoder.load_state_dict(others)

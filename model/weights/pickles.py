@@ -1,4 +1,6 @@
-"""Read pickles without running what they may hold: plain containers and numpy's arrays, and no other name.
+"""Safe reader of pickles.
+
+Plain containers and numpy's arrays are read, and no other name.
 
 A pickle is a program. Pickle's own reader, told to know few names, still can be made to fill memory
 (a place in its memo, or a size, that is merely claimed), to hash what takes for ever, and to
@@ -25,11 +27,14 @@ Instruction = Callable[["PlainUnpickler"], None]
 
 
 class Refused(pickle.UnpicklingError):
-    """The pickle asks for something else than plain data; the message is what it asks for."""
+    """A pickle needs more than plain data; the message names it."""
 
 
 def why(error: Exception) -> str:
-    """Return in plain words why a pickle cannot be read: a damaged one raises whatever its bytes happen to mean."""
+    """Return in plain words why a pickle cannot be read.
+
+    A damaged one raises whatever its bytes happen to mean.
+    """
     if isinstance(error, EOFError):
         return "it ends too early"
     if isinstance(error, pickle.UnpicklingError) and str(error):
@@ -38,7 +43,10 @@ def why(error: Exception) -> str:
 
 
 class Ordered(dict[Any, Any]):
-    """Stands for collections.OrderedDict: a dictionary without attributes, which might hide its methods."""
+    """Stand-in for collections.OrderedDict: a dictionary without attributes.
+
+    Attributes might hide its methods.
+    """
 
     __slots__ = ()
 
@@ -47,7 +55,10 @@ class Ordered(dict[Any, Any]):
 
 
 class Dtype:
-    """Stands for numpy.dtype while a pickle is read: numpy's own takes any state, which can reach into memory."""
+    """Stand-in for numpy.dtype while a pickle is read.
+
+    numpy's own takes any state, which can reach into memory.
+    """
 
     def __init__(self, code: object, *_: object) -> None:
         known = isinstance(code, str) and re.fullmatch(r"[<>=|]?[a-zA-Z?]\d{0,9}", code)
@@ -71,7 +82,7 @@ class Dtype:
 
 
 class Array(np.ndarray[Any, Any]):
-    """An array that is filled once, with as many numbers as its shape says."""
+    """An array that is filled once, with the numbers of its shape."""
 
     def accept(self, state: Any) -> None:
         """Take over shape, type and content."""
@@ -84,7 +95,7 @@ class Array(np.ndarray[Any, Any]):
 
 
 def _check_shape(shape: Any, dtype: np.dtype[Any], size: int) -> None:
-    """Hold a shape against the bytes that are there for it."""
+    """Check a shape against the bytes that are there for it."""
     sizes = shape if isinstance(shape, tuple) else (shape,)
     if (
         len(sizes) > 32
@@ -99,13 +110,19 @@ def _check_shape(shape: Any, dtype: np.dtype[Any], size: int) -> None:
 
 
 def named(value: object) -> str:
-    """Show a text or a number; anything else, such as a container, which may be endless to print, by its type alone."""
+    """Show a text or a number; anything else by its type alone.
+
+    A container, for example, may be endless to print.
+    """
     plain = isinstance(value, str | float) or (type(value) is int and abs(value) < 2**64)
     return shown(value) if plain else f"a {type(value).__name__}"
 
 
 def _encode(text: str, encoding: str = "latin1") -> bytes:
-    """Stand in for codecs.encode, by which old pickles write bytes; other codecs would unpack and more."""
+    """Stand in for codecs.encode, by which old pickles write bytes.
+
+    Other codecs would unpack and more.
+    """
     if encoding not in ("latin1", "latin-1"):
         raise Refused(f"_codecs.encode to {named(encoding)!r}")
     return text.encode("latin1")
@@ -130,7 +147,10 @@ def _frombuffer(data: Any, dtype: Dtype, shape: Any, order: str) -> Any:
 
 
 def _bytes(content: Any = b"", encoding: str = "latin1") -> bytes:
-    """Stand in for bytes, of text or bytes alone: of a number it would make that many."""
+    """Stand in for bytes, of text or bytes alone.
+
+    Of a number, bytes would make so many.
+    """
     if not isinstance(content, str | bytes | bytearray):
         raise Refused("bytes of something else than text")
     return _encode(content, encoding) if isinstance(content, str) else bytes(content)
@@ -140,20 +160,23 @@ def _bytearray(content: Any = b"", encoding: str = "latin1") -> bytearray:
     return bytearray(_bytes(content, encoding))
 
 
-def _members(given: Iterable[Any] = ()) -> Iterable[Any]:
-    return (_key(each) for each in given)
+def _members(arguments: Iterable[Any] = ()) -> Iterable[Any]:
+    return (_key(each) for each in arguments)
 
 
 def _complex(real: float, imaginary: float = 0.0) -> complex:
     return complex(float(real), float(imaginary))
 
 
-def _ordered(given: Iterable[Any] = ()) -> Ordered:
-    return Ordered((_key(name), value) for name, value in given)
+def _ordered(arguments: Iterable[Any] = ()) -> Ordered:
+    return Ordered((_key(name), value) for name, value in arguments)
 
 
 def _key(value: Any) -> Any:
-    """Return a key if its hash is quick to tell and not chosen by whoever wrote the file."""
+    """Return a key if it is safe to hash.
+
+    Its hash must be quick, and not chosen by whoever wrote the file.
+    """
     if (
         isinstance(value, str | bytes)
         or value is None
@@ -169,8 +192,8 @@ _MOST_COPIED = 16  # times its size: honest pickles hand over each of their byte
 _FREE_COPIES = 2**16
 _KINDS = "biufcSU"  # numbers and text; objects would be pointers
 _CONTAINERS: dict[str, Any] = {
-    "set": lambda given=(): set(_members(given)),
-    "frozenset": lambda given=(): frozenset(_members(given)),
+    "set": lambda arguments=(): set(_members(arguments)),
+    "frozenset": lambda arguments=(): frozenset(_members(arguments)),
     "bytes": _bytes,
     "bytearray": _bytearray,
     "complex": _complex,
@@ -205,7 +228,10 @@ def _no_instruction(_: PlainUnpickler) -> None:
 
 
 def _build(reader: PlainUnpickler) -> None:
-    """Pass a state to what stands for something that has one; any other's attributes are left alone."""
+    """Pass a state to a stand-in that takes one.
+
+    Attributes of anything else are left alone.
+    """
     state = reader.stack.pop()
     target = reader.stack[-1]
     if not isinstance(target, Ordered | Dtype | Array):
@@ -215,16 +241,16 @@ def _build(reader: PlainUnpickler) -> None:
 
 
 def _reduce(reader: PlainUnpickler) -> None:
-    given = reader.stack.pop()
+    arguments = reader.stack.pop()
     call = reader.stack[-1]
     if (
         not any(call is known for known in reader.allowed.values())
-        or not isinstance(given, tuple)
+        or not isinstance(arguments, tuple)
         or call is None
     ):
         raise Refused(f"a call of {type(call).__name__}")
-    reader.charge(given)
-    reader.stack[-1] = call(*given)
+    reader.charge(arguments)
+    reader.stack[-1] = call(*arguments)
 
 
 def _set_items(reader: PlainUnpickler) -> None:
@@ -323,14 +349,16 @@ class PlainUnpickler(pickle._Unpickler):
         self.size = len(content)
         self.copied = 0
 
-    def charge(self, given: Any) -> None:
-        """Count what is copied, since a few bytes of a pickle can ask for a copy of a large value again and again.
+    def charge(self, arguments: Any) -> None:
+        """Count the bytes that are copied.
+
+        A few bytes of a pickle can ask for a copy of a large value again and again.
 
         Raises
         ------
         UnpicklingError : it is much more than the pickle has bytes
         """
-        parts = given if isinstance(given, tuple) else ()
+        parts = arguments if isinstance(arguments, tuple) else ()
         self.copied += sum(len(part) for part in parts if isinstance(part, Sized))
         if self.copied > _MOST_COPIED * self.size + _FREE_COPIES:
             raise pickle.UnpicklingError("it asks for more copies than plain data need")
@@ -342,7 +370,7 @@ class PlainUnpickler(pickle._Unpickler):
         ------
         Refused : nothing does
         """
-        asked = f"{module}.{name}"
-        if asked not in self.allowed:
-            raise Refused(asked)
-        return self.allowed[asked]
+        full_name = f"{module}.{name}"
+        if full_name not in self.allowed:
+            raise Refused(full_name)
+        return self.allowed[full_name]

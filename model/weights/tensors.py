@@ -1,4 +1,4 @@
-"""Weights that others wrote: held against the network that shall take them, before any of it is made."""
+"""Checks of weights from a file before a network takes them."""
 
 from __future__ import annotations
 
@@ -28,11 +28,14 @@ _UNREADABLE = (
 )
 _MOST_HEADER = 2**24  # bytes; the encoder's has 20,000
 _ENCODER = ("width", "heads", "point_depth", "patches", "patch_points")
-"""Settings that a file must tell, since its tensors' shapes don't, or since a default would be another network."""
+"""Settings that a file must hold.
+
+The shapes of its tensors do not show them, or a default would be another network.
+"""
 
 
 def read_safetensors(path: Path, about: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Read the tensors of a file, and a JSON object that stands in its metadata.
+    """Read the tensors of a file, and a JSON object of its metadata.
 
     Parameters
     ----------
@@ -51,10 +54,10 @@ def read_safetensors(path: Path, about: str) -> tuple[dict[str, Any], dict[str, 
         header = parse_json(file.read(length))
     if not isinstance(header, dict) or not isinstance(header.get("__metadata__"), dict):
         raise ValueError("its header has no metadata")
-    told = header["__metadata__"].get(about)
-    if not isinstance(told, str):
+    entries = header["__metadata__"].get(about)
+    if not isinstance(entries, str):
         raise ValueError(f"its metadata tells no {about}")
-    content = parse_json(told)
+    content = parse_json(entries)
     if not isinstance(content, dict):
         raise ValueError(f"the {about} in its metadata is no JSON object")
     try:
@@ -64,26 +67,26 @@ def read_safetensors(path: Path, about: str) -> tuple[dict[str, Any], dict[str, 
         raise ValueError(f"its header and its content differ: {shown(str(error))}") from None
 
 
-def read_config(told: object, needed: tuple[str, ...] = _ENCODER) -> PretrainConfig:
-    """Read settings from what a file tells; those that this version doesn't know are left out.
+def read_config(entries: object, needed: tuple[str, ...] = _ENCODER) -> PretrainConfig:
+    """Read settings from a file's entries; unknown names are left out.
 
     Raises
     ------
     ValueError : no settings, some that are missing, or one of the wrong type or out of range; names
         it
     """
-    if not isinstance(told, dict):
+    if not isinstance(entries, dict):
         raise ValueError("its config is no JSON object")
-    missing = [name for name in needed if name not in told]
+    missing = [name for name in needed if name not in entries]
     if missing:
         raise ValueError(f"its config has no {missing[0]}")
     known = {field.name for field in dataclasses.fields(PretrainConfig)}
-    given = {name: value for name, value in told.items() if name in known}
-    strange = [name for name, value in given.items() if not isinstance(value, str | int | float)]
+    values = {name: value for name, value in entries.items() if name in known}
+    strange = [name for name, value in values.items() if not isinstance(value, str | int | float)]
     if strange:
         raise ValueError(f"its config has a {strange[0]} that is no number and no text")
     try:
-        return read_settings(PretrainConfig, None, given)
+        return read_settings(PretrainConfig, None, values)
     except InputError as error:
         raise ValueError(f"its config says {shown(str(error))}") from None
 
@@ -91,7 +94,7 @@ def read_config(told: object, needed: tuple[str, ...] = _ENCODER) -> PretrainCon
 def fill(
     make: Callable[[], Network], weights: Mapping[str, Any], depths: Mapping[str, int]
 ) -> Network:
-    """Make a network and give it weights, once they are known to be all of its own and sound.
+    """Make a network and load weights that are checked first.
 
     Parameters
     ----------
@@ -103,12 +106,14 @@ def fill(
     ------
     ValueError : the weights are not those of this network, or not finite; names the tensor
     """
+    # a depth of a billion must not build a billion blocks
     for name, depth in depths.items():
         if depth > len(weights):
             raise ValueError(
                 f"its config says {name} = {depth}, but it holds {len(weights)} tensors"
             )
     try:
+        # shapes without memory, to compare with before any is taken
         with torch.device("meta"):
             expected = make().state_dict()
     except (
@@ -125,7 +130,7 @@ def fill(
 def check_weights(
     expected: Mapping[str, Tensor], found: Mapping[Any, Any], within: str = ""
 ) -> None:
-    """Hold tensors against those of a network: names, shapes, types, and whether all numbers are finite.
+    """Check tensors against a network's: names, shapes, types, finite numbers.
 
     Parameters
     ----------
@@ -151,6 +156,7 @@ def check_weights(
             raise ValueError(f"{within}{name} holds {_kind(value)}, not {_kind(like)}")
         if not bool(torch.isfinite(value).all()):
             raise ValueError(f"{within}{name} holds NaN or infinity")
+        # the root of a negative variance would be NaN
         positive = name.endswith(("running_var", "num_batches_tracked", "exp_avg_sq", "step"))
         if positive and bool((value < 0).any()):
             raise ValueError(f"{within}{name} holds a negative number")

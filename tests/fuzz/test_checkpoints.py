@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 
 from shapenet3d_cma.core.errors import InputError
 from shapenet3d_cma.model.tasks.benchmarks.unpickle import read_pickle
-from shapenet3d_cma.model.train.run_folder import RunFolder, check_step
+from shapenet3d_cma.model.train.run_folder import RunFolder
 from shapenet3d_cma.model.train.step import parameter_groups
-from shapenet3d_cma.model.weights.checkpoint import load_weights, restore
+from shapenet3d_cma.model.weights.checkpoint import check_step, load_weights, restore
 from shapenet3d_cma.model.weights.encoder import load_encoder
 from shapenet3d_cma.tests.fuzz.bounds import bounded, corpus, fuzz
 from shapenet3d_cma.tests.fuzz.test_safetensors import TINY

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from safetensors.torch import save
 
 from shapenet3d_cma.model.config import PretrainConfig
-from shapenet3d_cma.model.network import PointEncoder
+from shapenet3d_cma.model.encoders import PointEncoder
 from shapenet3d_cma.model.weights.encoder import load_encoder
 from shapenet3d_cma.tests.fuzz.bounds import bounded, corpus, fuzz
 

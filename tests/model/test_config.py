@@ -8,8 +8,9 @@ import pytest
 from click.testing import CliRunner
 
 from shapenet3d_cma.core.errors import InputError
-from shapenet3d_cma.core.settings import options, read_settings
+from shapenet3d_cma.core.settings import identity_names, options, read_settings
 from shapenet3d_cma.model.config import PretrainConfig
+from shapenet3d_cma.model.tasks.config import FinetuneConfig
 
 SHIPPED = importlib.resources.files("shapenet3d_cma.model")
 
@@ -87,3 +88,13 @@ except InputError as error:
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     assert "torch is not installed: pip install 'shapenet3d-cma[train]'" in done.stdout
+
+
+def test_a_run_may_go_on_with_what_decides_no_result() -> None:
+    """Precision decides one: bfloat16 rounds to eight binary digits."""
+    free = set(PretrainConfig.__dataclass_fields__) - set(identity_names(PretrainConfig()))
+    running = {"device", "compile", "threads", "data", "memory_gib", "workers"}
+    watching = {"probe_epochs", "picture_epochs", "tensorboard"}
+    assert free == running | watching | {"checkpoint_seconds"}
+    free = set(FinetuneConfig.__dataclass_fields__) - set(identity_names(FinetuneConfig()))
+    assert free == {"device", "threads", "checkpoint_seconds"}

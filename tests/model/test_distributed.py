@@ -17,13 +17,13 @@ from torch.distributed import TCPStore
 import shapenet3d_cma
 from shapenet3d_cma.core.errors import InputError
 from shapenet3d_cma.model.config import PretrainConfig
-from shapenet3d_cma.model.distributed import Ranks, ranks
+from shapenet3d_cma.model.distributed import ProcessGroup, join_processes
 from shapenet3d_cma.model.losses import info_nce
-from shapenet3d_cma.model.norm import BatchNorm, settle
-from shapenet3d_cma.model.train.data import Feed, ShardRows
+from shapenet3d_cma.model.norm import BatchNorm, recalibrate_batch_norm
+from shapenet3d_cma.model.train.data import BatchSource, ShardRows
 from shapenet3d_cma.model.train.pretraining import make_plan, pretrain
 from shapenet3d_cma.model.train.run_folder import RunFolder
-from shapenet3d_cma.model.train.step import Training
+from shapenet3d_cma.model.train.step import PretrainStep
 from shapenet3d_cma.tests.waiting import PATIENCE, count_lines, wait_for
 
 ROOT = Path(shapenet3d_cma.__file__).parent
@@ -93,14 +93,14 @@ def _join(rank: int, port: int, work: Callable[..., None], arguments: Sequence[o
 class Precise:
     """A training in float64, in which rounding weighs nothing, and its rows."""
 
-    def __init__(self, shards: Path, config: PretrainConfig, mine: Ranks) -> None:
+    def __init__(self, shards: Path, config: PretrainConfig, group: ProcessGroup) -> None:
         data = ShardRows(shards, config)
-        self.plan = make_plan(data, config, mine)
-        self.feed = Feed(data, self.plan, config, mine)
-        self.training = Training(config, data.image_size, self.plan, mine)
+        self.plan = make_plan(data, config, group)
+        self.feed = BatchSource(data, self.plan, config, group)
+        self.training = PretrainStep(config, data.image_size, self.plan, group)
         self.training.network.double()
-        for group in self.training.optimizer.param_groups:
-            group["eps"] = (
+        for parameters in self.training.optimizer.param_groups:
+            parameters["eps"] = (
                 1e-3  # AdamW scales small gradients up: not those that are zero but for rounding
             )
 
@@ -118,8 +118,8 @@ def step_together(
     rank: int, shards: Path, config: PretrainConfig, states: Path, number: int
 ) -> None:
     """In one of two processes: make each step from the state that one process had before it."""
-    with ranks(CPU) as mine:
-        joint = Precise(shards, config, mine)
+    with join_processes(CPU) as group:
+        joint = Precise(shards, config, group)
         for step in range(number):
             if step:
                 joint.training.load(torch.load(states / f"{step - 1}.pt"))
@@ -137,7 +137,7 @@ def test_a_step_of_two_processes_is_that_of_one(
     config = dataclasses.replace(
         tiny, drop_path=0.2, decoder_drop_path=0.2, contrast_weight=0.1, clip_norm=0
     )
-    steps, alone = 4, Precise(toy_shards, config, Ranks(0, 1, CPU))
+    steps, alone = 4, Precise(toy_shards, config, ProcessGroup(0, 1, CPU))
     expected = [alone.step(step) for step in range(steps)]
     for step, state in enumerate(expected):
         torch.save(state | {"step": step + 1}, tmp_path / f"{step}.pt")
@@ -228,7 +228,7 @@ def test_what_ranks_cannot_share_is_named(
 
     def plan(size: int, batch: int) -> int:
         return make_plan(
-            data, dataclasses.replace(tiny, batch_size=batch), Ranks(0, size, CPU)
+            data, dataclasses.replace(tiny, batch_size=batch), ProcessGroup(0, size, CPU)
         ).batch
 
     with pytest.raises(
@@ -247,7 +247,7 @@ def test_more_processes_than_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     with (
         pytest.raises(InputError, match="process 1 of this machine finds 1 GPUs"),
-        ranks(torch.device("cuda")),
+        join_processes(torch.device("cuda")),
     ):
         pass
 
@@ -255,14 +255,14 @@ def test_more_processes_than_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
 def halves(rank: int, folder: Path) -> None:
     """In one of two processes: normalise and compare half of the rows."""
     x, target = rows()
-    mine = slice(rank * 3, rank * 3 + 3)
-    with ranks(CPU):
+    half_rows = slice(rank * 3, rank * 3 + 3)
+    with join_processes(CPU):
         norm = BatchNorm(4).double()
         if rank == 0:
-            settle(norm, [(x,)])  # asks nothing of the other one
+            recalibrate_batch_norm(norm, [(x,)])  # asks nothing of the other one
             norm.reset_running_stats()
-        half = x[mine].clone().requires_grad_()
-        loss, retrieved = info_nce(norm(half), target[mine], 0.5)
+        half = x[half_rows].clone().requires_grad_()
+        loss, retrieved = info_nce(norm(half), target[half_rows], 0.5)
         loss.mean().backward()
         told = {
             "loss": loss.detach(),

@@ -11,15 +11,10 @@ from torch import Tensor, nn
 import shapenet3d_cma.model
 from shapenet3d_cma.core.settings import read_settings
 from shapenet3d_cma.model.config import PretrainConfig
-from shapenet3d_cma.model.network import (
-    CrossAlignNet,
-    DropPath,
-    ImageEncoder,
-    MiniPointNet,
-    PatchSlots,
-    PointEncoder,
-    pool,
-)
+from shapenet3d_cma.model.encoders import ImageEncoder, MiniPointNet, PointEncoder
+from shapenet3d_cma.model.layers import DropPath, pool
+from shapenet3d_cma.model.masking import PatchSlots
+from shapenet3d_cma.model.network import CrossAlignNet, Reconstruction
 from shapenet3d_cma.model.noise import sample_seeds
 
 SHIPPED = Path(shapenet3d_cma.model.__path__[0])
@@ -197,7 +192,9 @@ def test_embedding_cells_is_the_convolution(tiny: PretrainConfig) -> None:
     encoder = ImageEncoder(tiny, (64, 96))
     rgb = torch.randint(0, 256, (2, 64, 96, 3), dtype=torch.uint8)
     plain = encoder.embed(encoder.normalise(rgb).movedim(-1, 1)).flatten(2).transpose(1, 2)
-    torch.testing.assert_close(encoder.embed_cells(encoder.cut(rgb)), plain, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(
+        encoder.embed_cells(encoder.patchify(rgb)), plain, rtol=1e-4, atol=1e-5
+    )
 
 
 def test_mask_tokens_stand_where_patches_are_masked(tiny: PretrainConfig) -> None:
@@ -215,11 +212,15 @@ def test_every_masked_patch_and_no_other_is_reconstructed(tiny: PretrainConfig) 
     assert torch.equal(slots.masked.sum(1), masked.sum(1))
     neighbours = torch.randn(3, 16, 8, 3)
     predicted = torch.randn(3, 16 - slots.first, 8, 3)
-    loss = slots.compare(predicted, slots.sort(neighbours))
+    target = slots.sort(neighbours)[:, slots.first :]
+    loss = Reconstruction(predicted, target, slots).chamfer()
     other = torch.where(
         masked[..., None, None], neighbours, 100.0
     )  # what is visible does not count
-    assert torch.equal(slots.compare(predicted, slots.sort(other)), loss)
+    changed = Reconstruction(predicted, slots.sort(other)[:, slots.first :], slots)
+    assert torch.equal(changed.chamfer(), loss)
+    named = changed.by_patch().isfinite().all(3).all(2)  # (3, 16)
+    assert torch.equal(named, masked)
 
 
 def test_mini_pointnet_is_its_plain_form_and_ignores_the_order_of_points() -> None:
@@ -253,7 +254,7 @@ def test_an_image_of_another_size_is_resized(tiny: PretrainConfig) -> None:
     assert network(data())["loss"].isfinite()
     encoder = ImageEncoder(tiny, (32, 32))
     flat = torch.full((1, 64, 64, 3), 128, dtype=torch.uint8)
-    cells = encoder.cut(flat)
+    cells = encoder.patchify(flat)
     assert cells.shape == (1, 4, 16, 16, 3)
     mean, deviation = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
     torch.testing.assert_close(encoder.normalise(cells)[0, 1, 5, 5], (128 / 255 - mean) / deviation)
@@ -307,9 +308,9 @@ def test_in_lower_precision_geometry_and_losses_stay_exact(tiny: PretrainConfig)
     exact = network(batch)
     with torch.autocast("cpu", torch.bfloat16):
         rounded = network(batch)
-        centres, neighbours = network.cut(batch["points"])
+        centres, neighbours = network.make_patches(batch["points"])
     assert {result.dtype for result in rounded.values()} == {torch.float32}
-    expected = network.cut(batch["points"])
+    expected = network.make_patches(batch["points"])
     assert torch.equal(centres, expected[0])
     assert torch.equal(neighbours, expected[1])
     assert not torch.equal(

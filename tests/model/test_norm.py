@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from shapenet3d_cma.model.config import PretrainConfig
-from shapenet3d_cma.model.network import PointEncoder, initialise
-from shapenet3d_cma.model.norm import BatchNorm, is_fresh, settle
+from shapenet3d_cma.model.encoders import PointEncoder
+from shapenet3d_cma.model.network import initialise
+from shapenet3d_cma.model.norm import BatchNorm, has_no_statistics, recalibrate_batch_norm
 
 
 def batches(count: int) -> list[torch.Tensor]:
@@ -96,17 +97,17 @@ def test_settling_averages_over_all_batches_and_changes_nothing_else() -> None:
         batches(20),
     )
     network(batches(1)[0] - 3)  # is forgotten
-    assert not is_fresh(network)
+    assert not has_no_statistics(network)
     for mode in (True, False):
-        settled = copy.deepcopy(network).train(mode)
-        settle(settled, [(batch,) for batch in seen])
+        recalibrated = copy.deepcopy(network).train(mode)
+        recalibrate_batch_norm(recalibrated, [(batch,) for batch in seen])
         torch.testing.assert_close(
-            settled[0].running_mean, torch.stack([batch.mean(0) for batch in seen]).mean(0)
+            recalibrated[0].running_mean, torch.stack([batch.mean(0) for batch in seen]).mean(0)
         )
         torch.testing.assert_close(
-            settled[0].running_var, torch.stack([batch.var(0) for batch in seen]).mean(0)
+            recalibrated[0].running_var, torch.stack([batch.var(0) for batch in seen]).mean(0)
         )
-        assert settled.training == settled[0].training == mode
-        assert (settled[0].momentum, settled[0].alone) == (0.1, False)
-        assert all(map(torch.equal, settled.parameters(), network.parameters()))
-    assert is_fresh(torch.nn.Sequential(BatchNorm(4)))
+        assert recalibrated.training == recalibrated[0].training == mode
+        assert (recalibrated[0].momentum, recalibrated[0].alone) == (0.1, False)
+        assert all(map(torch.equal, recalibrated.parameters(), network.parameters()))
+    assert has_no_statistics(torch.nn.Sequential(BatchNorm(4)))

@@ -1,4 +1,4 @@
-"""What training and voting do to a shape: other points of it, another scale, another place.
+"""Augmentation of a shape: other points of it, another scale, another place.
 
 Every draw follows from a sample's seed (see `noise`), so a resumed run repeats it.
 """
@@ -31,8 +31,10 @@ def choose_points(seeds: Tensor, spare: int, points: int) -> Tensor:
     -------
     index : (B, points) int64, ascending
     """
+    # a shape with no point to spare is taken whole
     if spare <= points:
         return torch.arange(spare, device=seeds.device).expand(len(seeds), -1)
+    # the places of the smallest random numbers are a random subset: (B, points)
     chosen = uniform(seeds, _POINTS, spare).argsort(dim=1)[:, :points]
     return chosen.sort(dim=1).values
 
@@ -51,9 +53,11 @@ def augment(points: Tensor, seeds: Tensor, config: TrainConfig, *, alike: bool =
     -------
     points : (B, P, 3) float32
     """
+    # one factor for each axis, or one for all: (B, 3) or (B, 1)
     scale = (
         uniform(seeds, _SCALE, 1 if alike else 3) * (config.scale_high - config.scale_low)
         + config.scale_low
     )
+    # (B, 3), within plus or minus the largest shift
     shift = (uniform(seeds, _SHIFT, 3) * 2 - 1) * config.shift
     return points * scale[:, None] + shift[:, None]

@@ -1,4 +1,7 @@
-"""`cma3d doctor --task`: which layout a folder holds, whether it is whole, and what to get where it is not."""
+"""`cma3d doctor --task`: the layout of a folder, and whether it is whole.
+
+For a missing benchmark it names what to download.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ _NO_FOLDS = "none are needed: `cma3d fewshot --data MODELNET40` draws folds of i
 
 @dataclass(frozen=True)
 class TaskDiagnosis:
-    """What a folder holds of a task.
+    """The data of a task in a folder.
 
     Attributes
     ----------
@@ -55,7 +58,11 @@ class TaskDiagnosis:
 
 
 def diagnose_task(folder: Path, task: Task) -> TaskDiagnosis:
-    """Look a task's data over: the lists, every file's presence, all labels, and the first shape of each split."""
+    """Check a task's data.
+
+    It reads the lists, the presence of every file, all labels, and the first shape of each
+    split.
+    """
     known = KNOWN_COUNTS.get(task, {})
     try:
         layout, place = find_layout(folder, task)
@@ -84,9 +91,10 @@ def diagnose_task(folder: Path, task: Task) -> TaskDiagnosis:
 
 
 def _compare(counts: dict[str, int], known: dict[str, int]) -> list[str]:
-    """Say where counts differ from the benchmark's."""
+    """Return a message if counts differ from the benchmark's."""
     return [
-        f"{counts[split]:,} {split} shapes, the benchmark has {known[split]:,}: no result compares with the paper's"
+        f"{counts[split]:,} {split} shapes, the benchmark has {known[split]:,}: "
+        f"no result compares with the paper's"
         for split in counts
         if split in known and counts[split] != known[split]
     ]
@@ -125,7 +133,8 @@ def _fold_faults(place: Path) -> list[str]:
         missing = [fold for fold in range(FOLDS) if not _has(place, way, shot, fold)]
         if missing:
             faults.append(
-                f"{place / f'{way}way_{shot}shot'} lacks {', '.join(f'{fold}.pkl' for fold in missing)}"
+                f"{place / f'{way}way_{shot}shot'} lacks "
+                f"{', '.join(f'{fold}.pkl' for fold in missing)}"
             )
         if 0 not in missing:
             try:
@@ -157,7 +166,8 @@ def diagnosis_text(found: TaskDiagnosis) -> str:
     ]
     if found.faults or (found.known and found.counts != found.known):
         lines.append(
-            "  the benchmark comes as one of these, each found by itself at or below the folder that is given:"
+            "  the benchmark comes as one of these, each found by itself at or below the "
+            "folder that is given:"
         )
         for layout in LAYOUTS:
             if found.task in layout.tasks:

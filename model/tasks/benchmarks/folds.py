@@ -70,8 +70,10 @@ def draw_fold(
     fit = [int(k) for k in labels if (train == k).sum() >= shot and (test == k).sum() >= queries]
     if len(fit) < way:
         raise InputError(
-            f"{way} way, {shot} shot needs {way} classes with {shot} training and {queries} test shapes; "
-            f"{len(fit)} of {len(labels)} classes have them: give a smaller --way or --shot, or fewer --queries"
+            f"{way} way, {shot} shot needs {way} classes with {shot} training and {queries} "
+            f"test shapes; "
+            f"{len(fit)} of {len(labels)} classes have them: give a smaller --way or --shot, "
+            f"or fewer --queries"
         )
     rng = np.random.default_rng([way, shot, fold])
     classes = sorted(rng.choice(fit, way, replace=False).tolist())
@@ -135,7 +137,8 @@ def open_fold(folder: Path, way: int, shot: int, fold: int) -> Dataset:
     counts = np.bincount(splits["train"].labels, minlength=way)
     if counts.min() < shot:
         raise InputError(
-            f"{path}: class {counts.argmin()} has {counts.min()} training shapes, {shot} shot needs {shot}"
+            f"{path}: class {counts.argmin()} has {counts.min()} training shapes, "
+            f"{shot} shot needs {shot}"
         )
     return Dataset("fewshot", "fewshot-pickle", folder, tuple(map(str, range(way))), splits)
 

@@ -19,7 +19,10 @@ LAYOUTS: tuple[Layout, ...] = (
     *shapenetpart.LAYOUTS,
     *folds.LAYOUTS,
 )
-"""Where a folder holds several of a task, the first is read: pickled clouds before the text that they were made of."""
+"""If a folder holds several layouts of a task, the first is read.
+
+Pickled clouds come before the text that they were made of.
+"""
 
 KNOWN_COUNTS: dict[str, dict[str, int]] = {
     "modelnet40": {"train": 9843, "test": 2468},
@@ -33,7 +36,10 @@ _DEPTH = 2  # folders below the one given in which a layout is looked for
 
 
 def folders(top: Path) -> Iterator[Path]:
-    """Return a folder, those in it, and those in them, nearest first; a split's own folder stands for its parent."""
+    """Return a folder and the two levels below it, nearest first.
+
+    A split's own folder stands for its parent.
+    """
     level = [
         top.parent if top.name in ("main_split", "main_split_nobg", "train_test_split") else top
     ]
@@ -75,10 +81,12 @@ def find_layout(folder: Path, task: Task) -> tuple[Layout, Path]:
         for place in places:
             if layout.matches(place):
                 raise InputError(
-                    f"{place} is {layout.name}, data of {' or '.join(layout.tasks)}; {task} needs {looked}"
+                    f"{place} is {layout.name}, data of {' or '.join(layout.tasks)}; "
+                    f"{task} needs {looked}"
                 )
     raise InputError(
-        f"{folder} holds no data of {task}: expected {looked} (`cma3d doctor --task {task}` tells more)"
+        f"{folder} holds no data of {task}: expected {looked} (`cma3d doctor --task {task}` "
+        f"tells more)"
     )
 
 

@@ -30,8 +30,10 @@ from .unpickle import read_pickle
 __all__ = ["LAYOUTS", "MODELNET40", "sample_surface"]
 
 _CLASSES = (
-    "airplane bathtub bed bench bookshelf bottle bowl car chair cone cup curtain desk door dresser flower_pot "
-    "glass_box guitar keyboard lamp laptop mantel monitor night_stand person piano plant radio range_hood sink sofa "
+    "airplane bathtub bed bench bookshelf bottle bowl car chair cone cup curtain desk door "
+    "dresser flower_pot "
+    "glass_box guitar keyboard lamp laptop mantel monitor night_stand person piano plant radio "
+    "range_hood sink sofa "
     "stairs stool table tent toilet tv_stand vase wardrobe xbox"
 )
 MODELNET40 = tuple(_CLASSES.split())
@@ -45,7 +47,7 @@ _SURFACE_POINTS = 8192  # sampled on a mesh, as many as the pickled form has
 
 
 def class_names(folder: Path, pattern: str) -> tuple[str, ...]:
-    """Read the list of classes, or give ModelNet40's own where the folder has none."""
+    """Read the list of classes; without one, return ModelNet40's own."""
     found = sorted(folder.glob(pattern))
     return (
         tuple(check_name(name, str(found[0])) for name in read_lines(found[0]))
@@ -72,7 +74,8 @@ def open_pickled(folder: Path, task: Task) -> Dataset:
     for split in SPLITS:
         if split not in files:
             raise InputError(
-                f"{folder} has no modelnet40_{split}_8192pts_fps.dat beside {next(iter(files.values())).name}"
+                f"{folder} has no modelnet40_{split}_8192pts_fps.dat beside "
+                f"{next(iter(files.values())).name}"
             )
         content = read_pickle(files[split])
         if not (
@@ -133,13 +136,15 @@ def open_text(folder: Path, task: Task) -> Dataset:
         unknown = [name for name, known in zip(names, of, strict=True) if known not in classes]
         if unknown:
             raise InputError(
-                f"{listed} lists {unknown[0]}, whose class is not among the {len(classes)} of its folder"
+                f"{listed} lists {unknown[0]}, whose class is not among the {len(classes)} of "
+                f"its folder"
             )
         paths = tuple(folder / known / f"{name}.txt" for name, known in zip(names, of, strict=True))
         absent = [path for path in paths if not path.is_file()]
         if absent:
             raise InputError(
-                f"{folder} lacks {len(absent)} of the {len(paths)} files that {listed.name} lists, such as "
+                f"{folder} lacks {len(absent)} of the {len(paths)} files that {listed.name} "
+                f"lists, such as "
                 f"{absent[0].relative_to(folder)}: unpack modelnet40_normal_resampled.zip again"
             )
         labels = np.array([classes.index(known) for known in of], dtype=np.int64)
@@ -211,7 +216,8 @@ class MeshShapes:
             ) from None
         if not (np.abs(triangles) <= _LARGEST).all():  # nor NaN
             raise InputError(
-                f"{path} has vertices that are not finite, or above {_LARGEST:.0e}: get this file again"
+                f"{path} has vertices that are not finite, or above {_LARGEST:.0e}: "
+                f"get this file again"
             )
         points, _ = sample_surface(triangles, _SURFACE_POINTS, np.random.default_rng(number))
         return checked_points(points, str(path)), None
@@ -273,7 +279,10 @@ def open_meshes(folder: Path, task: Task) -> Dataset:
 
 
 def has_lists(folder: Path) -> bool:
-    """Check whether a folder has ModelNet40's lists of shapes."""
+    """Check whether a folder has ModelNet40's HDF5 files.
+
+    ShapeNetPart's have the same names beside others.
+    """
     return any(folder.glob("modelnet*_train.txt")) or any(folder.glob("modelnet*_test.txt"))
 
 
@@ -288,13 +297,15 @@ def has_h5(folder: Path) -> bool:
 LAYOUTS = (
     Layout(
         "modelnet40-dat", ("modelnet40",), "modelnet40_normal_resampled",
-        "modelnet40_train_8192pts_fps.dat, modelnet40_test_8192pts_fps.dat, modelnet40_shape_names.txt",
+        "modelnet40_train_8192pts_fps.dat, modelnet40_test_8192pts_fps.dat, "
+        "modelnet40_shape_names.txt",
         "https://github.com/Julie-tang00/Point-BERT/blob/master/DATASET.md",
         lambda folder: bool(pickled_files(folder)), open_pickled,
     ),
     Layout(
         "modelnet40-text", ("modelnet40",), "modelnet40_normal_resampled",
-        "modelnet40_shape_names.txt, modelnet40_train.txt, modelnet40_test.txt, <class>/<class>_0001.txt …",
+        "modelnet40_shape_names.txt, modelnet40_train.txt, modelnet40_test.txt, "
+        "<class>/<class>_0001.txt …",
         "https://shapenet.cs.stanford.edu/media/modelnet40_normal_resampled.zip",
         has_lists, open_text,
     ),

@@ -64,7 +64,10 @@ class Clouds:
 
 
 def spare_points(points: int) -> int:
-    """Return how many farthest points are kept of a shape, of which training and voting take `points` at random."""
+    """Return the number of farthest points that are kept of a shape.
+
+    Training and voting take `points` of them at random.
+    """
     return round(points * _SPARE)
 
 
@@ -95,21 +98,26 @@ def prepare(
     if not len(shapes):
         raise InputError(f"{dataset.folder}: the {split} split of {dataset.task} has no shapes")
     chunks = [range(i, min(i + _CHUNK, len(shapes))) for i in range(0, len(shapes), _CHUNK)]
+    # processes pay only if each shape is a file that has to be parsed
     several = shapes.read.files and len(chunks) > 1 and jobs != 1
     work = (
         joblib.delayed(_prepare_chunk)(shapes.read, chunk, points, normalise) for chunk in chunks
     )
-    made: list[Shape] = []
+    shapes_read: list[Shape] = []
     with (
         each(workers(jobs if several else 1), work) as results,
         Progress(len(shapes), f"{split} shapes") as progress,
     ):
         for result in results:
-            made += result
+            shapes_read += result
             progress.advance(len(result))
-    parts = None if made[0][1] is None else np.stack([cast(IntArray, part) for _, part in made])
+    parts = (
+        None
+        if shapes_read[0][1] is None
+        else np.stack([cast(IntArray, part) for _, part in shapes_read])
+    )
     return Clouds(
-        np.stack([cloud for cloud, _ in made]),
+        np.stack([cloud for cloud, _ in shapes_read]),
         shapes.labels,
         dataset.classes,
         parts,
@@ -128,12 +136,15 @@ def prepare_shape(shape: Shape, points: int, *, normalise: bool) -> Shape:
     """
     cloud, parts = shape
     if normalise:
+        # centroid to the origin, farthest point to radius 1: (P, 3)
         centred = cloud.astype(np.float64) - cloud.mean(axis=0, dtype=np.float64)
         radius = np.sqrt((centred**2).sum(axis=1).max())
         cloud = (centred / (radius or 1.0)).astype(np.float32)
+    # points that coincide count once, in their order
     _, distinct = np.unique(cloud, axis=0, return_index=True)
     distinct.sort()
     order = distinct[farthest_point_order(cloud[distinct], min(points, len(distinct)))]
+    # too few distinct points are repeated
     order = np.resize(order, points)
     return cloud[order], None if parts is None else parts[order]
 

@@ -30,7 +30,8 @@ def open_scans(folder: Path, task: Task) -> Dataset:
         path = folder / within / f"{prefix}_{name}"
         if not path.is_file():
             raise InputError(
-                f"{folder} has no {path.relative_to(folder)}, which {task} consists of: unpack h5_files.zip again"
+                f"{folder} has no {path.relative_to(folder)}, which {task} consists of: "
+                f"unpack h5_files.zip again"
             )
         values = read_h5(path, ("data", "label"))
         labels = check_labels(values["label"], len(SCANOBJECTNN), str(path))
@@ -42,7 +43,8 @@ def open_scans(folder: Path, task: Task) -> Dataset:
 LAYOUTS = (
     Layout(
         "scanobjectnn-h5", ("scanobjectnn-bg", "scanobjectnn-only", "scanobjectnn-pb"), "h5_files",
-        "main_split/training_objectdataset.h5 and test_…, the same with _augmentedrot_scale75, main_split_nobg/…",
+        "main_split/training_objectdataset.h5 and test_…, "
+        "the same with _augmentedrot_scale75, main_split_nobg/…",
         "https://hkust-vgd.github.io/scanobjectnn/ (h5_files.zip)",
         lambda folder: any(folder.glob("main_split*/*_objectdataset*.h5")), open_scans,
     ),

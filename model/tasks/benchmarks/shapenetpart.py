@@ -58,7 +58,7 @@ SPLITS = ("train", "val", "test")
 
 
 def check_parts(parts: IntArray, category: str, where: str) -> IntArray:
-    """Hold part labels against those of their category.
+    """Check part labels against those of their category.
 
     Raises
     ------
@@ -79,7 +79,8 @@ def known_categories(path: Path) -> tuple[str, ...]:
     unknown = [name for name in names if name not in PARTS]
     if unknown or not names:
         raise InputError(
-            f"{path} names {shown(unknown[0]) if unknown else 'no category'}; known are {', '.join(PARTS)}"
+            f"{path} names {shown(unknown[0]) if unknown else 'no category'}; "
+            f"known are {', '.join(PARTS)}"
         )
     return names
 
@@ -120,7 +121,8 @@ def open_text(folder: Path, task: Task) -> Dataset:
         unknown = [key for key in keys if len(key) != 2 or key[0] not in folders]
         if unknown:
             raise InputError(
-                f"{listed} lists {shown('/'.join(unknown[0]))}, whose synset synsetoffset2category.txt does not name"
+                f"{listed} lists {shown('/'.join(unknown[0]))}, "
+                f"whose synset synsetoffset2category.txt does not name"
             )
         for _, name in keys:
             check_name(name, str(listed))
@@ -129,7 +131,8 @@ def open_text(folder: Path, task: Task) -> Dataset:
         absent = [path for path in paths if not path.is_file()]
         if absent:
             raise InputError(
-                f"{folder} lacks {len(absent)} of the {len(paths)} files that {listed.name} lists, such as "
+                f"{folder} lacks {len(absent)} of the {len(paths)} files that {listed.name} "
+                f"lists, such as "
                 f"{absent[0].relative_to(folder)}: unpack the archive again"
             )
         of = tuple(folders[synset] for synset, _ in keys)
@@ -167,7 +170,8 @@ def open_h5(folder: Path, task: Task) -> Dataset:
         paths = sorted(folder.glob(f"ply_data_{split}*.h5"))
         if not paths:
             raise InputError(
-                f"{folder} has no ply_data_{split}0.h5: unpack shapenet_part_seg_hdf5_data.zip again"
+                f"{folder} has no ply_data_{split}0.h5: unpack shapenet_part_seg_hdf5_data.zip "
+                f"again"
             )
         points, labels, parts = [], [], []
         for path in paths:
@@ -175,7 +179,8 @@ def open_h5(folder: Path, task: Task) -> Dataset:
             labels.append(check_labels(values["label"], len(classes), str(path)))
             if values["pid"].shape != values["data"].shape[:2]:
                 raise InputError(
-                    f"{path}: part labels of shape {values['pid'].shape}, points {values['data'].shape}"
+                    f"{path}: part labels of shape {values['pid'].shape}, "
+                    f"points {values['data'].shape}"
                 )
             for i, label in enumerate(labels[-1]):
                 where = f"{path}, shape {i}"
@@ -185,7 +190,8 @@ def open_h5(folder: Path, task: Task) -> Dataset:
                 points.append(values["data"][i])
             if len({each.shape for each in parts}) > 1:
                 raise InputError(
-                    f"{path} has shapes of another number of points than the files before: get it again"
+                    f"{path} has shapes of another number of points than the files before: "
+                    f"get it again"
                 )
         all_labels = np.concatenate(labels)
         names = [f"{split} {i}" for i in range(len(all_labels))]
@@ -205,7 +211,8 @@ def has_h5(folder: Path) -> bool:
 LAYOUTS = (
     Layout(
         "shapenetpart-text", ("shapenetpart",), "shapenetcore_partanno_segmentation_benchmark_v0_normal",
-        "synsetoffset2category.txt, train_test_split/shuffled_{train,val,test}_file_list.json, <synset>/<id>.txt …",
+        "synsetoffset2category.txt, train_test_split/shuffled_{train,val,test}_file_list.json, "
+        "<synset>/<id>.txt …",
         "https://shapenet.cs.stanford.edu/media/shapenetcore_partanno_segmentation_benchmark_v0_normal.zip",
         lambda folder: (folder / "synsetoffset2category.txt").exists() or (folder / "train_test_split").is_dir(),
         open_text,

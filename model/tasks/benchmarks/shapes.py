@@ -1,4 +1,7 @@
-"""What every reader gives: data sets of labelled shapes, read one by one; and the errors that they share."""
+"""Data sets of labelled shapes, read one by one, and their errors.
+
+Every reader of a benchmark returns one.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +47,10 @@ _MOST_NAME = 200  # characters
 
 
 class Read(Protocol):
-    """Reads the shape of a number; picklable, so that several processes can share the work."""
+    """Reader of a shape by its number.
+
+    It can be pickled, so that several processes share the work.
+    """
 
     @property
     def files(self) -> bool:
@@ -170,11 +176,13 @@ def checked_points(values: Any, where: str) -> FloatArray:
         points = np.ascontiguousarray(values[:, :3], dtype=np.float32)
     if not np.isfinite(points).all():
         raise InputError(
-            f"{where} has coordinates that are not finite: get this file again, or leave the shape out"
+            f"{where} has coordinates that are not finite: get this file again, "
+            f"or leave the shape out"
         )
     if np.abs(points).max() > _LARGEST:
         raise InputError(
-            f"{where} has coordinates above {_LARGEST:.0e}: get this file again, or leave the shape out"
+            f"{where} has coordinates above {_LARGEST:.0e}: get this file again, "
+            f"or leave the shape out"
         )
     return points
 
@@ -198,7 +206,9 @@ def whole_numbers(values: NDArray[Any], where: str) -> IntArray:
 
 
 def label_numbers(labels: Any, where: str) -> IntArray:
-    """Take the labels that a pickle lists, each a whole number or an array that begins with it, as (N,) int64.
+    """Read the labels of a pickle as (N,) int64.
+
+    Each is a whole number, or an array that begins with one.
 
     Raises
     ------
@@ -220,7 +230,9 @@ def label_numbers(labels: Any, where: str) -> IntArray:
 
 
 def check_name(name: str, where: str) -> str:
-    """Return a name that a list gives to a class, a shape or a file, if it is one and leads nowhere else.
+    """Check a name that a list gives to a class, a shape or a file.
+
+    It must be a plain name that leads into no other folder.
 
     Raises
     ------
@@ -291,7 +303,8 @@ def read_table(path: Path, delimiter: str | None, least: int) -> NDArray[np.floa
     except (ValueError, MemoryError):
         number = _odd_line(path, delimiter, columns)
         raise InputError(
-            f"{path} cannot be read as points: line {number} is no {columns} numbers; get this file again"
+            f"{path} cannot be read as points: line {number} is no {columns} numbers; "
+            f"get this file again"
         ) from None
     return table
 
@@ -305,7 +318,8 @@ def _columns(line: bytes, delimiter: str | None, least: int, path: Path) -> int:
         or (len(line) == _MOST_LINE and not line.endswith(b"\n"))
     ):
         raise InputError(
-            f"{path}: expected lines of {least} numbers, found {int(bool(line.strip()))} of {columns}"
+            f"{path}: expected lines of {least} numbers, "
+            f"found {int(bool(line.strip()))} of {columns}"
         )
     return columns
 
@@ -343,7 +357,8 @@ def read_h5(path: Path, names: Sequence[str], points: str = "data") -> dict[str,
             missing = [name for name in names if name not in file]
             if missing:
                 raise InputError(
-                    f"{path} has no dataset {missing[0]!r}; it holds {shown(', '.join(map(repr, file))) or 'none'}"
+                    f"{path} has no dataset {missing[0]!r}; it holds "
+                    f"{shown(', '.join(map(repr, file))) or 'none'}"
                 )
             values = {name: Rows(file, name)[...] for name in names}
     except InputError:
@@ -363,6 +378,7 @@ def read_h5(path: Path, names: Sequence[str], points: str = "data") -> dict[str,
     if wrong:
         rows = len(values[wrong[0]]) if values[wrong[0]].ndim else 0
         raise InputError(
-            f"{path}: {len(values[points])} shapes, but {rows} rows of {wrong[0]!r}: download it again"
+            f"{path}: {len(values[points])} shapes, but {rows} rows of {wrong[0]!r}: "
+            f"download it again"
         )
     return values

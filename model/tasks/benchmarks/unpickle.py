@@ -1,4 +1,6 @@
-"""Read the pickles that benchmarks are handed out as, without running what they may hold.
+"""Safe reader of the pickles of benchmarks.
+
+It runs nothing that a pickle may hold.
 
 Pickles of numpy 1 (`numpy.core`) and of numpy 2 (`numpy._core`) are read alike, whichever of the
 two is installed.
@@ -43,8 +45,10 @@ def read_pickle(path: Path) -> Any:
         ) from None
     except Refused as error:
         raise InputError(
-            f"{path} is refused: it asks for {shown(str(error))}, and only arrays and plain containers are read, since "
-            "a pickle can run any code; get the file from its authors again, or convert it with a program that you "
+            f"{path} is refused: it asks for {shown(str(error))}, "
+            f"and only arrays and plain containers are read, since "
+            "a pickle can run any code; get the file from its authors again, "
+            "or convert it with a program that you "
             "trust"
         ) from None
     except Exception as error:

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from shapenet3d_cma.core.errors import InputError
 from shapenet3d_cma.model.config import PretrainConfig
 from shapenet3d_cma.model.monitor.annotate import NETWORK_SEEDS, RATIOS, SEEDS, NetworkAnnotator
-from shapenet3d_cma.model.monitor.figures import STRATEGIES, all_masks, patch_indices, read_run
+from shapenet3d_cma.model.monitor.figures import STRATEGIES, all_masks, patch_indices, read_trained
 from shapenet3d_cma.model.network import CrossAlignNet
 from shapenet3d_cma.model.noise import sample_seeds
 from shapenet3d_cma.model.patches import make_patches, normalise_cloud
@@ -87,7 +87,7 @@ def test_pixels_outside_the_image_have_no_cell() -> None:
 
 def test_a_reconstruction_has_the_loss_that_training_would_tell(shards: Path, run: Path) -> None:
     row = Shards(shards)[2]
-    trained = read_run(run, (80, 80))
+    trained = read_trained(run, (80, 80))
     assert (trained.step, trained.steps) == (2, 2)
     made = trained.reconstruct(row["points"], row["pixels"], row["rgb"], 2, (0, 3))
     batch: dict[str, Any] = {
@@ -136,16 +136,16 @@ def test_a_page_takes_masks_and_reconstruction_from_a_run(shards: Path, run: Pat
 
 def test_what_is_no_run_is_said(tmp_path: Path, run: Path) -> None:
     with pytest.raises(InputError, match="is no run: `cma3d pretrain SHARDS RUN` makes one"):
-        read_run(tmp_path, (80, 80))
+        read_trained(tmp_path, (80, 80))
     (tmp_path / "run.json").write_text((run / "run.json").read_text())
     with pytest.raises(InputError, match="has no checkpoint yet"):
-        read_run(tmp_path, (80, 80))
+        read_trained(tmp_path, (80, 80))
     (tmp_path / "checkpoint.pt").write_bytes(b"torn")
     with pytest.raises(InputError, match=r"checkpoint\.pt cannot be read"):
-        read_run(tmp_path, (80, 80))
+        read_trained(tmp_path, (80, 80))
     (tmp_path / "run.json").write_text("{}")
     with pytest.raises(InputError, match=r"run\.json cannot be read"):
-        read_run(tmp_path, (80, 80))
+        read_trained(tmp_path, (80, 80))
 
 
 def test_few_points_make_no_patches_and_the_page_says_so(shards: Path, tmp_path: Path) -> None:

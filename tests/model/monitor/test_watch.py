@@ -5,6 +5,7 @@ import dataclasses
 import json
 import re
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,17 +15,19 @@ import torch
 
 from shapenet3d_cma.core.errors import InputError
 from shapenet3d_cma.model.config import PretrainConfig
+from shapenet3d_cma.model.encoders import PointEncoder
 from shapenet3d_cma.model.monitor.linear_probe import (
-    cut,
+    cut_patches,
     encode,
     is_held_out,
     linear_probe,
-    settled,
+    logistic_regression,
+    recalibrated,
 )
 from shapenet3d_cma.model.monitor.pictures import masked_image
 from shapenet3d_cma.model.monitor.snapshot import Snapshot, fixed_rows, reconstruct
-from shapenet3d_cma.model.network import CrossAlignNet, PointEncoder, initialise
-from shapenet3d_cma.model.norm import is_fresh
+from shapenet3d_cma.model.network import CrossAlignNet, initialise
+from shapenet3d_cma.model.norm import has_no_statistics
 from shapenet3d_cma.model.train.data import ShardRows
 from shapenet3d_cma.model.train.pretraining import pretrain
 from shapenet3d_cma.model.train.run_folder import RunFolder
@@ -121,30 +124,42 @@ def test_one_category_is_no_probe(toy_shards: Path, tiny: PretrainConfig, tmp_pa
 
 
 def test_a_linear_probe_finds_what_is_linear_and_nothing_else() -> None:
-    generator = torch.Generator().manual_seed(0)
-    features = torch.randn(300, 10, generator=generator) * 50 + 7
-    held_out = torch.arange(300) >= 200
-    direction = torch.randn(10, 3, generator=generator)
-    assert linear_probe(features, ((features - 7) @ direction).argmax(1), held_out) > 0.9
-    noise = torch.randint(0, 3, (300,), generator=generator)
-    assert linear_probe(features, noise, held_out) < 0.55
-    shifted = features * torch.rand(10, generator=generator) + 3  # units do not matter
-    labels = (features[:, 0] > 7).long()
-    assert linear_probe(features, labels, held_out) == pytest.approx(
-        linear_probe(shifted, labels, held_out), abs=0.03
-    )
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(300, 10)) * 50 + 7
+
+    def accuracy(values: np.ndarray, labels: np.ndarray) -> float:
+        classifier = logistic_regression(200)
+        return linear_probe(values[:200], labels[:200], values[200:], labels[200:], classifier)
+
+    assert accuracy(features, ((features - 7) @ rng.normal(size=(10, 3))).argmax(1)) > 0.9
+    assert accuracy(features, rng.integers(0, 3, 300)) < 0.55
+    shifted = features * rng.random(10) + 3  # units do not matter
+    labels = (features[:, 0] > 7).astype(np.int64)
+    assert accuracy(features, labels) == pytest.approx(accuracy(shifted, labels), abs=0.03)
+
+
+def test_without_scikit_learn_training_goes_on_without_probes(
+    categories: Path, tiny: PretrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    lines: list[str] = []
+    assert pretrain(categories, tmp_path / "run", watched(tiny), lines.append)["probe"] is None
+    assert sum("no linear probe: scikit-learn is not installed" in line for line in lines) == 1
 
 
 def test_features_of_a_cloud_do_not_depend_on_its_batch_or_place(tiny: PretrainConfig) -> None:
     encoder, points = PointEncoder(tiny).train(), torch.randn(4, 64, 3)
     with torch.no_grad():
-        encoder(*cut(points, tiny))
+        encoder(*cut_patches(points, tiny))
     before = {name: value.clone() for name, value in encoder.state_dict().items()}
-    frozen = settled(encoder, [cut(points * 9, tiny)])
-    features = encode(frozen, [cut(points, tiny)])
+    frozen = recalibrated(encoder, [cut_patches(points * 9, tiny)])
+    features = encode(frozen, [cut_patches(points, tiny)])
     assert features.shape == (4, 2 * tiny.width)
     torch.testing.assert_close(
-        encode(frozen, [cut(points[1:2] * 3 + 5, tiny)]), features[1:2], rtol=1e-3, atol=1e-4
+        encode(frozen, [cut_patches(points[1:2] * 3 + 5, tiny)]),
+        features[1:2],
+        rtol=1e-3,
+        atol=1e-4,
     )
     assert encoder.training
     for each in (encoder, frozen):
@@ -154,15 +169,18 @@ def test_features_of_a_cloud_do_not_depend_on_its_batch_or_place(tiny: PretrainC
 def test_random_weights_are_probed_with_statistics_of_the_shapes(tiny: PretrainConfig) -> None:
     """Else the patches' embeddings, a thousandth of the positions, would hardly count."""
     torch.manual_seed(0)
-    encoder, patches = PointEncoder(tiny).apply(initialise), cut(torch.randn(8, 64, 3), tiny)
+    encoder, patches = (
+        PointEncoder(tiny).apply(initialise),
+        cut_patches(torch.randn(8, 64, 3), tiny),
+    )
     others = patches[0], patches[1].flip(0)
     with torch.no_grad():
         seen = copy.deepcopy(encoder)(*patches)
-    found = settled(encoder, [patches])
+    found = recalibrated(encoder, [patches])
     with torch.no_grad():
         torch.testing.assert_close(found(*patches), seen, atol=0.05, rtol=0)
         assert (found(*others) - found(*patches)).abs().max() > 0.1
-    assert is_fresh(encoder)
+    assert has_no_statistics(encoder)
 
 
 @pytest.mark.parametrize("source", ["image", "points"])

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from shapenet3d_cma.model.config import PretrainConfig
-from shapenet3d_cma.model.network import PointEncoder
+from shapenet3d_cma.model.encoders import PointEncoder
 from shapenet3d_cma.model.tasks.config import FewShotConfig, FinetuneConfig, SegmentConfig
 from shapenet3d_cma.model.weights.encoder import encoder_bytes
 from shapenet3d_cma.samples import miniatures

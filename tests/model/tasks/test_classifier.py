@@ -2,7 +2,8 @@ import pytest
 import torch
 
 from shapenet3d_cma.model.config import PretrainConfig
-from shapenet3d_cma.model.network import DropPath, PointEncoder
+from shapenet3d_cma.model.encoders import PointEncoder
+from shapenet3d_cma.model.layers import DropPath
 from shapenet3d_cma.model.noise import sample_seeds
 from shapenet3d_cma.model.tasks.classifier import Classifier
 

@@ -13,7 +13,7 @@ from PIL import Image
 from shapenet3d_cma.core.errors import InputError
 from shapenet3d_cma.core.settings import read_settings
 from shapenet3d_cma.model.config import PretrainConfig
-from shapenet3d_cma.model.network import PointEncoder
+from shapenet3d_cma.model.encoders import PointEncoder
 from shapenet3d_cma.model.tasks import engine
 from shapenet3d_cma.model.tasks.ablate import TABLES, ablate
 from shapenet3d_cma.model.tasks.classify import (
@@ -352,7 +352,7 @@ def test_a_benchmark_that_is_learned_from_its_own_kind_is_learned(
         finetune_config, epochs=60, learning_rate=5e-3, held_out=0, dropout=0.1, measure_every=20
     )
     small = tmp_path / "encoder.safetensors"
-    from shapenet3d_cma.model.network import PointEncoder
+    from shapenet3d_cma.model.encoders import PointEncoder
     from shapenet3d_cma.model.weights.encoder import encoder_bytes
 
     from .conftest import ENCODER

@@ -8,7 +8,7 @@ import torch
 
 from shapenet3d_cma.core.errors import InputError
 from shapenet3d_cma.model.config import PretrainConfig
-from shapenet3d_cma.model.network import PointEncoder
+from shapenet3d_cma.model.encoders import PointEncoder
 from shapenet3d_cma.model.tasks import initial as module
 from shapenet3d_cma.model.tasks.initial import load_initial
 from shapenet3d_cma.model.train.pretraining import pretrain
@@ -138,7 +138,7 @@ def test_a_run_gives_its_encoder_finished_or_not(
         )
     assert "after 3 steps" in load_initial(run).source
     (run / "run.json").write_text(json.dumps({"config": {"width": 24, "heads": 2}}))
-    with pytest.raises(InputError, match=r"is no run of `cma3d pretrain`"):
+    with pytest.raises(InputError, match=r"run\.json cannot be read"):
         load_initial(run)
 
 

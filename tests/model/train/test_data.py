@@ -10,18 +10,18 @@ from hypothesis import strategies as st
 
 from shapenet3d_cma.core.errors import InputError
 from shapenet3d_cma.model.config import PretrainConfig
-from shapenet3d_cma.model.distributed import Ranks
-from shapenet3d_cma.model.train.data import Feed, Plan, ShardRows, choose_place
+from shapenet3d_cma.model.distributed import ProcessGroup
+from shapenet3d_cma.model.train.data import BatchSource, EpochPlan, ShardRows, choose_place
 
 CPU = torch.device("cpu")
-ALONE = Ranks(0, 1, CPU)
+ALONE = ProcessGroup(0, 1, CPU)
 
 
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(1, 5), st.integers(0, 100))
 def test_each_epoch_takes_each_row_once_but_for_a_short_batch(
     rows: int, batch: int, epochs: int, seed: int
 ) -> None:
-    plan = Plan(rows, min(batch, rows), epochs, seed)
+    plan = EpochPlan(rows, min(batch, rows), epochs, seed)
     for epoch in range(epochs):
         steps = range(epoch * plan.steps_per_epoch, (epoch + 1) * plan.steps_per_epoch)
         assert {plan.epoch(step) for step in steps} == {epoch}
@@ -33,7 +33,7 @@ def test_each_epoch_takes_each_row_once_but_for_a_short_batch(
 
 def test_epochs_and_seeds_shuffle_differently() -> None:
     orders = [
-        tuple(Plan(50, 50, 3, seed).step_rows(step)) for seed in range(3) for step in range(3)
+        tuple(EpochPlan(50, 50, 3, seed).step_rows(step)) for seed in range(3) for step in range(3)
     ]
     assert len(set(orders)) == 9
 
@@ -44,11 +44,15 @@ def test_batches_from_memory_and_from_files_are_equal(
     toy_shards: Path, tiny: PretrainConfig, workers: int, number: int
 ) -> None:
     data = ShardRows(toy_shards, tiny)
-    plan = Plan(len(data), 4, 3, 0)
+    plan = EpochPlan(len(data), 4, 3, 0)
     for rank in range(number):
-        mine = Ranks(rank, number, CPU)
-        held = list(Feed(data, plan, dataclasses.replace(tiny, data="memory"), mine).steps(1))
-        files = Feed(data, plan, dataclasses.replace(tiny, data="files", workers=workers), mine)
+        mine = ProcessGroup(rank, number, CPU)
+        held = list(
+            BatchSource(data, plan, dataclasses.replace(tiny, data="memory"), mine).steps(1)
+        )
+        files = BatchSource(
+            data, plan, dataclasses.replace(tiny, data="files", workers=workers), mine
+        )
         read = list(files.steps(1))
         assert files.held() is None
         assert len(held) == len(read) == 8
@@ -63,9 +67,9 @@ def test_rows_are_taken_alike_from_memory_and_from_files(
     toy_shards: Path, tiny: PretrainConfig
 ) -> None:
     data = ShardRows(toy_shards, tiny)
-    plan = Plan(len(data), 4, 3, 0)
+    plan = EpochPlan(len(data), 4, 3, 0)
     feeds = [
-        Feed(data, plan, dataclasses.replace(tiny, data=place), ALONE)
+        BatchSource(data, plan, dataclasses.replace(tiny, data=place), ALONE)
         for place in ("memory", "files")
     ]
     held, read = (feed.take([7, 2]) for feed in feeds)
@@ -73,10 +77,10 @@ def test_rows_are_taken_alike_from_memory_and_from_files(
 
 
 def test_where_rows_are_held(tiny: PretrainConfig, monkeypatch: pytest.MonkeyPatch) -> None:
-    cuda = Ranks(0, 1, torch.device("cuda", 0))
+    cuda = ProcessGroup(0, 1, torch.device("cuda", 0))
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (80 * 2**30, 80 * 2**30))
 
-    def place(gib: float, mine: Ranks = ALONE, **changes: object) -> str:
+    def place(gib: float, mine: ProcessGroup = ALONE, **changes: object) -> str:
         return choose_place(gib, dataclasses.replace(tiny, memory_gib=0.5, **changes), mine)  # type: ignore[arg-type]
 
     assert place(0.1) == "memory"
@@ -94,10 +98,12 @@ def test_where_rows_are_held(tiny: PretrainConfig, monkeypatch: pytest.MonkeyPat
 
 def test_the_choice_is_said(toy_shards: Path, tiny: PretrainConfig) -> None:
     data = ShardRows(toy_shards, tiny)
-    plan = Plan(len(data), 4, 3, 0)
-    assert Feed(data, plan, tiny, ALONE).said == "12 rows, 0.00 GiB: held in memory"
-    read = Feed(data, plan, dataclasses.replace(tiny, data="files", workers=3), ALONE)
-    assert read.said == "12 rows, 0.00 GiB: read from the files by 3 processes beside this one"
+    plan = EpochPlan(len(data), 4, 3, 0)
+    assert BatchSource(data, plan, tiny, ALONE).description == "12 rows, 0.00 GiB: held in memory"
+    read = BatchSource(data, plan, dataclasses.replace(tiny, data="files", workers=3), ALONE)
+    assert (
+        read.description == "12 rows, 0.00 GiB: read from the files by 3 processes beside this one"
+    )
 
 
 def test_a_batch_holds_the_rows_of_the_shards(toy_shards: Path, tiny: PretrainConfig) -> None:

@@ -17,7 +17,7 @@ import torch
 
 from shapenet3d_cma.core.errors import InputError
 from shapenet3d_cma.model.config import PretrainConfig
-from shapenet3d_cma.model.network import PointEncoder
+from shapenet3d_cma.model.encoders import PointEncoder
 from shapenet3d_cma.model.tasks.ablate import ablate
 from shapenet3d_cma.model.tasks.config import (
     FewShotConfig,
@@ -209,7 +209,7 @@ def test_what_others_put_in_a_run_is_left_alone(tiny: PretrainConfig, tmp_path: 
     (run / "notes.txt").write_text("mine")
     (run / "reconstructions" / "epoch-best.npz").write_text("mine")
     with RunFolder(run, tiny, "data") as folder:
-        folder.cut(0, 1)
+        folder.truncate(0, 1)
         folder.save(2, {})
     assert (run / "notes.txt").read_text() == "mine"
     assert [path.name for path in (run / "reconstructions").iterdir()] == ["epoch-best.npz"]
@@ -234,7 +234,7 @@ def test_a_snapshot_of_others_is_not_removed(tiny: PretrainConfig, tmp_path: Pat
         (tmp_path / "run" / "reconstructions").mkdir()
         (tmp_path / "run" / "reconstructions" / "epoch-00007.npz").write_text("mine")
         with pytest.raises(InputError, match=r"epoch-00007\.npz is there, not written by cma3d"):
-            folder.cut(0, 1)
+            folder.truncate(0, 1)
     assert (tmp_path / "run" / "reconstructions" / "epoch-00007.npz").read_text() == "mine"
 
 
@@ -314,7 +314,7 @@ def test_a_run_of_the_version_before_goes_on(tiny: PretrainConfig, tmp_path: Pat
     (run / "notes.txt").write_text("mine")
     (run / ".lock").touch()
     with RunFolder(run, tiny, "data") as folder:
-        folder.cut(1, 1)
+        folder.truncate(1, 1)
         folder.write("curves.png", b"new", live=True)
         folder.write("encoder.safetensors", b"new")
         with pytest.raises(InputError, match=r"notes\.txt is there, not written by cma3d"):

@@ -16,12 +16,12 @@ from safetensors.torch import save
 from shapenet3d_cma.core.errors import InputError
 from shapenet3d_cma.core.settings import read_settings
 from shapenet3d_cma.model.config import PretrainConfig
-from shapenet3d_cma.model.distributed import Ranks
-from shapenet3d_cma.model.network import PointEncoder
-from shapenet3d_cma.model.train.data import Plan
+from shapenet3d_cma.model.distributed import ProcessGroup
+from shapenet3d_cma.model.encoders import PointEncoder
+from shapenet3d_cma.model.train.data import EpochPlan
 from shapenet3d_cma.model.train.pretraining import pretrain
 from shapenet3d_cma.model.train.run_folder import RunFolder
-from shapenet3d_cma.model.train.step import Training, choose_device, learning_rate
+from shapenet3d_cma.model.train.step import PretrainStep, choose_device, learning_rate
 from shapenet3d_cma.model.weights.encoder import load_encoder
 from shapenet3d_cma.tests.waiting import count_lines, wait_for
 
@@ -216,7 +216,7 @@ def test_how_the_shards_are_read_changes_nothing(
 
 def stop_at(patch: pytest.MonkeyPatch, step: int, where: str) -> None:
     """Stop at a step: within it, after it was logged, halfway through writing the checkpoint, or after that."""
-    original_step, original_save, original_write = Training.step, RunFolder.save, torch.save
+    original_step, original_save, original_write = PretrainStep.step, RunFolder.save, torch.save
 
     def step_or_stop(self, number, batch):  # type: ignore[no-untyped-def]
         result = original_step(self, number, batch)
@@ -238,7 +238,7 @@ def stop_at(patch: pytest.MonkeyPatch, step: int, where: str) -> None:
             raise Killed
 
     if where == "step":
-        patch.setattr(Training, "step", step_or_stop)
+        patch.setattr(PretrainStep, "step", step_or_stop)
     elif where == "save":
         patch.setattr(torch, "save", half_write)
     else:
@@ -433,15 +433,15 @@ def test_a_batch_shrinks_to_the_rows_there_are(
 def test_a_loss_that_is_not_finite_stops_with_its_name_and_rows(
     toy_shards: Path, tiny: PretrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = Training.step
+    original = PretrainStep.step
 
     def step(self, number, batch):  # type: ignore[no-untyped-def]
         if number == 5:
             batch["points"][batch["rows"] == batch["rows"][2]] = math.nan
         return original(self, number, batch)
 
-    monkeypatch.setattr(Training, "step", step)
-    row = Plan(12, 4, 4, 0).step_rows(5)[2]
+    monkeypatch.setattr(PretrainStep, "step", step)
+    row = EpochPlan(12, 4, 4, 0).step_rows(5)[2]
     config = dataclasses.replace(tiny, tasks="reconstruction")
     with pytest.raises(InputError) as caught:
         pretrain(toy_shards, tmp_path, config, quiet)
@@ -462,7 +462,7 @@ def test_cuda_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_learning_rate_warms_up_and_follows_a_cosine() -> None:
-    config, plan = PretrainConfig(), Plan(1280, 128, 300, 0)
+    config, plan = PretrainConfig(), EpochPlan(1280, 128, 300, 0)
     rates = [learning_rate(step, plan, config) for step in range(plan.steps)]
     top = max(rates)
     assert top == rates[100] == 1e-3
@@ -471,14 +471,16 @@ def test_the_learning_rate_warms_up_and_follows_a_cosine() -> None:
     assert rates[100 + 1450] == pytest.approx((1e-3 + 1e-6) / 2)
     assert 1e-6 < rates[-1] < 1.001e-6
     short = [
-        learning_rate(step, Plan(8, 8, 1, 0), dataclasses.replace(config, epochs=1))
+        learning_rate(step, EpochPlan(8, 8, 1, 0), dataclasses.replace(config, epochs=1))
         for step in range(1)
     ]
     assert short[0] > 0
 
 
 def test_only_matrices_decay(tiny: PretrainConfig) -> None:
-    training = Training(tiny, (64, 64), Plan(4, 4, 1, 0), Ranks(0, 1, torch.device("cpu")))
+    training = PretrainStep(
+        tiny, (64, 64), EpochPlan(4, 4, 1, 0), ProcessGroup(0, 1, torch.device("cpu"))
+    )
     names = {id(parameter): name for name, parameter in training.network.named_parameters()}
     decayed, others = (
         [names[id(p)] for p in group["params"]] for group in training.optimizer.param_groups

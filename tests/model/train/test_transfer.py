@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from shapenet3d_cma.model.train import transfer as passing
-from shapenet3d_cma.model.train.transfer import passed
+from shapenet3d_cma.model.train.transfer import pack_for_worker
 
 pytestmark = pytest.mark.skipif(
     not hasattr(os, "memfd_create"), reason="elsewhere torch passes batches itself"
@@ -35,7 +35,7 @@ ARRAYS = hnp.arrays(
 def sent(batch: dict[str, Any]) -> dict[str, Any]:
     """Send a batch as a worker's queue does, and receive it."""
     with mock.patch.object(passing, "get_worker_info", return_value=object()):
-        arrived = pickle.load(io.BytesIO(ForkingPickler.dumps(passed(batch))))
+        arrived = pickle.load(io.BytesIO(ForkingPickler.dumps(pack_for_worker(batch))))
     assert type(arrived) is dict
     return dict(arrived)
 
@@ -75,9 +75,9 @@ def test_batches_that_are_kept_hold_no_file_open() -> None:
 
 def test_without_a_worker_a_batch_is_itself() -> None:
     batch = {"a": torch.zeros(3)}
-    assert passed(batch) is batch
+    assert pack_for_worker(batch) is batch
     with mock.patch.object(passing, "get_worker_info", return_value=object()):
-        again = copy.copy(passed(batch))
+        again = copy.copy(pack_for_worker(batch))
     assert again["a"] is batch["a"], (
         "torch's default_convert copies batches in the worker: they are not sent by that"
     )

@@ -19,7 +19,7 @@ import torch
 
 from shapenet3d_cma.core.errors import InputError
 from shapenet3d_cma.model.config import PretrainConfig
-from shapenet3d_cma.model.monitor.figures import read_run
+from shapenet3d_cma.model.monitor.figures import read_trained
 from shapenet3d_cma.model.tasks.initial import load_initial
 from shapenet3d_cma.model.train.pretraining import pretrain
 from shapenet3d_cma.model.train.run_folder import RunFolder
@@ -154,7 +154,7 @@ def test_others_refuse_such_a_checkpoint_too(run: Path, case: str) -> None:
     change, says = BAD[case]
     (run / "encoder.safetensors").unlink()
     spoil(run / "checkpoint.pt", change)
-    for read in (load_initial, lambda path: read_run(path, (64, 64))):
+    for read in (load_initial, lambda path: read_trained(path, (64, 64))):
         with pytest.raises(InputError, match=says.replace("point_encoder.", "(point_encoder.)?")):
             read(run)
 
@@ -178,7 +178,7 @@ def test_what_a_run_tells_of_itself_is_bounded(
     (run / "encoder.safetensors").unlink()
     for read in (
         load_initial,
-        lambda path: read_run(path, (64, 64)),
+        lambda path: read_trained(path, (64, 64)),
         lambda path: pretrain(toy_shards, path, finished[1], quiet),
     ):
         with pytest.raises(InputError, match=r"; give another|restore it from a copy") as caught:
@@ -194,7 +194,7 @@ def test_sizes_that_a_run_claims_take_no_memory(run: Path, change: dict) -> None
     told["config"].update(change)
     (run / "run.json").write_text(json.dumps(told))
     with pytest.raises(InputError, match=r"cannot be read"):
-        read_run(run, (64, 64))
+        read_trained(run, (64, 64))
 
 
 # ---- files of torch.save ----

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from shapenet3d_cma.core.errors import InputError
 from shapenet3d_cma.model.config import PretrainConfig
-from shapenet3d_cma.model.network import PointEncoder
+from shapenet3d_cma.model.encoders import PointEncoder
 from shapenet3d_cma.model.tasks.initial import load_initial
 from shapenet3d_cma.model.train.pretraining import export_encoder, pretrain
 from shapenet3d_cma.model.weights.encoder import load_encoder

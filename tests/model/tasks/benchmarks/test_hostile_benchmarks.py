@@ -19,7 +19,7 @@ from safetensors.torch import save
 
 from shapenet3d_cma.core.errors import InputError
 from shapenet3d_cma.model.config import PretrainConfig
-from shapenet3d_cma.model.network import PointEncoder
+from shapenet3d_cma.model.encoders import PointEncoder
 from shapenet3d_cma.model.tasks.benchmarks.folds import open_fold
 from shapenet3d_cma.model.tasks.benchmarks.layouts import open_dataset
 from shapenet3d_cma.model.tasks.benchmarks.prepared import prepare
