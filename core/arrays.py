@@ -1,4 +1,4 @@
-"""NumPy's files, read without trusting what they claim: no array is made that its file has no bytes for."""
+"""NumPy's files, read without trust: no array is larger than the bytes of its file."""
 
 from __future__ import annotations
 
@@ -26,13 +26,8 @@ _DAMAGED = (
     EOFError,  # an entry that reaches beyond the end of the file
 )
 _NO_HEADER = (
-    *(
-        ValueError,
-        TypeError,
-        SyntaxError,
-        MemoryError,
-        RecursionError,
-    ),  # those that ast.literal_eval is documented with
+    # those that ast.literal_eval is documented with
+    *(ValueError, TypeError, SyntaxError, MemoryError, RecursionError),
     KeyError,  # one of its entries is missing
 )
 
@@ -77,6 +72,7 @@ def read_arrays(path: Path, names: Sequence[str]) -> dict[str, NDArray[Any]]:
 
 def _array(content: bytes) -> NDArray[Any]:
     """Read the bytes of a .npy file, whose header is Python's notation of a dictionary."""
+    # versions 2 and 3 of the format have four bytes of header length, version 1 has two
     start = 12 if content[6:7] in (b"\x02", b"\x03") else 10
     length = int.from_bytes(content[8:start], "little")
     if content[:6] != b"\x93NUMPY" or length > _MOST_HEADER:
@@ -88,6 +84,7 @@ def _array(content: bytes) -> NDArray[Any]:
         order: Literal["C", "F"] = "F" if header["fortran_order"] else "C"
     except _NO_HEADER:
         raise ValueError("its header is damaged") from None
+    # all that the header claims is checked before an array is made of it
     if dtype.kind not in _KINDS or not isinstance(shape, tuple) or len(sizes) != len(shape):
         raise ValueError("it holds no numbers")
     if math.prod(sizes) * dtype.itemsize != len(content) - start - length:

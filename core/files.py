@@ -14,7 +14,10 @@ __all__ = ["is_full", "sha256"]
 
 
 def is_full(error: BaseException) -> bool:
-    """Check whether an error says that a disk, or the user's share of it, is full; HDF5 says it in words alone."""
+    """Check whether an error says that a disk, or the user's quota, is full.
+
+    HDF5 raises its own errors, which have the system's error in their text alone.
+    """
     full = (errno.ENOSPC, errno.EDQUOT)
     if isinstance(error, OSError) and error.errno in full:
         return True

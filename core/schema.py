@@ -1,4 +1,4 @@
-"""The schema of shards and render files: one table that writer, reader, verifier and card are driven by.
+"""The schema of shards and render files: one table for writer, reader, verifier and card.
 
 A leaf: it imports nothing of the project but modules of the ground, so every stage may read it.
 """
@@ -70,7 +70,7 @@ class Field:
     meaning: str
 
     def sizes(self, **letters: int) -> tuple[int, ...]:
-        """Return the shape behind the leading axis, its letters replaced: `field.sizes(H=224, W=224, P=2048)`."""
+        """Return the shape of a row, such as `field.sizes(H=224, W=224, P=2048)`."""
         return tuple(letters[size] if isinstance(size, str) else size for size in self.shape)
 
     @property
@@ -131,7 +131,7 @@ def create_field(
     level: int = RENDER_LEVEL,
     **letters: int,
 ) -> h5py.Dataset:
-    """Create a field's dataset with the layout of the schema: a chunk is exactly one row, so a row is one read.
+    """Create a field's dataset as the schema has it: a chunk is one row, so a row is one read.
 
     Parameters
     ----------
@@ -141,7 +141,8 @@ def create_field(
     letters : the file's sizes, see `Field.sizes`
     """
     sizes = field.sizes(**letters)
-    scalar = not sizes and not growing  # a few bytes a row: no chunks
+    # a few bytes a row need no chunks, nor compression
+    scalar = not sizes and not growing
     return file.create_dataset(
         field.name,
         (rows, *sizes),
@@ -153,19 +154,25 @@ def create_field(
 
 
 def shuffle(row: NDArray[Any], field: Field) -> memoryview:
-    """Return a row's bytes as HDF5's shuffle filter orders them: the first of all numbers, then the second of all.
+    """Return a row's bytes in the order of HDF5's shuffle filter.
+
+    First the first byte of every number, then the second of every number.
 
     Parameters
     ----------
     row : of the field's shape, converted to its dtype, little-endian
     """
+    # (E, B) bytes of E numbers, transposed to (B, E)
     array = np.ascontiguousarray(row, dtype=np.dtype(field.dtype).newbyteorder("<"))
     return np.ascontiguousarray(array.view(np.uint8).reshape(-1, array.itemsize).T).data
 
 
 @dataclass(frozen=True)
 class Opened:
-    """An open file that follows the table: its datasets by field name, to be read row by row. Close it after use."""
+    """An open file that follows the table: datasets by field name, read row by row.
+
+    Close it after use.
+    """
 
     path: Path
     file: h5py.File
@@ -182,7 +189,7 @@ class Opened:
         self.file.close()
 
     def attribute(self, name: str) -> str | int | None:
-        """Read an attribute that is a text or a whole number; None where there is none.
+        """Read an attribute that is a text or a whole number, or return None.
 
         Raises
         ------
@@ -216,7 +223,7 @@ def open_checked(
     extras: tuple[Field, ...] = (),
     **driver: Any,
 ) -> Opened:
-    """Open a file for reading and check that it is of this format, version and kind and follows the table.
+    """Open a file for reading, and check its format, version, kind and fields.
 
     Nothing that it is made of leads to another file, and nothing declares more than the file can
     hold; both are known before any array is read.
@@ -262,7 +269,8 @@ def _check_kind(file: h5py.File, name: str, kind: str) -> None:
         )
     if found["schema_version"] != SCHEMA_VERSION:
         raise WrongFileError(
-            f"{name} has schema version {shown(found['schema_version'])}; this program reads version {SCHEMA_VERSION}: "
+            f"{name} has schema version {shown(found['schema_version'])}; "
+            f"this program reads version {SCHEMA_VERSION}: "
             "make the file again, or use the release that wrote it"
         )
 
@@ -270,7 +278,7 @@ def _check_kind(file: h5py.File, name: str, kind: str) -> None:
 def _check_fields(
     file: h5py.File, name: str, fields: tuple[Field, ...], extras: tuple[Field, ...]
 ) -> dict[str, Rows]:
-    """Open each field once its shape fits those of the others; extras only where the file has them."""
+    """Open each field after its shape is checked against the others; extras if they exist."""
     letters: dict[str, int] = {}  # the sizes of this file, from the first field that has each
     found = {}
     for field in (
@@ -281,7 +289,8 @@ def _check_fields(
         axes = ("rows", *field.shape)
         if len(rows.shape) != len(axes):
             raise InputError(
-                f"{name}: {field.name} has {len(rows.shape)} axes; expected {len(axes)}: make it again"
+                f"{name}: {field.name} has {len(rows.shape)} axes; "
+                f"expected {len(axes)}: make it again"
             )
         for letter, size in zip(axes, rows.shape, strict=True):
             if isinstance(letter, str):
@@ -289,7 +298,8 @@ def _check_fields(
         expected = (letters["rows"], *field.sizes(**letters))
         if rows.shape != expected:
             raise InputError(
-                f"{name}: {field.name} has the shape {rows.shape}; the other fields call for {expected}: "
+                f"{name}: {field.name} has the shape {rows.shape}; "
+                f"the other fields call for {expected}: "
                 "the file was changed or badly made; make it again"
             )
     _check_sizes(name, letters)
