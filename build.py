@@ -24,7 +24,10 @@ __all__ = ["build_dataset", "pack_names", "read_build_settings"]
 
 
 def pack_names() -> tuple[set[str], set[str]]:
-    """Return the names of packing's settings that rendering has, too (`--pack-NAME` in a build), and all the others."""
+    """Return the names of settings that packing shares with rendering, and its other names.
+
+    In a build, the option of a shared one is `--pack-NAME`.
+    """
     own = {field.name for field in dataclasses.fields(PackConfig)}
     shared = own & {field.name for field in dataclasses.fields(RenderConfig)}
     return shared, own - shared
@@ -33,7 +36,9 @@ def pack_names() -> tuple[set[str], set[str]]:
 def read_build_settings(
     config_file: Path | None, given: Mapping[str, Any]
 ) -> tuple[RenderConfig, PackConfig]:
-    """Merge defaults, a TOML file with the tables [render] and [pack], and given options (None: not given).
+    """Merge defaults, a TOML file, and options to the settings of rendering and of packing.
+
+    The file has the tables [render] and [pack]; an option that is None was not given.
 
     Colour is given to the view that is packed, or to all of them where all are packed.
 
@@ -50,21 +55,23 @@ def read_build_settings(
     )
     if unknown:
         raise InputError(
-            f"{config_file}: {shorten(repr(unknown[0]))} is out of place; the settings of a build stand in [render] "
-            "and [pack]"
+            f"{config_file}: {shorten(repr(unknown[0]))} is out of place; "
+            "the settings of a build stand in [render] and [pack]"
         )
     shared, own = pack_names()
-    asked = {name: given.get(name) for name in own} | {
+    pack_values = {name: given.get(name) for name in own} | {
         name: given.get(f"pack_{name}") for name in shared
     }
-    pack = read_settings(PackConfig, config_file, asked, table="pack")
-    asked = {field.name: given.get(field.name) for field in dataclasses.fields(RenderConfig)}
-    if asked["colour"] is None and "colour" not in tables.get("render", {}):
-        asked["colour"] = pack.keep
-    render = read_settings(RenderConfig, config_file, asked, table="render")
+    pack = read_settings(PackConfig, config_file, pack_values, table="pack")
+    values = {field.name: given.get(field.name) for field in dataclasses.fields(RenderConfig)}
+    if values["colour"] is None and "colour" not in tables.get("render", {}):
+        # the views that are packed need colour; all the others do without
+        values["colour"] = pack.keep
+    render = read_settings(RenderConfig, config_file, values, table="render")
     if pack.keep == "all" and render.colour != "all":
         raise InputError(
-            f"--keep all packs views that --colour {render.colour} leaves without colour: give --colour all"
+            f"--keep all packs views that --colour {render.colour} leaves without colour: "
+            "give --colour all"
         )
     return render, pack
 
@@ -96,7 +103,7 @@ def build_dataset(
 
     choice, redo = choice or Choice(), bool(run.get("redo", False))
     with claim(out, "dataset", inputs=[run.get("source")], shared=True, earlier=_is_earlier):
-        if not redo:  # said before days are spent on rendering
+        if not redo:  # fail before days are spent on rendering
             check_settings(
                 out / "shards",
                 {"config": dataclasses.asdict(pack_config), "selection": choice.told()},
@@ -108,7 +115,7 @@ def build_dataset(
 
 
 def _is_earlier(folder: Path) -> bool:
-    """Recognise a dataset that version 0.1 built, or that `cma3d render` and `cma3d pack` began under these names."""
+    """Recognise a dataset of version 0.1, or of `cma3d render` and `cma3d pack` in such folders."""
     from .pack.manifest import read_record
     from .render.rendering import read_render_settings
 

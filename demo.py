@@ -40,7 +40,9 @@ def _is_earlier(folder: Path) -> bool:
 
 
 def run_demo(out: Path, *, jobs: int | None = None) -> tuple[str, int]:
-    """Make samples, render, pack, verify, draw and pretrain in `out`; steps that are done are not done again.
+    """Make samples, render, pack, verify, draw and pretrain in `out`.
+
+    Steps that are done are not repeated.
 
     Returns
     -------
@@ -70,7 +72,8 @@ def run_demo(out: Path, *, jobs: int | None = None) -> tuple[str, int]:
         say(f"[1/6] samples: a procedural ShapeNet in {shapenet}")
         made = write_samples(shapenet, SAMPLES)
         say(
-            f"[2/6] render: {sum(made['models'].values())} models, {RENDER.views} views each, with Blender's Cycles"
+            f"[2/6] render: {sum(made['models'].values())} models, {RENDER.views} views each, "
+            "with Blender's Cycles"
         )
         rendered = render_models(find_models(shapenet), renders, RENDER, jobs=jobs)
         say("[3/6] pack: depth to points that know their pixels, in HDF5 shards")
@@ -80,7 +83,8 @@ def run_demo(out: Path, *, jobs: int | None = None) -> tuple[str, int]:
         say(verdict_table(verdicts))
         if any(verdict.broken for verdict in verdicts):
             raise InputError(
-                f"{shards} breaks a law, see above: this is a fault of the program, please report it"
+                f"{shards} breaks a law, see above: this is a fault of the program, "
+                "please report it"
             )
         say("[5/6] inspect: pictures to check by eye")
         pictures = out / "pictures"

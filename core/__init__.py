@@ -1,1 +1,1 @@
-"""What two stages or more share: camera, settings, files, errors, processes, progress."""
+"""The ground of all stages: camera, settings, outputs, errors, processes, progress."""

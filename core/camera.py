@@ -24,11 +24,14 @@ Window = tuple[int, int, int, int]
 """A part of an image, pixels: left, top, right, bottom, the last two exclusive."""
 
 CONVENTIONS = {
-    "object_frame": "coordinates of the vertices in the .obj file; ShapeNet: +Y up, -Z front; not centred",
-    "camera_frame": "OpenCV: x right, y down, z forward; x_cam = R x_obj + t, cam_from_obj = [R t; 0 1]",
+    "object_frame": "coordinates of the vertices in the .obj file; "
+    "ShapeNet: +Y up, -Z front; not centred",
+    "camera_frame": "OpenCV: x right, y down, z forward; "
+    "x_cam = R x_obj + t, cam_from_obj = [R t; 0 1]",
     "pixel": "(u, v) = (column, row); the centre of pixel (u, v) is at (u + 0.5, v + 0.5)",
     "depth": "planar z in object units, float32; 0 where nothing is hit",
-    "points": "object frame, farthest point order: points[:n] is the farthest point sample of size n",
+    "points": "object frame, farthest point order: "
+    "points[:n] is the farthest point sample of size n",
     "colour": "sRGB, 8 bit",
 }
 """The conventions in words; every file that the project writes carries them."""
@@ -72,10 +75,12 @@ class Camera:
             array = np.array(getattr(self, name), dtype=np.float64)
             if array.shape != shape or not np.isfinite(array).all():
                 raise ValueError(f"{name} must be a finite {shape} matrix, got {array.tolist()}")
+            # an array of our own: a later change of the caller's must not reach the camera
             array.setflags(write=False)
             object.__setattr__(self, name, array)
         if self.width < 1 or self.height < 1:
             raise ValueError(f"image size must be positive, got {self.width} x {self.height}")
+        # K: upper triangular, focal lengths positive; R: orthonormal, right-handed
         k, rotation = self.intrinsics, self.cam_from_obj[:3, :3]
         if k[0, 0] <= 0 or k[1, 1] <= 0 or k[1, 0] != 0 or k[2].tolist() != [0, 0, 1]:
             raise ValueError(
@@ -174,7 +179,7 @@ class Camera:
 
     @cached_property
     def ray_from_pixel(self) -> FloatArray:
-        """(3, 3) float64: takes (u, v, 1) to the ray through (u, v), object frame, of planar length 1; R^T K^-1."""
+        """Return R^T K^-1, (3, 3) float64: (u, v, 1) to its ray in the object frame, planar z 1."""
         matrix: FloatArray = self.cam_from_obj[:3, :3].T @ np.linalg.inv(self.intrinsics)
         matrix.setflags(write=False)
         return matrix
@@ -250,6 +255,7 @@ class Camera:
             )
         if not (np.isfinite(depth).all() and (depth >= 0).all()):
             raise ValueError("depth must be finite and not negative")
+        # (M,) each, row after row; a pixel's ray goes through its centre
         rows, columns = np.nonzero(depth)
         pixels = np.stack([columns, rows], axis=1)
         return self.unproject(pixels + 0.5, depth[rows, columns]), pixels

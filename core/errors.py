@@ -9,7 +9,10 @@ class InputError(Exception):
 
 
 class ModelError(Exception):
-    """One model cannot be read or rendered; the message says why. It is recorded, and the run goes on."""
+    """A model that cannot be read or rendered; the message says why.
+
+    It is recorded, and the run goes on.
+    """
 
 
 def needs(package: str, extra: str, cause: ImportError | OSError) -> InputError:

@@ -1,4 +1,4 @@
-"""What a command says at an error that nobody foresaw: one line, and a file that shows us where it was."""
+"""Errors that nobody foresaw: one line for the user, and a file that shows where it was."""
 
 from __future__ import annotations
 
@@ -58,7 +58,8 @@ def answer(error: BaseException) -> tuple[str, int]:
     """
     if isinstance(error, MemoryError) or _is_memory(error):
         return (
-            f"memory ran out: give fewer --jobs or smaller settings, or take a larger machine, {_AGAIN}",
+            "memory ran out: give fewer --jobs or smaller settings, "
+            f"or take a larger machine, {_AGAIN}",
             2,
         )
     if isinstance(error, BrokenExecutor):
@@ -68,7 +69,8 @@ def answer(error: BaseException) -> tuple[str, int]:
     line, rest = _reported(error)
     if isinstance(error, RecursionError):
         return (
-            f"what was given is nested too deeply to be read: give it with fewer levels; if it has few, {line}",
+            "what was given is nested too deeply to be read: "
+            f"give it with fewer levels; if it has few, {line}",
             2,
         )
     return f"this is a fault of the program: {line} ({_in_short(error)}){rest}", FAULT
@@ -100,7 +102,7 @@ def _in_short(error: BaseException) -> str:
 
 
 def _reported(error: BaseException) -> tuple[str, str]:
-    """Write the report; return the words that name it, and the report itself where it has no file."""
+    """Write the report; return words that name its file, or contain it if none can be written."""
     text = _report_text(error)
     path = write_report(text)
     if path is None:
@@ -109,7 +111,7 @@ def _reported(error: BaseException) -> tuple[str, str]:
 
 
 def write_report(text: str) -> Path | None:
-    """Write a report to a new file in the system's temporary folder; None where nothing can be written."""
+    """Write a report to a new temporary file; return its path, or None if that fails."""
     name = None
     try:
         descriptor, name = tempfile.mkstemp(prefix="cma3d-fault-", suffix=".txt")
@@ -124,7 +126,7 @@ def write_report(text: str) -> Path | None:
 
 
 def _report_text(error: BaseException) -> str:
-    """Write down all that is needed to find a fault: versions, platform, command line, traceback."""
+    """Return what is needed to find a fault: versions, platform, command line, traceback."""
     versions = []
     for package in _PACKAGES:
         with suppress(metadata.PackageNotFoundError):

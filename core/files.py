@@ -16,7 +16,10 @@ __all__ = ["hash_text", "hash_to_fraction", "is_full", "random_stream", "sha256"
 
 
 def is_full(error: BaseException) -> bool:
-    """Check whether an error says that a disk, or the user's share of it, is full; HDF5 says it in words alone."""
+    """Check whether an error says that a disk, or the user's quota, is full.
+
+    HDF5 raises its own errors, which have the system's error in their text alone.
+    """
     full = (errno.ENOSPC, errno.EDQUOT)
     if isinstance(error, OSError) and error.errno in full:
         return True

@@ -1,4 +1,4 @@
-"""HDF5 files of others: opened so that nothing in them leads outside, and nothing takes memory without bound.
+"""HDF5 files of others: no link in them leads outside, and memory is bounded.
 
 libhdf5 follows external links, virtual datasets and external storage wherever they lead, trusts the
 sizes that a file declares, and where a chunk inflates to less than its dataset calls for it reads
@@ -39,7 +39,7 @@ FAULTS = (
     TypeError,  # a type that NumPy has no equivalent of
     OverflowError,  # a declared number that no C integer holds
 )
-"""What is raised where a file is damaged; to run out of memory is no fault of a file, as sizes are bounded before."""
+"""Errors that a damaged file raises; not MemoryError, as sizes are bounded before."""
 
 _MOST_MEMBERS = 256  # of the root group; a shard has ten
 _MOST_TEXT = 2**26  # bytes of an attribute
@@ -50,7 +50,7 @@ _SHUFFLE, _DEFLATE = h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_DEFLATE
 
 
 Chunks = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.uint32]]
-"""(N,) each: where a row lies in the file, its bytes there (0 where it was never written), and its filter mask."""
+"""(N,) each: offset of a row in the file, its bytes (0: never written), its filter mask."""
 
 
 def told(error: BaseException) -> str:
@@ -97,7 +97,8 @@ def _check_root(file: h5py.File) -> None:
     file.id.links.iterate(look, info=True)
     if links:
         raise ValueError(
-            f"{shown(links[0].decode(errors='replace'))} is a link that leads elsewhere, not a dataset"
+            f"{shown(links[0].decode(errors='replace'))} is a link that leads elsewhere, "
+            "not a dataset"
         )
 
 
@@ -114,7 +115,7 @@ def is_of_kind(path: Path, format: str, kind: str) -> bool:  # noqa: A002
 
 
 def read_attribute(file: h5py.h5f.FileID, name: str) -> str | int | None:
-    """Read an attribute of a file's root that is a text or a whole number; None where there is none.
+    """Read an attribute of a file's root, a text or a whole number, or return None.
 
     Raises
     ------
@@ -203,7 +204,8 @@ class Rows:
             raise ValueError(f"{name} has no rows")
         if raw > _RATIO * self._file_bytes:
             raise ValueError(
-                f"{name} declares {raw} bytes, more than a file of {self._file_bytes} bytes can hold"
+                f"{name} declares {raw} bytes, "
+                f"more than a file of {self._file_bytes} bytes can hold"
             )
         self._row_bytes = math.prod(self.shape[1:]) * self._item_bytes
         self._by_row, self._shuffled, self._deflated = self._layout(raw)
@@ -229,14 +231,16 @@ class Rows:
             raise ValueError("rows are read one after the other")
         if not self._by_row:
             return np.asarray((self._dataset.asstr() if self._text else self._dataset)[begin:end])
-        found = np.empty((max(0, end - begin), *self.shape[1:]), self.dtype)
-        for place, row in enumerate(range(begin, end)):
-            self._read(row, found[place])
-        return found
+        # (N, ...) in the field's dtype, filled row by row: a row is a chunk
+        values = np.empty((max(0, end - begin), *self.shape[1:]), self.dtype)
+        for index, row in enumerate(range(begin, end)):
+            self._read(row, values[index])
+        return values
 
     def _layout(self, raw: int) -> tuple[bool, bool, bool]:
-        """Read whether a chunk is a row, is shuffled, is deflated; check that data that are no rows are whole."""
+        """Read whether a chunk is one row, shuffled, deflated; check data of another layout."""
         plist = self._id.get_create_plist()
+        # contiguous data: all of it must lie in the file
         if plist.get_layout() != h5py.h5d.CHUNKED:
             held = self._id.get_storage_size()
             if held not in (0, raw) or (self._id.get_offset() or 0) + held > self._file_bytes:
@@ -245,13 +249,16 @@ class Rows:
         filters = [plist.get_filter(number)[0] for number in range(plist.get_nfilters())]
         if filters not in ([], [_SHUFFLE], [_DEFLATE], [_SHUFFLE, _DEFLATE]):
             raise ValueError(
-                f"{self.name} is packed with the filters {filters}, which no release of this program uses"
+                f"{self.name} is packed with the filters {filters}, "
+                "which no release of this program uses"
             )
+        # a chunk is inflated in memory at once: bound it before
         chunk = plist.get_chunk()
         chunk_bytes = math.prod(chunk) * self._item_bytes
         if chunk_bytes > max(_MOST_CHUNK, self._row_bytes):
             raise ValueError(f"{self.name} is cut into chunks of {chunk_bytes} bytes")
         shuffled, deflated = _SHUFFLE in filters, _DEFLATE in filters
+        # our own layout, one row a chunk, is read here; libhdf5 reads others, checked first
         if chunk == (1, *self.shape[1:]) and not self._text:
             return True, shuffled, deflated
         self._check_chunks(chunk, chunk_bytes, shuffled=shuffled, deflated=deflated)
@@ -296,33 +303,34 @@ class Rows:
         return self.chunks
 
     def _check_place(self, place: int, size: int, inflated: int) -> None:
-        """Refuse a chunk outside of the file, or larger than deflate makes what cannot be made smaller."""
+        """Refuse a chunk outside of the file, or larger than deflate ever makes one."""
         if place + size > self._file_bytes or size > inflated + inflated // 64 + 1024:
             raise ValueError(
-                f"{self.name} has a chunk of {size} bytes for {inflated}, or one outside of the file"
+                f"{self.name} has a chunk of {size} bytes for {inflated}, "
+                "or one outside of the file"
             )
 
     def _stored(self, place: int, size: int) -> bytes:
         try:
             return os.pread(self._handle, size, place)
-        except (
-            OSError
-        ) as error:  # one without a number, as h5py's: nobody shall take it for an error of writing
+        # an OSError without a number, as h5py's: with one it would pass for an error of writing
+        except OSError as error:
             raise OSError(f"{self.name} cannot be read: {error.strerror}") from None
 
-    def _read(self, row: int, found: NDArray[Any]) -> None:
-        """Read a row that is a chunk."""
+    def _read(self, row: int, values: NDArray[Any]) -> None:
+        """Read a row that is a chunk into an array of its shape."""
         places, sizes, masks = self._table()
         size = int(sizes[row])
         if not size:
-            found[...] = 0  # what was never written
+            values[...] = 0  # what was never written
             return
         stored = self._stored(int(places[row]), size)
         shuffled, deflated = self._shuffled, self._deflated
         data, shuffled = self._inflate(
             stored, int(masks[row]), self._row_bytes, shuffled=shuffled, deflated=deflated
         )
-        flat, itemsize = found.reshape(-1).view(np.uint8), self._item_bytes
+        # undo the shuffle: byte k of all numbers is contiguous in the chunk
+        flat, itemsize = values.reshape(-1).view(np.uint8), self._item_bytes
         if not shuffled or itemsize == 1:
             flat[...] = np.frombuffer(data, np.uint8)
             return
@@ -333,7 +341,10 @@ class Rows:
     def _inflate(
         self, stored: bytes, mask: int, size: int, *, shuffled: bool, deflated: bool
     ) -> tuple[bytes, bool]:
-        """Return a chunk's `size` bytes, and whether they are shuffled; HDF5 masks a filter that made it no smaller."""
+        """Return a chunk's `size` bytes, and whether they are shuffled.
+
+        HDF5 skips a filter that does not make a chunk smaller, and notes it in the mask.
+        """
         if deflated and not mask & (1 << int(shuffled)):
             stream = zlib.decompressobj()
             try:

@@ -1,4 +1,4 @@
-"""Worker processes: they end with the process that started them, whatever ends it, and quietly where it ends early."""
+"""Worker processes that end with the process that started them, whatever ends it."""
 
 from __future__ import annotations
 

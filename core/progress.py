@@ -18,7 +18,7 @@ _PLAIN_EVERY = 10.0  # seconds between plain lines
 
 
 def say(line: str) -> None:
-    """Print a line for the reader on standard error, where progress belongs; standard output is for results."""
+    """Print a line on standard error; standard output is for results."""
     print(visible(line), file=sys.stderr, flush=True)
 
 
@@ -107,7 +107,7 @@ def _bar(what: str, total: int) -> tuple[Any, Any]:
 
 
 def duration(seconds: float) -> str:
-    """Say a time in words: 2 h 05 min, 3 min 20 s, 4 s."""
+    """Format a time in words: 2 h 05 min, 3 min 20 s, 4 s."""
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return (

@@ -19,7 +19,7 @@ _MARK = ".cma3d-scratch"
 
 
 class Scratch:
-    """A new scratch folder; its mark is locked as long as its process lives, whatever namespace that is in.
+    """A new scratch folder, whose mark is locked as long as its process lives.
 
     Attributes
     ----------
@@ -52,7 +52,7 @@ class Scratch:
 
 
 def sweep_scratch() -> None:
-    """Remove the scratch folders of processes that have ended: those with a mark of ours that nobody holds."""
+    """Remove the scratch folders of ended processes: with a mark of ours that nobody locks."""
     for folder in Path(tempfile.gettempdir()).glob(f"{SCRATCH}*"):
         with suppress(OSError):  # no mark, or it is held
             if folder.is_symlink() or folder.stat().st_uid != os.geteuid():

@@ -119,7 +119,7 @@ class WholeRange(click.IntRange):
 
 
 class GivenPath(click.Path):
-    """A file or folder, there or not yet; never a pipe, a device or a socket, from which reading might not end."""
+    """A file or folder, existing or not; no pipe, device or socket, whose reading may not end."""
 
     def __init__(self) -> None:
         super().__init__(path_type=Path)
@@ -249,7 +249,8 @@ def read_settings(
     unknown = sorted(set(values) - set(fields))
     if unknown:
         raise InputError(
-            f"{where}unknown setting {shorten(repr(unknown[0]))}; the settings are {', '.join(fields)}"
+            f"{where}unknown setting {shorten(repr(unknown[0]))}; "
+            f"the settings are {', '.join(fields)}"
         )
     own = sorted(name for name in values if not fields[name].metadata["given"])
     if own:
@@ -287,7 +288,8 @@ def read_toml(path: Path) -> dict[str, Any]:
     text = read_plain_text(path, _MOST_TOML, "give a TOML file of settings")
     if max(map(len, text.split("\n"))) > _LONGEST_TOML:
         raise InputError(
-            f"{path} cannot be read as TOML: it has a line of more than {_LONGEST_TOML:,} characters"
+            f"{path} cannot be read as TOML: "
+            f"it has a line of more than {_LONGEST_TOML:,} characters"
         )
     try:
         values = tomllib.loads(text)
@@ -331,13 +333,13 @@ def _repr(value: Any) -> str:
 
 
 def assignments(words: Sequence[str]) -> dict[str, Any]:
-    """Read words such as `epochs=30` or `tasks=contrast` as settings by name; values are TOML's, or bare text.
+    """Read words such as `epochs=30` as settings by name; values are TOML's, or bare text.
 
     Raises
     ------
     InputError : a word without `=`
     """
-    given: dict[str, Any] = {}
+    settings: dict[str, Any] = {}
     for word in words:
         name, separator, value = word.partition("=")
         if not separator or not name.strip():
@@ -345,14 +347,14 @@ def assignments(words: Sequence[str]) -> dict[str, Any]:
                 f"--set {one_line(word, 80)}: give name=value, such as --set epochs=30"
             )
         try:
-            given[name.strip().replace("-", "_")] = tomllib.loads(f"value = {value}")["value"]
+            settings[name.strip().replace("-", "_")] = tomllib.loads(f"value = {value}")["value"]
         except (ValueError, RecursionError):  # text needs no quotes here
-            given[name.strip().replace("-", "_")] = value.strip()
-    return given
+            settings[name.strip().replace("-", "_")] = value.strip()
+    return settings
 
 
 def _fits(value: Any, hint: Any) -> bool:
-    """Check whether a value has the type of a field: TOML knows types, so "3" and 2.7 are no counts."""
+    """Check whether a value has a field's type: TOML has types, so "3" and 2.7 are no counts."""
     if typing.get_origin(hint) is tuple:
         arms = typing.get_args(hint)
         return (
@@ -364,8 +366,8 @@ def _fits(value: Any, hint: Any) -> bool:
         value, bool
     ):  # bool is an int to Python, not to a reader
         return False
-    wanted = {int: int, float: (int, float), bool: bool}.get(hint, str)
-    return isinstance(value, wanted)  # type: ignore[arg-type]
+    python_type = {int: int, float: (int, float), bool: bool}.get(hint, str)
+    return isinstance(value, python_type)  # type: ignore[arg-type]
 
 
 def _in_words(hint: Any) -> str:
@@ -375,6 +377,6 @@ def _in_words(hint: Any) -> str:
 
 
 def config_hash(settings: Any) -> str:
-    """Return 16 hexadecimal digits that stand for a settings dataclass: equal settings, equal digits."""
+    """Compute 16 hexadecimal digits of a settings dataclass: equal settings, equal digits."""
     text = json.dumps(dataclasses.asdict(settings), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,4 +1,7 @@
-"""Standard output and error that never end a command: what cannot be written there is lost, the work is not."""
+"""Standard output and error that never end a command.
+
+What cannot be written there is lost; the work is not.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,7 @@ __all__ = [
 
 
 class _Kept(io.BufferedWriter):
-    """A buffer that takes all that is written; `failure` is why, from some point on, nothing arrives.
+    """A buffer that accepts every write; `failure` is why, from some point on, nothing arrives.
 
     What writes at last is Python's own FileIO: a signal between its return and ours would have
     bytes written twice.
@@ -81,7 +84,7 @@ def speak_utf8() -> None:
 
 
 def keep_streams() -> None:
-    """Put streams in the place of standard output and error that lose what cannot be written, and never raise.
+    """Replace standard output and error by streams that never raise.
 
     What their encoding lacks is written with backslashes. A descriptor that is closed is put to the
     null device, or the next file that is opened would get its number, and with it what others
@@ -136,7 +139,10 @@ def end_with_failures(failures: Sequence[Mapping[str, Any]]) -> None:
 
 
 def lost_output() -> str:
-    """Return why a part of standard output is lost; "" where none is, or where the reader had enough, as `head` has."""
+    """Return why a part of standard output is lost, or "" if nothing is.
+
+    A reader that has closed a pipe, as `head` does, has lost nothing.
+    """
     if sys.stdout is not None:
         sys.stdout.flush()
     failure = _kept[1].failure if 1 in _kept else None

@@ -1,4 +1,4 @@
-"""What others wrote: text and JSON, read within bounds of size and depth, and shown on a line of its own."""
+"""Text and JSON that others wrote, read within bounds of size and depth, shown on one line."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ _BRACKET = re.compile(r"[\[\]{}]")
 def parse_json(
     text: str | bytes, *, most_depth: int = MOST_DEPTH, most_bytes: int = MOST_BYTES
 ) -> Any:
-    """Parse JSON that may be hostile: its length and depth are known to be bounded before it is parsed.
+    """Parse JSON that may be hostile: length and depth are checked before it is parsed.
 
     Parameters
     ----------
@@ -71,6 +71,7 @@ def parse_json(
             text = bytes(text).decode("utf-8")
         except UnicodeDecodeError as error:
             raise ValueError(f"it is not UTF-8 (byte {error.start})") from None
+    # json recurses, so depth is checked in the text
     if _is_deep(text, most_depth):
         raise ValueError(f"it is nested deeper than {most_depth} levels")
     try:
@@ -84,6 +85,7 @@ def _is_deep(text: str, most: int) -> bool:
     if text.count("[") + text.count("{") <= most:
         return False
     brackets = "".join(_BRACKET.findall(_STRING.sub("", text))).encode("ascii")
+    # (B,) +1 for an opening bracket, -1 for a closing one: the running sum is the depth
     steps = np.where(np.isin(np.frombuffer(brackets, np.uint8), list(b"[{")), 1, -1)
     return bool(len(steps)) and int(np.cumsum(steps).max()) > most
 
@@ -94,12 +96,15 @@ def kind_of(mode: int) -> str:
 
 
 def open_regular(path: Path) -> int:
-    """Open a plain file for reading and give its descriptor; a pipe, which might never speak, or a device is refused.
+    """Open a plain file for reading, and return its descriptor.
+
+    Pipes and devices, which may never answer, are refused.
 
     Raises
     ------
     OSError : it cannot be opened, or is no plain file; `strerror` says why
     """
+    # O_NONBLOCK: to open a pipe without a writer would wait for one
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
     kind = kind_of(os.fstat(descriptor).st_mode)
     if not kind:
@@ -143,7 +148,7 @@ def read_plain(path: Path, most: int, remedy: str) -> bytes:
 
 
 def read_plain_text(path: Path, most: int, remedy: str) -> str:
-    """Read a plain file as UTF-8 text, without the mark that some programs put before it; see `read_plain`.
+    """Read a plain file as UTF-8 text, without a byte order mark; see `read_plain`.
 
     Raises
     ------
@@ -169,7 +174,9 @@ def read_json(path: Path, *, most_depth: int = MOST_DEPTH, most_bytes: int = MOS
 def read_json_lines(
     path: Path, *, most_depth: int = MOST_DEPTH, most_bytes: int = 2**24
 ) -> Iterator[Any]:
-    """Return the values of a file of JSON lines; a line that is too long, too deep or no JSON is left out.
+    """Yield the values of a file of JSON lines.
+
+    A line that is too long, too deep or no JSON is left out.
 
     Parameters
     ----------
@@ -192,7 +199,7 @@ def read_json_lines(
 
 
 def shown(value: object, most: int = MOST_SHOWN) -> str:
-    """Return a value as a message may repeat it: on one line, without control characters, cut where it is long.
+    """Return a value for a message: on one line, without control characters, shortened.
 
     A plain text stays as it is; one with line breaks, escape sequences or what is no UTF-8 has them
     escaped.

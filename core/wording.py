@@ -1,4 +1,4 @@
-"""Words of others as people may see them: no character that a terminal obeys, nothing that breaks a line."""
+"""Texts of others made safe to show: no control characters, no line breaks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _MARKUP = str.maketrans(
 
 
 def visible(text: str) -> str:
-    """Write out what a terminal would obey: control characters, marks that turn the reading direction, stray bytes.
+    """Escape control characters, marks of reading direction, and stray bytes.
 
     Line ends and tabs stay. Bytes of a file's name that Python could not decode are read as UTF-8,
     where they are that.
@@ -45,7 +45,7 @@ def one_line(text: str, most: int = LONGEST) -> str:
 
 
 def markdown(text: str) -> str:
-    """Return a text so that Markdown, with HTML in it, shows it as it is: no link, no tag, no end of a table's cell."""
+    """Escape a text for Markdown with HTML: no link, no tag, no end of a table's cell."""
     return one_line(text).translate(_MARKUP).replace("://", "&#58;//").replace("www.", "www&#46;")
 
 

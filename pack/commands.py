@@ -65,7 +65,7 @@ def pack(
 
 
 def packing_text(packed: PackSummary, shards: Path) -> str:
-    """Say in lines what was packed."""
+    """Return lines on what was packed, left out, and failed."""
     lines = [
         f"{count_text(packed.rows, 'row')} of "
         f"{count_text(len(packed.synsets), 'category')} in {shards}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 import socket
@@ -16,6 +17,7 @@ import pytest
 from shapenet3d_cma import cli as module
 from shapenet3d_cma.cli import cli
 from shapenet3d_cma.core.settings import FiniteRange, GivenPath, WholeRange
+from shapenet3d_cma.render.config import Limits
 
 Answer = tuple[int, str, str]
 FLOATS = ("nan", "inf", "-inf", "NaN", "1e999", "-1e999", "9" * 400, "", "x", "1,5", "\x1b[31m")
@@ -56,6 +58,14 @@ def test_every_option_has_a_type_that_knows_what_is_hostile() -> None:
             for known in counts:
                 counts[known] += isinstance(kind, known)
     assert min(counts.values()) > 20, counts
+
+
+def test_the_limits_of_a_render_have_one_default() -> None:
+    """The command line once said 500 models where the code said 2,000."""
+    for name in ("render", "build"):
+        options = {parameter.name: parameter for parameter in cli.commands[name].params}
+        for field in dataclasses.fields(Limits):
+            assert f"[default: {field.default}]" in options[field.name].help
 
 
 @pytest.mark.parametrize(("family", "values"), [(FiniteRange, FLOATS), (WholeRange, WHOLES)])

@@ -49,10 +49,11 @@ def claim(
     """
     refuse_overlap(path, inputs)
     path = followed_folder(path)
-    made = _check_claim(path, kind, earlier or _never)
+    # refuse before anything is made
+    new_folders = _check_claim(path, kind, earlier or _never)
     with ExitStack() as stack:
         try:
-            stack.callback(_remove_unused, path, make_folders(made))
+            stack.callback(_remove_unused, path, make_folders(new_folders))
             lock = take_lock(path, shared=shared)
             stack.callback(os.close, lock)
             _check_claim(path, kind, earlier or _never)  # again: another may have been here first
@@ -100,10 +101,10 @@ def _never(_: Path) -> bool:
     return False
 
 
-def _remove_unused(path: Path, made: list[Path]) -> None:
+def _remove_unused(path: Path, new_folders: list[Path]) -> None:
     """Remove folders that the claim made, if they hold only the record and nobody uses them."""
     with suppress(OSError):
-        if not made or list_content(path):
+        if not new_folders or list_content(path):
             return
         with ExitStack() as stack:
             if os.path.lexists(path / HIDDEN):
@@ -113,12 +114,9 @@ def _remove_unused(path: Path, made: list[Path]) -> None:
                 (path / HIDDEN / "tmp").rmdir()
                 for journal in journal_files(path / HIDDEN):
                     journal.unlink()
-                for name in (
-                    "readers",
-                    "stamp.json",
-                    "lock",
-                ):  # in this order: a kill leaves what is understood
+                # the stamp before the lock: a kill in between leaves what `is_bare` accepts
+                for name in ("readers", "stamp.json", "lock"):
                     (path / HIDDEN / name).unlink(missing_ok=True)
                 (path / HIDDEN).rmdir()
-            for folder in made:
+            for folder in new_folders:
                 folder.rmdir()

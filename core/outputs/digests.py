@@ -1,4 +1,4 @@
-"""What stands for the content of files and folders in the journal."""
+"""Digests of files and folders, by which the journal recognises them."""
 
 from __future__ import annotations
 
@@ -57,5 +57,5 @@ def head_digest(path: Path) -> str | None:
 
 def file_identity(path: Path) -> tuple[int, ...]:
     """Return inode, size and time (ns): one changes if a file is changed or replaced."""
-    found = path.stat(follow_symlinks=False)
-    return found.st_ino, found.st_size, found.st_mtime_ns
+    status = path.stat(follow_symlinks=False)
+    return status.st_ino, status.st_size, status.st_mtime_ns

@@ -53,12 +53,12 @@ def list_content(path: Path) -> list[str]:
 
 def missing_folders(path: Path) -> list[Path]:
     """List the folders that do not exist, from `path` outwards."""
-    made = []
+    missing = []
     for folder in (path, *path.parents):
         if folder.exists():
             break
-        made.append(folder)
-    return made
+        missing.append(folder)
+    return missing
 
 
 def make_folders(missing: list[Path]) -> list[Path]:
@@ -66,17 +66,17 @@ def make_folders(missing: list[Path]) -> list[Path]:
 
     A folder that another process made meanwhile is used, and left out of the list.
     """
-    made: list[Path] = []
+    new_folders: list[Path] = []
     try:
         for folder in reversed(missing):
             with suppress(FileExistsError):
                 folder.mkdir()
-                made.insert(0, folder)
+                new_folders.insert(0, folder)
     except OSError:
-        for folder in made:
+        for folder in new_folders:
             folder.rmdir()
         raise
-    return made
+    return new_folders
 
 
 class TakenError(InputError):
@@ -103,6 +103,7 @@ def name_file(partial: Path, path: Path, *, replace: bool) -> None:
                 f"{path} was written by another process meanwhile: it is left as it is"
             ) from None
         except OSError as error:
+            # a file system without hard links: check, then rename
             if error.errno not in _NO_LINKS:
                 raise
             if os.path.lexists(path):

@@ -33,8 +33,9 @@ class Journal:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
         while True:
             self._file = os.open(hidden / f"journal-{number:06}-{self.token}", flags, 0o666)
+            # without a name: another process took it for a dead one's before it was locked
             if try_lock(self._file, fcntl.LOCK_EX) and os.fstat(self._file).st_nlink:
-                break  # else another took it for a dead one's, as it was not locked yet
+                break
             os.close(self._file)
             self.token = secrets.token_hex(8)
 
@@ -61,7 +62,7 @@ class Journal:
 
 @contextmanager
 def dead_journals(hidden: Path) -> Iterator[list[Path]]:
-    """Return the journals of processes that have ended, locked for as long as the block lasts."""
+    """Yield the journals of processes that have ended, locked for as long as the block lasts."""
     dead = []
     with ExitStack() as stack:
         for journal in journal_files(hidden):
@@ -89,12 +90,12 @@ def read_journals(journals: Sequence[Path]) -> dict[str, dict[str, Any]]:
 
     An entry's "digests" are all that its name ever had.
     """
-    found: dict[str, dict[str, Any]] = {}
+    record: dict[str, dict[str, Any]] = {}
     for path in sorted(journals, key=lambda path: (_number(path), path.name)):
         for line in path.read_bytes().splitlines():
             with suppress(ValueError, KeyError, TypeError, RecursionError):  # cut short by a kill
-                enter_entry(found, json.loads(line or b"null"))
-    return found
+                enter_entry(record, json.loads(line or b"null"))
+    return record
 
 
 def enter_entry(record: dict[str, dict[str, Any]], entry: dict[str, Any]) -> None:

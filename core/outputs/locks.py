@@ -37,15 +37,15 @@ def take_lock(path: Path, *, shared: bool) -> int:
                     f"{path} is being written by another process{_holder(lock)}: "
                     "wait for it, or stop it"
                 )
+            # without a name, the lock went with a folder that its holder found unused
             if os.fstat(lock).st_nlink:
-                break  # else its holder found the folder unused, and removed it
+                break
             failed.close()
         with ExitStack() as tried:
             readers = os.open(path / HIDDEN / "readers", flags, 0o666)
             tried.callback(os.close, readers)
-            if not try_lock(
-                readers, fcntl.LOCK_EX, 2 * _PATIENCE
-            ):  # who begins to read lets go before that
+            # twice as long as a command that begins to read waits for us: one of the two goes on
+            if not try_lock(readers, fcntl.LOCK_EX, 2 * _PATIENCE):
                 raise InputError(
                     f"{path} is being read by another command: wait for it, or stop it"
                 )

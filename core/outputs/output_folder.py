@@ -77,13 +77,17 @@ class Output:
         """
         path = self._place(name)
         with self._partial(path.suffix) as partial:
+            # 1. the content is on the disk, under a name of its own
             write(partial)
             sync(partial)
+            # 2. checked late, as writing may take hours
             replace = self.check_free(name)
             if before is not None:
                 before()
+            # 3. the journal knows the file before it has its name
             if not live or self.record.get(name, {}).get("digest") != LIVE:
                 self._note({"name": name} | ({"digest": LIVE} if live else entry_digests(partial)))
+            # 4. the name
             try:
                 name_file(partial, path, replace=replace)
             except TakenError:  # perhaps by another run that shares the folder
@@ -148,15 +152,15 @@ class Output:
             partial = place / path.name
             partial.mkdir(parents=True)
             yield partial
+            # all files, then the folders that name them
             for inner in [*partial.rglob("*"), partial]:
                 sync(inner)
             entry = {"name": name, "digest": folder_digest(partial), "made": made}
             if self._is_equal(name, entry["digest"]):
                 return
             stands = self.check_free(name, folder=True)
-            self._note(
-                entry | {"made": ""} if stands else entry
-            )  # what stands must not pass for what is to come
+            # until the new folder has its name, `is_made` must not take the old one for it
+            self._note(entry | {"made": ""} if stands else entry)
             with self._out_of_the_way(path):
                 partial.rename(path)  # over an empty folder at most
             sync(path.parent)
@@ -347,10 +351,9 @@ class Output:
     def _journal(self) -> Journal:
         key = str(self.path.absolute())
         journal = _journals.get(key)
-        if journal is None or (journal.pid, journal.claim) != (
-            os.getpid(),
-            self.claim,
-        ):  # a fork has its own
+        # a forked process inherits the dictionary, and needs a journal of its own
+        key_of_process = (os.getpid(), self.claim)
+        if journal is None or (journal.pid, journal.claim) != key_of_process:
             if journal is not None:
                 journal.close()
             journal = _journals[key] = Journal(self.path / HIDDEN, self.claim)

@@ -67,12 +67,12 @@ def write_file(
     assert stamp_text(kind).encode() in content[:_HEAD], f"no stamp in what is written as {kind}"
     path = followed_file(path)
     replace = check_file(path, kind, inputs)
-    made: list[Path] = []
+    new_folders: list[Path] = []
     try:
-        made = make_folders(missing_folders(path.parent))
+        new_folders = make_folders(missing_folders(path.parent))
         _write_beside(path, content, replace=replace)
     except OSError as error:
-        for folder in made:
+        for folder in new_folders:
             with suppress(OSError):
                 folder.rmdir()
         raise InputError(cannot_write(path, error)) from None
