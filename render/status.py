@@ -58,7 +58,7 @@ def announce(output: Output, keys: Sequence[Key], identity: str, views: int) -> 
 
     Parameters
     ----------
-    keys : all models that the run was asked for, those that are done among them
+    keys : all models of the run, the finished ones included
     identity : hash of the render settings
     """
     plan = {"keys": keys, "config_hash": identity, "views": views}
@@ -84,7 +84,8 @@ def announce(output: Output, keys: Sequence[Key], identity: str, views: int) -> 
     finally:
         stop.set()
         thread.join()
-        with contextlib.suppress(OSError):  # the disk may be full: the silence will tell
+        # The disk may be full: the silence will tell
+        with contextlib.suppress(OSError):
             output.write_text(name, json.dumps(run | {"ended": time.time()} | plan))
 
 
@@ -381,9 +382,11 @@ def _written(renders: Path) -> dict[Key, float]:
     for synset in os.scandir(renders):
         if not synset.is_dir() or synset.name.startswith("."):
             continue
-        with contextlib.suppress(OSError):  # a folder that may not be looked into
+        # a folder that may not be looked into
+        with contextlib.suppress(OSError):
             for file in os.scandir(synset):
                 if file.name.endswith(".h5") and not file.name.startswith(".") and file.is_file():
-                    with contextlib.suppress(OSError):  # replaced in this moment
+                    # Replaced in this moment
+                    with contextlib.suppress(OSError):
                         found[synset.name, file.name.removesuffix(".h5")] = file.stat().st_mtime
     return found

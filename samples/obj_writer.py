@@ -216,7 +216,8 @@ class Materials:
 
     def __init__(self) -> None:
         self.names: dict[int, str] = {}
-        self.kept: list[Material] = []  # holds the objects, so that no id is given twice
+        # Holds the objects, so that no id is given twice
+        self.kept: list[Material] = []
         self.text = "# Procedural sample\n\n"
         self.textures: dict[str, NDArray[np.uint8]] = {}
 

@@ -146,7 +146,8 @@ def _texture(tree: Any, path: Path | None, uv: str, space: str, notes: list[str]
         image = bpy.data.images.load(str(path), check_existing=True)
     except RuntimeError:
         image = None
-    if image is None or not image.size[0]:  # an unreadable image would render purple
+    # An unreadable image would render purple
+    if image is None or not image.size[0]:
         notes.append(f"{LOST_TEXTURE} {shown(path.name)!r} cannot be read")
         return None
     image.colorspace_settings.name = space

@@ -175,7 +175,8 @@ def few_cores(number: int) -> Iterator[None]:
     try:
         yield
     finally:
-        for thread in Path("/proc/self/task").iterdir():  # those that were started meanwhile, too
+        # Those that were started meanwhile, too
+        for thread in Path("/proc/self/task").iterdir():
             with suppress(ProcessLookupError):
                 os.sched_setaffinity(int(thread.name), allowed)
 

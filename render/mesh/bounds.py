@@ -93,7 +93,8 @@ def read_mesh_bytes(path: Path) -> bytes:
 
 def error_reason(error: BaseException) -> str:
     """Name the reason why a file was refused, without its path."""
-    if isinstance(error, RuntimeError):  # pathlib's own for what the system calls ELOOP
+    # pathlib's own for what the system calls ELOOP
+    if isinstance(error, RuntimeError):
         return "links in a ring"
     return str(getattr(error, "strerror", None) or error)
 

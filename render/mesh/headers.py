@@ -88,7 +88,8 @@ def _check_off(data: bytes) -> None:
     if len(words) < 3:
         raise ModelError("its OFF ends before it says how many vertices and faces it has")
     vertices, faces = words[1].decode("latin-1"), words[2].decode("latin-1")
-    _check_count("OFF", "vertices", vertices, len(data) // 6)  # three digits with blanks
+    # Three digits with blanks
+    _check_count("OFF", "vertices", vertices, len(data) // 6)
     _check_count("OFF", "faces", faces, len(data) // 2)
 
 

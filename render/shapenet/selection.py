@@ -79,8 +79,8 @@ def select(models: Sequence[Model], selection: Selection) -> tuple[list[Model], 
 
     Returns
     -------
-    models : those that are wanted, in the same order
-    notes : what was asked for and is not there, one line each
+    models : the selected ones, in the same order
+    notes : requested models that are missing, one line each
 
     Raises
     ------
@@ -91,8 +91,8 @@ def select(models: Sequence[Model], selection: Selection) -> tuple[list[Model], 
     if selection.ids is not None:
         chosen = _among(chosen, read_ids(selection.ids), selection, selection.ids, notes)
     if selection.split_csv is not None:
-        wanted = read_split(selection.split_csv, selection.split)
-        chosen = _among(chosen, wanted, selection, selection.split_csv, notes)
+        keys = read_split(selection.split_csv, selection.split)
+        chosen = _among(chosen, keys, selection, selection.split_csv, notes)
     if selection.limit is not None:
         chosen = _first_of_each(chosen, selection.limit)
     index, count = selection.share()
@@ -112,22 +112,22 @@ def _first_of_each(models: list[Model], limit: int) -> list[Model]:
 
 
 def _among(
-    models: list[Model], wanted: set[str], selection: Selection, file: Path, notes: list[str]
+    models: list[Model], names: set[str], selection: Selection, file: Path, notes: list[str]
 ) -> list[Model]:
     """Return the models whose id or key is listed; report missing ones."""
-    chosen = [model for model in models if model.key in wanted or model.model_id in wanted]
+    chosen = [model for model in models if model.key in names or model.model_id in names]
     if not chosen:
         raise InputError(
-            f"{file} names {len(wanted)} models, and none of them is there: is it for this ShapeNet?"
+            f"{file} names {len(names)} models, and none of them is there: is it for this ShapeNet?"
         )
     found = {model.key for model in chosen} | {model.model_id for model in chosen}
-    missing = sorted(wanted - found)
+    missing = sorted(names - found)
     if (
         missing and not selection.synsets
     ):  # with --synset, those of other synsets are meant to be left out
         shown = ", ".join(map(shorten, missing[:3])) + (", …" if len(missing) > 3 else "")
         notes.append(
-            f"{len(missing)} of the {len(wanted)} models that {file} names are not there: {shown}"
+            f"{len(missing)} of the {len(names)} models that {file} names are not there: {shown}"
         )
     return chosen
 

@@ -292,7 +292,8 @@ def wheels(
 def car_trim(rng: Rng, line: FloatArray, width: float, floor: float, trim: Material) -> list[Part]:
     """Return lamps, bumpers, grille, plates, door handles and mirrors."""
     nose, tail = float(line[0, 0]), float(line[-1, 0])
-    mirror = nose + 1.62  # metres along z
+    # Metres along z
+    mirror = nose + 1.62
     lamp_y, rear_y = float(line[1, 1]) - 0.06, float(line[-2, 1]) - 0.16
     lamps = [
         sphere(0.1, 16).scaled(1.3, 0.7, 0.9).moved(s * width * 0.31, lamp_y, nose + 0.09)
