@@ -46,7 +46,8 @@ def main() -> None:
         for name, encoder in (("random weights", random), ("pretrained", trained))
     }
     print(
-        f"{len(labels)} rows of {len(categories)} categories; accuracy on the rows that were not drawn"
+        f"{len(labels)} rows of {len(categories)} categories; accuracy on the rows that were not "
+        "drawn"
     )
     least = int(np.bincount(labels).min())
     for shots in (shots for shots in words.shots if shots < least):

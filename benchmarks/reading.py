@@ -146,7 +146,8 @@ def main() -> None:
                 lambda names=names: ours(big, rows, names, 64),
             )
             print(
-                f"{what}: {len(rows) / plain:,.0f} random rows a CPU second with bare h5py; the reader has "
+                f"{what}: {len(rows) / plain:,.0f} random rows a CPU second with bare h5py; the "
+                "reader has "
                 f"{plain / single:.2f} of that row by row, {plain / batches:.2f} in batches of 64",
                 flush=True,
             )
@@ -163,7 +164,8 @@ def main() -> None:
                 lambda: ceiling(2),
             )
             print(
-                f"DataLoader, {what}: {count / one:,.0f} rows/s in one process, {one / two:.2f} times that with 2 (two "
+                f"DataLoader, {what}: {count / one:,.0f} rows/s in one process, {one / two:.2f} "
+                "times that with 2 (two "
                 f"processes that only inflate: {bare_one / bare_two:.2f})",
                 flush=True,
             )

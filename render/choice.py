@@ -44,11 +44,13 @@ class Choice:
     def __post_init__(self) -> None:
         if self.split_csv and self.shares:
             raise InputError(
-                "--split-csv and --split-shares: a split is either official or drawn, give one of the two"
+                "--split-csv and --split-shares: a split is either official or drawn, give one of "
+                "the two"
             )
         if self.split and not (self.split_csv or self.shares):
             raise InputError(
-                f"--split {shorten(self.split)} needs --split-csv FILE, ShapeNet's official table all.csv, or "
+                f"--split {shorten(self.split)} needs --split-csv FILE, ShapeNet's official table "
+                "all.csv, or "
                 "--split-shares TRAIN VAL TEST, by which it is drawn"
             )
         if self.shares and self.split not in SPLITS:
@@ -57,7 +59,8 @@ class Choice:
             )
         if self.shares and not (min(self.shares) >= 0 and 0 < sum(self.shares) < float("inf")):
             raise InputError(
-                f"--split-shares {' '.join(map(str, self.shares))}: three shares, none negative, not all 0"
+                f"--split-shares {' '.join(map(str, self.shares))}: three shares, none negative, "
+                "not all 0"
             )
 
     def manifest_entry(self) -> dict[str, Any]:
@@ -122,7 +125,8 @@ def choose_renders(paths: Sequence[Path], choice: Choice, seed: int = 0) -> list
         ]
     if not models:
         raise InputError(
-            f"{paths[0].parent.parent}: none of its {len(paths)} models is in the split {choice.split}"
+            f"{paths[0].parent.parent}: none of its {len(paths)} models is in the split "
+            f"{choice.split}"
         )
     return [model.folder for model in models]
 

@@ -85,7 +85,7 @@ def render_models(
     retry_failed : try again what failed in earlier runs
     scheduler : address of a Dask scheduler (tcp://host:port) whose workers render; this machine
         where None
-    said : lines to say before work begins, once nothing speaks against it
+    said : messages, printed once the checks have passed, before rendering starts
     source : the folder or archive that holds the models
 
     Raises
@@ -166,7 +166,8 @@ def _what_is_left(
         say(f"{summary.present} models are rendered already")
     if summary.quarantined:
         say(
-            f"{len(summary.quarantined)} models failed before and are left out: --retry-failed tries them again"
+            f"{len(summary.quarantined)} models failed before and are left out: --retry-failed "
+            "tries them again"
         )
     return remaining, summary
 
@@ -192,7 +193,8 @@ def _follow(
                 raise _disk_full(renders, reply["reason"])
             if reply["kind"] == "start":
                 raise InputError(
-                    f"{reply['reason']}; nothing more can be rendered: mend that, give the command again"
+                    f"{reply['reason']}; nothing more can be rendered: mend that, give the "
+                    "command again"
                 )
             names = {
                 "synset": model.synset,
@@ -303,8 +305,10 @@ def _check_one_file(renders: Path, identity: str) -> None:
         with contextlib.suppress(OSError, KeyError):
             if read_config_hash(path) != identity:
                 raise InputError(
-                    f"{renders} has no readable {SETTINGS}, and {path.name} was rendered with other settings than "
-                    "these: give the same settings, choose another folder, or move away what is there of it and "
+                    f"{renders} has no readable {SETTINGS}, and {path.name} was rendered with "
+                    "other settings than "
+                    "these: give the same settings, choose another folder, or move away what is "
+                    "there of it and "
                     "replace all with --redo"
                 )
             return

@@ -102,7 +102,8 @@ def check_places(renders: Path, synsets: Iterable[str]) -> None:
     for path, fits, what in places:
         if os.path.lexists(path) and not fits(path):
             raise InputError(
-                f"{shown(path, 4096)} is not {what}, as it must be: move it away, or choose another folder"
+                f"{shown(path, 4096)} is not {what}, as it must be: move it away, or choose "
+                "another folder"
             )
 
 
@@ -216,7 +217,8 @@ def read_status(out: Path) -> dict[str, Any]:
     )
     if renders is None:
         raise InputError(
-            f"{out} is no folder of renders: `cma3d render SHAPENET RENDERS` or `cma3d build` makes one"
+            f"{out} is no folder of renders: `cma3d render SHAPENET RENDERS` or `cma3d build` "
+            "makes one"
         )
     identity = _identity(renders / SETTINGS)
     plans = [plan for plan in _read_plans(renders) if plan["config_hash"] == identity]
@@ -294,7 +296,8 @@ def _by_kind(failures: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
 def status_table(status: dict[str, Any]) -> str:
     """Format a status: totals, categories, the most frequent reasons of failures."""
     lines = [
-        f"{status['done']} of {status['planned']} models done, {status['failed']} failed, {status['left']} left"
+        f"{status['done']} of {status['planned']} models done, {status['failed']} failed, "
+        f"{status['left']} left"
     ]
     if status["running"]:
         rates = f"{status['models_per_second']:.3g} models, {status['views_per_second']:.3g} views a second"

@@ -80,7 +80,8 @@ def check_blender() -> None:
     if sys.version_info[:2] != (3, 11):
         found = f"{sys.version_info.major}.{sys.version_info.minor}"
         raise InputError(
-            f"rendering needs Python 3.11, the one Python that Blender's bpy 4.5 is built for; this is {found}: "
+            "rendering needs Python 3.11, the one Python that Blender's bpy 4.5 is built for; "
+            f"this is {found}: "
             "make an environment with python3.11, or render on another machine"
         )
     for package in ("bpy", "isal"):

@@ -190,7 +190,8 @@ def _check_document(kind: str, text: bytes, size: int, size_of: Callable[[str], 
     for name in required if isinstance(required, list) else [required]:
         if not (isinstance(name, str) and _HARMLESS.fullmatch(name)):
             raise ModelError(
-                f"its {kind} needs the extension {shown(name, 60)}, which is not read: save it without"
+                f"its {kind} needs the extension {shown(name, 60)}, which is not read: save it "
+                "without"
             )
     buffers = _objects(document, "buffers", kind)
     for place in (*buffers, *_objects(document, "images", kind)):

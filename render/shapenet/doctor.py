@@ -427,7 +427,8 @@ def diagnosis_text(diagnosis: Diagnosis) -> str:
         console.print(f"… and {len(fatal) - _LISTED:,} more: --json lists all")
     faces = np.array([model.faces for model in diagnosis.models if model.faces] or [0])
     console.print(
-        f"{len(diagnosis.models) - len(fatal):,} of {len(diagnosis.models):,} models can be rendered; "
+        f"{len(diagnosis.models) - len(fatal):,} of {len(diagnosis.models):,} models can be "
+        "rendered; "
         f"faces: median {int(np.median(faces)):,}, most {faces.max():,}, together {faces.sum():,}",
         soft_wrap=True,
     )

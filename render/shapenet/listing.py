@@ -213,7 +213,8 @@ def _tell_renamed(models: list[Model], notes: list[str]) -> None:
     if renamed:
         renames = [f"{shown(model.folder.name, 40)!r} is {model.model_id}" for model in renamed]
         notes.append(
-            f"{len(renamed)} models are called otherwise, as no file or page can carry their names, or two share "
+            f"{len(renamed)} models are called otherwise, as no file or page can carry their "
+            "names, or two share "
             f"one: {_some(renames)}"
         )
 
@@ -282,7 +283,8 @@ def _check_layout(root: Path, layout: Layout) -> None:
             # a few may be laid out otherwise, and a folder without any model is neither
             return
     raise InputError(
-        f"{root} is {_SPEECH[found]} (--layout {found}), not {_SPEECH[layout]}: leave --layout {layout} out, "
+        f"{root} is {_SPEECH[found]} (--layout {found}), not {_SPEECH[layout]}: leave --layout "
+        f"{layout} out, "
         f"or give --layout {found}"
     )
 
@@ -368,7 +370,8 @@ def _zipped(root: Path, synsets: tuple[str, ...], notes: list[str]) -> list[Mode
     archives = _archives(root)
     if not archives:
         raise InputError(
-            f"{root} holds no zip of a synset such as 03001627.zip: give the folder that they lie in"
+            f"{root} holds no zip of a synset such as 03001627.zip: give the folder that they lie "
+            "in"
         )
     if root.is_dir():
         offsets = set(_offsets(synsets, [path.stem for path in archives], root))

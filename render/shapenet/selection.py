@@ -49,7 +49,8 @@ class Selection:
     def __post_init__(self) -> None:
         if self.split and not self.split_csv:
             raise InputError(
-                f"--split {shorten(self.split)} needs --split-csv FILE: ShapeNet's official table all.csv"
+                f"--split {shorten(self.split)} needs --split-csv FILE: ShapeNet's official table "
+                "all.csv"
             )
         self.share()
 
@@ -65,7 +66,8 @@ class Selection:
         found = re.fullmatch(r"([0-9]{1,9})/([0-9]{1,9})", self.shard)
         if not found or int(found[1]) >= int(found[2]):
             raise InputError(
-                f"--shard {shorten(self.shard)}: expected i/n with 0 <= i < n, such as 0/8 to 7/8 for eight jobs"
+                f"--shard {shorten(self.shard)}: expected i/n with 0 <= i < n, such as 0/8 to 7/8 "
+                "for eight jobs"
             )
         return int(found[1]), int(found[2])
 
@@ -161,7 +163,8 @@ def read_split(path: Path, split: str | None) -> set[str]:
     try:
         if not needed <= set(table.fieldnames or ()):
             raise InputError(
-                f"{path} is not ShapeNet's split table: expected id,synsetId,subSynsetId,modelId,split"
+                f"{path} is not ShapeNet's split table: expected "
+                "id,synsetId,subSynsetId,modelId,split"
             )
         for row in table:
             if row["modelId"] and row["synsetId"]:
