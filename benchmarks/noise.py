@@ -1,4 +1,6 @@
-"""Noise per second: PSNR of light, samples and denoiser against 4,096 samples, and what a view costs.
+"""Noise per second: PSNR against 4,096 samples, and the cost of a view.
+
+Measured for kinds of light, numbers of samples and the denoiser.
 
     python benchmarks/noise.py [SHAPENET] [--models 20] [--size 112]
 

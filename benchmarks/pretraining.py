@@ -1,4 +1,4 @@
-"""How fast a pretraining step is on this device, what part of its peak that is, and where the time goes.
+"""Speed of a pretraining step on this device, its share of the peak, and its parts.
 
     python benchmarks/pretraining.py [--config NAME] [--batch 128 512] [--steps 30] [--set
     name=value] [--shards DIR]

@@ -1,4 +1,6 @@
-"""What pretraining is worth with few labels: linear probes of a run's encoder beside random weights.
+"""The worth of pretraining with few labels: linear probes of encoders.
+
+A run's encoder is compared with random weights.
 
     python benchmarks/probe.py RUN SHARDS [--shots 1 5 10 20] [--draws 5]
 

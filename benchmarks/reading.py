@@ -1,4 +1,4 @@
-"""Reading shards: the reader against bare h5py, two workers against one process, size against the raw arrays.
+"""Reading of shards: against bare h5py, with two workers, and size against raw arrays.
 
     python benchmarks/reading.py [RENDERS] [ROWS]
 

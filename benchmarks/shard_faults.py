@@ -1,4 +1,4 @@
-"""Kill packing at random moments, and flip random bits of a shard: nothing is lost, and nothing goes unnoticed.
+"""Kills of packing and flipped bits of shards: nothing is lost or unnoticed.
 
     python benchmarks/shard_faults.py [RENDERS] [KILLS] [FLIPS]
 

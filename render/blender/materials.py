@@ -16,7 +16,7 @@ from ..mesh.mtl import LOST_TEXTURE, Material
 __all__ = ["FACE", "make_face_material", "make_material", "to_linear"]
 
 FACE = "face"
-"""Name of the pass that tells which face a pixel shows, and of the mesh attribute that it is made from."""
+"""Name of the pass with the face of each pixel, and of the mesh attribute behind it."""
 
 
 _BLANK = "blank"

@@ -15,7 +15,7 @@ from ...core.untrusted import open_regular
 __all__ = ["MOST_IN_MODEL", "MOST_PIXELS", "Picture", "bounded_pictures", "examine_picture"]
 
 MOST_PIXELS = 2**27
-"""Of one picture: 8192 x 8192 is half of it. Blender takes four bytes for each, and Cycles as many again."""
+"""Of one picture, twice 8192 x 8192. Blender takes four bytes a pixel, Cycles as many again."""
 MOST_IN_MODEL = 2**28
 """Pixels of all pictures of one model."""
 _MOST_BYTES = 2**29
