@@ -106,7 +106,7 @@ def build_dataset(
         if not redo:  # fail before days are spent on rendering
             check_settings(
                 out / "shards",
-                {"config": dataclasses.asdict(pack_config), "selection": choice.told()},
+                {"config": dataclasses.asdict(pack_config), "selection": choice.manifest_entry()},
             )
         rendered = render_models(models, out / "renders", render_config, jobs=jobs, **run)
         return rendered, pack_renders(

@@ -1,4 +1,4 @@
-"""Data for benchmarks: renders of procedural models, and large sets made of small ones by repetition."""
+"""Data for benchmarks: renders of procedural models, and large sets by repetition."""
 
 from __future__ import annotations
 

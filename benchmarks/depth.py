@@ -109,11 +109,13 @@ def main() -> None:
     error = np.concatenate(errors)
     print(f"{len(paths)} models, {words.views} views, {foreground:,} foreground pixels")
     print(
-        f"median error {np.median(error):.1e}, 99.99 % {np.quantile(error, 0.9999):.1e}, maximum {error.max():.1e}"
+        f"median error {np.median(error):.1e}, 99.99 % {np.quantile(error, 0.9999):.1e}, maximum "
+        f"{error.max():.1e}"
     )
     print(f"above {LIMIT:g}: {(error > LIMIT).sum()}")
     print(
-        f"mask mismatches: {mismatched}, {1e4 * mismatched / foreground:.2f} in 10,000; most in {worst[0]}: {worst[1]}"
+        f"mask mismatches: {mismatched}, {1e4 * mismatched / foreground:.2f} in 10,000; most in "
+        f"{worst[0]}: {worst[1]}"
     )
     print(f"of all these, {wrong} where a float64 cast at all triangles does not give our depth")
 

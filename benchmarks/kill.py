@@ -1,4 +1,6 @@
-"""SIGKILL at drawn moments: to Blender, to Dask workers, to the supervisor. What is resumed equals the unbroken run.
+"""SIGKILL at drawn moments; the resumed run must equal the unbroken one.
+
+Killed are Blender, Dask workers and the supervisor.
 
     python benchmarks/kill.py [KILLS] [blender|worker|main]…
 

@@ -67,7 +67,8 @@ def supervisor(models: int) -> None:
     stop.set()
     took = time.monotonic() - begin
     print(
-        f"supervisor: {peak / MIB:.0f} MiB at most over {models} models ({len(done.failures)} failed), "
+        f"supervisor: {peak / MIB:.0f} MiB at most over {models} models ({len(done.failures)} "
+        "failed), "
         f"{took / models * 1e3:.2f} ms of its own a model",
         flush=True,
     )

@@ -227,7 +227,8 @@ def main() -> None:
         command = [*(shlex.split(words.blenderproc) or [sys.executable]), str(script)]
         name = "BlenderProc" if words.blenderproc else "BlenderProc's loop, re-enacted"
         print(
-            f"{words.views} views of 224 x 224, {words.samples} samples (ours {fewer}), {count_cores()} cores\n"
+            f"{words.views} views of 224 x 224, {words.samples} samples (ours {fewer}), "
+            f"{count_cores()} cores\n"
         )
         print("| | models | models an hour | s a model | CPU s a model | noise, PSNR dB |")
         print("|---|---|---|---|---|---|", flush=True)

@@ -1,4 +1,6 @@
-"""Noise per second: PSNR of light, samples and denoiser against 4,096 samples, and what a view costs.
+"""Noise per second: PSNR against 4,096 samples, and the cost of a view.
+
+Measured for kinds of light, numbers of samples and the denoiser.
 
     python benchmarks/noise.py [SHAPENET] [--models 20] [--size 112]
 
@@ -79,7 +81,8 @@ def main() -> None:
             root = Path(scratch) / "shapenet"
             write_samples(root, SamplesConfig(per_category=2))
         print(
-            f"{words.models} models, {words.size} x {words.size}, one thread; median PSNR against {REFERENCE} samples"
+            f"{words.models} models, {words.size} x {words.size}, one thread; median PSNR against "
+            f"{REFERENCE} samples"
         )
         print("\n| light | samples | denoised | PSNR, dB | CPU s a view |\n|---|---|---|---|---|")
         for light in words.lights:
@@ -88,7 +91,8 @@ def main() -> None:
             ).items():
                 psnr, seconds = np.median(values, axis=0)
                 print(
-                    f"| {light} | {samples} | {'yes' if denoise else 'no'} | {psnr:.1f} | {seconds:.3f} |",
+                    f"| {light} | {samples} | {'yes' if denoise else 'no'} | {psnr:.1f} | "
+                    f"{seconds:.3f} |",
                     flush=True,
                 )
 

@@ -1,4 +1,4 @@
-"""How fast a pretraining step is on this device, what part of its peak that is, and where the time goes.
+"""Speed of a pretraining step on this device, its share of the peak, and its parts.
 
     python benchmarks/pretraining.py [--config NAME] [--batch 128 512] [--steps 30] [--set
     name=value] [--shards DIR]
@@ -138,8 +138,10 @@ def measure(config: PretrainConfig, mine: ProcessGroup, steps: int, peak: float 
     )
     rate = config.batch_size / seconds
     print(
-        f"{config.batch_size:>6}  {'yes' if training.compiled else 'no':>8}  {rate:>9,.1f}  {flops:>8.3f}  "
-        f"{f'{flops / peak:.1%}' if peak else '-':>7}  {memory:>9}  {outside_products(training, batch):>8.0%}  "
+        f"{config.batch_size:>6}  {'yes' if training.compiled else 'no':>8}  {rate:>9,.1f}  "
+        f"{flops:>8.3f}  "
+        f"{f'{flops / peak:.1%}' if peak else '-':>7}  {memory:>9}  "
+        f"{outside_products(training, batch):>8.0%}  "
         f"{PAPER_SAMPLES / rate / 3600:>8.1f}  {compiling if training.compiled else 0:>8.1f}",
         flush=True,
     )
@@ -203,7 +205,8 @@ def main() -> None:
     training = PretrainStep(each, (SIZE, SIZE), EpochPlan(10**6, each.batch_size, 300, 0), mine)
     seconds = forward_seconds(training, made_up(each, each.batch_size, device), 20 if cuda else 2)
     print(
-        f"forward pass at batch {each.batch_size}: {seconds:.4f} s (table 9: 0.381 s at batch 64 on an RTX A6000)"
+        f"forward pass at batch {each.batch_size}: {seconds:.4f} s (table 9: 0.381 s at batch 64 "
+        "on an RTX A6000)"
     )
     if words.shards:
         loader(words.shards, config, mine)

@@ -1,4 +1,6 @@
-"""What pretraining is worth with few labels: linear probes of a run's encoder beside random weights.
+"""The worth of pretraining with few labels: linear probes of encoders.
+
+A run's encoder is compared with random weights.
 
     python benchmarks/probe.py RUN SHARDS [--shots 1 5 10 20] [--draws 5]
 
@@ -53,7 +55,8 @@ def main() -> None:
         for name, encoder in (("random weights", random), ("pretrained", trained))
     }
     print(
-        f"{len(labels)} rows of {len(categories)} categories; accuracy on the rows that were not drawn"
+        f"{len(labels)} rows of {len(categories)} categories; accuracy on the rows that were not "
+        "drawn"
     )
     least = int(np.bincount(labels).min())
     for shots in (shots for shots in words.shots if shots < least):

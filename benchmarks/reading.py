@@ -1,4 +1,4 @@
-"""Reading shards: the reader against bare h5py, two workers against one process, size against the raw arrays.
+"""Reading of shards: against bare h5py, with two workers, and size against raw arrays.
 
     python benchmarks/reading.py [RENDERS] [ROWS]
 
@@ -146,7 +146,8 @@ def main() -> None:
                 lambda names=names: ours(big, rows, names, 64),
             )
             print(
-                f"{what}: {len(rows) / plain:,.0f} random rows a CPU second with bare h5py; the reader has "
+                f"{what}: {len(rows) / plain:,.0f} random rows a CPU second with bare h5py; the "
+                "reader has "
                 f"{plain / single:.2f} of that row by row, {plain / batches:.2f} in batches of 64",
                 flush=True,
             )
@@ -163,7 +164,8 @@ def main() -> None:
                 lambda: ceiling(2),
             )
             print(
-                f"DataLoader, {what}: {count / one:,.0f} rows/s in one process, {one / two:.2f} times that with 2 (two "
+                f"DataLoader, {what}: {count / one:,.0f} rows/s in one process, {one / two:.2f} "
+                "times that with 2 (two "
                 f"processes that only inflate: {bare_one / bare_two:.2f})",
                 flush=True,
             )

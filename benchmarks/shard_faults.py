@@ -1,4 +1,4 @@
-"""Kill packing at random moments, and flip random bits of a shard: nothing is lost, and nothing goes unnoticed.
+"""Kills of packing and flipped bits of shards: nothing is lost or unnoticed.
 
     python benchmarks/shard_faults.py [RENDERS] [KILLS] [FLIPS]
 
@@ -70,8 +70,10 @@ def kills(renders: Path, folder: Path, count: int) -> str:
             assert_same_shards(unbroken, resumed)
             shutil.rmtree(resumed)
     return (
-        f"{count} kills within {seconds:.1f} s, the time of an unbroken run, {finished} runs ended before; "
-        f"{sorted(standing)} shards stood; each time the resumed result was equal to the unbroken one"
+        f"{count} kills within {seconds:.1f} s, the time of an unbroken run, {finished} runs "
+        "ended before; "
+        f"{sorted(standing)} shards stood; each time the resumed result was equal to the unbroken "
+        "one"
     )
 
 
@@ -101,7 +103,8 @@ def flips(renders: Path, folder: Path, count: int) -> str:
     shard.write_bytes(whole)
     assert not [verdict for verdict in verify_shards(shards, jobs=1) if verdict.broken]
     return (
-        f"{count} bits flipped, one at a time, in {len(whole):,} bytes: {reported} reported, {refused} of them by "
+        f"{count} bits flipped, one at a time, in {len(whole):,} bytes: {reported} reported, "
+        f"{refused} of them by "
         f"refusing the file; without the checksum it would be {by_others}"
     )
 

@@ -53,7 +53,8 @@ def main() -> None:
         )
         print(f"{len(models)} models, {words.views} views of 224 x 224, {words.samples} samples\n")
         print(
-            "| run | models an hour | seconds | own cost over Blender's rendering |\n|---|---|---|---|",
+            "| run | models an hour | seconds | own cost over Blender's rendering "
+            "|\n|---|---|---|---|",
             flush=True,
         )
         walls, blender = {}, {}
@@ -76,7 +77,8 @@ def main() -> None:
         print(f"two workers over one: {walls['best', 1] / walls['best', 2]:.2f}")
         alone = blender["best", 1] / blender["best", 2]
         print(
-            f"of at most {2 * alone:.2f}: Blender's own rendering takes {1 / alone:.2f} times as long beside another"
+            f"of at most {2 * alone:.2f}: Blender's own rendering takes {1 / alone:.2f} times as "
+            "long beside another"
         )
         print(f"--colour best over --colour all: {walls['all', 2] / walls['best', 2]:.1f}")
 

@@ -86,7 +86,7 @@ def _pack_all(
     attributes = {
         "config": dataclasses.asdict(config),
         "render_config": render_config,
-        "selection": choice.told(),
+        "selection": choice.manifest_entry(),
         "split": choice.split or "all",
         "seed": int(render_config["seed"]),
         "source": SOURCE,
@@ -364,7 +364,7 @@ def check_settings(shards: Path, settings: dict[str, Any]) -> None:
     before, _ = read_record(shards)
     if not before:
         return
-    defaults = {"config": dataclasses.asdict(PackConfig()), "selection": Choice().told()}
+    defaults = {"config": dataclasses.asdict(PackConfig()), "selection": Choice().manifest_entry()}
     phrases = {"config": "packed", "render_config": "packed from renders", "selection": "packed"}
     settings = json.loads(json.dumps(settings))  # as JSON brings it back
     for part, phrase in phrases.items():

@@ -58,9 +58,11 @@ def place_cameras(vertices: FloatArray, config: RenderConfig, key: str) -> list[
     radius = (
         float(np.linalg.norm(vertices - middle, axis=1).max()) or 1e-3
     )  # a single point still needs a distance
+    # The sphere around the object fits the frame, with a margin.
     fit = config.margin * radius / math.sin(math.radians(config.fov) / 2)
     camera = Camera.from_fov(config.fov, config.width, config.size)
-    rng = random_stream(f"{config.seed} {key}")  # cameras depend on these two alone
+    # Cameras depend on these two alone
+    rng = random_stream(f"{config.seed} {key}")
     turn = (
         2 * math.pi * rng.random()
     )  # drawn in any case, so that what follows does not depend on the setting
@@ -76,6 +78,7 @@ def place_cameras(vertices: FloatArray, config: RenderConfig, key: str) -> list[
         if view.pose is not None:
             cameras.append(dataclasses.replace(camera, cam_from_obj=view.pose))
             continue
+        # Both numbers are drawn for each view, also where the setting is 0.
         distance = fit * view.distance * (1 + config.distance_jitter * rng.random())
         roll = view.roll + config.roll * rng.uniform(-1, 1)
         cameras.append(_rolled(camera.look_at(middle + distance * view.direction, middle), roll))
@@ -102,6 +105,7 @@ def find_window(vertices: FloatArray, camera: Camera) -> Window:
     image = projection[:, :3] @ vertices.T + projection[:, 3:]
     if not (image[2] > 0).all():
         return whole
+    # (2, V) pixels of the vertices, then the box around them.
     pixels = image[:2] / image[2]
     left, top = (max(math.floor(least) - BLUR, 0) for least in pixels.min(axis=1))
     right, bottom = (
@@ -160,6 +164,7 @@ def _random(config: RenderConfig, rng: np.random.Generator) -> FloatArray:
 def _dodecahedron(_: RenderConfig, __: np.random.Generator) -> FloatArray:
     """Return the 20 corners of a regular dodecahedron; elevations follow from it."""
     golden = (1 + math.sqrt(5)) / 2
+    # Eight corners of a cube, and twelve of three golden rectangles.
     signs = [(a, b) for a in (-1.0, 1.0) for b in (-1.0, 1.0)]
     corners = [(a, b, c) for a, b in signs for c in (-1.0, 1.0)]
     corners += [place for a, b in signs for place in _cyclic(0, a / golden, b * golden)]
@@ -218,7 +223,7 @@ def load_view_file(config: RenderConfig) -> RenderConfig:
 
     The file is a JSON list, one entry a view: `{"azimuth": 30, "elevation": 20}` in degrees
     (azimuth from +Z towards +X), with `"distance"` (a factor on the fitted distance) and `"roll"`
-    (degrees) where wanted; or `{"cam_from_obj": [[…], …]}`, 4x4.
+    (degrees) as options; or `{"cam_from_obj": [[…], …]}`, 4x4.
 
     Raises
     ------

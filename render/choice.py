@@ -44,11 +44,13 @@ class Choice:
     def __post_init__(self) -> None:
         if self.split_csv and self.shares:
             raise InputError(
-                "--split-csv and --split-shares: a split is either official or drawn, give one of the two"
+                "--split-csv and --split-shares: a split is either official or drawn, give one of "
+                "the two"
             )
         if self.split and not (self.split_csv or self.shares):
             raise InputError(
-                f"--split {shorten(self.split)} needs --split-csv FILE, ShapeNet's official table all.csv, or "
+                f"--split {shorten(self.split)} needs --split-csv FILE, ShapeNet's official table "
+                "all.csv, or "
                 "--split-shares TRAIN VAL TEST, by which it is drawn"
             )
         if self.shares and self.split not in SPLITS:
@@ -57,10 +59,11 @@ class Choice:
             )
         if self.shares and not (min(self.shares) >= 0 and 0 < sum(self.shares) < float("inf")):
             raise InputError(
-                f"--split-shares {' '.join(map(str, self.shares))}: three shares, none negative, not all 0"
+                f"--split-shares {' '.join(map(str, self.shares))}: three shares, none negative, "
+                "not all 0"
             )
 
-    def told(self) -> dict[str, Any]:
+    def manifest_entry(self) -> dict[str, Any]:
         """Return the choice as a manifest records it.
 
         A list is named by its file's name and sha256.
@@ -101,13 +104,15 @@ def choose_renders(paths: Sequence[Path], choice: Choice, seed: int = 0) -> list
     ------
     InputError : a list cannot be read, a synset is not there, or nothing is left
     """
+    # A render file stands for the model of its folder and name.
     models = [Model(path.parent.name, path.stem, path) for path in paths]
     if choice.synsets:
-        wanted = _offsets(
+        offsets = _offsets(
             choice.synsets, {model.synset for model in models}, paths[0].parent.parent
         )
-        models = [model for model in models if model.synset in wanted]
+        models = [model for model in models if model.synset in offsets]
     split = choice.split if choice.split_csv else None
+    # The selection of models is the one of `cma3d render`.
     models, notes = select(
         models,
         Selection(synsets=choice.synsets, ids=choice.ids, split_csv=choice.split_csv, split=split),
@@ -120,7 +125,8 @@ def choose_renders(paths: Sequence[Path], choice: Choice, seed: int = 0) -> list
         ]
     if not models:
         raise InputError(
-            f"{paths[0].parent.parent}: none of its {len(paths)} models is in the split {choice.split}"
+            f"{paths[0].parent.parent}: none of its {len(paths)} models is in the split "
+            f"{choice.split}"
         )
     return [model.folder for model in models]
 
@@ -148,9 +154,9 @@ def drawn_split(key: str, shares: tuple[float, float, float], seed: int) -> str:
 def _offsets(synsets: tuple[str, ...], there: set[str], renders: Path) -> set[str]:
     """Return the offsets of synsets that are named by offset or name."""
     names = {name: synset for synset, name in V2_NAMES.items()}
-    wanted = {name if name in there else names.get(name, name) for name in synsets}
-    missing = sorted(wanted - there)
+    offsets = {name if name in there else names.get(name, name) for name in synsets}
+    missing = sorted(offsets - there)
     if missing:
         listed = ", ".join(sorted(V2_NAMES.get(synset, synset) for synset in there))
         raise InputError(f"{renders} has no synset {shorten(repr(missing[0]))}; it has {listed}")
-    return wanted
+    return offsets

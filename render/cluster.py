@@ -2,7 +2,7 @@
 
 Each Dask worker keeps a Blender of its own.
 
-The futures are asked for directly, not through joblib's dask backend: that one gives up the whole
+The futures are awaited directly, not through joblib's dask backend: that one gives up the whole
 run when one task's workers died too often, and hands out tasks in batches that a dead worker loses
 together. Here each model is a task of its own and ends in a reply, whatever happens to the workers.
 
@@ -110,7 +110,8 @@ def check_scheduler(scheduler: str) -> None:
     _check_address(scheduler, remedy)
     quiet = logging.getLogger("distributed")
     level = quiet.level
-    quiet.setLevel(logging.CRITICAL + 1)  # it tells of each try, with tracebacks
+    # It tells of each try, with tracebacks
+    quiet.setLevel(logging.CRITICAL + 1)
     try:
         workers = asyncio.run(asyncio.wait_for(_count_workers(scheduler), 2 * WAIT))
     except Exception as error:  # whatever answered there, or did not
@@ -137,10 +138,10 @@ async def _count_workers(scheduler: str) -> int:
     try:
         begin, workers = time.monotonic(), 0
         while not workers and time.monotonic() - begin < WAIT:
-            told = await asyncio.wait_for(send_recv(comm, op="identity"), WAIT)
-            if not isinstance(told, dict) or told.get("type") != "Scheduler":
+            identity = await asyncio.wait_for(send_recv(comm, op="identity"), WAIT)
+            if not isinstance(identity, dict) or identity.get("type") != "Scheduler":
                 raise OSError("it is something else")
-            workers = len(told.get("workers") or ())
+            workers = len(identity.get("workers") or ())
             if not workers:
                 await asyncio.sleep(0.2)
         return workers
@@ -169,7 +170,8 @@ def _replies(
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield replies as they arrive; keep a few more tasks queued than workers."""
     ended: queue.SimpleQueue[tuple[int, Any]] = queue.SimpleQueue()
-    futures: dict[int, Any] = {}  # under way; without a reference the scheduler forgets them
+    # Under way; without a reference the scheduler forgets them
+    futures: dict[int, Any] = {}
     waiting, again = iter(range(len(jobs))), set()
 
     def start(number: int) -> None:
@@ -178,7 +180,8 @@ def _replies(
 
     looked = -REFRESH
     while True:
-        if time.monotonic() - looked >= REFRESH:  # workers come and go
+        # Workers come and go
+        if time.monotonic() - looked >= REFRESH:
             looked, room = time.monotonic(), 2 * max(1, sum(client.nthreads().values()))
         while len(futures) < room and (number := next(waiting, None)) is not None:
             start(number)
@@ -306,7 +309,8 @@ def _pool(setup: Setup) -> Pool | None:
                 )
             check_blender()
             for run, idle in list(_POOLS.items()):
-                if not idle.busy:  # of a run that was killed, or rests: it starts anew if need be
+                # Of a run that was killed, or rests: it starts anew if need be
+                if not idle.busy:
                     _POOLS.pop(run).close()
             worker = get_worker()
             shared = setup.threads.get(_host(worker.address), worker.state.nthreads)

@@ -120,7 +120,8 @@ class RenderConfig:
             )
         if self.cameras == "file" and not self.view_list:
             raise ValueError(
-                "cameras = file stands for a view file that was read: give the file's name, it ends in .json"
+                "cameras = file stands for a view file that was read: give the file's name, it "
+                "ends in .json"
             )
         if self.cameras == "dodecahedron" and self.views != 20:
             raise ValueError(f"a dodecahedron has 20 corners: views must be 20, got {self.views}")

@@ -50,16 +50,18 @@ def refine_depth(
     pixels = np.flatnonzero(seen if triangular.all() else seen.ravel() & triangular[face])
     faces, planes = face[pixels], _Planes(face, surface, camera)
     exact, hit = planes.meet(pixels, faces)
+    # Where it misses the triangle, cast it at the triangles around.
     lost: list[int] = []
     for place in np.flatnonzero(~hit):
-        given, ray = float(depth[pixels[place]]), _rays(pixels[place], camera)
+        coarse, ray = float(depth[pixels[place]]), _rays(pixels[place], camera)
         exact[place], found = _nearest(
             ray, _triangles_around(surface, faces[place]), surface, camera
         )
-        if abs(exact[place] - given) > _BESIDE * given:
+        if abs(exact[place] - coarse) > _BESIDE * coarse:
             lost.append(place)
         else:
             face[pixels[place]] = found
+    # Where those are missed too, cast it at all faces around the pixel.
     for place, reached in zip(lost, _reached(surface, camera, pixels[lost]), strict=True):
         if triangular[reached].all():
             exact[place], face[pixels[place]] = _nearest(
@@ -68,6 +70,7 @@ def refine_depth(
         else:
             exact[place] = depth[pixels[place]]
     depth[pixels] = exact
+    # Float32 may have missed a nearer face at its edge.
     _try_neighbours(depth.reshape(shape), face.reshape(shape), triangular, planes)
     return depth.reshape(shape), face.reshape(shape)
 
@@ -82,14 +85,17 @@ class _Planes:
     """
 
     def __init__(self, face: NDArray[np.int64], surface: Surface, camera: Camera) -> None:
+        # Only faces that the image shows get a column in the table.
         shown = np.zeros(len(surface.front), dtype=bool)
         shown[face] = True
         faces = np.flatnonzero(shown)
-        self._slot = np.zeros(len(shown), dtype=np.int64)  # of each face in the table
+        # Of each face in the table
+        self._slot = np.zeros(len(shown), dtype=np.int64)
         self._slot[faces] = np.arange(len(faces))
         corner, along, across = surface.edges.take(faces, axis=2)
         away = corner - camera.eye[:, None]
         normal = _cross(along, across)
+        # (10, faces): the height, then three linear forms of column, row and 1.
         self._table = np.empty((10, len(faces)))
         self._table[0] = _dot(normal, away)
         for place, axis in ((1, normal), (4, _cross(across, away)), (7, _cross(away, along))):
@@ -110,6 +116,7 @@ class _Planes:
         depth : (M,) planar z where ray and plane meet; inside : (M,) whether that lies inside the
             triangle
         """
+        # Pixel centres, (M,), and the table's columns of their faces, (10, M).
         row = pixels // self._width
         x, y = (pixels - row * self._width) + 0.5, row + 0.5
         height, n_x, n_y, n_1, a_x, a_y, a_1, b_x, b_y, b_1 = self._table.take(
@@ -231,7 +238,8 @@ def _keep_nearest(
 
     Of several hits at a pixel the nearest stays.
     """
-    order = np.argsort(-exact)  # the nearest is written last
+    # The nearest is written last
+    order = np.argsort(-exact)
     depth.ravel()[pixels[order]] = exact[order]
     face.ravel()[pixels[order]] = faces[order]
 
@@ -246,10 +254,12 @@ def _reached(
     if not len(pixels):
         return
     uv, depth = camera.project(surface.vertices)
+    # (F, 2) box of each face in the image.
     low, high = (
         bound.reduceat(uv[surface.corners], surface.starts[:-1], axis=0)
         for bound in (np.minimum, np.maximum)
     )
+    # A vertex behind the camera has no place in the image.
     if not (depth > 0).all():
         low[:], high[:] = -np.inf, np.inf
     for place in np.stack([pixels % camera.width, pixels // camera.width], axis=1) + 0.5:
@@ -269,6 +279,7 @@ def _nearest(
     away, normal = corner - camera.eye[:, None], _cross(along, across)
     with np.errstate(divide="ignore", invalid="ignore"):
         depth = _dot(normal, away) / (ray @ normal)
+        # (M,) distance outside of each triangle, object units.
         miss = _outside(depth * ray[:, None] - away, along, across, normal)
         depth = np.where((miss <= _SLACK * depth) & (depth > 0), depth, np.inf)
     best = int(depth.argmin())

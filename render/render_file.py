@@ -110,7 +110,7 @@ class Render:
 
     @property
     def rows(self) -> dict[str, Rows]:
-        """Field name -> its views, of RENDER_FIELDS and of those RENDER_EXTRAS that the file holds."""
+        """The views of each field: RENDER_FIELDS, and the RENDER_EXTRAS of this file."""
         return self.opened.rows
 
     @property

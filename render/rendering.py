@@ -74,7 +74,7 @@ def render_models(
 
     A model that fails, or on which Blender crashes, hangs or swells twice, is recorded in
     `failures.jsonl` with the tail of Blender's log, and the run goes on. It is not tried again by
-    later runs unless they are asked to. The content of the files does not depend on `jobs`, on
+    later runs unless `retry_failed`. The content of the files does not depend on `jobs`, on
     `scheduler` or on resuming.
 
     Parameters
@@ -85,7 +85,7 @@ def render_models(
     retry_failed : try again what failed in earlier runs
     scheduler : address of a Dask scheduler (tcp://host:port) whose workers render; this machine
         where None
-    said : lines to say before work begins, once nothing speaks against it
+    said : messages, printed once the checks have passed, before rendering starts
     source : the folder or archive that holds the models
 
     Raises
@@ -115,15 +115,15 @@ def render_models(
             _check_settings(output, config, identity, redo=redo)
             for line in said:
                 say(line)
-            wanted, summary = _what_is_left(models, output, identity, retry_failed=retry_failed)
+            remaining, summary = _what_is_left(models, output, identity, retry_failed=retry_failed)
             keys = [(model.synset, model.model_id) for model in models]
             with announce(output, keys, identity, config.views):
                 if scheduler is None:
-                    replies = _render_here(wanted, output, config, limits, jobs)
+                    replies = _render_here(remaining, output, config, limits, jobs)
                 else:
-                    replies = _render_there(wanted, output, config, limits, scheduler)
+                    replies = _render_there(remaining, output, config, limits, scheduler)
                 with closing(replies):
-                    _follow(replies, len(wanted), output, config, summary)
+                    _follow(replies, len(remaining), output, config, summary)
     except OSError as error:
         if is_full(error):
             raise _disk_full(renders, f"the disk of {renders} is full") from None
@@ -158,7 +158,7 @@ def _what_is_left(
         for entry in read_failures(renders)
         if entry.get("config_hash") == identity
     }
-    wanted = [model for model in missing if (model.synset, model.model_id) not in failed]
+    remaining = [model for model in missing if (model.synset, model.model_id) not in failed]
     summary.quarantined = [
         failed[key] for model in missing if (key := (model.synset, model.model_id)) in failed
     ]
@@ -166,9 +166,10 @@ def _what_is_left(
         say(f"{summary.present} models are rendered already")
     if summary.quarantined:
         say(
-            f"{len(summary.quarantined)} models failed before and are left out: --retry-failed tries them again"
+            f"{len(summary.quarantined)} models failed before and are left out: --retry-failed "
+            "tries them again"
         )
-    return wanted, summary
+    return remaining, summary
 
 
 def _follow(
@@ -192,7 +193,8 @@ def _follow(
                 raise _disk_full(renders, reply["reason"])
             if reply["kind"] == "start":
                 raise InputError(
-                    f"{reply['reason']}; nothing more can be rendered: mend that, give the command again"
+                    f"{reply['reason']}; nothing more can be rendered: mend that, give the "
+                    "command again"
                 )
             names = {
                 "synset": model.synset,
@@ -240,7 +242,8 @@ def _render_here(
         )(delayed(render_one)(model) for model in models)
     finally:
         pool.close()
-        output.tidy()  # what a Blender was writing when it was ended
+        # What a Blender was writing when it was ended
+        output.tidy()
 
 
 def _render_there(
@@ -282,14 +285,15 @@ def _check_settings(output: Output, config: RenderConfig, identity: str, *, redo
             if before[1].get(name) != _plain(value)
         ]
         name = min(changed, default="version")
-        asked = _plain(getattr(config, name, identity))
+        setting = _plain(getattr(config, name, identity))
         raise InputError(
-            f"{renders} was rendered with {name} = {shown(before[1].get(name))}, not {asked}: "
+            f"{renders} was rendered with {name} = {shown(before[1].get(name))}, not {setting}: "
             "give the same settings, choose another folder, or replace all with --redo"
         )
     if before is None and not redo:
         _check_one_file(renders, identity)
-    if before is not None and output.earlier:  # of version 0.1, which kept no record
+    # Of version 0.1, which kept no record
+    if before is not None and output.earlier:
         output.adopt(SETTINGS)
         output.adopt(FAILURES, live=True)
     output.write_json(SETTINGS, {"config_hash": identity, "config": dataclasses.asdict(config)})
@@ -301,8 +305,10 @@ def _check_one_file(renders: Path, identity: str) -> None:
         with contextlib.suppress(OSError, KeyError):
             if read_config_hash(path) != identity:
                 raise InputError(
-                    f"{renders} has no readable {SETTINGS}, and {path.name} was rendered with other settings than "
-                    "these: give the same settings, choose another folder, or move away what is there of it and "
+                    f"{renders} has no readable {SETTINGS}, and {path.name} was rendered with "
+                    "other settings than "
+                    "these: give the same settings, choose another folder, or move away what is "
+                    "there of it and "
                     "replace all with --redo"
                 )
             return

@@ -58,7 +58,7 @@ def announce(output: Output, keys: Sequence[Key], identity: str, views: int) -> 
 
     Parameters
     ----------
-    keys : all models that the run was asked for, those that are done among them
+    keys : all models of the run, the finished ones included
     identity : hash of the render settings
     """
     plan = {"keys": keys, "config_hash": identity, "views": views}
@@ -84,7 +84,8 @@ def announce(output: Output, keys: Sequence[Key], identity: str, views: int) -> 
     finally:
         stop.set()
         thread.join()
-        with contextlib.suppress(OSError):  # the disk may be full: the silence will tell
+        # The disk may be full: the silence will tell
+        with contextlib.suppress(OSError):
             output.write_text(name, json.dumps(run | {"ended": time.time()} | plan))
 
 
@@ -101,7 +102,8 @@ def check_places(renders: Path, synsets: Iterable[str]) -> None:
     for path, fits, what in places:
         if os.path.lexists(path) and not fits(path):
             raise InputError(
-                f"{shown(path, 4096)} is not {what}, as it must be: move it away, or choose another folder"
+                f"{shown(path, 4096)} is not {what}, as it must be: move it away, or choose "
+                "another folder"
             )
 
 
@@ -215,7 +217,8 @@ def read_status(out: Path) -> dict[str, Any]:
     )
     if renders is None:
         raise InputError(
-            f"{out} is no folder of renders: `cma3d render SHAPENET RENDERS` or `cma3d build` makes one"
+            f"{out} is no folder of renders: `cma3d render SHAPENET RENDERS` or `cma3d build` "
+            "makes one"
         )
     identity = _identity(renders / SETTINGS)
     plans = [plan for plan in _read_plans(renders) if plan["config_hash"] == identity]
@@ -293,7 +296,8 @@ def _by_kind(failures: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
 def status_table(status: dict[str, Any]) -> str:
     """Format a status: totals, categories, the most frequent reasons of failures."""
     lines = [
-        f"{status['done']} of {status['planned']} models done, {status['failed']} failed, {status['left']} left"
+        f"{status['done']} of {status['planned']} models done, {status['failed']} failed, "
+        f"{status['left']} left"
     ]
     if status["running"]:
         rates = f"{status['models_per_second']:.3g} models, {status['views_per_second']:.3g} views a second"
@@ -381,9 +385,11 @@ def _written(renders: Path) -> dict[Key, float]:
     for synset in os.scandir(renders):
         if not synset.is_dir() or synset.name.startswith("."):
             continue
-        with contextlib.suppress(OSError):  # a folder that may not be looked into
+        # a folder that may not be looked into
+        with contextlib.suppress(OSError):
             for file in os.scandir(synset):
                 if file.name.endswith(".h5") and not file.name.startswith(".") and file.is_file():
-                    with contextlib.suppress(OSError):  # replaced in this moment
+                    # Replaced in this moment
+                    with contextlib.suppress(OSError):
                         found[synset.name, file.name.removesuffix(".h5")] = file.stat().st_mtime
     return found

@@ -60,7 +60,8 @@ def check_blender() -> None:
     if sys.version_info[:2] != (3, 11):
         found = f"{sys.version_info.major}.{sys.version_info.minor}"
         raise InputError(
-            f"rendering needs Python 3.11, the one Python that Blender's bpy 4.5 is built for; this is {found}: "
+            "rendering needs Python 3.11, the one Python that Blender's bpy 4.5 is built for; "
+            f"this is {found}: "
             "make an environment with python3.11, or render on another machine"
         )
     for package in ("bpy", "isal"):
@@ -97,9 +98,11 @@ class Worker:
         self._memory: psutil.Process | None = None
         self._scratch: Scratch | None = None
         self._replies: queue.Queue[str] = queue.Queue()
-        self._lock = threading.Lock()  # a process is started, or the worker closed, never both
+        # a process is started, or the worker closed, never both
+        self._lock = threading.Lock()
         self._closed = False
-        self._models = 0  # that the process has rendered
+        # That the process has rendered
+        self._models = 0
 
     def render(self, job: dict[str, Any]) -> dict[str, Any]:
         """Render one model; start or renew the process if necessary.
@@ -202,7 +205,8 @@ class Worker:
     def _listen(process: subprocess.Popen[str], replies: queue.Queue[str]) -> None:
         """Pass replies on; an empty one says that the worker has ended."""
         assert process.stdout is not None
-        with contextlib.suppress(OSError, ValueError):  # closed by `stop`
+        # Closed by `stop`
+        with contextlib.suppress(OSError, ValueError):
             for line in process.stdout:
                 replies.put(line)
         replies.put("")
@@ -223,7 +227,8 @@ class Worker:
                 if time.monotonic() >= deadline:
                     self.stop()
                     raise WorkerError("timeout", f"it took longer than {timeout:g} s") from None
-        if not line.endswith("\n"):  # the end, or what a dying process could not finish
+        # The end, or what a dying process could not finish
+        if not line.endswith("\n"):
             code = self.stop()
             if self._closed:
                 raise WorkerError("stopped", "the run was stopped")

@@ -31,7 +31,8 @@ class SamplesConfig:
     def __post_init__(self) -> None:
         if self.per_category < 1 or self.seed < 0:
             raise ValueError(
-                f"per_category must be at least 1 and seed at least 0, got {self.per_category}, {self.seed}"
+                f"per_category must be at least 1 and seed at least 0, got {self.per_category}, "
+                f"{self.seed}"
             )
         unknown = [name for name in self.chosen if name not in CATEGORIES]
         if unknown:

@@ -195,17 +195,20 @@ def non_ascii(folder: Path, rng: Rng) -> None:
 def many_faces(folder: Path, rng: Rng) -> None:
     """Write a fluted vase of 300,000 triangles."""
     around, along = 500, 300
+    # The wall of the vase: up the outside, down the inside, with flutes.
     angle = (np.arange(around) * (2 * math.pi / around))[None, :]
     half = np.linspace(0, 1, along // 2)
     outside = np.c_[0.16 + 0.12 * np.sin(math.pi * (half * 1.35 + 0.1)) ** 2, half * 0.8]
     profile = np.concatenate([outside, outside[::-1] - [0.02, 0]])
     flute = 0.012 * np.cos(24 * angle + 9 * profile[:, 1:]) * np.sin(math.pi * profile[:, 1:] / 0.8)
     radius = profile[:, :1] + flute
+    # Points (along * around, 3), then the box of diagonal 1.
     points = np.stack(
         np.broadcast_arrays(radius * np.sin(angle), profile[:, 1:], radius * np.cos(angle)), axis=-1
     ).reshape(-1, 3)
     low, high = points.min(axis=0), points.max(axis=0)
     points = (points - (low + high) / 2) / np.linalg.norm(high - low)
+    # Each quad of the grid, closed around and along, is two triangles.
     index = np.arange(around * along).reshape(along, around) + 1
     right, up, both = (
         np.roll(index, -1, axis=1),
@@ -251,7 +254,9 @@ def flat_sheet(folder: Path, rng: Rng) -> None:
     """Write a square without thickness; only its winding shows its front."""
     files = model_files(crate(printed(rng)), Style(), rng)
     text = (
-        "mtllib model_normalized.mtl\nv 0.353553 -0.353553 0\nv -0.353553 -0.353553 0\nv -0.353553 0.353553 0\n"
-        "v 0.353553 0.353553 0\nvt 0 0\nvt 1 0\nvt 1 1\nvt 0 1\nusemtl material_0_24\nf 1/1 2/2 3/3 4/4\n"
+        "mtllib model_normalized.mtl\nv 0.353553 -0.353553 0\nv -0.353553 -0.353553 0\nv "
+        "-0.353553 0.353553 0\n"
+        "v 0.353553 0.353553 0\nvt 0 0\nvt 1 0\nvt 1 1\nvt 0 1\nusemtl material_0_24\nf 1/1 2/2 "
+        "3/3 4/4\n"
     )
     write_model(folder, dataclasses.replace(files, obj=text))

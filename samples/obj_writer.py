@@ -115,6 +115,7 @@ def triangulated(mesh: Mesh, *, keep_flat: bool) -> Mesh:
     With `keep_flat` only those that aren't flat: each reader would cut them its own way, to another
     surface.
     """
+    # (f,) faces that may stay as they are; all others are cut.
     whole = mesh.sizes == 3
     if keep_flat:
         normals = area_vectors(mesh)
@@ -124,6 +125,7 @@ def triangulated(mesh: Mesh, *, keep_flat: bool) -> Mesh:
         height = np.abs(((mesh.vertices[mesh.corners] - first[face]) * normals[face]).sum(axis=1))
         whole |= np.maximum.reduceat(height, mesh.starts) < 2e-6
     pieces = []
+    # Faces of one size are a table (faces, size) of corners.
     for size in np.unique(mesh.sizes):
         for chosen, fan in (
             ((mesh.sizes == size) & whole, False),
@@ -151,6 +153,7 @@ def vertex_normals(mesh: Mesh) -> FloatArray:
     Hard edges are ignored, as in ShapeNet's files.
     """
     normals = np.zeros_like(mesh.vertices)
+    # Sum of the face normals at each vertex, weighted by area.
     np.add.at(normals, mesh.corners, np.repeat(area_vectors(mesh), mesh.sizes, axis=0))
     lengths = np.linalg.norm(normals, axis=1, keepdims=True)
     up = np.array([0.0, 1.0, 0.0])
@@ -164,6 +167,7 @@ def hard_edges(mesh: Mesh) -> IntArray:
     normals /= np.linalg.norm(normals, axis=1, keepdims=True)
     face = np.repeat(np.arange(len(mesh.sizes)), mesh.sizes)
     edges = np.sort(np.stack([mesh.corners, mesh.corners[next_corner(mesh)]], axis=-1), axis=1)
+    # Equal edges stand side by side after sorting: neighbours in the list share one.
     order = np.lexsort((edges[:, 1], edges[:, 0]))
     edges, face = edges[order], face[order]
     twin = (edges[1:] == edges[:-1]).all(axis=1)
@@ -187,6 +191,7 @@ def faces_text(sizes: IntArray, columns: Sequence[IntArray | None]) -> str:
         len(present)
     ]
     lines = {int(size): "f" + corner * int(size) + "\n" for size in np.unique(sizes)}
+    # One template for all faces, filled by a single `%`.
     template = "".join([lines[size] for size in sizes.tolist()])
     return template % tuple(np.stack(present, axis=-1).ravel().tolist())
 
@@ -216,7 +221,8 @@ class Materials:
 
     def __init__(self) -> None:
         self.names: dict[int, str] = {}
-        self.kept: list[Material] = []  # holds the objects, so that no id is given twice
+        # Holds the objects, so that no id is given twice
+        self.kept: list[Material] = []
         self.text = "# Procedural sample\n\n"
         self.textures: dict[str, NDArray[np.uint8]] = {}
 
@@ -256,6 +262,7 @@ def model_files(parts: Sequence[Part], style: Style, rng: Rng) -> ModelFiles:
     """
     points = np.concatenate([part.mesh.vertices for part in parts])
     placed = normalised(parts, style.offset)
+    # A doubled model has another material behind each of its own.
     backs = back_sides(rng, parts) if style.doubled else {}
     library, heads, bodies = Materials(), [[], [], []], []  # type: tuple[Materials, list[list[str]], list[str]]
     counts = [1, 1, 1]
@@ -269,10 +276,12 @@ def model_files(parts: Sequence[Part], style: Style, rng: Rng) -> ModelFiles:
             )
             sides.append((other, backs[id(part.material)], part.name + "_back"))
         for side, (surface, material, name) in enumerate(sides):
+            # The second side uses the vertices of the first, or copies of them.
             first = counts[0] - (len(mesh.vertices) if side and not style.repeated else 0)
             if not side or style.repeated:
                 heads[0].append(rows_text("v %.6f %.6f %.6f\n", surface.vertices))
                 counts[0] += len(surface.vertices)
+            # Equal texture coordinates are written once.
             uvs, uv_index = np.unique(np.round(surface.uvs, 6) + 0.0, axis=0, return_inverse=True)
             heads[1].append(rows_text("vt %.6f %.6f\n", uvs))
             normal_index = None
@@ -282,12 +291,14 @@ def model_files(parts: Sequence[Part], style: Style, rng: Rng) -> ModelFiles:
                 )
                 normal_index = surface.corners + counts[2]
                 counts[2] += len(surface.vertices)
+            # Indices of vertex, texture coordinate and normal, from 1.
             columns = [surface.corners + first, uv_index.reshape(-1) + counts[1], normal_index]
             counts[1] += len(uvs)
             header = "" if style.grouping == "none" else f"{style.grouping} mesh{number}_{name}\n"
             bodies.append(
                 f"{header}usemtl {library.name(material)}\n" + faces_text(surface.sizes, columns)
             )
+            # Hard edges as line elements, once a part.
             if style.lines and not side:
                 bodies.append(rows_text("l %d %d\n", hard_edges(surface) + first))
     head = "# Procedural sample, CC0\n\nmtllib model_normalized.mtl\n\n"

@@ -99,7 +99,8 @@ PATHOLOGIES: tuple[Pathology, ...] = (
         "chair",
         "doubled-faces",
         "rendered",
-        "Every face is there twice, the second turned over, with another material and vertices of its own. Only the "
+        "Every face is there twice, the second turned over, with another material and vertices of "
+        "its own. Only the "
         "front's material may be seen from outside; each pair becomes one face.",
         built(seats.chair, 2, TWICE),
         {"pairs": True},
@@ -108,7 +109,8 @@ PATHOLOGIES: tuple[Pathology, ...] = (
         "car",
         "doubled-shared-vertices",
         "rendered",
-        "As doubled-faces, with both faces of a pair on the same vertices: an importer that validates meshes "
+        "As doubled-faces, with both faces of a pair on the same vertices: an importer that "
+        "validates meshes "
         "throws one away.",
         built(cars.car, 0, Style(doubled=True)),
         {"pairs": True},
@@ -117,14 +119,16 @@ PATHOLOGIES: tuple[Pathology, ...] = (
         "mug",
         "wrong-normals",
         "rendered",
-        "Stored normals point anywhere. Shading must come from the geometry: smooth, without stains.",
+        "Stored normals point anywhere. Shading must come from the geometry: smooth, without "
+        "stains.",
         scattered_normals,
     ),
     Pathology(
         "table",
         "duplicate-faces",
         "rendered",
-        "Every face is written twice with the same winding and material. One of each stays; no speckles.",
+        "Every face is written twice with the same winding and material. One of each stays; no "
+        "speckles.",
         edited(in_obj(r"^(f .*\n)", r"\1\1")),
         {"faces": 2 * CRATE_FACES, "faces_after_repair": CRATE_FACES},
     ),
@@ -132,7 +136,8 @@ PATHOLOGIES: tuple[Pathology, ...] = (
         "cabinet",
         "missing-texture",
         "rendered",
-        "The MTL file names a picture that does not exist. The material's plain colour is shown, not purple, and "
+        "The MTL file names a picture that does not exist. The material's plain colour is shown, "
+        "not purple, and "
         "a warning is kept.",
         edited(rename_texture("", "../images/nowhere.png")),
         NOT_SHOWN,
@@ -173,7 +178,8 @@ PATHOLOGIES: tuple[Pathology, ...] = (
         "bottle",
         "alpha-half",
         "rendered",
-        "d 0.5 everywhere. Depth is that of the nearest surface, as if it were opaque; only colour may show through.",
+        "d 0.5 everywhere. Depth is that of the nearest surface, as if it were opaque; only "
+        "colour may show through.",
         edited(in_mtl(r"^d .*$", "d 0.500000")),
         SHOWN,
     ),
@@ -181,7 +187,8 @@ PATHOLOGIES: tuple[Pathology, ...] = (
         "bottle",
         "alpha-zero",
         "rendered",
-        "One material has d 0, the crate between lid and foot. Depth and mask agree on it, one way or the other, "
+        "One material has d 0, the crate between lid and foot. Depth and mask agree on it, one "
+        "way or the other, "
         "in every pixel.",
         edited(in_mtl(r"^d .*(?=\nillum 2\nmap_Kd)", "d 0.000000")),
         {"faces": CRATE_FACES},
@@ -190,7 +197,8 @@ PATHOLOGIES: tuple[Pathology, ...] = (
         "bottle",
         "tr-instead-of-d",
         "rendered",
-        "Tr 0.7 stands in place of d. Programs disagree whether it is opacity or its opposite, so it is ignored: "
+        "Tr 0.7 stands in place of d. Programs disagree whether it is opacity or its opposite, so "
+        "it is ignored: "
         "opaque.",
         edited(in_mtl(r"^d .*$", "Tr 0.700000")),
         SHOWN,
@@ -199,7 +207,8 @@ PATHOLOGIES: tuple[Pathology, ...] = (
         "lamp",
         "map-d",
         "rendered",
-        "map_d cuts holes into the crate's sides. Depth is that of the nearest surface, as if it were opaque.",
+        "map_d cuts holes into the crate's sides. Depth is that of the nearest surface, as if it "
+        "were opaque.",
         with_mask,
         SHOWN,
     ),
@@ -260,7 +269,8 @@ PATHOLOGIES: tuple[Pathology, ...] = (
         "sofa",
         "nan-vertex",
         "rendered",
-        "One vertex is NaN. The faces that use it are dropped, the rest is rendered, and framing takes finite "
+        "One vertex is NaN. The faces that use it are dropped, the rest is rendered, and framing "
+        "takes finite "
         "vertices only.",
         edited(more_obj("v nan nan nan\nf 1 2 25\nf -1 3 4\n")),
         {"faces": CRATE_FACES + 2, "faces_after_repair": CRATE_FACES},
@@ -269,7 +279,8 @@ PATHOLOGIES: tuple[Pathology, ...] = (
         "bench",
         "zero-area",
         "rendered",
-        "Faces whose corners coincide or lie on one line. They are dropped without a word to the user; the rest "
+        "Faces whose corners coincide or lie on one line. They are dropped without a word to the "
+        "user; the rest "
         "is rendered.",
         edited(
             more_obj(
@@ -298,7 +309,8 @@ PATHOLOGIES: tuple[Pathology, ...] = (
         "bench",
         "crlf",
         "rendered",
-        "Lines end in carriage return and line feed in OBJ and MTL. Names must not carry the return with them.",
+        "Lines end in carriage return and line feed in OBJ and MTL. Names must not carry the "
+        "return with them.",
         edited(in_obj(r"\n", "\r\n"), in_mtl(r"\n", "\r\n")),
         SHOWN,
     ),
@@ -306,7 +318,8 @@ PATHOLOGIES: tuple[Pathology, ...] = (
         "bed",
         "non-ascii",
         "rendered",
-        "The model's id, a group, a material and a picture have names outside ASCII. The picture is shown; the id "
+        "The model's id, a group, a material and a picture have names outside ASCII. The picture "
+        "is shown; the id "
         "is kept as it is.",
         non_ascii,
         SHOWN,
@@ -316,7 +329,8 @@ PATHOLOGIES: tuple[Pathology, ...] = (
         "bed",
         "line-elements",
         "rendered",
-        "Hard edges are written as line elements, too. They are ignored: no wires in colour or depth, and no loss "
+        "Hard edges are written as line elements, too. They are ignored: no wires in colour or "
+        "depth, and no loss "
         "of faces.",
         edited(style=Style(lines=True)),
         SHOWN,
@@ -325,7 +339,8 @@ PATHOLOGIES: tuple[Pathology, ...] = (
         "bed",
         "not-normalised",
         "rendered",
-        "The model is 40 units large and 100 off the origin. It fills the picture all the same; points are in the "
+        "The model is 40 units large and 100 off the origin. It fills the picture all the same; "
+        "points are in the "
         "file's own coordinates.",
         edited(in_obj(r"^v (.*)$", enlarged)),
         SHOWN,
@@ -334,7 +349,8 @@ PATHOLOGIES: tuple[Pathology, ...] = (
         "table",
         "flat-sheet",
         "rendered",
-        "One square without thickness. It is rendered from both sides; a view along it may be empty.",
+        "One square without thickness. It is rendered from both sides; a view along it may be "
+        "empty.",
         flat_sheet,
         {"faces": 1},
     ),
@@ -350,7 +366,8 @@ PATHOLOGIES: tuple[Pathology, ...] = (
         "laptop",
         "path-outside",
         "rendered",
-        "The picture's path leads out of the collection. That file is not read; the plain colour is shown, and a "
+        "The picture's path leads out of the collection. That file is not read; the plain colour "
+        "is shown, and a "
         "warning is kept.",
         edited(rename_texture("", "../../../../etc/hostname")),
         NOT_SHOWN,
@@ -359,7 +376,8 @@ PATHOLOGIES: tuple[Pathology, ...] = (
         "laptop",
         "path-absolute",
         "rendered",
-        "The picture's path is absolute and leads out of the collection. That file is not read; the plain colour "
+        "The picture's path is absolute and leads out of the collection. That file is not read; "
+        "the plain colour "
         "is shown, and a warning is kept.",
         edited(rename_texture("", "/etc/hostname")),
         NOT_SHOWN,

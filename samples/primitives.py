@@ -113,7 +113,8 @@ class Mesh:
 
 def weld(mesh: Mesh) -> Mesh:
     """Merge vertices that agree to 1e-7; drop corners and faces that become empty."""
-    keys = np.round(mesh.vertices, 7) + 0.0  # + 0.0 turns -0.0 into 0.0
+    # + 0.0 turns -0.0 into 0.0
+    keys = np.round(mesh.vertices, 7) + 0.0
     _, first, inverse = np.unique(keys, axis=0, return_index=True, return_inverse=True)
     corners = inverse.reshape(-1)[mesh.corners]
     keep = corners != corners[next_corner(mesh)]
@@ -304,7 +305,8 @@ def tube(
     angle = np.arange(sides)[:, None] * (2 * math.pi / sides) + math.pi / sides
     rings = []
     for point, tangent, r in zip(path, tangents, np.broadcast_to(radius, len(path)), strict=True):
-        normal = normal - tangent * (tangent @ normal)  # carried along without twist
+        # Carried along without twist
+        normal = normal - tangent * (tangent @ normal)
         normal /= np.linalg.norm(normal)
         rings.append(
             point + r * (np.cos(angle) * normal + np.sin(angle) * np.cross(tangent, normal))

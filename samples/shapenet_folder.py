@@ -139,7 +139,8 @@ def check_target(out: Path, planned: set[str]) -> None:
     other = sorted(there - planned) if _is_earlier(out) else []
     if other:
         raise InputError(
-            f"{out} holds {len(other)} models that these settings do not make (such as {other[0]}); "
+            f"{out} holds {len(other)} models that these settings do not make (such as "
+            f"{other[0]}); "
             "use the seed and at least the models of its README.txt, or another folder"
         )
 

@@ -249,7 +249,8 @@ def fuselage(rng: np.random.Generator, ground: Colour, band: Colour, size: int =
         picture[:, low : low + 5] = band
     letters = np.tile(np.asarray(ground, dtype=np.float64), (24, size // 2, 1))
     write_word(letters, word, 2, 4, 2, band)
-    sideways = letters.transpose(1, 0, 2)  # on the other side the word runs from tail to nose
+    # On the other side the word runs from tail to nose
+    sideways = letters.transpose(1, 0, 2)
     top, left, right = size // 6, int(0.33 * size), int(0.58 * size)
     picture[top : top + size // 2, left : left + 24] = sideways[::-1, ::-1]
     picture[top : top + size // 2, right : right + 24] = sideways

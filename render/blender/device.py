@@ -13,25 +13,25 @@ __all__ = ["choose_device"]
 _KINDS = ("OPTIX", "CUDA", "HIP", "METAL", "ONEAPI")  # in the order in which `auto` tries them
 
 
-def choose_device(scene: Any, wanted: Device) -> str:
+def choose_device(scene: Any, request: Device) -> str:
     """Have a scene rendered on a device.
 
     Parameters
     ----------
     scene : Blender's scene
-    wanted : "auto" takes the first kind of GPU that is there; a kind that is not there falls back
+    request : "auto" takes the first kind of GPU that is there; a kind that is not there falls back
         to the CPU
 
     Returns
     -------
     name : what renders, for people: "CPU", or the kind and the names of its devices; with the
-        reason where it is not what was wanted
+        reason if it is not what was requested
     """
     scene.cycles.device = "CPU"
-    if wanted == "cpu":
+    if request == "cpu":
         return "CPU"
     preferences = bpy.context.preferences.addons["cycles"].preferences
-    for kind in _KINDS if wanted == "auto" else (wanted.upper(),):
+    for kind in _KINDS if request == "auto" else (request.upper(),):
         devices = _devices(preferences, kind)
         if devices:
             for device in preferences.devices:
@@ -40,8 +40,8 @@ def choose_device(scene: Any, wanted: Device) -> str:
             return f"{kind}: {', '.join(device.name for device in devices)}"
     return (
         "CPU"
-        if wanted == "auto"
-        else f"CPU, as there is no {wanted.upper()} device that Blender can use here"
+        if request == "auto"
+        else f"CPU, as there is no {request.upper()} device that Blender can use here"
     )
 
 

@@ -80,7 +80,8 @@ def _panorama(world: Any, name: str, turn: float) -> None:
     image = nodes.new("ShaderNodeTexEnvironment")
     image.image = bpy.data.images.load(str(Path(folder) / f"{name}.exr"))
     mapping, direction = nodes.new("ShaderNodeMapping"), nodes.new("ShaderNodeTexCoord")
-    mapping.inputs["Rotation"].default_value = (np.pi / 2, 0, turn)  # panoramas have +Z up
+    # Panoramas have +Z up
+    mapping.inputs["Rotation"].default_value = (np.pi / 2, 0, turn)
     links.new(direction.outputs["Generated"], mapping.inputs["Vector"])
     links.new(mapping.outputs["Vector"], image.inputs["Vector"])
     links.new(image.outputs["Color"], nodes["Background"].inputs["Color"])

@@ -15,7 +15,7 @@ from ..mesh.mtl import LOST_TEXTURE, Material
 __all__ = ["FACE", "make_face_material", "make_material"]
 
 FACE = "face"
-"""Name of the pass that tells which face a pixel shows, and of the mesh attribute that it is made from."""
+"""Name of the pass with the face of each pixel, and of the mesh attribute behind it."""
 
 
 _BLANK = "blank"
@@ -139,7 +139,8 @@ def _texture(tree: Any, path: Path | None, uv: str, space: str, notes: list[str]
         image = bpy.data.images.load(str(path), check_existing=True)
     except RuntimeError:
         image = None
-    if image is None or not image.size[0]:  # an unreadable image would render purple
+    # An unreadable image would render purple
+    if image is None or not image.size[0]:
         notes.append(f"{LOST_TEXTURE} {shown(path.name)!r} cannot be read")
         return None
     image.colorspace_settings.name = space

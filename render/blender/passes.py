@@ -49,7 +49,8 @@ def render_geometry(scene: Scene, cameras: list[Camera]) -> dict[str, NDArray[An
     rendered = [
         _render(scene, camera, window) for camera, window in zip(cameras, windows, strict=True)
     ]
-    views = [  # each view's passes are let go when they are measured
+    # Each view's passes are let go when they are measured
+    views = [
         _measure(scene, camera, window, rendered.pop(0))
         for camera, window in zip(cameras, windows, strict=True)
     ]
@@ -60,18 +61,20 @@ def _measure(
     scene: Scene, camera: Camera, window: Window, passes: dict[str, NDArray[np.float32]]
 ) -> dict[str, NDArray[Any]]:
     """Return the fields of one view, (H, W, ...), from the rendered part of it."""
-    config, part = scene.config, camera.crop(window)  # nothing is seen outside
+    # Nothing is seen outside
+    config, part = scene.config, camera.crop(window)
     depth = passes["Depth"][..., 0]
     hit = depth < _FAR
     seen = np.where(hit, passes[FACE][..., 0], 0).astype(np.int64)
     depth, face = refine_depth(np.where(hit, depth, np.float32(0)), seen, scene.surface, part)
     fields: dict[str, NDArray[Any]] = {"depth": depth}
-    other = (face != seen) | (hit != (depth > 0))  # where Cycles saw another face
-    for wanted, field, layer in (
+    # Where Cycles saw another face
+    other = (face != seen) | (hit != (depth > 0))
+    for enabled, field, layer in (
         (config.normals, "normal", "Normal"),
         (config.positions, "position", "Position"),
     ):
-        if wanted:
+        if enabled:
             fields[field] = np.where(hit[..., None], passes[layer], np.float32(0))
     if config.normals and other.any():
         fields["normal"][other] = seen_normal(depth, face, scene.surface, part)[other]

@@ -45,7 +45,8 @@ def _render(engine: Any, depsgraph: Any) -> None:
     result = engine.get_result()
     passes, width, height = result.layers[0].passes, result.resolution_x, result.resolution_y
     pixels = np.empty(sum(layer.channels for layer in passes) * width * height, dtype=np.float32)
-    passes.foreach_get("rect", pixels)  # all of them, one after the other
+    # All of them, one after the other
+    passes.foreach_get("rect", pixels)
     for layer in passes:
         size = layer.channels * width * height
         # Blender's first row is the lowest

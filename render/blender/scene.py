@@ -43,7 +43,8 @@ class Scene:
         self.scene.collection.objects.link(self.camera)
         self.scene.camera = self.camera
         self.object: Any = None
-        self.seconds = 0.0  # spent in Blender's own rendering
+        # Spent in Blender's own rendering
+        self.seconds = 0.0
         self._set_up_render()
         set_up_light(self.scene, self.config)
         self._face_material = make_face_material()
@@ -51,13 +52,16 @@ class Scene:
     def _set_up_render(self) -> None:
         render, cycles = self.scene.render, self.scene.cycles
         render.engine = "CYCLES"
-        render.use_persistent_data = True  # only the camera moves from view to view
+        # Only the camera moves from view to view
+        render.use_persistent_data = True
         render.threads_mode, render.threads = "FIXED", self.threads
-        render.film_transparent = True  # the background is put behind afterwards
+        # The background is put behind afterwards
+        render.film_transparent = True
         render.resolution_x, render.resolution_y = self.config.width, self.config.size
         render.use_compositing = render.use_sequencer = False
         self.renders_on = choose_device(self.scene, self.device)
-        cycles.sampling_pattern = "TABULATED_SOBOL"  # about blue noise's noise, a seventh cheaper
+        # About blue noise's noise, a seventh cheaper
+        cycles.sampling_pattern = "TABULATED_SOBOL"
         cycles.adaptive_threshold, cycles.adaptive_min_samples = (
             1e-4,
             4,
@@ -169,7 +173,8 @@ def _fill_mesh(mesh: Any, surface: Surface, smooth_angle: float) -> None:
         mesh.uv_layers.new(name=name, do_init=False).uv.foreach_set(
             "vector", uvs.astype(np.float32).ravel()
         )
-    face = np.arange(len(surface.front), dtype=np.float32)  # exact up to 2^24 faces
+    # Exact up to 2^24 faces
+    face = np.arange(len(surface.front), dtype=np.float32)
     mesh.attributes.new(FACE, "FLOAT", "FACE").data.foreach_set("value", face)
     mesh.update(calc_edges=True)
     mesh.polygons.foreach_set("use_smooth", np.ones(len(surface.front), dtype=bool))

@@ -1,4 +1,6 @@
-"""The worker process: Blender behind a pipe. `python -m shapenet3d_cma.render.blender.worker SETTINGS`.
+"""The worker process: Blender behind a pipe.
+
+Started as `python -m shapenet3d_cma.render.blender.worker SETTINGS`.
 
 It reads one job a line (JSON) from standard input and answers one line to each on standard output.
 What Blender prints goes to standard error, where the supervisor keeps it as the worker's log. It is
@@ -175,7 +177,8 @@ def few_cores(number: int) -> Iterator[None]:
     try:
         yield
     finally:
-        for thread in Path("/proc/self/task").iterdir():  # those that were started meanwhile, too
+        # Those that were started meanwhile, too
+        for thread in Path("/proc/self/task").iterdir():
             with suppress(ProcessLookupError):
                 os.sched_setaffinity(int(thread.name), allowed)
 

@@ -33,7 +33,7 @@ MOST_LINES = 50_000_000
 MOST_RUNS = 10_000_000
 """Changes from one kind of line to another in an OBJ."""
 MOST_COORDINATE = 1e9
-"""Object units: renderers work in float32, and Cycles takes a depth of 1e9 and above for the background."""
+"""Object units. Renderers work in float32; to Cycles a depth of 1e9 and above is background."""
 MOST_FACES = 2**24
 """Faces that can be told apart by a float32, in which Blender hands them back."""
 MOST_MATERIALS = 65_535
@@ -93,7 +93,8 @@ def read_mesh_bytes(path: Path) -> bytes:
 
 def error_reason(error: BaseException) -> str:
     """Name the reason why a file was refused, without its path."""
-    if isinstance(error, RuntimeError):  # pathlib's own for what the system calls ELOOP
+    # pathlib's own for what the system calls ELOOP
+    if isinstance(error, RuntimeError):
         return "links in a ring"
     return str(getattr(error, "strerror", None) or error)
 

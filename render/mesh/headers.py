@@ -88,7 +88,8 @@ def _check_off(data: bytes) -> None:
     if len(words) < 3:
         raise ModelError("its OFF ends before it says how many vertices and faces it has")
     vertices, faces = words[1].decode("latin-1"), words[2].decode("latin-1")
-    _check_count("OFF", "vertices", vertices, len(data) // 6)  # three digits with blanks
+    # Three digits with blanks
+    _check_count("OFF", "vertices", vertices, len(data) // 6)
     _check_count("OFF", "faces", faces, len(data) // 2)
 
 
@@ -189,7 +190,8 @@ def _check_document(kind: str, text: bytes, size: int, size_of: Callable[[str], 
     for name in required if isinstance(required, list) else [required]:
         if not (isinstance(name, str) and _HARMLESS.fullmatch(name)):
             raise ModelError(
-                f"its {kind} needs the extension {shown(name, 60)}, which is not read: save it without"
+                f"its {kind} needs the extension {shown(name, 60)}, which is not read: save it "
+                "without"
             )
     buffers = _objects(document, "buffers", kind)
     for place in (*buffers, *_objects(document, "images", kind)):

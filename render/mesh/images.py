@@ -15,7 +15,7 @@ from ...core.untrusted import open_regular
 __all__ = ["MOST_IN_MODEL", "MOST_PIXELS", "Picture", "bounded_pictures", "examine_picture"]
 
 MOST_PIXELS = 2**27
-"""Of one picture: 8192 x 8192 is half of it. Blender takes four bytes for each, and Cycles as many again."""
+"""Of one picture, twice 8192 x 8192. Blender takes four bytes a pixel, Cycles as many again."""
 MOST_IN_MODEL = 2**28
 """Pixels of all pictures of one model."""
 _MOST_BYTES = 2**29
@@ -57,10 +57,12 @@ def _read_header(path: Path) -> tuple[int, bool]:
     """
     from PIL import Image
 
-    Image.init()  # all formats, not the common ones alone
+    # All formats, not the common ones alone
+    Image.init()
     if len(str(path).encode(errors="replace")) > _MOST_PATH:
         raise ValueError("its path is too long")
-    if not str(path).isprintable():  # Blender takes UTF-8 alone
+    # Blender takes UTF-8 alone
+    if not str(path).isprintable():
         raise ValueError("its name is no text that can be shown")
     with os.fdopen(open_regular(path), "rb") as file, bounded_pictures():
         if os.fstat(file.fileno()).st_size > _MOST_BYTES:
@@ -86,7 +88,8 @@ def bounded_pictures() -> Iterator[None]:
     from PIL import Image
 
     before: Any = Image.MAX_IMAGE_PIXELS
-    Image.MAX_IMAGE_PIXELS = MOST_PIXELS // 2  # it warns from there on, and refuses twice as many
+    # It warns from there on, and refuses twice as many
+    Image.MAX_IMAGE_PIXELS = MOST_PIXELS // 2
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

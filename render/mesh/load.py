@@ -246,9 +246,9 @@ def _pbr_material(found: Any, texture: Path) -> Material:
     """
     factor = np.array([1.0, 1.0, 1.0, 1.0])
     if found.baseColorFactor is not None:
-        given = np.asarray(found.baseColorFactor)
-        given = given / 255 if np.issubdtype(given.dtype, np.integer) else given.astype(np.float64)
-        factor[: len(given)] = given
+        base = np.asarray(found.baseColorFactor)
+        base = base / 255 if np.issubdtype(base.dtype, np.integer) else base.astype(np.float64)
+        factor[: len(base)] = base
     colour = srgb_from_linear(np.clip(factor[:3], 0, 1))
     image = _saved(found.baseColorTexture, texture, colour)
     see_through = found.alphaMode in ("BLEND", "MASK")

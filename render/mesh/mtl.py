@@ -232,7 +232,8 @@ def _take_library(
             materials[name] = _read_value(materials[name], key, rest)
             if key == "illum":
                 (matt.add if rest in MATT else matt.discard)(name)
-    for name in matt:  # wherever `Ks` stands
+    # Wherever `Ks` stands
+    for name in matt:
         materials[name] = replace(materials[name], highlight=0.0)
 
 
@@ -260,12 +261,14 @@ def _number(word: str, default: float) -> float:
         value = float(word.split(maxsplit=1)[0])
     except (ValueError, IndexError):
         return default
-    return value if abs(value) < 1e9 else default  # also refuses NaN
+    # Also refuses NaN
+    return value if abs(value) < 1e9 else default
 
 
 def _colour(rest: str, default: tuple[float, float, float]) -> tuple[float, float, float]:
     words = rest.split()
-    if len(words) == 1:  # one number is a grey
+    # One number is a grey
+    if len(words) == 1:
         words = words * 3
     if len(words) < 3:
         return default
@@ -323,47 +326,47 @@ def find_inside(
     path : an existing plain file inside `folder` (links resolved), or None
     note : why there is none, else ""
     """
-    told = repr(shown(reference))
+    quoted = repr(shown(reference))
     try:
         if len(reference.encode(errors="surrogateescape")) > MOST_LINE_BYTES or "\0" in reference:
             raise ValueError
         top = folder.resolve()
         if forgive:
             return _find(
-                top, reference.replace("\\", "/"), base, told, {} if folders is None else folders
+                top, reference.replace("\\", "/"), base, quoted, {} if folders is None else folders
             )
-        return _find_exactly(top, reference, base, told)
+        return _find_exactly(top, reference, base, quoted)
     except ValueError:  # as that of half a surrogate pair is, which JSON may hold
-        return None, f"{told} is no file's name"
+        return None, f"{quoted} is no file's name"
     except (OSError, RuntimeError) as error:  # a name too long, links in a ring
-        return None, f"{told} cannot be looked up: {error_reason(error)}"
+        return None, f"{quoted} cannot be looked up: {error_reason(error)}"
 
 
 def _find(
-    top: Path, wanted: str, base: str, told: str, folders: dict[Path, dict[str, str]]
+    top: Path, reference: str, base: str, quoted: str, folders: dict[Path, dict[str, str]]
 ) -> tuple[Path | None, str]:
-    if wanted.startswith("/") or wanted[1:2] == ":":
-        return None, f"{told} refused: an absolute path"
+    if reference.startswith("/") or reference[1:2] == ":":
+        return None, f"{quoted} refused: an absolute path"
     for place in dict.fromkeys((base, f"{base}/images", "images", "")):
-        path = _forgiving(top, f"{place}/{wanted}", folders)
+        path = _forgiving(top, f"{place}/{reference}", folders)
         if path is not None:
             return path, ""
-    name = wanted.rsplit("/", 1)[-1]
+    name = reference.rsplit("/", 1)[-1]
     path = _forgiving(top, f"images/{name}", folders) if name else None
     if path is not None:
         return path, ""
-    if not (top / base / wanted).resolve().is_relative_to(top):
-        return None, f"{told} refused: it leads outside the model's folder"
-    return None, f"{told} is missing"
+    if not (top / base / reference).resolve().is_relative_to(top):
+        return None, f"{quoted} refused: it leads outside the model's folder"
+    return None, f"{quoted} is missing"
 
 
-def _find_exactly(top: Path, reference: str, base: str, told: str) -> tuple[Path | None, str]:
+def _find_exactly(top: Path, reference: str, base: str, quoted: str) -> tuple[Path | None, str]:
     if reference.startswith("/"):
-        return None, f"{told} refused: an absolute path"
+        return None, f"{quoted} refused: an absolute path"
     path = (top / base / reference).resolve()
     if not path.is_relative_to(top):
-        return None, f"{told} refused: it leads outside the model's folder"
-    return (path, "") if path.is_file() else (None, f"{told} is missing")
+        return None, f"{quoted} refused: it leads outside the model's folder"
+    return (path, "") if path.is_file() else (None, f"{quoted} is missing")
 
 
 def _forgiving(top: Path, reference: str, folders: dict[Path, dict[str, str]]) -> Path | None:

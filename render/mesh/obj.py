@@ -129,11 +129,13 @@ def parse_obj(data: bytes) -> Mesh:
     ------
     ModelError : they hold more than any model
     """
+    # Collect the lines of each kind; numbers are parsed at the end, all at once.
     vertices, uvs, faces = _Lines(b"v"), _Lines(b"vt"), _Lines(b"f")
     known: list[
         tuple[int, int]
     ] = []  # vertices and uvs, when a run of faces begins: negative indices count from there
-    face_materials: list[int] = []  # of each run
+    # Of each run
+    face_materials: list[int] = []
     names: dict[str, int] = {}
     libraries: list[str] = []
     material, lines_and_points = -1, 0
@@ -155,9 +157,11 @@ def parse_obj(data: bytes) -> Mesh:
             check_materials(len(names))
         elif kind == b"mt":
             libraries += [name_in(line) for line in text.splitlines() if line.startswith(b"mtllib")]
+    # Faces before any `usemtl` have the material "".
     if -1 in face_materials:
         unnamed = names.setdefault("", len(names))
         face_materials = [unnamed if index == -1 else index for index in face_materials]
+    # Corners (C, 2) of vertex and uv, zero-based; sizes (F,).
     corners, sizes = _corners(faces, np.array(known, dtype=np.int64).reshape(-1, 2))
     return usable_mesh(
         _numbers(vertices, 3),
@@ -207,12 +211,14 @@ def line_runs(data: bytes) -> Iterator[tuple[bytes, bytes, int]]:
         data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     data = data.replace(b"\\\n", b" ") + b"\n\n"
     while True:
+        # Begin of each line, and its first letter.
         text = np.frombuffer(data, dtype=np.uint8)
         begins = np.concatenate([[0], np.flatnonzero(text[:-2] == _NEWLINE) + 1])
         letters = text[begins]
         if not (_blank(letters) & (letters != _NEWLINE)).any():
             break
         data = re.sub(rb"(^|\n)[ \t\v\f]+", rb"\1", data)
+    # The first two letters as one number: a run ends where it changes.
     starts = letters.astype(np.uint16) << 8 | text[begins + 1]
     first = np.concatenate([[0], np.flatnonzero(starts[1:] != starts[:-1]) + 1])
     _check_runs(len(first))
@@ -312,7 +318,8 @@ def _is_table(text: bytes, rows: int, width: int) -> bool:
     """
     letters = np.frombuffer(text, dtype=np.uint8)
     blank = letters <= ord(" ")
-    first = blank.copy()  # whether a word begins behind each letter
+    # Whether a word begins behind each letter
+    first = blank.copy()
     first[:-1] &= ~blank[1:]
     first[-1:] = False
     words = np.flatnonzero(first)
@@ -321,6 +328,7 @@ def _is_table(text: bytes, rows: int, width: int) -> bool:
     if len(words) != rows * width:
         return False
     ends = np.flatnonzero(letters == _NEWLINE)
+    # (rows, width) places of words: each row must lie between two line ends.
     in_line = words.reshape(rows, width)
     return bool((in_line[:, -1] < ends).all() and (in_line[1:, 0] >= ends[:-1]).all())
 
@@ -342,9 +350,11 @@ def _corners(
     """
     text = lines.join()
     letters = np.frombuffer(text, dtype=np.uint8)
+    # Words per line, from the places of blanks and line ends.
     blank = _blank(letters)
     words = np.flatnonzero(blank[:-1] & ~blank[1:])
     sizes = np.diff(np.searchsorted(words, np.flatnonzero(letters == _NEWLINE)))
+    # Nearly all files use one form throughout: then slashes are blanks.
     slashes, doubles = text.count(b"/"), text.count(b"//")
     table = None
     for per_word, double, replaced, width in (
@@ -358,8 +368,10 @@ def _corners(
             break
     if table is None:
         table = _mixed_corners(text, words)
+    # Vertex and uv, (C, 2); 0 where the form has no uv.
     corners = np.zeros((len(words), 2), dtype=np.int64)
     corners[:, : min(2, table.shape[1])] = table[:, :2]
+    # Negative indices count back from the vertices read so far.
     before = np.repeat(np.repeat(known, lines.counts, axis=0), sizes, axis=0)
     return np.where(corners < 0, before + corners, corners - 1), sizes
 
@@ -370,7 +382,8 @@ def _integers(text: bytes, rows: int, width: int) -> NDArray[np.int64] | None:
         return np.zeros((0, width), dtype=np.int64)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("error")  # what is no integer
+            # What is no integer
+            warnings.simplefilter("error")
             table = np.fromstring(
                 text, dtype=np.int64, sep=" "
             )  # four times as fast as splitting first
@@ -433,16 +446,19 @@ def usable_mesh(
     materials : (F,) int64, index into `names`
     lines_and_points : to be counted as faults
     """
+    # (C,) face of each corner, and whether its vertex can be used.
     face = np.repeat(np.arange(len(sizes)), sizes)
     vertex, uv = corners[:, 0], corners[:, 1]
     exists = (vertex >= 0) & (vertex < len(vertices))
     finite = in_reach(vertices)
     usable = exists.copy()
     usable[exists] = finite[vertex[exists]]
+    # (F,) each face is dropped for one reason, the first that applies.
     out_of_range = np.bincount(face[~exists], minlength=len(sizes)) > 0
     not_finite = (np.bincount(face[~usable], minlength=len(sizes)) > 0) & ~out_of_range
     too_small = (sizes < 3) & ~out_of_range & ~not_finite
     keep = ~(out_of_range | not_finite | too_small)
+    # Corners of the faces that stay; a missing uv is (0, 0).
     kept = keep[face]
     has_uv = (uv >= 0) & (uv < len(uvs))
     corner_uvs = np.zeros((len(uv), 2))

@@ -101,23 +101,28 @@ def repair(
     covers (all convex ones) are split so, as OBJ readers do; other polygons stay whole, for Blender
     to split.
     """
+    # Weld: vertices (V, 3), each once; corners (C,) count among them.
     used, corners = _used(mesh.corners, len(mesh.vertices))
     vertices, index, scale = _weld(mesh.vertices[used], weld)
     corners = index[corners]
+    # Welding may have closed edges: corners that repeat the one before fall out.
     keep = _not_repeated(corners, mesh.starts)
     corners, uvs = corners[keep], mesh.uvs[keep]
     sizes = np.add.reduceat(keep, mesh.starts[:-1]) if len(mesh.sizes) else mesh.sizes
     starts = np.concatenate([[0], np.cumsum(sizes)])
+    # Faces are grouped by size n, so that each group is a table (F, n).
     chosen: list[_Faces] = []
     merged = duplicates = degenerate = 0
     for size in np.unique(sizes):
         rows = np.flatnonzero(sizes == size)
         places = starts[rows][:, None] + np.arange(size)
+        # Faces without an area show nothing, and would spoil the shading.
         solid = _has_area(vertices, corners[places], scale) | (not drop_degenerate and size >= 3)
         rows, places = rows[solid], places[solid]
         degenerate += int((~solid).sum())
         if not len(rows):
             continue
+        # One face stays of each set; its back is the first of opposite winding.
         front, back = _pair(corners[places], merge_doubled, drop_duplicates)
         paired = back >= 0
         merged += int(paired.sum())
@@ -153,6 +158,7 @@ def _weld(
         distance * scale < np.finfo(np.float64).tiny
     ):  # no welding, or of a model too small to divide by
         return vertices, np.arange(len(vertices)), scale
+    # Whole numbers (V, 3): vertices in the same cell are one.
     grid = np.round((vertices - vertices.min(axis=0)) / (distance * scale))
     _, first, index = np.unique(row_keys(grid), return_index=True, return_inverse=True)
     return vertices[first], index.ravel(), scale
@@ -178,6 +184,7 @@ def row_keys(rows: NDArray[Any]) -> NDArray[Any]:
     -------
     keys : (N,) int64, or structured where int64 does not hold them
     """
+    # Rows as digits of one number, if int64 holds it.
     base = int(rows.max(initial=0)) + 1
     width = rows.shape[1]
     if width < 63 and base**width < 2**63:
@@ -237,21 +244,26 @@ def _pair(
     front : (G,) int64, rows that stay: the first of each set, and without `drop` all but the backs
     back : (G,) int64, the first row of the same set with opposite winding, or -1
     """
+    # Each cycle, (F, n), begins at its lowest vertex, read both ways round.
     lowest = faces.argmin(axis=1)[:, None]
     count = np.arange(faces.shape[1])
     forward = np.take_along_axis(faces, (lowest + count) % len(count), axis=1)
     backward = np.take_along_axis(faces, (lowest - count) % len(count), axis=1)
+    # Of the two readings the one with the lower second vertex names the set.
     turned = forward[:, 1] > forward[:, -1]
     cycle = np.where(turned[:, None], backward, forward)
     if not merge:
         cycle = np.column_stack([cycle, turned])
+    # Equal readings are a set; its first face is the front.
     _, front, group = np.unique(row_keys(cycle), return_index=True, return_inverse=True)
     group = group.ravel()
+    # The first face of the other winding becomes the back, -1 if there is none.
     opposite = np.flatnonzero(turned != turned[front[group]])
     back = np.full(len(front), len(faces))
     np.minimum.at(back, group[opposite], opposite)
     back = np.where(back == len(faces), -1, back)
     if not drop:
+        # Copies stay as faces of their own.
         further = np.setdiff1d(np.arange(len(faces)), np.concatenate([front, back]))
         front, back = (
             np.concatenate([front, further]),
@@ -301,8 +313,10 @@ def _split(
 
     A polygon that its fan does not cover stays whole.
     """
+    # A face without a partner looks the same from behind.
     behind = np.where(back >= 0, back, front)
     ours, theirs = corners[places[front]], corners[places[behind]]
+    # The back's corners run the other way: match them to the front's.
     match = _places(ours, theirs)
     faces = _Faces(
         corners=ours,
@@ -316,6 +330,7 @@ def _split(
     if size == 3:
         return [faces]
     polygons = vertices[ours]
+    # A fan covers a polygon whose triangles all turn the same way.
     normal = _newell(polygons)
     spokes = polygons[:, 1:] - polygons[:, :1]
     turns = np.einsum("fnk,fk->fn", np.cross(spokes[:, :-1], spokes[:, 1:]), normal)
@@ -324,6 +339,7 @@ def _split(
     # corners on a straight line give triangles without area: they are left out
     rows, first = np.nonzero(covered[:, None] & (turns > tiny))
     fan = faces.take(rows, np.stack([np.zeros_like(first), first + 1, first + 2], axis=1))
+    # The others stay whole.
     concave = np.flatnonzero(~covered)
     return [fan, faces.take(concave, np.broadcast_to(np.arange(size), (len(concave), size)))]
 
@@ -340,10 +356,12 @@ def _places(ours: NDArray[np.int64], theirs: NDArray[np.int64]) -> NDArray[np.in
         np.argsort(ours, axis=1, kind="stable"),
         np.argsort(theirs, axis=1, kind="stable"),
     )
+    # Both tables sorted by vertex: equal vertices stand at equal ranks.
     ranked = np.take_along_axis(ours, order, axis=1)
     begins = np.where(np.diff(ranked, axis=1, prepend=-1) != 0, np.arange(ours.shape[1]), 0)
     place = np.empty_like(ours)
-    first = np.maximum.accumulate(begins, axis=1)  # of the vertices that are the same
+    # Of the vertices that are the same
+    first = np.maximum.accumulate(begins, axis=1)
     np.put_along_axis(place, order, np.take_along_axis(other, first, axis=1), axis=1)
     return place
 
@@ -360,6 +378,7 @@ def _assemble(
         parts = [getattr(faces, name) for faces in chosen]
         return np.concatenate(parts)[order] if parts else np.zeros(0, dtype=np.int64)
 
+    # Size of each face and its begin among the corners of all parts.
     sizes = np.concatenate(
         [np.full(len(faces.row), faces.corners.shape[1]) for faces in chosen] or [np.zeros(0, int)]
     )
@@ -373,6 +392,7 @@ def _assemble(
         parts = [getattr(faces, name).reshape(-1, *width) for faces in chosen]
         return np.concatenate(parts)[source] if parts else np.zeros((0, *width))
 
+    # Vertices that no face uses any more are dropped.
     used, corners = _used(per_corner("corners", ()).astype(np.int64), len(vertices))
     return Surface(
         vertices=vertices[used],

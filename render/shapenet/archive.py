@@ -127,7 +127,8 @@ def unpack(path: Path, folder: str, target: Path) -> list[str]:
         size = sum(info.file_size for info in infos)
         if size > MAX_BYTES or len(infos) > MAX_ENTRIES:
             raise ModelError(
-                f"{path.name} says {size:,} bytes in {len(infos):,} files for it: more than any model has"
+                f"{path.name} says {size:,} bytes in {len(infos):,} files for it: more than any "
+                "model has"
             )
         for info in infos:
             name = _name(info)[len(folder) + 1 :]

@@ -180,6 +180,7 @@ def _examine_mesh(
     check_mesh(folder, file, data)
     if path.suffix.lower() != ".obj":
         return
+    # The parser and the repair of the render: the same faults, the same counts.
     mesh = parse_obj(data)
     extent = _examine_geometry(mesh, found, result)
     text = FaceText.find(data)
@@ -202,6 +203,7 @@ def _examine_geometry(mesh: Mesh, found: Counter[str], result: Examined) -> NDAr
     """
     surface = repair(mesh)
     found.update({_OF_REPAIR[name]: count for name, count in surface.repairs.items()})
+    # Faces of the file: those that were read and those left out in reading.
     dropped = sum(count for name, count in mesh.faults.items() if name != "lines and points")
     result.faces = len(mesh.sizes) + dropped
     usable = len(surface.front) > 0
@@ -258,7 +260,7 @@ def _examine_library(
 
 
 def _examine_reference(reference: str, pictures: Pictures, found: Counter[str]) -> None:
-    wanted = reference.replace("\\", "/")
+    with_slashes = reference.replace("\\", "/")
     found["backslash in path"] += "\\" in reference
     found["space in path"] += " " in reference
     found["non-ASCII name"] += not reference.isascii()
@@ -267,7 +269,7 @@ def _examine_reference(reference: str, pictures: Pictures, found: Counter[str]) 
         found["refused reference" if "refused" in note else "missing texture"] += 1
         return
     named, real = (
-        os.path.normpath(f"{pictures.base}/{wanted}"),
+        os.path.normpath(f"{pictures.base}/{with_slashes}"),
         path.relative_to(pictures.folder.resolve()).as_posix(),
     )
     found["letter case of path"] += named != real and named.casefold() == real.casefold()
@@ -303,7 +305,8 @@ class Diagnosis:
                     "models": len(having),
                 }
                 row["count"] = count = sum(model.found[name] for model in having)
-                if name in _OF_FACES and faces:  # a doubled face is two of the file's
+                # a doubled face is two of the file's
+                if name in _OF_FACES and faces:
                     row["share"] = round((2 if name == "doubled faces" else 1) * count / faces, 6)
                 rows.append(row | {"examples": [model.key for model in having[:5]]})
         return rows
@@ -358,10 +361,12 @@ def diagnose(listing: Listing, *, jobs: int | None = None) -> Diagnosis:
     jobs : processes; the number of cores where None
     """
     models = listing.models
+    # Batches, so that little time goes into handing models over.
     batches = [models[begin : begin + _BATCH] for begin in range(0, len(models), _BATCH)]
     jobs = max(1, min(jobs or count_cores(), len(batches)))
     with each(workers(jobs), (delayed(_examine_batch)(batch) for batch in batches)) as results:
         examined = list(track(chain.from_iterable(results), len(models), "models"))
+    # Models with the same bytes are named, whichever came first.
     times = Counter(model.digest for model in examined if model.size)
     for model in examined:
         if times[model.digest] > 1:
@@ -422,7 +427,8 @@ def diagnosis_text(diagnosis: Diagnosis) -> str:
         console.print(f"… and {len(fatal) - _LISTED:,} more: --json lists all")
     faces = np.array([model.faces for model in diagnosis.models if model.faces] or [0])
     console.print(
-        f"{len(diagnosis.models) - len(fatal):,} of {len(diagnosis.models):,} models can be rendered; "
+        f"{len(diagnosis.models) - len(fatal):,} of {len(diagnosis.models):,} models can be "
+        "rendered; "
         f"faces: median {int(np.median(faces)):,}, most {faces.max():,}, together {faces.sum():,}",
         soft_wrap=True,
     )

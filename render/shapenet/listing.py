@@ -67,7 +67,7 @@ class Listing:
 
     Attributes
     ----------
-    notes : what was asked for and is not there, one line each
+    notes : requested models that are missing, one line each
     whole : whether each synset has all its models, none left out by id, split, limit or share
     """
 
@@ -142,7 +142,7 @@ def list_models(root: Path, selection: Selection | None = None) -> Listing:
 
     Raises
     ------
-    InputError : nothing there, not the layout that was asked for, or nothing that was selected
+    InputError : no model, another layout than the requested one, or nothing selected
     """
     selection = selection or Selection()
     if not os.path.lexists(root):
@@ -211,10 +211,11 @@ def _tell_renamed(models: list[Model], notes: list[str]) -> None:
     """Note which models are called otherwise than their folders."""
     renamed = [model for model in models if model.model_id != model.folder.name]
     if renamed:
-        told = [f"{shown(model.folder.name, 40)!r} is {model.model_id}" for model in renamed]
+        renames = [f"{shown(model.folder.name, 40)!r} is {model.model_id}" for model in renamed]
         notes.append(
-            f"{len(renamed)} models are called otherwise, as no file or page can carry their names, or two share "
-            f"one: {_some(told)}"
+            f"{len(renamed)} models are called otherwise, as no file or page can carry their "
+            "names, or two share "
+            f"one: {_some(renames)}"
         )
 
 
@@ -257,19 +258,19 @@ def _recognise(root: Path) -> Layout:
     )
 
 
-def _check_layout(root: Path, asked: Layout) -> None:
+def _check_layout(root: Path, layout: Layout) -> None:
     """Refuse a requested layout that the folder does not have.
 
     Else each model would fail by itself.
     """
     try:
         found = _recognise(root)
-    except InputError:  # none of them: reading the one that was asked for says what is missing
+    except InputError:  # no layout: reading the requested one reports what is missing
         return
-    if found == asked or (asked == "zip" and _archives(root)):
+    if found == layout or (layout == "zip" and _archives(root)):
         return
-    if {found, asked} == {"v1", "v2"}:
-        file = V1_FILE if asked == "v1" else V2_FILE
+    if {found, layout} == {"v1", "v2"}:
+        file = V1_FILE if layout == "v1" else V2_FILE
         other = V1_FILE if found == "v1" else V2_FILE
         folders = [
             folder / name
@@ -279,9 +280,11 @@ def _check_layout(root: Path, asked: Layout) -> None:
         if any((folder / file).exists() for folder in folders) or not any(
             (f / other).exists() for f in folders
         ):
-            return  # a few may be laid out otherwise, and a folder without any model is neither
+            # a few may be laid out otherwise, and a folder without any model is neither
+            return
     raise InputError(
-        f"{root} is {_SPEECH[found]} (--layout {found}), not {_SPEECH[asked]}: leave --layout {asked} out, "
+        f"{root} is {_SPEECH[found]} (--layout {found}), not {_SPEECH[layout]}: leave --layout "
+        f"{layout} out, "
         f"or give --layout {found}"
     )
 
@@ -341,7 +344,7 @@ def _in_folders(root: Path, synsets: tuple[str, ...], file: str, notes: list[str
             f"{root} is no ShapeNet, it has no synset folder such as 03001627: {_REMEDY}"
         )
     models = []
-    for synset in _wanted(synsets, folders, root):
+    for synset in _offsets(synsets, folders, root):
         folder = folders[synset]
         models += [
             Model(synset, safe_id(name), folder / name, file) for name in _subfolders(folder)
@@ -367,11 +370,12 @@ def _zipped(root: Path, synsets: tuple[str, ...], notes: list[str]) -> list[Mode
     archives = _archives(root)
     if not archives:
         raise InputError(
-            f"{root} holds no zip of a synset such as 03001627.zip: give the folder that they lie in"
+            f"{root} holds no zip of a synset such as 03001627.zip: give the folder that they lie "
+            "in"
         )
     if root.is_dir():
-        wanted = set(_wanted(synsets, [path.stem for path in archives], root))
-        archives = [path for path in archives if path.stem in wanted]
+        offsets = set(_offsets(synsets, [path.stem for path in archives], root))
+        archives = [path for path in archives if path.stem in offsets]
     if root.is_dir() and not synsets:
         other = [path.name for path in _zips(root) if path not in archives]
         _tell_left_out(other, "zip archives", "their names are no synsets", notes)
@@ -466,11 +470,11 @@ def _safe(text: str) -> str:
 
 
 def _of_synsets(models: list[Model], synsets: tuple[str, ...], root: Path) -> list[Model]:
-    wanted = set(_wanted(synsets, sorted({model.synset for model in models}), root))
-    return [model for model in models if model.synset in wanted]
+    offsets = set(_offsets(synsets, sorted({model.synset for model in models}), root))
+    return [model for model in models if model.synset in offsets]
 
 
-def _wanted(synsets: tuple[str, ...], there: Iterable[str], root: Path) -> list[str]:
+def _offsets(synsets: tuple[str, ...], there: Iterable[str], root: Path) -> list[str]:
     """Return the synsets asked for by offset or name.
 
     Raises
@@ -482,12 +486,12 @@ def _wanted(synsets: tuple[str, ...], there: Iterable[str], root: Path) -> list[
         return there
     known = V2_NAMES | category_names(root)
     names = {name: synset for table in (V2_NAMES, known) for synset, name in table.items()}
-    wanted = {name if name in there else names.get(name, name) for name in synsets}
-    missing = sorted(wanted - set(there))
+    offsets = {name if name in there else names.get(name, name) for name in synsets}
+    missing = sorted(offsets - set(there))
     if missing:
         listed = ", ".join(sorted(known.get(synset, synset) for synset in there))
         raise InputError(f"{root} has no synset {missing[0]!r}; it has {shown(listed, 1000)}")
-    return sorted(wanted)
+    return sorted(offsets)
 
 
 def source_model(root: Path, synset: str, model_id: str, layout: Layout = "auto") -> Model:

@@ -49,7 +49,8 @@ class Selection:
     def __post_init__(self) -> None:
         if self.split and not self.split_csv:
             raise InputError(
-                f"--split {shorten(self.split)} needs --split-csv FILE: ShapeNet's official table all.csv"
+                f"--split {shorten(self.split)} needs --split-csv FILE: ShapeNet's official table "
+                "all.csv"
             )
         self.share()
 
@@ -65,7 +66,8 @@ class Selection:
         found = re.fullmatch(r"([0-9]{1,9})/([0-9]{1,9})", self.shard)
         if not found or int(found[1]) >= int(found[2]):
             raise InputError(
-                f"--shard {shorten(self.shard)}: expected i/n with 0 <= i < n, such as 0/8 to 7/8 for eight jobs"
+                f"--shard {shorten(self.shard)}: expected i/n with 0 <= i < n, such as 0/8 to 7/8 "
+                "for eight jobs"
             )
         return int(found[1]), int(found[2])
 
@@ -79,8 +81,8 @@ def select(models: Sequence[Model], selection: Selection) -> tuple[list[Model], 
 
     Returns
     -------
-    models : those that are wanted, in the same order
-    notes : what was asked for and is not there, one line each
+    models : the selected ones, in the same order
+    notes : requested models that are missing, one line each
 
     Raises
     ------
@@ -91,8 +93,8 @@ def select(models: Sequence[Model], selection: Selection) -> tuple[list[Model], 
     if selection.ids is not None:
         chosen = _among(chosen, read_ids(selection.ids), selection, selection.ids, notes)
     if selection.split_csv is not None:
-        wanted = read_split(selection.split_csv, selection.split)
-        chosen = _among(chosen, wanted, selection, selection.split_csv, notes)
+        keys = read_split(selection.split_csv, selection.split)
+        chosen = _among(chosen, keys, selection, selection.split_csv, notes)
     if selection.limit is not None:
         chosen = _first_of_each(chosen, selection.limit)
     index, count = selection.share()
@@ -112,22 +114,22 @@ def _first_of_each(models: list[Model], limit: int) -> list[Model]:
 
 
 def _among(
-    models: list[Model], wanted: set[str], selection: Selection, file: Path, notes: list[str]
+    models: list[Model], names: set[str], selection: Selection, file: Path, notes: list[str]
 ) -> list[Model]:
     """Return the models whose id or key is listed; report missing ones."""
-    chosen = [model for model in models if model.key in wanted or model.model_id in wanted]
+    chosen = [model for model in models if model.key in names or model.model_id in names]
     if not chosen:
         raise InputError(
-            f"{file} names {len(wanted)} models, and none of them is there: is it for this ShapeNet?"
+            f"{file} names {len(names)} models, and none of them is there: is it for this ShapeNet?"
         )
     found = {model.key for model in chosen} | {model.model_id for model in chosen}
-    missing = sorted(wanted - found)
+    missing = sorted(names - found)
     if (
         missing and not selection.synsets
     ):  # with --synset, those of other synsets are meant to be left out
         shown = ", ".join(map(shorten, missing[:3])) + (", …" if len(missing) > 3 else "")
         notes.append(
-            f"{len(missing)} of the {len(wanted)} models that {file} names are not there: {shown}"
+            f"{len(missing)} of the {len(names)} models that {file} names are not there: {shown}"
         )
     return chosen
 
@@ -161,7 +163,8 @@ def read_split(path: Path, split: str | None) -> set[str]:
     try:
         if not needed <= set(table.fieldnames or ()):
             raise InputError(
-                f"{path} is not ShapeNet's split table: expected id,synsetId,subSynsetId,modelId,split"
+                f"{path} is not ShapeNet's split table: expected "
+                "id,synsetId,subSynsetId,modelId,split"
             )
         for row in table:
             if row["modelId"] and row["synsetId"]:

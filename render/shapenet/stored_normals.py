@@ -73,10 +73,12 @@ def share_of_stray_normals(text: FaceText, vertices: NDArray[np.float64]) -> flo
     lines = [text.normals[begins[row] : begins[row + 1]] for row in places[..., 1].ravel()]
     try:
         numbers = [line.split()[1:4] for line in lines]
-        normals = np.array(numbers, dtype=np.float64).reshape(-1, 3, 3)  # (S, corners, xyz)
+        # (S, corners, xyz)
+        normals = np.array(numbers, dtype=np.float64).reshape(-1, 3, 3)
     except ValueError:  # a normal that is not three numbers
         return 0.0
-    points = vertices[places[..., 0]]  # (S, corners, xyz)
+    # (S, corners, xyz)
+    points = vertices[places[..., 0]]
     with np.errstate(all="ignore"):
         # the true normal of each triangle, (S, 1, 3), and its angle to the stored ones, (S, 3)
         true = np.cross(points[:, 1] - points[:, 0], points[:, 2] - points[:, 0])[:, None]
@@ -105,6 +107,7 @@ def _corners(words: list[bytes], vertices: int, normals: int) -> list[tuple[int,
         parts = word.split(b"/")
         if len(parts) != 3 or not (parts[0].isdigit() and parts[2].isdigit()):
             return []
+        # Eighteen digits are more than any file has lines.
         vertex, normal = int(parts[0][:18]) - 1, int(parts[2][:18]) - 1
         if not (0 <= vertex < vertices and 0 <= normal < normals):
             return []

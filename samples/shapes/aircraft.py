@@ -45,6 +45,7 @@ def airfoil_wing(
     chords : metres, the depth of the wing at root and tip
     thick : thickness over chord
     """
+    # The profile: (18, 2) of place along the chord and height, chord 1.
     s = np.linspace(0, 1, 9)
     half = thick / 2 * 2.6 * (np.sqrt(s) - s) + 0.004
     outline = np.concatenate([np.c_[s, half], np.c_[s[::-1], -half[::-1] * 0.6]])
@@ -53,6 +54,7 @@ def airfoil_wing(
         flat[0], flat[1]
     )  # thickness across the span
     rings = []
+    # Five sections from root to tip.
     for f in np.linspace(0, 1, 5):
         start, chord = np.array(root) + f * flat, chords[0] + f * (chords[1] - chords[0])
         rings.append(

@@ -125,6 +125,7 @@ def car(rng: Rng, number: int) -> list[Part]:
     line = np.array(plan.line) * [1, between(rng, 0.96, 1.04)]
     wheel = plan.wheel * between(rng, 0.97, 1.05)
     axles = (float(line[0, 0]) + 0.82, float(line[-1, 0]) - 0.85)
+    # What all cars have, and then what their kind adds.
     parts = [Part("body", car_body(line, width, floor), coat)]
     roof = plan.roof * between(rng, 0.97, 1.04)
     parts += cabin(plan.cabin, width, float(np.interp(0.0, line[:, 0], line[:, 1])), roof, coat)
@@ -160,13 +161,16 @@ def car_body(line: FloatArray, width: float, floor: float) -> Mesh:
 
     Cross-sections along z follow the bonnet line and narrow at both ends.
     """
+    # Stations along the car: height of the body, smoothed.
     z = np.linspace(line[0, 0], line[-1, 0], 27)
     top = np.interp(z, line[:, 0], line[:, 1])
     top = np.convolve(np.pad(top, 1, mode="edge"), [0.2, 0.6, 0.2], mode="valid")
+    # 0 in the middle, 1 at both ends, where the body narrows and rises.
     end = np.clip(np.abs(z - z.mean()) / np.ptp(z) * 2, 0, 1)
     half = width / 2 * (1 - 0.11 * end**5)
     lift = 0.1 * np.clip((end - 0.85) / 0.15, 0, 1)
     sections = []
+    # The right half of each section, and its mirror image.
     for zi, ti, hi, li in zip(z, top, half, lift, strict=True):
         bottom = floor + li
         side = [(0.86, 0), (0.97, 0.15), (1.0, 0.45), (0.96, 0.84), (0.88, 0.965), (0.6, 1.0)]
@@ -190,6 +194,7 @@ def cabin(
         behind
     """
     (front, roof_front), (rear, roof_rear) = base
+    # Windows: a ring below the belt and one under the roof.
     low, high = belt - 0.14, roof - 0.04
     foot_half, top_half = width * 0.45, width * 0.36
     quads = {}
@@ -200,6 +205,7 @@ def cabin(
         ring = rounded_rectangle(2 * half, z1 - z0, 0.12, 3)
         quads[name] = np.c_[ring[:, 0], np.full(len(ring), y), ring[:, 1] + (z0 + z1) / 2]
     glass = loft([quads["low"], quads["high"]])
+    # Roof: four rings that bulge over the windows and close on top.
     roof_rings = []
     for y, shrink in (
         (high - 0.02, 0.02),
@@ -214,6 +220,7 @@ def cabin(
             np.c_[ring[:, 0], np.full(len(ring), y), ring[:, 1] + (roof_front + roof_rear) / 2]
         )
     bars = []
+    # Pillars at the corners and between the doors.
     stations = [(front + 0.04, roof_front + 0.04), (rear - 0.05, roof_rear - 0.05)]
     middle = [0.48] if rear - front < 3.2 else [0.3, 0.62]
     stations += [
@@ -256,6 +263,7 @@ def wheels(
         ],
         36,
     )
+    # One rim: hub, spokes and ring.
     hub = [lathe([[0, 0], [r * 0.12, 0], [r * 0.12, 0.03], [0, 0.035]], 16)]
     spokes = int(rng.integers(5, 9))
     for i in range(spokes):
@@ -276,6 +284,7 @@ def wheels(
         ],
         36,
     )
+    # The same wheel on both axles, left and right.
     tyres, rims, arches = [], [], []
     for z, s in itertools.product(axles, (-1, 1)):
         x = s * (width / 2 - w / 2)
@@ -292,7 +301,8 @@ def wheels(
 def car_trim(rng: Rng, line: FloatArray, width: float, floor: float, trim: Material) -> list[Part]:
     """Return lamps, bumpers, grille, plates, door handles and mirrors."""
     nose, tail = float(line[0, 0]), float(line[-1, 0])
-    mirror = nose + 1.62  # metres along z
+    # Metres along z
+    mirror = nose + 1.62
     lamp_y, rear_y = float(line[1, 1]) - 0.06, float(line[-2, 1]) - 0.16
     lamps = [
         sphere(0.1, 16).scaled(1.3, 0.7, 0.9).moved(s * width * 0.31, lamp_y, nose + 0.09)
@@ -333,6 +343,7 @@ def car_trim(rng: Rng, line: FloatArray, width: float, floor: float, trim: Mater
 
 def pickup_bed(line: FloatArray, width: float, trim: Material) -> list[Part]:
     """Return the open bed: a dark floor and walls around it."""
+    # The bed reaches from behind the cabin to the tail.
     z0, z1 = 0.8, float(line[-1, 0]) - 0.06
     y = float(line[4, 1])
     floor = box((width * 0.84, 0.02, z1 - z0), (0, y + 0.02, (z0 + z1) / 2), 0)

@@ -22,6 +22,7 @@ __all__ = ["clock"]
 def clock(rng: Rng, number: int) -> list[Part]:
     """Build a wall, alarm, mantel, grandfather, square or sunburst clock."""
     kind = ("alarm", "wall", "grandfather", "mantel", "sunburst", "square")[number % 6]
+    # The ink is dark on a light dial and light on a dark one.
     paper = rgb("f7f3e8") if chance(rng, 0.7) else rgb("22282f")
     ink = rgb("1c1c1e") if sum(paper) > 1.5 else rgb("efe7d2")
     face = Material(
@@ -38,6 +39,7 @@ def clock(rng: Rng, number: int) -> list[Part]:
         "square": 0.13,
     }[kind]
     steel, hour = materials.metal(rng), between(rng, 0, 12)
+    # Round cases are turned about their axis.
     if kind in ("alarm", "wall", "sunburst"):
         depth = {"alarm": 0.055, "wall": 0.045, "sunburst": 0.04}[kind]
         rim = [
@@ -68,12 +70,14 @@ def clock(rng: Rng, number: int) -> list[Part]:
     if kind == "grandfather":
         return grandfather(rng, coat, [*clock_face(face, hands, r, -0.155, hour, 1.75)], steel)
     if kind == "mantel":
+        # The mantel clock's outline: an arch on a flat foot.
         angles = np.linspace(0, math.pi, 21)
         arch = np.c_[1.25 * r * np.cos(angles), 1.25 * r * np.sin(angles)]
         outline = np.concatenate([[[1.25 * r, -0.09]], arch, [[-1.25 * r, -0.09]]])
         body = [extrude(outline, 0.07, 0.006), box((3.6 * r, 0.025, 0.1), (0, -0.095, 0), 0.006)]
         body += [box((0.5 * r, 0.08, 0.06), (s * 1.4 * r, -0.055, 0), 0.006) for s in (-1, 1)]
         return [Part("body", join(body), coat), *clock_face(face, hands, r, -0.0375, hour, 0)]
+    # The square clock.
     plate = [box((2.5 * r, 2.5 * r, 0.04), (0, 0, 0), 0.012, 3)]
     return [Part("plate", join(plate), coat), *clock_face(face, hands, r, -0.0225, hour, 0)]
 
@@ -90,6 +94,7 @@ def clock_face(
         .turned("x", TO_FRONT)
         .moved(0, 0, z + 0.006)
     )
+    # The picture lies flat on the dial, upright.
     x, v = disc.vertices[disc.corners, 0], disc.vertices[disc.corners, 1]
     uvs = np.stack(
         [0.5 - x / (2 * r), 0.5 + v / (2 * r)], axis=-1

@@ -80,6 +80,7 @@ def guitar(rng: Rng, number: int) -> list[Part]:
     }[kind]
     thick = between(rng, 0.09, 0.11) if acoustic else 0.045
     coat = materials.wood(rng) if acoustic or chance(rng, 0.3) else materials.paint(rng)
+    # The arrow is two wings; all others have a round outline.
     if kind == "arrow":
         wing = np.array([[-0.05, 0.16], [-0.05, 0.0], [0.03, -0.26], [0.12, -0.3], [0.05, 0.16]])
         body = join(
@@ -96,6 +97,7 @@ def guitar(rng: Rng, number: int) -> list[Part]:
             shape = shape * np.c_[np.ones(len(shape)), 1 - 0.3 * bite]
         body = extrude(shape, thick, 0.008)
         top = float(shape[:, 1].max()) if acoustic else 0.13
+    # All that lies on the front is placed from here.
     face = -thick / 2
     hardware, dark = materials.metal(rng), materials.plain("2a1a12")
     parts = [Part("body", body.with_uv(3), coat), *guitar_neck(rng, top, face, dark, hardware)]
@@ -137,6 +139,7 @@ def guitar_neck(
     rng: Rng, top: float, face: float, dark: Material, hardware: Material
 ) -> list[Part]:
     """Return neck, fretboard, frets, head with pegs, and six strings."""
+    # The neck ends at the nut, where the head begins.
     nut = top + between(rng, 0.33, 0.38)
     neck = box((0.05, nut - top + 0.12, 0.03), (0, (nut + top) / 2 - 0.06, face + 0.008), 0.012, 3)
     board = box((0.056, nut - top + 0.09, 0.012), (0, (nut + top) / 2 - 0.045, face - 0.011), 0.002)
@@ -145,6 +148,7 @@ def guitar_neck(
         .turned("x", 12)
         .moved(0, nut - 0.012, face + 0.004)
     )
+    # Each fret shortens the string by a twelfth root of two.
     frets = [
         box((0.057, 0.002, 0.004), (0, nut - (nut + 0.1) * (1 - 2 ** (-i / 12)), face - 0.017), 0)
         for i in range(1, 13)
@@ -161,6 +165,7 @@ def guitar_neck(
         for s in (-1, 1)
         for y in (0.03, 0.075, 0.12)
     ]
+    # Six strings from bridge to nut, and on to the pegs.
     strings = [
         bar([x * 1.25, -0.1, face - 0.018], [x, nut, face - 0.021], 0.0016, sides=3)
         for x in np.linspace(-0.02, 0.02, 6)

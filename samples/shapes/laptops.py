@@ -50,6 +50,7 @@ def laptop(rng: Rng, number: int) -> list[Part]:
     )
     bezel = box((width - 0.01, depth - 0.012, 0.002), (0, depth / 2, 0), 0.0005)
     pane = box((width - 0.03, depth - 0.042, 0.002), (0, depth / 2 + 0.006, -0.0012), 0)
+    # The lid and all on it turn about the hinge.
     tilt, hinge = opening - 90, (0, base + 0.004, depth / 2 - 0.004)
     display = textures.screen(
         rng, rgb("1d2b45"), rgb("f2f2ee"), materials.draw(rng, materials.PAINTS)
@@ -78,6 +79,7 @@ def laptop(rng: Rng, number: int) -> list[Part]:
             materials.plain("9a9ca0", 0.3),
         ),
     ]
+    # Keys are seventy boxes, or a picture on a plate.
     key_width, key_depth = width * 0.86, depth * 0.4
     if chance(rng, 0.5):
         pitch_x, pitch_z = key_width / 14, key_depth / 5

@@ -73,6 +73,7 @@ def backrest(rng: Rng, kind: str, width: float, seat: float, height: float, z: f
 
     `z` is the seat's rear edge.
     """
+    # Two posts, which lean back.
     lean = between(rng, 0.03, 0.09)
     top, thick = seat + height, 0.035
     posts = [
@@ -98,6 +99,7 @@ def backrest(rng: Rng, kind: str, width: float, seat: float, height: float, z: f
             for f in (0.35, 0.62, 0.9)
         ]
         return [*posts, *bars]
+    # Slats between two rails.
     rails = [
         box((width - 0.05, 0.05, 0.024), (0, height * f, 0))
         .turned("x", tilt)
@@ -139,6 +141,7 @@ def chair(rng: Rng, number: int) -> list[Part]:
         if base in ("swivel", "sled") or chance(rng, 0.5)
         else materials.wood(rng)
     )
+    # A stool is higher, and has neither back nor arms.
     if base == "stool":
         seat = between(rng, 0.6, 0.75)
         cushion = lathe(
@@ -165,6 +168,7 @@ def chair(rng: Rng, number: int) -> list[Part]:
         "sled": lambda: sled(width, depth, seat - 0.02),
         "pedestal": lambda: pedestal(0.21, seat - 0.008, 0.028),
     }[base]()
+    # The backs shift by one each time the bases have gone round: all pairs occur.
     back_kind = ("slats", "solid", "solid", "curved", "slats", "ladder")[(number + number // 6) % 6]
     soft = base in ("swivel", "sled") or chance(rng, 0.3)
     parts = [
@@ -175,6 +179,7 @@ def chair(rng: Rng, number: int) -> list[Part]:
             cover,
         ),
     ]
+    # The filling of a soft back is covered as the seat is.
     uprights = backrest(rng, back_kind, width, seat, height, depth / 2)
     parts.append(
         Part(
@@ -204,6 +209,7 @@ def sofa(rng: Rng, number: int) -> list[Part]:
     cover = materials.cloth(rng)
     accent = materials.cloth(rng)
     low = 0.14 if kind == "slim" else 0.07
+    # Base and back, then a seat and a back cushion for each place.
     base = box(
         (width + arm, seat - low - 0.1, depth - 0.04), (0, (seat - 0.1 + low) / 2, 0.01), 0.02, 2
     )
@@ -228,6 +234,7 @@ def sofa(rng: Rng, number: int) -> list[Part]:
         if chance(rng, 0.6):
             pillow = box((0.4, 0.4, 0.14), (0, 0, 0), 0.069, 5).turned("x", 22).turned("y", -s * 12)
             pillows.append(pillow.moved(s * (width / 2 - 0.22), seat + 0.22, depth / 2 - 0.42))
+    # The L: one more seat in front, on either side.
     if kind == "corner":
         s = -1 if chance(rng, 0.5) else 1
         x = s * (width / 2 - each / 2)

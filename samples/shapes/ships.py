@@ -52,7 +52,8 @@ def hull(
     -------
     mesh, deck : deck is (k, 3) float64 of z, half breadth and height
     """
-    f = np.linspace(0, 1, 25)  # 0 is the bow
+    # 0 is the bow
+    f = np.linspace(0, 1, 25)
     half = (
         beam
         / 2
@@ -87,7 +88,8 @@ def hull(
 def deck_plate(deck: FloatArray, thick: float, inset: float) -> Mesh:
     """Return a deck along the sheer, just above the top of the hull."""
     z, half, top = deck[1:].T
-    z = 0.994 * z  # its ends must not lie in the hull's
+    # Its ends must not lie in the hull's
+    z = 0.994 * z
     half = np.maximum(half * inset, 0.01)
     rings = [
         np.array([[h, t - thick, zi], [h, t + thick, zi], [-h, t + thick, zi], [-h, t - thick, zi]])

@@ -61,6 +61,7 @@ def table(rng: Rng, number: int) -> list[Part]:
     elif kind == "desk":
         parts += desk_parts(rng, width, depth, height - thick + 0.006, frame)
     else:
+        # A dining table has four legs and an apron under the top.
         foot = between(rng, 0.035, 0.075)
         parts.append(
             Part(
@@ -95,6 +96,7 @@ def trestles(width: float, depth: float, top: float) -> Mesh:
 
 def desk_parts(rng: Rng, width: float, depth: float, top: float, frame: Material) -> list[Part]:
     """Return a desk's drawers, side panel and modesty panel."""
+    # The drawers are on the left or on the right.
     side, front = (-1 if chance(rng, 0.5) else 1), -depth / 2 + 0.05
     x, w = side * (width / 2 - 0.23), 0.4
     body = [
@@ -102,6 +104,7 @@ def desk_parts(rng: Rng, width: float, depth: float, top: float, frame: Material
         box((0.04, top + 0.01, depth - 0.1), (-side * (width / 2 - 0.05), (top + 0.01) / 2, 0)),
         box((width - 0.4, top * 0.5, 0.02), (-side * 0.1, top * 0.7, depth / 2 - 0.09)),
     ]
+    # Three drawers, one above the other.
     fronts, knobs = [], []
     for y in np.array([0.2, 0.5, 0.8]) * (top - 0.02) + 0.02:
         fronts.append(box((w - 0.04, top * 0.27, 0.03), (x, float(y), front - 0.01)))

@@ -48,7 +48,8 @@ def mug(rng: Rng, number: int) -> list[Part]:
     printed = chance(rng, 0.65) and kind != "cup"
     glaze = materials.label(rng) if printed else materials.plastic(rng)
     if printed:
-        shell = shell.with_uv(1, shift=(0.25, 0))  # a word in the middle of the front
+        # a word in the middle of the front
+        shell = shell.with_uv(1, shift=(0.25, 0))
     if not printed and chance(rng, 0.5):
         colours = [materials.draw(rng, materials.PLASTICS) for _ in range(3)]
         glaze, shell = (
