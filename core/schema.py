@@ -86,7 +86,7 @@ class Field:
 
     @property
     def storage(self) -> np.dtype[Any]:
-        """The dtype that h5py stores: "utf-8" stands for strings of any length."""
+        """The dtype that h5py stores; "utf-8" means strings of any length."""
         return h5py.string_dtype() if self.dtype == "utf-8" else np.dtype(self.dtype)
 
 
@@ -172,6 +172,7 @@ def shuffle(row: NDArray[Any], field: Field) -> memoryview:
     ----------
     row : of the field's shape, converted to its dtype, little-endian
     """
+    # numbers as rows of bytes, (n, itemsize), then transposed
     array = np.ascontiguousarray(row, dtype=np.dtype(field.dtype).newbyteorder("<"))
     return np.ascontiguousarray(array.view(np.uint8).reshape(-1, array.itemsize).T).data
 

@@ -52,8 +52,8 @@ def pack_renders(
 
     Parameters
     ----------
-    choice : models to take; all where None
-    jobs : processes; the number of cores where None
+    choice : models to take; all if None
+    jobs : processes; the number of cores if None
     redo : replace shards made with other settings instead of refusing
 
     Raises
@@ -95,8 +95,10 @@ def _pack_all(
         check_settings(shards, attributes)
     for name in (MANIFEST, UNFINISHED) if output.earlier else ():
         output.adopt(name)
-    for name in (MANIFEST, UNFINISHED):  # told before shards are touched
+    # refuse files of others before any shard is touched
+    for name in (MANIFEST, UNFINISHED):
         output.check_free(name)
+    # pack slice by slice; a slice is a shard
     packing = _Packing(output, config, render_hash, attributes)
     summary, entries = PackSummary(), list[dict[str, Any]]()
     with workers(jobs) as parallel:
@@ -113,6 +115,7 @@ def _pack_all(
     if not summary.rows:
         reason = next((entry["reason"] for entry in [*summary.failures, *summary.left_out]), "")
         raise InputError(f"{renders} gives no row at all; of the first model: {reason}")
+    # the manifest makes the shards a set; then the leftovers of earlier settings go
     _write_manifest(output, renders, entries, summary, attributes)
     for name in sorted(packing.present() - {entry["file"] for entry in entries}):
         if output.owns(name):
@@ -150,7 +153,7 @@ def _draw(
     """Draw models until exactly `num_samples` rows are found.
 
     The order of drawing is a function of the seed and of each model's name, so it does not change
-    as models are added. What is met on the way and cannot be used goes to `summary`.
+    as models are added. Models that cannot be used are counted in `summary`.
     """
     config, drawn, missing = packing.config, list[RenderJob](), packing.config.num_samples
     order = sorted(
@@ -283,7 +286,7 @@ def _read_packed(files: Sequence[Path], plan: str) -> PackSummary | None:
     except InputError:
         return None
     match packed:
-        # what failed may be mended, even where the file is the same
+        # a shard with failures is packed again: the files may have been repaired
         case {
             "synsets": dict(synsets),
             "left_out": list(left_out),
@@ -346,7 +349,7 @@ def _check_render_config(where: Path, render_config: Any) -> None:
         if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
             raise InputError(
                 f"{where}: the settings of its render have {name} = {shown(repr(value))}, "
-                f"which is not a number from {low} to {high}: `cma3d render` with --redo writes them anew"
+                f"which is not a number from {low} to {high}: `cma3d render` with --redo writes them again"
             )
 
 

@@ -40,7 +40,7 @@ class Shards(Sequence[Row]):
     Parameters
     ----------
     folder : holds manifest.json and the shards it lists
-    fields : those to read, unless told otherwise; all where None
+    fields : the default fields to read; all if None
     checksums : compare each shard's sha256 to the manifest's when it is opened (0.1 s or less for
         64 MiB)
     most_open : files that are kept open, each about 1 MiB of memory; 1 is enough where rows are
@@ -85,9 +85,8 @@ class Shards(Sequence[Row]):
 
     def _forget(self) -> None:
         self._datasets: OrderedDict[int, Opened] = OrderedDict()
-        self._chunks: dict[
-            int, dict[str, Chunks]
-        ] = {}  # of files that were closed: walking an index takes a while
+        # chunk indexes of closed files, since reading an index takes a while
+        self._chunks: dict[int, dict[str, Chunks]] = {}
         self._process = os.getpid()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -141,7 +140,7 @@ class Shards(Sequence[Row]):
         Parameters
         ----------
         rows : (B,) int, each in [0, len(self))
-        fields : names of SHARD_FIELDS; those of the reader where None
+        fields : names of SHARD_FIELDS; those of the reader if None
 
         Returns
         -------
@@ -172,6 +171,7 @@ class Shards(Sequence[Row]):
 
     def _runs(self, rows: NDArray[Any]) -> Iterator[tuple[int, slice, NDArray[Any]]]:
         """Yield runs of neighbouring rows: file, rows in it, places in the batch."""
+        # sorted rows (B,), broken where the next row is no neighbour or in another file
         order = np.argsort(rows, kind="stable")
         files = np.searchsorted(self.starts, rows[order], side="right") - 1
         breaks = np.flatnonzero((np.diff(rows[order]) != 1) | (np.diff(files) != 0)) + 1

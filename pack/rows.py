@@ -79,7 +79,7 @@ class Packed:
 
 def pack_model(job: RenderJob, config: PackConfig, render_hash: str) -> Packed:
     """Make and encode the rows of a model; see `model_rows`."""
-    identity = digest(job.path)  # reads the whole file, which is then at hand
+    identity = digest(job.path)  # reads the whole file, which the system then caches
     rows, summary = model_rows(job.path, config, render_hash, job.views)
     return Packed(identity, [encode_row(row) for row in rows], summary)
 
@@ -105,7 +105,7 @@ def model_rows(
     Parameters
     ----------
     render_hash : of the settings that it must have been rendered with
-    views : to make rows of; those that `config.keep` chooses where None
+    views : to make rows of; those that `config.keep` chooses if None
 
     Returns
     -------
@@ -118,7 +118,7 @@ def model_rows(
             rows = [_row(render, view, config) for view in kept if views is None or view in views]
             summary.synsets[render.synset] += len(rows)
             summary.repairs.update(_repairs(render))
-            if views is not None:  # what is left out was told when they were drawn
+            if views is not None:  # counted when the views were drawn
                 summary.left_out = []
     except (InputError, *FAULTS) as error:
         return [], _failed(path, error)
@@ -176,6 +176,7 @@ def _choose(
 
 
 def _row(render: Render, view: int, config: PackConfig) -> Row:
+    # the full cloud of the view, (M, 3), then its farthest point sample, (P, 3)
     camera, depth = render.camera(view), render.view_depth(view)
     cloud = back_project(depth, camera)
     sample = cloud[farthest_point_order(cloud.points, config.points)]

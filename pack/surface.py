@@ -1,7 +1,7 @@
 """Distances from stored points to the CAD model that they were rendered from.
 
-The mesh is read by trimesh, not by the reader that renders, so that a fault of the one cannot hide
-in the other; only where trimesh gives up (at a face index out of range) does that reader stand in.
+The mesh is read by trimesh, not by the reader that renders, so that a fault of one reader does not
+hide in the other. Only if trimesh fails (on a face index out of range) is the own reader used.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class SourceMesh:
     scene: Any
 
 
-@lru_cache(maxsize=1)  # rows of one model stand side by side
+@lru_cache(maxsize=1)  # rows of one model are neighbours
 def source_mesh(source: Path, synset: str, model_id: str, layout: Layout = "auto") -> SourceMesh:
     """Read the mesh of a model from a ShapeNet folder or zip.
 
@@ -104,6 +104,7 @@ def _fan(mesh: Mesh) -> NDArray[np.float64]:
 
     (T, 3, 3) float64, of the faces that the project's own reader accepts.
     """
+    # for each triangle the first corner of its face, and its number within the face: (T,) each
     first = np.repeat(mesh.starts[:-1], np.maximum(mesh.sizes - 2, 0))
     step = np.arange(len(first)) - np.repeat(
         np.cumsum(mesh.sizes - 2) - (mesh.sizes - 2), mesh.sizes - 2
@@ -134,17 +135,20 @@ def distance_to_mesh(
     import open3d as o3d
     from trimesh.triangles import closest_point
 
+    # candidate pairs of point and triangle: the nearest triangle of each point (P,) ...
     exact = points.astype(np.float64)
     everyone = np.arange(len(points))
     nearest = mesh.scene.compute_closest_points(o3d.core.Tensor.from_numpy(points))[
         "primitive_ids"
     ].numpy()
+    # ... and the triangles that the ray from the camera's eye meets near the point
     eye = -cam_from_obj[:3, :3].T @ cam_from_obj[:3, 3]
     rays = np.concatenate([np.broadcast_to(eye, exact.shape), exact - eye], axis=1).astype(
         np.float32
     )
     met = mesh.scene.list_intersections(o3d.core.Tensor.from_numpy(rays))
     beside = np.abs(met["t_hit"].numpy() - 1) < _AROUND  # the ray is at its point at t = 1
+    # float64 distance of each pair; the smallest of each point counts
     distance = np.full(len(points), np.inf)
     for point, triangle in (
         (everyone, nearest),

@@ -30,11 +30,9 @@ from ..core.schema import (
 
 __all__ = ["EncodedRow", "ShardWriter", "encode_row", "part_path"]
 
-_GROWTH = 256  # rows by which the datasets grow; what is not used is cut off in the end
-_FILE_OVERHEAD, _ROW_OVERHEAD = (
-    64 * 1024,
-    512,
-)  # bytes at most that HDF5 adds to the compressed arrays
+_GROWTH = 256  # rows by which the datasets grow; unused rows are cut off at the end
+# bytes at most that HDF5 adds to the compressed arrays
+_FILE_OVERHEAD, _ROW_OVERHEAD = 64 * 1024, 512
 
 
 @dataclass(frozen=True)
@@ -169,7 +167,7 @@ class ShardWriter(AbstractContextManager["ShardWriter"]):
         )
 
     def _finish(self) -> None:
-        """Write the file at hand under its name."""
+        """Write the current file under its name."""
         assert self._part is not None
         part, self._part = self._part, None
         path = part_path(self.path, len(self.files))
@@ -210,6 +208,7 @@ class _Part:
         }
 
     def append(self, row: EncodedRow) -> None:
+        """Append a row, whose shapes must be those of the rows before."""
         for field in SHARD_FIELDS:
             if not field.shape:
                 self._values[field.name].append(row.values[field.name])

@@ -31,7 +31,7 @@ from .resume import begin, record, remove_others
 __all__ = ["CLOUDS", "CloudSummary", "reconstruct_renders", "write_clouds"]
 
 CLOUDS = "clouds.json"
-"""Says what a folder of clouds was made with, and at the end of a run what came out."""
+"""The record of a folder of clouds: its settings and the summary of the last run."""
 
 
 @dataclass
@@ -72,13 +72,13 @@ def reconstruct_renders(
 ) -> CloudSummary:
     """Reconstruct full clouds to `out/<synset>/<model_id>/view-00.ply` (or `.npz`).
 
-    The folder of a model is whole or absent, so a second call makes what is missing, and anew what
-    is older than its render. What is written does not depend on `jobs`.
+    The folder of a model is whole or absent, so a second call makes the missing clouds, and those
+    whose render was replaced. The files do not depend on `jobs`.
 
     Parameters
     ----------
-    choice : models to take; all where None
-    jobs : processes; the number of cores where None
+    choice : models to take; all if None
+    jobs : processes; the number of cores if None
     redo : replace clouds made with other settings instead of refusing
 
     Raises
@@ -99,6 +99,7 @@ def _reconstruct_all(
     paths: list[Path], output: Output, config: CloudConfig, *, jobs: int | None, redo: bool
 ) -> CloudSummary:
     identity = begin(output, CLOUDS, dataclasses.asdict(config), redo=redo)
+    # a model's folder is current if it was made with the same settings from the same render
     keys = {path: f"{identity}-{_identity(path)}" for path in paths}
     missing = {path: key for path, key in keys.items() if not output.is_made(_name(path), key)}
     summary = CloudSummary(present=len(keys) - len(missing))
@@ -171,6 +172,7 @@ def _write_cloud(
     render: Render, view: int, folder: Path, config: CloudConfig, *, coloured: bool
 ) -> int:
     camera, depth = render.camera(view), render.view_depth(view)
+    # points (M, 3) and pixels (M, 2); colours and normals are read at the pixels, (M, 3)
     cloud = _filtered(back_project(depth, camera), config)
     column, line = cloud.pixels[:, 0], cloud.pixels[:, 1]
     colours = render.rgb(view)[line, column] if coloured else None
@@ -200,9 +202,8 @@ def _write_npz(
     view: int,
 ) -> None:
     optional = {"colours": colours, "normals": normals}
-    content = (
-        io.BytesIO()
-    )  # a zip that cannot be written to its end would tell of it by itself, and without order
+    # in memory first: a zip file that meets a full disk reports it again while it is deleted
+    content = io.BytesIO()
     np.savez_compressed(
         content,
         points=cloud.points,

@@ -25,18 +25,21 @@ def one_a_voxel(points: NDArray[np.float32], size: float) -> NDArray[np.int64]:
     if not len(points):
         return np.zeros(0, dtype=np.int64)
     cloud, low = _open3d(points), points.min(axis=0).astype(np.float64)
-    # Open3D's own result holds the means, which are no pixel's points; its trace says who met in
-    # which cube
+    # Open3D's own result holds the means, which are no pixel's points; its trace lists the points
+    # of each voxel
     *_, trace = cloud.voxel_down_sample_and_trace(
         size, low, points.max(axis=0).astype(np.float64) + size
     )
+    # members: (M,) indices of points, voxel by voxel; cube: (M,) the voxel of each
     sizes = np.array([len(members) for members in trace])
     members = np.concatenate([np.asarray(members, dtype=np.int64) for members in trace])
     cube = np.repeat(np.arange(len(sizes)), sizes)
+    # mean of each voxel, (N, 3), and squared distance of each member to it, (M,)
     inside = points[members].astype(np.float64)
     means = np.add.reduceat(inside, np.cumsum(sizes) - sizes) / sizes[:, None]
     gaps = ((inside - means[cube]) ** 2).sum(axis=1)
-    order = np.lexsort([members, gaps, cube])  # ties go to the lower index
+    # the first of each voxel by distance; ties go to the lower index
+    order = np.lexsort([members, gaps, cube])
     first = np.flatnonzero(np.diff(cube[order], prepend=-1))
     return np.sort(members[order[first]])
 
@@ -47,8 +50,8 @@ def drop_outliers(points: NDArray[np.float32], neighbours: int, ratio: float) ->
     Parameters
     ----------
     points : (M, 3) float32
-    neighbours : points are judged by their mean distance to so many neighbours
-    ratio : standard deviations by which that may exceed the mean over the cloud
+    neighbours : number of neighbours over which the distance is averaged
+    ratio : standard deviations by which the distance may exceed the mean over the cloud
 
     Returns
     -------

@@ -29,12 +29,15 @@ def depth_normals(depth: NDArray[np.float32], camera: Camera) -> NDArray[np.floa
     normals : (H, W, 3) float32, object frame, unit length, towards the camera; 0 at the background,
         and where a pixel has no neighbour with depth in its row, or none in its column
     """
+    # 1 / z, (H, W); NaN at the background
     with np.errstate(divide="ignore"):
         inverse = np.where(depth > 0, 1 / depth.astype(np.float64), np.nan)
     along_u, along_v = _slope(inverse), _slope(inverse.T).T
+    # q of each pixel, (H, W, 3)
     v, u = np.mgrid[: camera.height, : camera.width] + 0.5
     q = np.stack([along_u, along_v, inverse - u * along_u - v * along_v], axis=-1)
-    normals = -q @ camera.intrinsics @ camera.cam_from_obj[:3, :3]  # K^T, then R^T, as rows
+    # K^T q in the camera frame, then R^T into the object frame, written for rows
+    normals = -q @ camera.intrinsics @ camera.cam_from_obj[:3, :3]
     length = np.linalg.norm(normals, axis=-1, keepdims=True)
     return np.where(np.isfinite(length), normals / length, 0).astype(np.float32)
 
@@ -45,27 +48,31 @@ def _slope(values: NDArray[np.float64]) -> NDArray[np.float64]:
     Of the left, centred and right stencils of three pixels, it takes the one with the smallest
     second difference, so that no slope crosses an edge.
     """
+    # each pixel's neighbours along the row, two to each side: five arrays (H, W)
     padded = np.pad(values, ((0, 0), (2, 2)), constant_values=np.nan)
     two_left, left, here, right, two_right = (
         padded[:, shift : shift + values.shape[1]] for shift in range(5)
     )
+    # candidates: centred, right and left stencil of three pixels, then right and left pair
     slopes = [
         (right - left) / 2,
         (4 * right - 3 * here - two_right) / 2,
         (3 * here - 4 * left + two_left) / 2,
-        right - here,  # two are better than none
+        right - here,
         here - left,
     ]
+    # second difference of each stencil: how far its three pixels are from a line
     bends = [
         np.abs(left - 2 * here + right),
         np.abs(here - 2 * right + two_right),
         np.abs(here - 2 * left + two_left),
     ]
-    middle = np.where(
-        bends[0] <= 2 * np.fmin(bends[1], bends[2]) + _NOISE * here, 0, bends[0]
-    )  # the calmer estimate
+    # the centred stencil averages more noise away, so it wins unless it is clearly bent
+    middle = np.where(bends[0] <= 2 * np.fmin(bends[1], bends[2]) + _NOISE * here, 0, bends[0])
     middle = np.where(np.isnan(bends[1]) & np.isnan(bends[2]), bends[0], middle)
+    # pairs come after every stencil; of two pairs the flatter wins
     last = 1e9 + np.abs([right - here, here - left])
     worth = np.stack([middle, bends[1], bends[2], *last])
+    # the slope of the least bent candidate, (H, W)
     best = np.argmin(np.where(np.isnan(worth), np.inf, worth), axis=0)
     return np.take_along_axis(np.stack(slopes), best[None], axis=0)[0]

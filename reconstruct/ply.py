@@ -37,6 +37,7 @@ def encode_ply(vertices: Mapping[str, NDArray[Any]], comments: Sequence[str] = (
     comments : lines of the header
     """
     columns = {name: np.asarray(values) for name, values in vertices.items()}
+    # one record a point, its properties side by side: (M,) structured
     rows = np.empty(
         len(next(iter(columns.values()))),
         [(name, values.dtype.newbyteorder("<")) for name, values in columns.items()],
@@ -70,7 +71,7 @@ def cloud_vertices(
     pixels : (M, 2) uint16, (u, v) = (column, row)
     colours : (M, 3) uint8, sRGB; normals : (M, 3) float32, object frame
     """
-    wide = pixels.astype(np.int32)  # Open3D passes over properties of 16 bits
+    wide = pixels.astype(np.int32)  # Open3D skips properties of 16 bits
     parts = ((points, "x y z"), (normals, "nx ny nz"), (colours, "red green blue"), (wide, "u v"))
     vertices: dict[str, NDArray[Any]] = {}
     for array, names in parts:

@@ -32,6 +32,7 @@ def begin(output: Output, name: str, config: dict[str, Any], *, redo: bool) -> s
         before = read_json(output.path / name)
     except (OSError, ValueError):
         before = None
+    # a record of any other shape counts as no record
     match before:
         case {"config": dict(previous)}:
             pass

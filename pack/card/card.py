@@ -62,6 +62,7 @@ def write_card(output: Output) -> None:
     from .sheet import overview_png  # matplotlib, which takes a moment to load
 
     folder = output.path
+    # a card of version 0.1 has no record, but a mark in its README
     if output.earlier and _is_marked(folder / "README.md"):
         for name in CARD:
             output.adopt(name)
@@ -74,16 +75,15 @@ def write_card(output: Output) -> None:
         return
     shards = Shards(folder, ["synset", "model_id", "view", "num_points"], most_open=1)
     try:
-        source = one_line(str(shards.manifest.get("source", "not told")))
+        source = one_line(str(shards.manifest.get("source", "not stated")))
         output.write_text("LICENSE.txt", _LICENCE.format(source=source))
         index = io.StringIO(newline="")
         writer = csv.writer(index, lineterminator="\n")
         writer.writerow(INDEX_FIELDS)
         writer.writerows(_index(shards))
         output.write_text("index.csv", index.getvalue())
-        split = html.escape(
-            one_line(str(shards.manifest["split"]))
-        )  # what shows descriptions may take them for HTML
+        # sites that show descriptions may take them for HTML
+        split = html.escape(one_line(str(shards.manifest["split"])))
         summary = _summary(shards.manifest, split)
         described = croissant(
             shards.manifest, summary, split, TERMS, "1.0.0", sha256(folder / "index.csv")

@@ -89,7 +89,7 @@ def contact_png(rows: Iterable[Row], shows: Sequence[str], *, columns: int | Non
     rows : of one image size, at least one
     shows : what is drawn of each, side by side: rgb, depth (viridis, near is light), points (in the
         colours of their pixels, from 45 degrees to the left)
-    columns : rows side by side; where None the sheet is about as wide as high
+    columns : rows side by side; if None the sheet is about as wide as high
 
     Raises
     ------
@@ -157,6 +157,7 @@ def _points_tile(row: Row) -> NDArray[np.uint8]:
     camera = row_camera(row)
     seen, reach = _seen_from(row["points"], camera, turn=-45)
     scale = min(height, width) / 2 / reach
+    # pixel of each point in the tile, far points first: (P,)
     far_first = np.argsort(-seen[:, 2])
     column = np.floor(width / 2 + seen[far_first, 0] * scale).astype(int)
     line = np.floor(height / 2 + seen[far_first, 1] * scale).astype(int)
@@ -166,9 +167,8 @@ def _points_tile(row: Row) -> NDArray[np.uint8]:
     radius = max(1, round(min(height, width) / 160))
     reached = [(x, y) for y in range(-radius, radius + 1) for x in range(-radius, radius + 1)]
     discs = [(x, y) for x, y in reached if x * x + y * y <= (radius + 0.5) ** 2]
-    nearest = np.full(
-        (height, width), -1
-    )  # the nearest point that covers each pixel; of points the last is nearest
+    # index of the nearest point that covers each pixel, (H, W); far points come first
+    nearest = np.full((height, width), -1)
     for x, y in discs:
         inside = (0 <= column + x) & (column + x < width) & (0 <= line + y) & (line + y < height)
         np.maximum.at(nearest, (line[inside] + y, column[inside] + x), np.flatnonzero(inside))
@@ -284,6 +284,7 @@ def _seen_from(
 
     (P, 3) float64 from their middle: right, down, away; object units.
     """
+    # turn the camera about the up axis through the middle of the points
     middle = (points.min(axis=0) + points.max(axis=0)).astype(np.float64) / 2
     angle = np.radians(turn)
     about_up = np.array(

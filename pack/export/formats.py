@@ -29,8 +29,8 @@ _GL_FROM_CV = np.diag([1.0, -1.0, -1.0, 1.0])
 def write_png_model(folder: Path, rows: Sequence[Row], *, number: int, full: bool) -> None:
     """Write plain PNG: view-00-rgb.png, view-00-depth.png, view-00-mask.png and cameras.json.
 
-    Depth is planar z in 16 bits: object units = value x depth_scale, which cameras.json tells for
-    each view, so that the farthest point is 65535; 0 is nothing. Masks are 255 where there is
+    Depth is planar z in 16 bits: object units = value x depth_scale, which cameras.json states
+    for each view, so that the farthest point is 65535; 0 is nothing. Masks are 255 where there is
     depth. cameras.json also has intrinsics and cam_from_obj: OpenCV axes, x_cam = R x_obj + t, the
     centre of pixel (u, v) at (u + 0.5, v + 0.5).
 
@@ -56,11 +56,12 @@ def write_png_model(folder: Path, rows: Sequence[Row], *, number: int, full: boo
 
 
 def write_ply_model(folder: Path, rows: Sequence[Row], *, number: int, full: bool) -> None:
-    """Write PLY: view-00.ply, the points with red green blue, and u v, the pixel of each.
+    """Write PLY: view-00.ply and so on, points with colours and pixels.
 
-    Points are in the frame of the .obj file. A row's sample is in farthest point order, so that the
-    first n points are the farthest point sample of size n; a full cloud is in the order of its
-    pixels. Comments of the header hold the size of the image, intrinsics and cam_from_obj.
+    Each point has x y z, red green blue, and u v, its pixel. Points are in the frame of the .obj
+    file. A row's sample is in farthest point order, so that the first n points are the farthest
+    point sample of size n; a full cloud is in the order of its pixels. Comments of the header hold
+    the size of the image, intrinsics and cam_from_obj.
 
     Parameters
     ----------
@@ -82,14 +83,15 @@ def write_ply_model(folder: Path, rows: Sequence[Row], *, number: int, full: boo
 
 
 def write_nerf_model(folder: Path, rows: Sequence[Row], *, number: int, full: bool) -> None:
-    """Write transforms.json, images/view-00.png, masks/view-00.png, depth/view-00.npy and points.ply.
+    """Write transforms.json with images/, masks/, depth/ and points.ply.
 
-    transforms.json is as nerfstudio and instant-ngp read it: transform_matrix is obj_from_cam with
-    OpenGL axes (x right, y up, z backward), the centre of pixel (u, v) at (u + 0.5, v + 0.5). The
-    world is the frame of the .obj file. depth_file_path names float32 arrays, planar z in
-    thousandths of the object unit, which nerfstudio's default depth_unit_scale_factor brings back.
-    Masks are 255 where the object is. points.ply, named by ply_file_path, holds the points of all
-    views, for methods that begin with points.
+    A view is images/view-00.png, masks/view-00.png and depth/view-00.npy. transforms.json is as
+    nerfstudio and instant-ngp read it: transform_matrix is obj_from_cam with OpenGL axes (x right,
+    y up, z backward), the centre of pixel (u, v) at (u + 0.5, v + 0.5). The world is the frame of
+    the .obj file. depth_file_path names float32 arrays, planar z in thousandths of the object unit,
+    which nerfstudio's default depth_unit_scale_factor brings back. Masks are 255 where the object
+    is. points.ply, named by ply_file_path, holds the points of all views, for methods that begin
+    with points.
 
     Parameters
     ----------
@@ -100,9 +102,8 @@ def write_nerf_model(folder: Path, rows: Sequence[Row], *, number: int, full: bo
     frames = [_nerf_frame(folder, row) for row in rows]
     lenses = [_lens(row) for row in rows]
     common = lenses[0]
-    if any(
-        lens != common for lens in lenses
-    ):  # then by frame alone: nerfstudio reads what stands on top for all
+    # nerfstudio applies top-level intrinsics to all frames: different ones go to each frame
+    if any(lens != common for lens in lenses):
         common = {}
         for frame, lens in zip(frames, lenses, strict=True):
             frame.update(lens)
@@ -157,9 +158,10 @@ def _lens(row: Row) -> dict[str, float]:
 
 
 def write_bop_scene(folder: Path, rows: Sequence[Row], *, number: int, full: bool) -> None:
-    """Write a BOP dataset: train/000000/ for the first model, and so on; scenes.csv tells which scene is which model.
+    """Write a BOP dataset, one scene per model.
 
-    A scene holds rgb/, depth/, mask/, mask_visib/ (image ids are the views), scene_camera.json,
+    The first model is train/000000/, and so on; scenes.csv lists the model of each scene. A scene
+    holds rgb/, depth/, mask/, mask_visib/ (image ids are the views), scene_camera.json,
     scene_gt.json and scene_gt_info.json. Units are millimetres: an object unit is taken for a
     metre. The model frame is that of the .obj file. BOP's tools have the centre of pixel (u, v) at
     (u, v), so cx and cy of cam_K are smaller by 0.5 than in the shards. Depth is planar z;
@@ -201,11 +203,9 @@ def write_bop_scene(folder: Path, rows: Sequence[Row], *, number: int, full: boo
 def _bop_info(mask: NDArray[np.uint8]) -> dict[str, Any]:
     lines, columns = np.nonzero(mask)
     box = [-1, -1, -1, -1]
-    if len(
-        lines
-        # from the first pixel to the last, which is how BOP's own tools count: one less than the
-        # pixels
-    ):
+    # width and height from the first pixel to the last, one less than the number of pixels, as
+    # BOP's own tools have it
+    if len(lines):
         box = [int(columns.min()), int(lines.min()), int(np.ptp(columns)), int(np.ptp(lines))]
     count = len(lines)
     return {
@@ -228,7 +228,7 @@ def bop_set(shards: Shards, models: Sequence[tuple[int, str, str]]) -> dict[str,
     row = shards[0]
     k, (height, width) = row["intrinsics"], row["depth"].shape
     lens = {"fx": k[0, 0], "fy": k[1, 1], "cx": k[0, 2] - 0.5, "cy": k[1, 2] - 0.5}
-    scale = _depth16(row["depth"])[1] * _MM  # of the first image: each tells its own
+    scale = _depth16(row["depth"])[1] * _MM  # of the first image: each image states its own
     sizes = {"depth_scale": scale, "width": width, "height": height}
     camera = {**{name: float(value) for name, value in lens.items()}, **sizes}
     scenes = io.StringIO(newline="")

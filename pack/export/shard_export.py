@@ -27,7 +27,7 @@ from . import formats
 __all__ = ["EXPORT", "ExportSummary", "export_shards"]
 
 EXPORT = "export.json"
-"""Says what a folder was exported from, and at the end of a run what came out."""
+"""The record of an export: the shards it was made from and the summary of the last run."""
 
 _WRITERS: dict[str, Callable[..., None]] = {
     "bop": formats.write_bop_scene,
@@ -86,7 +86,7 @@ def export_shards(
     Parameters
     ----------
     full : PLY of all points of each view, from its depth, in place of the row's sample
-    jobs : processes; the number of cores where None
+    jobs : processes; the number of cores if None
     redo : replace what was exported in another format or from other shards instead of refusing
 
     Raises
@@ -121,6 +121,7 @@ def _export_all(
         numbered = [(model.number, model.synset, model.model_id) for model in models]
         for name, content in formats.bop_set(shards, numbered).items():
             output.write_text(name, content)
+    # models whose folders are missing, or were made from other shards
     missing = [
         model for model in models if not output.is_made(_folder_name(settings, model), identity)
     ]
@@ -133,9 +134,8 @@ def _export_all(
             summary.add(done)
             progress.advance(failed=len(done.failures))
     remove_others(output, identity)
-    if (
-        summary.models or summary.failures or not _is_finished(output)
-    ):  # else a full disk would refuse it
+    # a call that changed nothing writes nothing, so that it succeeds on a full disk
+    if summary.models or summary.failures or not _is_finished(output):
         record(output, EXPORT, settings, dataclasses.asdict(summary))
     return summary
 
@@ -208,5 +208,5 @@ def _about(format: ExportFormat, shards: Shards) -> str:  # noqa: A002
     text = text[:1].upper() + text[1:]
     return (
         f"{len(shards)} views, exported by cma3d export --format {format} from {FORMAT} shards.\n\n{text}\n\n"
-        f"Source of the data: {shards.manifest.get('source', 'not told')}\n"
+        f"Source of the data: {shards.manifest.get('source', 'not stated')}\n"
     )

@@ -65,6 +65,7 @@ def histogram(series: Sequence[tuple[str, NDArray[Any]]], *, unit: str, label: s
     low, high = float(whole.min()), float(whole.max())
     if high == low:
         low, high = low - 0.5 * (abs(low) or 1), high + 0.5 * (abs(high) or 1)
+    # bins: about twice the square root of the number of values, 8 to 40
     edges = np.linspace(low, high, min(40, max(8, round(math.sqrt(whole.size)) * 2)) + 1)
     counts = [np.histogram(values, edges)[0] for _, values in kept]
     top = max(int(count.max()) for count in counts)
@@ -143,15 +144,15 @@ def sphere(directions: NDArray[np.float64], *, label: str, most: int = 3000) -> 
         )
         return f'<polyline class="{name}" points="{points}"/>'
 
+    # the grid: meridians, parallels and the rim
     sweep, turn = np.linspace(-np.pi / 2, np.pi / 2, 61), np.linspace(-np.pi, np.pi, 121)
     parts = [curve(math.radians(degrees), sweep, "grid") for degrees in range(-120, 180, 60)]
     parts += [curve(turn, math.radians(degrees), "grid") for degrees in (-60, -30, 0, 30, 60)]
     parts += [curve(side * math.pi, sweep, "rim") for side in (-1, 1)]
     kept = directions[np.isfinite(directions).all(axis=1)]
     chosen = kept[spread_indices(len(kept), most)]
-    longitude = np.arctan2(
-        -chosen[:, 0], -chosen[:, 2]
-    )  # 0 before the front, to the right of who looks at it
+    # longitude 0 is before the object's front (-Z) and grows to the viewer's right
+    longitude = np.arctan2(-chosen[:, 0], -chosen[:, 2])
     latitude = np.arcsin(np.clip(chosen[:, 1], -1, 1))
     radius = 3.2 if len(chosen) <= 300 else 1.8
     parts += [

@@ -35,6 +35,7 @@ def code(array: NDArray[Any], *, steps: bool = False) -> dict[str, Any]:
         if array.dtype != np.float32:
             raise ValueError(f"steps are for float32, got {array.dtype}")
         coding, flat = "steps", np.diff(flat.view(np.uint32), prepend=np.uint32(0))
+    # byte planes: (itemsize, length)
     little = flat.astype(flat.dtype.newbyteorder("<"), copy=False)
     planes = little.view(np.uint8).reshape(-1, flat.itemsize).T.tobytes()
     return {
@@ -51,6 +52,7 @@ def decode(coded: dict[str, Any]) -> NDArray[Any]:
     if coded["coding"] == "bits":
         return np.unpackbits(raw, count=int(np.prod(coded["shape"]))).reshape(coded["shape"])
     dtype = np.dtype("<" + coded["dtype"])
+    # planes back to numbers
     whole = np.ascontiguousarray(raw.reshape(dtype.itemsize, -1).T).ravel()
     if coded["coding"] == "steps":
         whole = np.cumsum(whole.view("<u4"), dtype=np.uint32).view(np.uint8)

@@ -65,7 +65,7 @@ class Asked:
     row : index of a row; of renders, of a model's file
     rows : the first, and the one behind the last
     model : id, or synset/id
-    view : of that model; where None the row's own, of renders the one with the most points
+    view : of that model; if None the row's own, of renders the one with the most points
     every : all views of the model
     run : a run whose network shall reconstruct
     """
@@ -102,7 +102,7 @@ class ViewSource:
 
     Raises
     ------
-    InputError : it is none of these
+    InputError : `path` is something else
     """
 
     def __init__(self, path: Path) -> None:

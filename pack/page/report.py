@@ -29,7 +29,7 @@ REPORT = "report"
 """Of single files, see `outputs`."""
 
 _THUMBNAIL = 112  # pixels a side
-_REASONS = 12  # that are told of each list
+_REASONS = 12  # reasons shown of each list
 
 
 def report_html(

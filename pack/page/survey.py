@@ -64,6 +64,7 @@ def survey_shards(shards: Shards, *, depths: int = DEPTHS) -> Survey:
     ------
     InputError : a shard that cannot be read
     """
+    # names, numbers and poses of all rows, batch by batch
     parts: dict[str, list[NDArray[Any]]] = {}
     for begin in range(0, len(shards), _BATCH):
         rows = range(begin, min(begin + _BATCH, len(shards)))
@@ -72,6 +73,7 @@ def survey_shards(shards: Shards, *, depths: int = DEPTHS) -> Survey:
         ).items():
             parts.setdefault(name, []).append(values)
     whole = {name: np.concatenate(values) for name, values in parts.items()}
+    # depth and points of some rows
     near, far, checked, right = _depths(shards, spread_indices(len(shards), depths))
     first = shards.read([0], ["depth", "points"])
     return Survey(

@@ -79,8 +79,8 @@ class View:
     depth, intrinsics, cam_from_obj, points, pixels : see `pack.schema`
     num_points : points of the view before sampling
     normal : (H, W, 3) float32, object frame, as rendered; None where it was not asked for
-    aligned, reconstruction : what the network's code says of it; None where it is not known
-    missing : why there are no masks, in a sentence; empty where there are
+    aligned, reconstruction : the layers of the network, or None
+    missing : why there are no masks, in a sentence; else empty
     """
 
     row: int
@@ -128,7 +128,7 @@ def render_views(
     Parameters
     ----------
     row : index of the file among all, or any number that tells models apart
-    views : which; where None the one with the most points, which packing keeps
+    views : which; if None the one with the most points, which packing keeps
     every : all of them
 
     Raises

@@ -51,17 +51,20 @@ def test_it_is_the_definition_from_its_own_start(seed: int, size: int) -> None:
     assert order.tolist() == by_the_book(points.astype(np.float64), size // 2, int(order[0]))
 
 
-def test_any_prefix_is_the_smaller_sample() -> None:
-    points = cloud(1, 3000)
-    whole = farthest_point_order(points, 2048)
-    for count in (1, 64, 1024):
-        assert np.array_equal(whole[:count], farthest_point_order(points, count))
+@given(st.integers(0, 10**6), st.integers(1, 3000), st.data())
+def test_any_prefix_is_the_smaller_sample(seed: int, size: int, data: st.DataObject) -> None:
+    points = cloud(seed, size)
+    whole = farthest_point_order(points, data.draw(st.integers(1, size)))
+    count = data.draw(st.integers(1, len(whole)))
+    assert np.array_equal(whole[:count], farthest_point_order(points, count))
 
 
-def test_the_same_cloud_gives_the_same_order() -> None:
-    points = cloud(2, 2000)
+@given(st.integers(0, 10**6), st.integers(1, 2000), st.booleans())
+def test_the_same_cloud_gives_the_same_order(seed: int, size: int, on_a_grid: bool) -> None:
+    points = cloud(seed, size, on_a_grid=on_a_grid)
+    count = min(len(points), 500)
     assert np.array_equal(
-        farthest_point_order(points, 500), farthest_point_order(points.copy(), 500)
+        farthest_point_order(points, count), farthest_point_order(points.copy(), count)
     )
 
 

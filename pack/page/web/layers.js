@@ -1,4 +1,4 @@
-// What each layer shows: a colour for every pixel, every stored point and every reconstructed point.
+// The layers: a colour for every pixel, every stored point and every reconstructed point.
 
 import { blend, mapped, normalColour, patchColours, word } from "./colour.js";
 import { NO_PIXEL } from "./frame.js";

@@ -1,4 +1,4 @@
-// What a layer shows, in words and scales.
+// The legend of each layer: words and scales.
 
 import { chosenMasks } from "./layers.js";
 import { drawDepthScale, drawNormalBall } from "./readout.js";

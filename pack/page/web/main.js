@@ -49,7 +49,7 @@ window.cma3d = {
     const [width, height] = cloud.paneSize;
     const found = [];
     for (let i = 0; i < shown.current.count; i++) {
-      const [x, y] = cloud.orbit.project([...current.points.subarray(3 * i, 3 * i + 3)], width, height);
+      const [x, y] = cloud.orbit.project([...shown.current.points.subarray(3 * i, 3 * i + 3)], width, height);
       const hit = cloud.pick(x, y);
       if (hit && hit.set.kind === "stored" && hit.index === i && hit.set.frame === shown.current)
         found.push([i, box.left + x, box.top + y]);

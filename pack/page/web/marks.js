@@ -1,11 +1,11 @@
-// What is marked: a pixel, the point stored with it, and the point that its depth tells.
+// The mark: a pixel, the point stored with it, and the point of its depth.
 
 import { NO_PIXEL } from "./frame.js";
 import { drawDepthScale, drawLoupe, showReadout } from "./readout.js";
 import { cloud, picture, shown, state } from "./session.js";
 import { byId, put } from "./text.js";
 
-/** A mark on a pixel: its stored point, its reconstructed point, and the place that its depth tells. */
+/** A mark on a pixel: its stored point, its reconstructed point, and the place of its depth. */
 export function markOfPixel(frame, u, v) {
   const place = v * frame.width + u;
   const [stored, full] = [frame.storedAt[place], frame.fullAt[place]];

@@ -5,7 +5,7 @@ import { fitCanvas } from "./gestures.js";
 import { chosenMasks, CLEAR } from "./layers.js";
 import { byId, figures, put, triple } from "./text.js";
 
-/** Say how many points are where they are said to be. */
+/** Show how many points re-project to their pixel. */
 export function showVerdict(frame) {
   const { count, pixel, point, centre } = frame.verdict;
   const fine = pixel === count && point === count;
@@ -17,7 +17,7 @@ export function showVerdict(frame) {
   put("verdict-more", `farthest from its pixel’s centre: ${reach} · ${figures(point)} are their pixel’s depth, back-projected`);
 }
 
-/** Tell of a view what no mark is needed for. */
+/** Show the figures of a view that need no mark. */
 export function showAbout(frame) {
   const { camera, coded } = frame;
   const angle = (2 * Math.atan(Math.min(frame.width, frame.height) / 2 / camera.fy) * 180) / Math.PI;

@@ -1,4 +1,4 @@
-// What stands in the scene: points, the image in the frustum, and what a network makes of the masked patches.
+// The scene: points, the image in the frustum, and a network's reconstruction of the masked patches.
 
 import { CloudPanel, PLANE } from "./cloud.js";
 import { cellMasked, chosenMasks, fullColours, pixelColours, storedColours } from "./layers.js";
@@ -56,7 +56,7 @@ export function imagePlane(frame) {
   };
 }
 
-/** Two panes of the same view: masked patches as they are, and as the network draws them. */
+/** Two panes of the same view: masked patches as they are, and as the network reconstructs them. */
 export function networkPanes(frame) {
   const sets = pointSets(frame);
   const stored = sets.find((set) => set.kind === "stored");

@@ -106,7 +106,7 @@ function describeView() {
   byId("next").disabled = after >= frames.length && !payload.next;
 }
 
-/** The views of the model as thumbnails; none where it has but one. */
+/** Show the views of the model as thumbnails, if it has several. */
 function showStrip() {
   const strip = byId("strip");
   strip.hidden = shown.family.length < 2;

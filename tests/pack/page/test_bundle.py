@@ -55,7 +55,9 @@ def test_a_script_imports_the_functions_of_others_that_it_calls(name: str) -> No
             )
             if declared in own | imported or local:
                 continue
-            called = re.search(rf"(?<![.\w])(?<!function ){declared}\([^()]*\)(?! \{{)", code)
+            called = re.search(
+                rf"(?<!\w)(?<!(?<!\.\.)\.)(?<!function ){declared}\([^()]*\)(?! \{{)", code
+            )
             assert not called, f"{name} calls {declared} of {other} without importing it"
 
 

@@ -21,7 +21,6 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
 
-from shapenet3d_cma.core.arrays import spread_indices
 from shapenet3d_cma.core.errors import InputError
 from shapenet3d_cma.model.monitor.annotate import NetworkAnnotator
 from shapenet3d_cma.pack.page.charts import bars, histogram, round_ticks, sphere
@@ -364,15 +363,6 @@ def test_a_direction_stands_where_it_should() -> None:
 def test_bars_are_sorted_and_escaped() -> None:
     text = bars({"<a>": 1, "b": 3}, label="x")
     assert text.index("<span>b</span>") < text.index("<span>&lt;a&gt;</span>")
-
-
-@given(st.integers(1, 500), st.integers(1, 80))
-def test_a_spread_takes_first_and_last(count: int, most: int) -> None:
-    chosen = spread_indices(count, most)
-    assert len(chosen) == min(count, most)
-    assert chosen[0] == 0
-    if most > 1:
-        assert chosen[-1] == count - 1
 
 
 def test_the_command_writes_and_names(
