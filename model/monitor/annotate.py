@@ -54,7 +54,10 @@ class NetworkAnnotator:
         except (ImportError, OSError) as error:
             if run is not None:
                 raise needs("torch", "train", error) from None
-            reason = "torch is not installed here: pip install 'shapenet3d-cma[train]' and make the page again"
+            reason = (
+                "torch is not installed here: "
+                "pip install 'shapenet3d-cma[train]' and make the page again"
+            )
             self.missing = dict.fromkeys(("patches", "mask"), f"No patches and masks: {reason}.")
 
     def _network(self, view: View) -> Trained:

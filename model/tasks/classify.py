@@ -89,8 +89,11 @@ class ClassifierWork:
 
     def measure(self) -> dict[str, float]:
         """Return the accuracy on each set of shapes that is not learned from."""
-        return {name: accuracy(predict(self.network, each, self.config, self.patch_points, self.device), each)
-                for name, each in self.measured.items()}  # fmt: skip
+        found = {}
+        for name, clouds in self.measured.items():
+            logits = predict(self.network, clouds, self.config, self.patch_points, self.device)
+            found[name] = accuracy(logits, clouds)
+        return found
 
 
 def accuracy(logits: Tensor, clouds: Clouds) -> float:

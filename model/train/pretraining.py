@@ -3,8 +3,8 @@
 On one device or, started by torchrun, on many.
 
 A step is a function of the state before it and of its number: rows, masks and dropped branches
-follow from the seed (see `data.EpochPlan` and `noise`). So a checkpoint is the network, the optimiser
-and a step, and a run that was stopped anywhere goes on as if it had not been.
+follow from the seed (see `data.EpochPlan` and `noise`). So a checkpoint is the network, the
+optimiser and a step, and a run that was stopped anywhere goes on as if it had not been.
 """
 
 from __future__ import annotations

@@ -107,7 +107,7 @@ def naming_failures(path: Path) -> Iterator[None]:
     except (OSError, RuntimeError) as error:
         raise InputError(
             f"{path} cannot be written: {first_line(error)}; free some space, "
-            f"or see to the folder's rights"
+            f"or check the folder's permissions"
         ) from error
 
 

@@ -105,7 +105,9 @@ def read_run(run: Path) -> SavedRun:
         content = read_json(about, most_bytes=MOST_ABOUT)
         config = read_config(content.get("config") if isinstance(content, dict) else None)
     except (FileNotFoundError, NotADirectoryError):
-        raise InputError(f"{run} is no run: `cma3d pretrain SHARDS RUN` makes one") from None
+        raise InputError(
+            f"{run} is not a run folder: `cma3d pretrain SHARDS RUN` makes one"
+        ) from None
     except (OSError, ValueError) as error:
         raise InputError(f"{about} cannot be read: {first_line(error)}; give another RUN") from None
     if not checkpoint.is_file():

@@ -135,7 +135,9 @@ def test_a_page_takes_masks_and_reconstruction_from_a_run(shards: Path, run: Pat
 
 
 def test_what_is_no_run_is_said(tmp_path: Path, run: Path) -> None:
-    with pytest.raises(InputError, match="is no run: `cma3d pretrain SHARDS RUN` makes one"):
+    with pytest.raises(
+        InputError, match="is not a run folder: `cma3d pretrain SHARDS RUN` makes one"
+    ):
         read_trained(tmp_path, (80, 80))
     (tmp_path / "run.json").write_text((run / "run.json").read_text())
     with pytest.raises(InputError, match="has no checkpoint yet"):
