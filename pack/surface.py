@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from ..core.errors import InputError, ModelError
 from ..core.scratch import Scratch
-from ..render.mesh.bounds import mesh_path, read_mesh_bytes
+from ..render.mesh.bounds import in_reach, mesh_path, read_mesh_bytes
 from ..render.mesh.load import load_geometries
-from ..render.mesh.obj import Mesh, check_obj, in_reach, parse_obj
+from ..render.mesh.obj import Mesh, check_obj, parse_obj
 from ..render.shapenet.listing import fetch, source_model
 from ..render.shapenet.selection import Layout
 

@@ -5,10 +5,14 @@ No honest model comes near them.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ...core.errors import ModelError
-from ...core.untrusted import read_bytes
+from ...core.untrusted import read_bytes, shown
 
 __all__ = [
     "MOST_BYTES",
@@ -22,8 +26,10 @@ __all__ = [
     "MOST_RUNS",
     "check_faces",
     "error_reason",
+    "in_reach",
     "mesh_path",
     "read_mesh_bytes",
+    "unusable_vertex",
 ]
 
 MOST_BYTES = 2**30
@@ -110,3 +116,31 @@ def check_faces(number: int) -> None:
         raise ModelError(
             f"it has {number:,} faces: more than {MOST_FACES:,} cannot be told apart in a render"
         )
+
+
+def in_reach(vertices: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Return which vertices, (V, 3), are finite and near enough to render: (V,)."""
+    result: NDArray[np.bool_] = (np.abs(vertices) <= MOST_COORDINATE).all(axis=1)
+    return result
+
+
+def unusable_vertex(data: bytes) -> str:
+    """Describe the first vertex of an OBJ that no face can use, or return ""."""
+    for found in re.finditer(rb"^[ \t]*v[ \t]([^\r\n#]{0,200})", data, re.MULTILINE):
+        why = _why_unusable([word.decode("latin-1") for word in found[1].split()[:3]])
+        if why:
+            line = data.count(b"\n", 0, found.start()) + 1
+            return f"{why} in line {line}"
+    return ""
+
+
+def _why_unusable(words: list[str]) -> str:
+    for word in words:
+        try:
+            value = float(word)
+        except ValueError:
+            return f"{shown(word, 40)!r} is no number"
+        if not abs(value) <= MOST_COORDINATE:
+            what = "that are not finite" if word[-1:].isalpha() else "too large for a render"
+            return f"coordinates {what}: {shown(word, 40)}"
+    return f"a vertex of {len(words)} numbers" if len(words) < 3 else ""

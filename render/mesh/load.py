@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from ...core.errors import ModelError
 from ...core.untrusted import shown
 from ..colour import srgb_from_linear
-from .bounds import MOST_ELEMENTS, check_faces, mesh_path, read_mesh_bytes
+from .bounds import MOST_ELEMENTS, check_faces, mesh_path, read_mesh_bytes, unusable_vertex
 from .headers import check_header
 from .images import bounded_pictures
 from .mtl import Material, find_inside, read_materials
-from .obj import Mesh, check_materials, check_obj, parse_obj, unusable_vertex, usable_mesh
+from .obj import Mesh, check_materials, check_obj, parse_obj, usable_mesh
 
 __all__ = ["check_mesh", "load_geometries", "read_model"]
 
@@ -95,6 +95,7 @@ class _InsideResolver:
         self.folder, self.base = folder, base
 
     def get(self, name: str) -> bytes:
+        """Return the bytes of a file that the model names."""
         if (
             name == "model.gltf"
         ):  # trimesh's guess where a file is no JSON; it may be another model's

@@ -13,13 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...core.errors import ModelError
-from ...core.untrusted import shown
 from .bounds import (
-    MOST_COORDINATE,
     MOST_LINE_BYTES,
     MOST_LINES,
     MOST_MATERIALS,
     MOST_RUNS,
+    in_reach,
     read_mesh_bytes,
 )
 
@@ -28,12 +27,10 @@ __all__ = [
     "check_materials",
     "check_obj",
     "decode",
-    "in_reach",
     "line_runs",
     "name_in",
     "parse_obj",
     "read_obj",
-    "unusable_vertex",
     "usable_mesh",
 ]
 
@@ -479,31 +476,3 @@ def usable_mesh(
         libraries=libraries,
         faults={name: count for name, count in faults.items() if count},
     )
-
-
-def in_reach(vertices: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Return which vertices, (V, 3), are finite and near enough to render: (V,)."""
-    result: NDArray[np.bool_] = (np.abs(vertices) <= MOST_COORDINATE).all(axis=1)
-    return result
-
-
-def unusable_vertex(data: bytes) -> str:
-    """Describe the first vertex of an OBJ that no face can use, or return ""."""
-    for found in re.finditer(rb"^[ \t]*v[ \t]([^\r\n#]{0,200})", data, re.MULTILINE):
-        why = _why_unusable([word.decode("latin-1") for word in found[1].split()[:3]])
-        if why:
-            line = data.count(b"\n", 0, found.start()) + 1
-            return f"{why} in line {line}"
-    return ""
-
-
-def _why_unusable(words: list[str]) -> str:
-    for word in words:
-        try:
-            value = float(word)
-        except ValueError:
-            return f"{shown(word, 40)!r} is no number"
-        if not abs(value) <= MOST_COORDINATE:
-            what = "that are not finite" if word[-1:].isalpha() else "too large for a render"
-            return f"coordinates {what}: {shown(word, 40)}"
-    return f"a vertex of {len(words)} numbers" if len(words) < 3 else ""

@@ -87,6 +87,7 @@ class _Bounded(io.BufferedReader):
     """
 
     def read(self, size: int | None = -1, /) -> bytes:
+        """Read up to `size` bytes, unless that is more than any directory has."""
         if size is not None and size > _MOST_DIRECTORY:
             raise zipfile.BadZipFile("its directory is larger than any")
         return super().read(size)

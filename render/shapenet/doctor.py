@@ -25,7 +25,7 @@ from ...core.errors import ModelError
 from ...core.processes import count_cores, each, workers
 from ...core.progress import track
 from ...core.scratch import Scratch
-from ..mesh.bounds import MOST_LOOKUPS, mesh_path, read_mesh_bytes
+from ..mesh.bounds import MOST_LOOKUPS, in_reach, mesh_path, read_mesh_bytes
 from ..mesh.load import check_mesh
 from ..mesh.mtl import (
     METALLIC,
@@ -36,7 +36,7 @@ from ..mesh.mtl import (
     read_alpha,
     read_library,
 )
-from ..mesh.obj import Mesh, in_reach, parse_obj
+from ..mesh.obj import Mesh, parse_obj
 from ..mesh.repair import repair
 from .listing import V2_FILE, Listing, Model, category_names, fetch
 from .stored_normals import FaceText, share_of_stray_normals

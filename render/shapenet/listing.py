@@ -9,7 +9,7 @@ import hashlib
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -17,7 +17,19 @@ from pathlib import Path
 from ...core.errors import InputError, ModelError, needs
 from ...core.outputs import HIDDEN
 from ...core.untrusted import parse_json, read_plain, shown
-from .archive import SYNSET, list_archive, unpack
+from .archive import list_archive, unpack
+from .layout import (
+    FORMATS,
+    LAYOUT_NAMES,
+    REMEDY,
+    check_layout,
+    model_files,
+    recognise_layout,
+    subfolders,
+    synset_folders,
+    zip_archives,
+    zip_files,
+)
 from .model import V1_FILE, V2_FILE, Model
 from .selection import Layout, Selection, select
 from .synsets import V2_NAMES
@@ -36,20 +48,8 @@ __all__ = [
     "source_model",
 ]
 
-FORMATS = (".obj", ".glb", ".gltf", ".ply", ".stl", ".off")
-"""Files that `--layout flat` takes for models."""
 NO_SYNSET = "00000000"
 """Synset of models that lie in no folder under `--layout flat`."""
-_REMEDY = (
-    "expected ShapeNetCore.v2 as <synset>/<model>/models/model_normalized.obj "
-    "(`cma3d samples OUT` makes a small one)"
-)
-_SPEECH = {
-    "v2": "ShapeNetCore.v2 in folders",
-    "v1": "ShapeNetCore.v1 in folders",
-    "zip": "ShapeNetCore in zip archives",
-    "flat": "model files in folders",
-}
 _TAXONOMY = 64 << 20  # bytes; ShapeNet's own has 200 kB
 _LONGEST = (
     100  # bytes of an id made from a path, so that file names made from it fit any file system
@@ -82,7 +82,9 @@ class Listing:
         """Describe the listing in one line."""
         synsets = len({model.synset for model in self.models})
         categories = "1 category" if synsets == 1 else f"{synsets} categories"
-        return f"{self.root}: {_SPEECH[self.layout]}, {len(self.models):,} models of {categories}"
+        return (
+            f"{self.root}: {LAYOUT_NAMES[self.layout]}, {len(self.models):,} models of {categories}"
+        )
 
 
 def fetch(model: Model, scratch: Path) -> tuple[Path, list[str]]:
@@ -146,10 +148,10 @@ def list_models(root: Path, selection: Selection | None = None) -> Listing:
     """
     selection = selection or Selection()
     if not os.path.lexists(root):
-        raise InputError(f"{root} does not exist: {_REMEDY}")
+        raise InputError(f"{root} does not exist: {REMEDY}")
     if selection.layout not in ("auto", "flat"):
-        _check_layout(root, selection.layout)
-    layout = _recognise(root) if selection.layout == "auto" else selection.layout
+        check_layout(root, selection.layout)
+    layout = recognise_layout(root) if selection.layout == "auto" else selection.layout
     notes: list[str] = []
     if layout == "flat":
         models = _flat(root, notes)
@@ -159,7 +161,7 @@ def list_models(root: Path, selection: Selection | None = None) -> Listing:
     else:
         models = _in_folders(root, selection.synsets, V1_FILE if layout == "v1" else V2_FILE, notes)
     if not models:
-        raise InputError(f"{root} has synset folders but no model in them: {_REMEDY}")
+        raise InputError(f"{root} has synset folders but no model in them: {REMEDY}")
     models = _apart(sorted(models))
     if layout != "flat":
         _tell_renamed(models, notes)
@@ -224,136 +226,21 @@ def _some(names: list[str]) -> str:
     return ", ".join(shortened) + (", …" if len(names) > _LISTED else "")
 
 
-def _recognise(root: Path) -> Layout:
-    """Return the layout of a folder, v2, v1 or zip, by a few subfolders.
-
-    Raises
-    ------
-    InputError : it is none of them
-    """
-    if root.is_file() and root.suffix.lower() == ".zip":
-        return "zip"
-    if not root.is_dir():
-        what = (
-            "is a file, not a folder" if root.is_file() else "is neither a folder nor a plain file"
-        )
-        raise InputError(f"{root} {what}: {_REMEDY}")
-    synsets = _synset_folders(root)
-    if synsets:
-        for folder in list(synsets.values())[:5]:
-            for name in _subfolders(folder)[:20]:
-                if os.path.exists(folder / name / V2_FILE):  # noqa: PTH110 - of a name too long it says no
-                    return "v2"
-                if os.path.exists(folder / name / V1_FILE):  # noqa: PTH110
-                    return "v1"
-        return "v2"
-    if _archives(root):
-        return "zip"
-    nested = next((path for path in sorted(root.glob("*/[0-9]*")) if _holds_models(path)), None)
-    hint = f"; {nested.parent} looks like one" if nested else ""
-    if not nested and next(_model_files(root, [], []), None):
-        hint = "; it holds model files, which --layout flat takes"
-    raise InputError(
-        f"{root} is no ShapeNet, it has no synset folder such as 03001627: {_REMEDY}{hint}"
-    )
-
-
-def _check_layout(root: Path, layout: Layout) -> None:
-    """Refuse a requested layout that the folder does not have.
-
-    Else each model would fail by itself.
-    """
-    try:
-        found = _recognise(root)
-    except InputError:  # no layout: reading the requested one reports what is missing
-        return
-    if found == layout or (layout == "zip" and _archives(root)):
-        return
-    if {found, layout} == {"v1", "v2"}:
-        file = V1_FILE if layout == "v1" else V2_FILE
-        other = V1_FILE if found == "v1" else V2_FILE
-        folders = [
-            folder / name
-            for folder in _synset_folders(root).values()
-            for name in _subfolders(folder)
-        ]
-        if any((folder / file).exists() for folder in folders) or not any(
-            (f / other).exists() for f in folders
-        ):
-            # a few may be laid out otherwise, and a folder without any model is neither
-            return
-    raise InputError(
-        f"{root} is {_SPEECH[found]} (--layout {found}), not {_SPEECH[layout]}: leave --layout "
-        f"{layout} out, "
-        f"or give --layout {found}"
-    )
-
-
-def _holds_models(path: Path) -> bool:
-    """Check whether a folder or zip is likely a synset's."""
-    if not SYNSET.fullmatch(path.stem):
-        return False
-    return path.suffix.lower() == ".zip" or (path.is_dir() and bool(_subfolders(path)))
-
-
-def _synset_folders(root: Path) -> dict[str, Path]:
-    return {name: root / name for name in _subfolders(root) if SYNSET.fullmatch(name)}
-
-
-def _subfolders(folder: Path) -> list[str]:
-    """List the names of subfolders, and of broken links.
-
-    A broken link may have been a model; it must not vanish.
-    """
-    try:
-        with os.scandir(folder) as entries:
-            return sorted(entry.name for entry in entries if _is_folder(entry))
-    except OSError as error:
-        raise InputError(
-            f"{folder} cannot be read: {error.strerror}; check its permissions"
-        ) from None
-
-
-def _is_folder(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_dir() or (entry.is_symlink() and not entry.is_file())
-    except OSError:  # links in a ring
-        return True
-
-
-def _archives(root: Path) -> list[Path]:
-    """Return the zips that ShapeNet is handed out in: one a synset."""
-    if root.is_file():
-        return [root]
-    return [path for path in _zips(root) if SYNSET.fullmatch(path.stem)]
-
-
-def _zips(root: Path) -> list[Path]:
-    try:
-        return sorted(path for path in root.iterdir() if path.suffix.lower() == ".zip")
-    except OSError as error:
-        raise InputError(
-            f"{root} cannot be read: {error.strerror}; give a folder, or a zip archive"
-        ) from None
-
-
 def _in_folders(root: Path, synsets: tuple[str, ...], file: str, notes: list[str]) -> list[Model]:
-    folders = _synset_folders(root)
+    folders = synset_folders(root)
     if not folders:
         raise InputError(
-            f"{root} is no ShapeNet, it has no synset folder such as 03001627: {_REMEDY}"
+            f"{root} is no ShapeNet, it has no synset folder such as 03001627: {REMEDY}"
         )
     models = []
     for synset in _offsets(synsets, folders, root):
         folder = folders[synset]
-        models += [
-            Model(synset, safe_id(name), folder / name, file) for name in _subfolders(folder)
-        ]
+        models += [Model(synset, safe_id(name), folder / name, file) for name in subfolders(folder)]
     if not synsets:
-        other = [name for name in _subfolders(root) if name not in folders and name != HIDDEN]
+        other = [name for name in subfolders(root) if name not in folders and name != HIDDEN]
         _tell_left_out(other, "folders", "their names are no synsets", notes)
         _tell_left_out(
-            [path.name for path in _zips(root)],
+            [path.name for path in zip_files(root)],
             "zip archives",
             "there are folders beside them",
             notes,
@@ -367,7 +254,7 @@ def _tell_left_out(names: list[str], what: str, why: str, notes: list[str]) -> N
 
 
 def _zipped(root: Path, synsets: tuple[str, ...], notes: list[str]) -> list[Model]:
-    archives = _archives(root)
+    archives = zip_archives(root)
     if not archives:
         raise InputError(
             f"{root} holds no zip of a synset such as 03001627.zip: give the folder that they lie "
@@ -377,7 +264,7 @@ def _zipped(root: Path, synsets: tuple[str, ...], notes: list[str]) -> list[Mode
         offsets = set(_offsets(synsets, [path.stem for path in archives], root))
         archives = [path for path in archives if path.stem in offsets]
     if root.is_dir() and not synsets:
-        other = [path.name for path in _zips(root) if path not in archives]
+        other = [path.name for path in zip_files(root) if path not in archives]
         _tell_left_out(other, "zip archives", "their names are no synsets", notes)
     models, strays = [], list[str]()
     for archive in archives:
@@ -400,7 +287,7 @@ def _flat(root: Path, notes: list[str]) -> list[Model]:
         raise InputError(f"{root} is no folder: --layout flat takes a folder of model files")
     hidden: list[str] = []
     unread: list[str] = []
-    files = list(_model_files(root, hidden, unread))
+    files = list(model_files(root, hidden, unread))
     _tell_left_out(hidden, "model files and folders", "their names begin with a dot", notes)
     _tell_left_out(unread, "folders", "they are links, or cannot be read", notes)
     if not files:
@@ -422,29 +309,6 @@ def _flat(root: Path, notes: list[str]) -> list[Model]:
             model_id += "-" + hashlib.sha256(name.encode(errors="surrogateescape")).hexdigest()[:8]  # noqa: PLW2901
         models.append(Model(synset, model_id, root, name))
     return sorted(models)
-
-
-def _model_files(root: Path, hidden: list[str], unread: list[str]) -> Iterator[str]:
-    """Yield the model files of a folder; links to folders are not followed.
-
-    Parameters
-    ----------
-    hidden : takes files and folders left out, as their names begin with a dot
-    unread : takes folders left out, as they are links or cannot be read
-    """
-    for folder, inner, files in os.walk(
-        root, onerror=lambda error: unread.append(Path(error.filename).name)
-    ):
-        relative = Path(folder).relative_to(root)
-        hidden.extend(name for name in sorted(inner) if name.startswith(".") and name != HIDDEN)
-        unread.extend(name for name in sorted(inner) if os.path.islink(f"{folder}/{name}"))  # noqa: PTH114
-        inner[:] = sorted(name for name in inner if not name.startswith("."))
-        for name in sorted(files):
-            if name.lower().endswith(FORMATS):
-                if name.startswith("."):
-                    hidden.append(name)
-                else:
-                    yield (relative / name).as_posix()
 
 
 def _flat_names(file: str) -> tuple[str, str]:
