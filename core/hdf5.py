@@ -55,6 +55,7 @@ Chunks = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.uint32]]
 
 def told(error: BaseException) -> str:
     """Return the words of an error on one line."""
+    # str() of a KeyError would put its text in quotes
     words = error.args[0] if isinstance(error, KeyError) and error.args else error
     strerror = getattr(error, "strerror", None)
     return shown(str(strerror or words or type(error).__name__), 500)
@@ -84,6 +85,7 @@ def open_file(path: Path, **driver: Any) -> h5py.File:
 
 def _check_root(file: h5py.File) -> None:
     plist = file.id.get_create_plist()
+    # chunks are read here by their offset in the file, which a user block would move
     if plist.get_userblock() or plist.get_sizes() != (8, 8):
         raise ValueError("it is laid out as no release of this program does it")
     if file.id.get_num_objs() > _MOST_MEMBERS:
@@ -128,6 +130,7 @@ def read_attribute(file: h5py.h5f.FileID, name: str) -> str | int | None:
     attribute = h5py.h5a.open(file, key)
     kind = attribute.get_type()
     family, bytes_ = kind.get_class(), attribute.get_storage_size()
+    # a text of variable length counts as a pointer here; `_read_text` checks its length
     if attribute.get_space().get_simple_extent_type() == h5py.h5s.SCALAR and bytes_ <= _MOST_TEXT:
         if family == h5py.h5t.INTEGER:
             number = np.empty((), kind.dtype)
@@ -199,6 +202,7 @@ class Rows:
         self.dtype: np.dtype[Any] = _native(self._id.dtype)
         self._text = h5py.check_string_dtype(self.dtype) is not None
         self._item_bytes = _POINTER if self._text else self.dtype.itemsize
+        # bytes of the whole dataset, in Python's integers, which do not overflow
         raw = math.prod(self.shape) * self._item_bytes
         if not self.shape:
             raise ValueError(f"{name} has no rows")
@@ -229,6 +233,7 @@ class Rows:
         begin, end, step = rows.indices(len(self))
         if step != 1:
             raise ValueError("rows are read one after the other")
+        # libhdf5 reads all other layouts, which `_layout` checked when the dataset was opened
         if not self._by_row:
             return np.asarray((self._dataset.asstr() if self._text else self._dataset)[begin:end])
         # (N, ...) in the field's dtype, filled row by row: a row is a chunk
@@ -243,6 +248,7 @@ class Rows:
         # contiguous data: all of it must lie in the file
         if plist.get_layout() != h5py.h5d.CHUNKED:
             held = self._id.get_storage_size()
+            # 0 bytes: the dataset was never written
             if held not in (0, raw) or (self._id.get_offset() or 0) + held > self._file_bytes:
                 raise ValueError(f"{self.name} holds {held} bytes where its shape calls for {raw}")
             return False, False, False
@@ -286,6 +292,7 @@ class Rows:
 
             def look(info: Any) -> None:
                 row = info.chunk_offset[0]
+                # a damaged index may list chunks that are no row: they are passed over
                 if (
                     info.byte_offset is not None
                     and row < len(self)
@@ -331,6 +338,7 @@ class Rows:
         )
         # undo the shuffle: byte k of all numbers is contiguous in the chunk
         flat, itemsize = values.reshape(-1).view(np.uint8), self._item_bytes
+        # with one byte a number the shuffle changes nothing
         if not shuffled or itemsize == 1:
             flat[...] = np.frombuffer(data, np.uint8)
             return
@@ -345,9 +353,11 @@ class Rows:
 
         HDF5 skips a filter that does not make a chunk smaller, and notes it in the mask.
         """
+        # bit n of the mask says that filter n was skipped; deflate comes after the shuffle
         if deflated and not mask & (1 << int(shuffled)):
             stream = zlib.decompressobj()
             try:
+                # asked for one byte more: a stream that is too long does not reach its end
                 data = stream.decompress(stored, size + 1)
             except zlib.error as error:
                 raise ValueError(f"{self.name}: {error}") from None
@@ -367,6 +377,7 @@ def _plain_dataset(file: h5py.File, name: str, storage: np.dtype[Any] | None) ->
     key = name.encode()
     if not file.id.links.exists(key):
         raise ValueError(f"it has no dataset {name}")
+    # checked before the member is opened, since opening follows links
     if file.id.links.get_info(key).type != h5py.h5l.TYPE_HARD:
         raise ValueError(f"{name} is a link that leads elsewhere, not a dataset")
     member = h5py.h5o.open(file.id, key)
@@ -389,6 +400,7 @@ def _native(dtype: np.dtype[Any]) -> np.dtype[Any]:
 def _check_type(member: h5py.h5d.DatasetID, name: str, storage: np.dtype[Any] | None) -> None:
     kind = member.get_type()
     if storage is None:
+        # 8 bytes at most: longer floats differ between machines
         fits = kind.get_class() in (h5py.h5t.INTEGER, h5py.h5t.FLOAT) and kind.get_size() <= 8
     else:
         fits = kind.equal(h5py.h5t.py_create(storage, logical=True))

@@ -46,6 +46,7 @@ def workers(jobs: int | None = None, **given: Any) -> Parallel:
         n_jobs=jobs or count_cores(),
         return_as="generator",
         initializer=end_with_parent,
+        # the id is taken here: a late worker may already have another parent
         initargs=(os.getpid(),),
         **given,
     )
@@ -72,6 +73,7 @@ def each(parallel: Parallel, tasks: Iterable[Callable[..., Any]]) -> Iterator[It
 
     def until_left() -> Iterator[Callable[..., Any]]:
         for task in tasks:
+            # checked before each task, since joblib takes tasks one after the other
             if left:
                 return
             yield task
@@ -86,6 +88,7 @@ def each(parallel: Parallel, tasks: Iterable[Callable[..., Any]]) -> Iterator[It
         ) from None
     finally:
         left = True
+        # wait for the tasks that still run, and drop their results
         with suppress(BrokenProcessPool):
             for _ in results:
                 pass
@@ -103,9 +106,11 @@ def end_with_parent(parent: int, *, by_kernel: bool = False) -> None:
         outlive that thread either. Otherwise, and on other systems, a thread looks
     """
     if by_kernel and sys.platform == "linux":
+        # PR_SET_PDEATHSIG of Linux's sys/prctl.h
         pr_set_pdeathsig = 1
         ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
     else:
+        # a daemon thread does not delay the end of this process
         threading.Thread(target=_look_after, args=(parent,), name="parent", daemon=True).start()
     _end_without(parent)  # which may have ended before anybody looked
 

@@ -127,6 +127,7 @@ class GivenPath(click.Path):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
         """Convert a value, or fail."""
         name = os.fsdecode(value)
+        # Path takes an empty name for the current folder, and no system call takes a NUL
         if not name or "\0" in name:
             self.fail(f"{name!r} is no name of a file or a folder.", param, ctx)
         path = Path(os.fsdecode(super().convert(value, param, ctx)))
@@ -191,6 +192,7 @@ def options(
 
     def decorate(command: F) -> F:
         hints = typing.get_type_hints(settings)
+        # backwards, since click lists the option that was added last first
         for field in reversed(dataclasses.fields(settings)):
             if field.name in leave_out or not field.metadata["given"]:
                 continue
@@ -199,12 +201,14 @@ def options(
             shown = " ".join(map(str, default)) if isinstance(default, tuple) else str(default)
             name: list[str] = [f"{prefix}{field.name}", flag]
             kind: Any = click_type(field, hints[field.name])
+            # a switch has --flag and --no-flag, so that either can override the file
             if hints[field.name] is bool:
                 name, kind = [name[0], f"{flag}/--no-{flag[2:]}"], None
                 shown = "on" if default else "off"
             help_text = field.metadata["help"] + (
                 "" if default is None else f"  [default: {shown}]"
             )
+            # None means "not given", so that a value of the file counts
             command = click.option(*name, type=kind, default=None, help=help_text)(command)
         if not config:
             return command
@@ -260,10 +264,12 @@ def read_settings(
         raise InputError(
             f"unknown setting {shorten(repr(strange[0]))}; the settings are {', '.join(fields)}"
         )
+    # options replace what the file says
     values.update({name: value for name, value in (given or {}).items() if value is not None})
     hints = typing.get_type_hints(settings)
     for name, value in values.items():
         try:
+            # click would take the text "3" for a number: wrong types are refused before it converts
             if not _fits(value, hints[name]):
                 raise click.BadParameter(f"expected {_in_words(hints[name])}")
             values[name] = click_type(fields[name], hints[name]).convert(value, None, None)
@@ -366,6 +372,7 @@ def _fits(value: Any, hint: Any) -> bool:
         value, bool
     ):  # bool is an int to Python, not to a reader
         return False
+    # a whole number is a valid float: 3 in TOML may mean 3.0
     python_type = {int: int, float: (int, float), bool: bool}.get(hint, str)
     return isinstance(value, python_type)  # type: ignore[arg-type]
 

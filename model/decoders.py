@@ -125,6 +125,7 @@ class MaskedReconstruction(nn.Module):
             tokens = self.decoder(tokens, positions, drop=drop)
         # coordinates need more than bfloat16's eight binary digits
         with float32_geometry(tokens):
+            # slots that surely hold visible patches are left out: (B, G - first, K, 3)
             patches: Tensor = self.head(full_precision(tokens[:, slots.first :])).unflatten(
                 -1, (-1, 3)
             )

@@ -65,6 +65,7 @@ class _Gather(torch.autograd.Function):
         """Return the gradient of this rank's rows, summed over the ranks that used them."""
         whole = gradients[0].clone()
         dist.all_reduce(whole)
+        # only the rows that this rank gave: (B, ...)
         return whole[process_rank() * ctx.rows : (process_rank() + 1) * ctx.rows]
 
 

@@ -118,6 +118,7 @@ class MiniPointNet(nn.Module):
         joint = F.linear(local, weight_local) + F.linear(
             whole, weight_whole, self.joint1.bias
         )  # (B, N, K, 4w)
+        # the maximum over the K points does not depend on their order: (B, N, W)
         tokens: Tensor = self.joint2(F.relu(flat_batch_norm(self.norm2, joint))).amax(dim=2)
         return tokens
 
@@ -148,6 +149,7 @@ class ImageEncoder(nn.Module):
         self.side = config.image_patch
         self.image_size = image_size
         self.num_cells = (image_size[0] // self.side) * (image_size[1] // self.side)
+        # the random strategy names no cells, so it cannot mask exactly those
         self.exact = config.masked_cells == "exact" and config.mask_strategy != "random"
         self.slots = (
             self.num_cells if self.exact else num_visible(self.num_cells, config.mask_ratio)
@@ -158,9 +160,11 @@ class ImageEncoder(nn.Module):
         self.transformer = Transformer(
             config.image_depth, config, qkv_bias=True, stream=STREAMS["image"]
         )
+        # the statistics are of [0, 1], the pixels of [0, 255]
         mean, deviation = (
             torch.tensor(each) * 255 for each in IMAGE_STATISTICS[config.image_normalisation]
         )
+        # not in the state dict: the settings tell them
         self.register_buffer("mean", mean, persistent=False)
         self.register_buffer("deviation", deviation, persistent=False)
 
@@ -194,6 +198,7 @@ class ImageEncoder(nn.Module):
         resized.
         """
         if rgb.shape[1:3] != self.image_size:
+            # (B, 3, H, W); without `antialias` a smaller image would skip pixels
             image = rgb.movedim(-1, 1).float()
             rgb = F.interpolate(image, self.image_size, mode="bilinear", antialias=True).movedim(
                 1, -1
@@ -220,4 +225,5 @@ class ImageEncoder(nn.Module):
         """
         # the windows do not overlap, so the convolution is one matrix product
         kernel = self.embed.weight.movedim(1, -1).flatten(1)  # (W, S S 3)
+        # the pixels of a cell in the order of the kernel: (B, N, S S 3), then (B, N, W)
         return F.linear(self.normalise(cells).flatten(2), kernel, self.embed.bias)

@@ -195,6 +195,7 @@ def _kept(config: PretrainConfig, shard_size: int, *, bfloat16: bool) -> int:
         torch.autocast("cpu", torch.bfloat16, enabled=bfloat16),
     ):
         fake = network.to_empty(device="cpu")
+        # the difference leaves out what does not grow with the number of samples
         return (kept(2 * _SAMPLES) - kept(_SAMPLES)) // _SAMPLES
 
 

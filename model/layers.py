@@ -102,6 +102,7 @@ class Transformer(nn.Module):
 
         Blocks are counted from 1; each block's features pass the final norm.
         """
+        # attention and MLP of a block are dropped apart: (depth, 2, B, 1, 1)
         scales = drop.scales(self.stream, len(self.blocks), 2) if drop else None
         features = []
         for i, block in enumerate(self.blocks):
@@ -139,6 +140,7 @@ class CrossTransformer(nn.Module):
         ----------
         hidden : (B, M) bool, True = this part of the memory is not attended to
         """
+        # a factor for each of the three branches: (depth, 3, B, 1, 1)
         scales = drop.scales(self.stream, len(self.layers), 3)
         for i, layer in enumerate(self.layers):
             tokens = layer(
@@ -159,6 +161,7 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor, hidden: Tensor | None, scales: Tensor | None) -> Tensor:
         """Transform (B, N, W); scales (2, B, 1, 1) from `DropPath`."""
+        # a dropped branch adds zero: its sample passes on unchanged
         x = x + _scaled(self.attention(self.norm1(x), hidden), scales, 0)
         return x + _scaled(self.mlp(self.norm2(x)), scales, 1)
 
@@ -180,6 +183,7 @@ class CrossLayer(nn.Module):
 
         `hidden` is (B, M); `scales` (3, B, 1, 1) come from `DropPath`.
         """
+        # `hidden` is about the memory, so all tokens of x attend to each other
         x = x + _scaled(self.self_attention(self.norm1(x), None), scales, 0)
         x = x + _scaled(self.cross_attention(self.norm2(x), memory, hidden), scales, 1)
         return x + _scaled(self.mlp(self.norm3(x)), scales, 2)
@@ -200,8 +204,10 @@ class SelfAttention(nn.Module):
         q, k, v = (
             self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         )  # (B, heads, N, W / heads)
+        # the attention wants the other polarity: True = attended to
         seen = None if hidden is None else ~hidden[:, None, None]  # (B, 1, 1, N)
         mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=seen)
+        # the heads side by side again: (B, N, W)
         out: Tensor = self.out(mixed.transpose(1, 2).flatten(2))
         return out
 
@@ -243,6 +249,7 @@ def _scaled(branch: Tensor, scales: Tensor | None, i: int) -> Tensor:
 
     `scales` is (branches, B, 1, 1); None leaves the branch as it is.
     """
+    # cast first: float32 factors would turn a bfloat16 branch into float32
     return branch if scales is None else branch * scales[i].to(branch.dtype)
 
 
@@ -254,6 +261,7 @@ class PositionMLP(nn.Sequential):
 
     def forward(self, centres: Tensor) -> Tensor:
         """Embed centres."""
+        # bfloat16 would move centres that lie close to each other onto one place
         with float32_geometry(centres):
             embedded: Tensor = super().forward(centres)  # type: ignore[no-untyped-call]
         return embedded
@@ -290,6 +298,7 @@ def pool(tokens: Tensor, how: str = "both", hidden: Tensor | None = None) -> Ten
     if hidden is None:
         highest, mean = tokens.amax(1), tokens.mean(1)
     else:
+        # (B, N, 1), the same for all channels
         left_out = hidden[..., None]
         highest = tokens.masked_fill(left_out, -torch.inf).amax(1)
         mean = tokens.masked_fill(left_out, 0).sum(1) / (~left_out).sum(1)
@@ -300,5 +309,6 @@ def pool(tokens: Tensor, how: str = "both", hidden: Tensor | None = None) -> Ten
 
 def flat_batch_norm(norm: nn.BatchNorm1d, x: Tensor) -> Tensor:
     """Normalise (..., channels) over all leading axes."""
+    # each entry of the leading axes is a row of the batch: (rows, channels)
     normed: Tensor = norm(x.flatten(0, -2)).view(x.shape)
     return normed

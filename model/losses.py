@@ -38,6 +38,7 @@ def chamfer_distance(predicted: Tensor, target: Tensor, *, squared: bool = True)
     with (
         torch.no_grad()
     ):  # only the choice of the nearest needs all pairs; the gradient needs the chosen ones
+        # axis by axis, so that no (..., K, L, 3) tensor is held
         x, y, z = (
             (predicted[..., :, None, i] - target[..., None, :, i]).square() for i in range(3)
         )
@@ -63,6 +64,7 @@ def masked_mean(values: Tensor, masked: Tensor) -> Tensor:
 
     (B, G) float and (B, G) bool, True = counts, to (B,) float.
     """
+    # no product with the mask: zero times infinity is NaN. A row without masks gives 0
     return torch.where(masked, values, 0).sum(1) / masked.sum(1).clamp_min(1)
 
 

@@ -63,6 +63,7 @@ def num_visible(count: int, ratio: float) -> int:
 
     The number of masked ones is rounded down: 64 patches at 0.6 keep 26, 196 cells keep 79.
     """
+    # the small addend is for products such as 0.29 * 100, which floats make 28.99...
     masked = math.floor(ratio * count + 1e-9)
     return count - min(max(masked, 1), count - 1)
 
@@ -96,6 +97,7 @@ def image_cells(
 
 def _rank(keys: Tensor) -> Tensor:
     """Return each entry's rank in its row, (B, N) int64, 0 = smallest."""
+    # the second sort inverts the first: it gives the place of each entry
     return keys.argsort(dim=1, stable=True).argsort(dim=1)
 
 
@@ -110,6 +112,7 @@ def mask_patches(noise: Tensor, ratio: float) -> Tensor:
     -------
     masked : (B, G) bool, True = masked; exactly ``G - num_visible(G, ratio)`` a row
     """
+    # by rank, not by a threshold: the number of masked patches is exact
     return _rank(noise) >= num_visible(noise.shape[1], ratio)
 
 
@@ -134,6 +137,7 @@ def mask_collisions(masked: Tensor, cells: Tensor, noise: Tensor, max_ratio: flo
     collides = shared.any(dim=2) & ~masked  # (B, G)
     # where each patch comes if the free come first, then the colliding, then the masked
     place = _rank(noise + _CLASS * (collides + 2 * masked.long()))  # free, colliding, masked
+    # the first places stay visible although they collide, which keeps `max_ratio`
     return masked | (collides & (place >= num_visible(masked.shape[1], max_ratio)))
 
 
@@ -149,6 +153,7 @@ def cell_states(masked: Tensor, cells: Tensor, num_cells: int) -> tuple[Tensor, 
     zeros = torch.zeros(cells.shape[0], num_cells, dtype=torch.int64, device=cells.device)
     holds = zeros.scatter_add(1, cells, torch.ones_like(cells)) > 0  # (B, C)
     holds_masked = zeros.scatter_add(1, cells, masked.long()) > 0  # (B, C)
+    # a cell with patches of both kinds counts as masked
     return holds_masked, holds & ~holds_masked
 
 
@@ -247,6 +252,7 @@ def align_masks(
     masked = mask_patches(noise, ratio)
     if collisions:
         masked = mask_collisions(masked, cells, noise, max_ratio)
+    # the noise of the cells comes from a stream of its own
     return Masks(
         masked,
         mask_cells(
@@ -271,7 +277,9 @@ class PatchSlots:
         # visible patches first, by their index
         self.order = visible_first(masked)  # (B, G)
         self.visible = visible
+        # each row is False first, then True: (B, G)
         sorted_masked = masked.gather(1, self.order)
+        # without the rule the first V slots are all visible
         self.hidden = sorted_masked[:, :visible] if config.mask_collisions else None
         # the rule leaves this many visible in any case, so they need no reconstruction
         surely = min(visible, num_visible(masked.shape[1], config.max_ratio))
@@ -287,6 +295,7 @@ class PatchSlots:
 
         A hidden slot repeats the first visible patch, so that it reveals nothing.
         """
+        # at least one patch stays visible, so the first slot is never hidden: (B, V)
         order = self.order[:, : self.visible]
         if self.hidden is not None:
             order = torch.where(self.hidden, order[:, :1], order)
@@ -297,6 +306,7 @@ class PatchSlots:
 
         (B, V, W) and (W,) to (B, G, W).
         """
+        # a slot that the rule took is masked for the decoders: (B, V, W)
         if self.hidden is not None:
             visible = torch.where(self.hidden[..., None], mask_token.to(visible.dtype), visible)
         # one token for all masked patches; positions tell them apart
@@ -308,5 +318,6 @@ class PatchSlots:
 
 def pick(tokens: Tensor, index: Tensor) -> Tensor:
     """Gather (B, N, ...) tokens by (B, M) indices: (B, M, ...)."""
+    # `gather` wants an index of the shape of its result, so it is repeated as a view
     shape = (*index.shape, *tokens.shape[2:])
     return tokens.gather(1, index.reshape(*index.shape, *[1] * (tokens.ndim - 2)).expand(shape))

@@ -93,6 +93,7 @@ class Reconstruction:
         patches = predicted.new_full(
             (len(predicted), slots.order.shape[1], *predicted.shape[2:]), torch.nan
         )
+        # the patch that each of these slots holds: (B, R, K, 3)
         index = slots.order[:, slots.first :, None, None].expand_as(predicted)
         return patches.scatter(1, index, predicted)
 
@@ -175,6 +176,7 @@ class CrossAlignNet(nn.Module):
         predicted = self.reconstruction(
             encoding.points, encoding.images, slots.sort(encoding.centres), slots, drop
         )  # (B, R, K, 3)
+        # the targets follow the slots, as the predictions do: (B, R, K, 3)
         return Reconstruction(predicted, slots.sort(encoding.neighbours)[:, slots.first :], slots)
 
     def align(self, encoding: Encoding) -> tuple[Tensor, Tensor]:
@@ -191,6 +193,7 @@ class CrossAlignNet(nn.Module):
         if self.alignment is None or encoding.images is None:
             raise ValueError("this network does not align: tasks = reconstruction")
         drop = self._drop_path(encoding.seeds, self.config.decoder_drop_path)
+        # in the order of the slots, as the decoder's tokens: (B, G, 3)
         centres = encoding.slots.sort(encoding.centres)
         z_points, z_images = self.alignment(
             encoding.points, encoding.images, centres, encoding.slots, drop
@@ -255,6 +258,7 @@ class CrossAlignNet(nn.Module):
         seeds : (B,) int64
         """
         config = self.config
+        # the first G points are the patch centres, and so are the first G pixels
         cells = image_cells(
             pixels[:, : config.patches], self.shard_size, self.image_size, config.image_patch
         )  # (B, G)
@@ -287,9 +291,11 @@ class CrossAlignNet(nn.Module):
             # as Point-MAE: the batch norms see the masked patches, too
             tokens, positions = map(slots.pick_visible, encoder.tokens(centres, neighbours))
         else:
+            # masked patches are not embedded at all: (B, V, W) each
             tokens, positions = encoder.tokens(
                 slots.pick_visible(centres), slots.pick_visible(neighbours)
             )
+        # no token attends to a slot that the collision rule took
         features: Tensor = encoder.transformer(tokens, positions, hidden=slots.hidden, drop=drop)
         return features
 
@@ -308,6 +314,7 @@ def initialise(module: nn.Module) -> None:
         draw(module.weight, std=0.02)
         if module.bias is not None:
             nn.init.zeros_(module.bias)
+    # bare parameters belong to no layer, so the module that holds them is looked for
     if isinstance(module, ImageEncoder):
         draw(module.position, std=0.02)
     if isinstance(module, GlobalAlignment | MaskedReconstruction):

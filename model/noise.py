@@ -82,6 +82,7 @@ def draw(seeds: Tensor, stream: int, count: int) -> Tensor:
 def _draw(seeds: Tensor, stream: int, count: int) -> Tensor:
     # streams take disjoint ranges of positions
     position = torch.arange(1, count + 1, device=seeds.device) + (stream << 20)
+    # the upper 40 of the 64 bits: (B, count)
     return _shift(mix(seeds[:, None] + position * _STEP), 24)
 
 

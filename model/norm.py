@@ -58,10 +58,12 @@ class BatchNorm(nn.BatchNorm1d):
             return normed
         with torch.autocast(input.device.type, enabled=False):
             x = full_precision(input)
+            # every rank has as many rows, so their number needs no exchange
             rows = len(x) * process_count()
             # two passes: the variance about the common mean loses no digits
             mean = all_sum(x.sum(0)) / rows
             variance = all_sum((x - mean).square().sum(0)) / rows
+            # the running variance is the unbiased one, as in torch
             self._remember(mean.detach(), variance.detach() * (rows / (rows - 1)))
             scale = self.weight * (variance + self.eps).rsqrt()
             return ((x - mean) * scale + self.bias).to(input.dtype)
@@ -103,6 +105,7 @@ def recalibrate_batch_norm(network: nn.Module, batches: Iterable[Sequence[Tensor
     reset_running_stats(network)
     for norm in norms:
         norm.momentum, norm.alone = None, True
+    # only in training do the norms follow the batches
     network.train()
     for batch in batches:
         network(*batch)

@@ -103,6 +103,7 @@ def _pack_all(
     summary, entries = PackSummary(), list[dict[str, Any]]()
     with workers(jobs) as parallel:
         sources = [RenderJob(path) for path in paths]
+        # a draw fixes all views before the first shard is written
         if config.num_samples:
             sources = _draw(renders, paths, packing, parallel, summary)
         with Progress(len(sources), "models") as progress:
@@ -112,6 +113,7 @@ def _pack_all(
                 )
                 summary.add(packed)
                 entries += map(_entry, files)
+    # without a row no shard was written: those that stood before are as they were
     if not summary.rows:
         reason = next((entry["reason"] for entry in [*summary.failures, *summary.left_out]), "")
         raise InputError(f"{renders} gives no row at all; of the first model: {reason}")
@@ -139,6 +141,7 @@ def _slices(
     sources: Sequence[RenderJob], config: PackConfig, views: int
 ) -> Iterable[Sequence[RenderJob]]:
     """Cut the models into the slices that shards are made of."""
+    # a model gives one row, or one for each view; a slice has about `shard_rows` rows
     step = max(1, config.shard_rows // (1 if config.keep == "best" else views))
     return (sources[begin : begin + step] for begin in range(0, len(sources), step))
 
@@ -180,6 +183,7 @@ def _draw(
             f"{renders} gives {config.num_samples - missing} rows of {config.points} "
             f"points, {config.num_samples} were asked for: give fewer --num-samples, or render more"
         )
+    # rows are in the order of the paths, not of the draw
     return sorted(drawn, key=lambda source: source.path)
 
 
@@ -205,6 +209,7 @@ class _Packing:
     ) -> tuple[PackSummary, list[Path]]:
         """Pack a slice of the models into a shard, or keep an equal one."""
         files = _parts(path)
+        # a shard of that name exists: keep it if the same bytes and settings made it
         if files:
             with each(parallel, (delayed(digest)(source.path) for source in part)) as results:
                 digests = list(results)
@@ -212,6 +217,7 @@ class _Packing:
             if packed is not None:
                 progress.advance(len(part))
                 return packed, files if packed.rows else []
+            # refuse files of others before the work begins, not after it
             self.output.check_free(path.name)
         tasks = (delayed(pack_model)(source, self.config, self.render_hash) for source in part)
         bounds: Any = {
@@ -239,6 +245,7 @@ class _Packing:
             packed.add(model.summary)
             digests.append(model.digest)
             progress.advance()
+        # the last file notes the checksums of the parts before it, and so vouches for them
         earlier = {file.name: sha256(file) for file in shard.files}
         shard.attributes |= {
             "packed": vars(packed),
@@ -371,6 +378,7 @@ def check_settings(shards: Path, settings: dict[str, Any]) -> None:
     phrases = {"config": "packed", "render_config": "packed from renders", "selection": "packed"}
     settings = json.loads(json.dumps(settings))  # as JSON brings it back
     for part, phrase in phrases.items():
+        # a setting that an older record lacks had its default value
         was, now = (
             defaults.get(part, {}) | before.get(part, {}),
             settings.get(part, before.get(part, {})),

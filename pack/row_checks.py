@@ -50,8 +50,10 @@ def _check_points(row: Row, camera: Camera) -> dict[str, float]:
     height, width = depth.shape
     # each point, projected: uv (P, 2), planar depth (P,)
     uv, in_front = camera.project(points)
+    # the worst point: by whole pixels, then from the centre of its pixel
     off = np.abs(np.floor(uv) - pixels).max()
     centre_off = np.abs(uv - (pixels + 0.5)).max()
+    # a point behind the camera has a uv, too, but it means nothing
     visible = (in_front > 0).all()
     figures = {
         "pixel": float(off) if visible else np.inf,
@@ -61,6 +63,7 @@ def _check_points(row: Row, camera: Camera) -> dict[str, float]:
     }
     # each pixel's depth, back-projected: (P, 3) float64
     column, line = pixels[:, 0].astype(int), pixels[:, 1].astype(int)
+    # a pixel outside the image, or without depth, gives no point: the law is broken
     if (column >= width).any() or (line >= height).any() or not depth[line, column].all():
         return figures | {"point": np.inf}
     derived = camera.unproject(pixels + 0.5, depth[line, column])
@@ -82,6 +85,7 @@ def _stray(rgb: NDArray[np.uint8], depth: NDArray[np.float32]) -> float:
     for axis in (0, 1):
         windows = np.lib.stride_tricks.sliding_window_view(near, 2 * _FILTER_REACH + 1, axis=axis)
         near = windows.any(axis=-1)
+    # colours far from the object, (n, 3); signed, so that differences do not wrap round
     away = rgb[~near].astype(np.int16)
     if not len(away):
         return 0.0
@@ -97,6 +101,7 @@ def _order_excess(row: Row, camera: Camera) -> float:
     """
     cloud = back_project(row["depth"], camera)
     count = len(row["points"])
+    # more points than pixels with depth cannot come from this depth
     if count > len(cloud):
         return np.inf
     again = cloud[farthest_point_order(cloud.points, count)]

@@ -158,11 +158,13 @@ def _choose(
     if render.config_hash != render_hash:
         raise InputError(f"{path} was rendered with other settings than the rest: render it again")
     names = {"synset": render.synset, "model_id": render.model_id}
+    # a file that was moved would make rows under a wrong name
     if names != {"synset": path.parent.name, "model_id": path.stem}:
         raise InputError(
             f"{path} holds the model {'/'.join(names.values())}: delete it and render again"
         )
     shaded, summary, kept = render.shaded, PackSummary(), []
+    # (V,) int64; one depth is in memory at a time
     num_points = count_points(render.view_depths())
     for view in choose_views(num_points, config.keep):
         if not shaded[view]:

@@ -154,6 +154,7 @@ class ShardWriter(AbstractContextManager["ShardWriter"]):
         if self._part is not None and not self._fits(self._part, encoded):
             self._finish()
         for row in encoded:
+            # a model that is larger than a file is cut between rows
             if self._part is not None and not self._fits(self._part, [row]):
                 self._finish()
             if self._part is None:
@@ -162,6 +163,7 @@ class ShardWriter(AbstractContextManager["ShardWriter"]):
 
     def _fits(self, part: _Part, rows: Sequence[EncodedRow]) -> bool:
         size = part.nbytes + sum(row.nbytes for row in rows)
+        # an empty file takes any row, so that a row above the limit has a place, too
         return not part.rows or (
             part.rows + len(rows) <= self._max_rows and size <= self._max_bytes
         )
@@ -184,6 +186,7 @@ class ShardWriter(AbstractContextManager["ShardWriter"]):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        # after an error the unfinished file is dropped: a shard is whole or absent
         if error is None and self._part is not None:
             self._finish()
 
@@ -217,6 +220,7 @@ class _Part:
             dataset = self._datasets[field.name]
             if self.rows == len(dataset):
                 dataset.resize(self.rows + _GROWTH, axis=0)
+            # already compressed, so HDF5 stores the bytes as they are, at (row, 0, 0, ...)
             dataset.id.write_direct_chunk(
                 (self.rows,) + (0,) * len(field.shape), row.chunks[field.name]
             )
@@ -233,6 +237,7 @@ class _Part:
     def finish(self, attributes: dict[str, Any]) -> memoryview:
         """Close the file and return its bytes."""
         for name, dataset in self._datasets.items():
+            # arrays lose their spare rows; fields without axes get their length, (N,), only now
             dataset.resize(self.rows, axis=0)
             if name in self._values:
                 dataset[...] = self._values[name]

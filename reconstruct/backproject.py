@@ -49,5 +49,6 @@ def back_project(depth: NDArray[np.float32], camera: Camera) -> Cloud:
     ------
     ValueError : depth and camera differ in size, or depth is negative or not finite
     """
+    # lifted in float64, so that points are rounded to float32 only once: (M, 3), (M, 2)
     points, pixels = camera.unproject_image(depth)
     return Cloud(points.astype(np.float32), pixels.astype(np.uint16))

@@ -106,6 +106,7 @@ def _reconstruct_all(
     tasks = (delayed(_reconstruct)(path, output, config, key) for path, key in missing.items())
     with each(workers(jobs), tasks) as results, Progress(len(missing), "models") as progress:
         for done in results:
+            # the output cannot be written, as on a full disk: the run ends
             if isinstance(done, InputError):
                 raise done
             summary.add(done)
@@ -153,8 +154,10 @@ def _reconstruct(
 def write_clouds(render: Render, folder: Path, config: CloudConfig) -> CloudSummary:
     """Write the clouds of a render's chosen views, one view in memory."""
     shaded, summary = render.shaded, CloudSummary(models=1)
+    # (V,) int64; one depth is in memory at a time
     num_points = count_points(render.view_depths())
     for view in choose_views(num_points, config.keep):
+        # with keep = best this means that no view of the model has a point
         if not num_points[view]:
             name = f"{render.synset}/{render.model_id}"
             summary.left_out.append(
@@ -174,6 +177,7 @@ def _write_cloud(
     camera, depth = render.camera(view), render.view_depth(view)
     # points (M, 3) and pixels (M, 2); colours and normals are read at the pixels, (M, 3)
     cloud = _filtered(back_project(depth, camera), config)
+    # (M,) each; images are indexed by row first, so [line, column]
     column, line = cloud.pixels[:, 0], cloud.pixels[:, 1]
     colours = render.rgb(view)[line, column] if coloured else None
     normals = depth_normals(depth, camera)[line, column] if config.normals else None
@@ -187,6 +191,7 @@ def _write_cloud(
 
 
 def _filtered(cloud: Cloud, config: CloudConfig) -> Cloud:
+    # outliers go first, so that they move no voxel's mean
     if config.outliers:
         cloud = cloud[drop_outliers(cloud.points, config.neighbours, config.outliers)]
     return cloud[one_a_voxel(cloud.points, config.voxel)] if config.voxel else cloud

@@ -24,6 +24,7 @@ def one_a_voxel(points: NDArray[np.float32], size: float) -> NDArray[np.int64]:
     """
     if not len(points):
         return np.zeros(0, dtype=np.int64)
+    # corners of the grid, (3,) each; the upper one is a cube further, so that all points fit
     cloud, low = _open3d(points), points.min(axis=0).astype(np.float64)
     # Open3D's own result holds the means, which are no pixel's points; its trace lists the points
     # of each voxel
@@ -60,6 +61,7 @@ def drop_outliers(points: NDArray[np.float32], neighbours: int, ratio: float) ->
     if not len(points):
         return np.zeros(0, dtype=np.int64)
     _, kept = _open3d(points).remove_statistical_outlier(neighbours, ratio)
+    # rising, so that points stay in the order of their pixels: (N,)
     return np.sort(np.asarray(kept, dtype=np.int64))
 
 

@@ -32,13 +32,16 @@ def depth_normals(depth: NDArray[np.float32], camera: Camera) -> NDArray[np.floa
     # 1 / z, (H, W); NaN at the background
     with np.errstate(divide="ignore"):
         inverse = np.where(depth > 0, 1 / depth.astype(np.float64), np.nan)
+    # slopes of 1 / z, (H, W) each; the rows of the transpose are the columns
     along_u, along_v = _slope(inverse), _slope(inverse.T).T
     # q of each pixel, (H, W, 3)
     v, u = np.mgrid[: camera.height, : camera.width] + 0.5
     q = np.stack([along_u, along_v, inverse - u * along_u - v * along_v], axis=-1)
     # K^T q in the camera frame, then R^T into the object frame, written for rows
+    # (K^T q) . X = 1 on the plane, so K^T q points away from the camera: hence the minus
     normals = -q @ camera.intrinsics @ camera.cam_from_obj[:3, :3]
     length = np.linalg.norm(normals, axis=-1, keepdims=True)
+    # the length is NaN at the background and where a slope is missing: the normal is 0 there
     return np.where(np.isfinite(length), normals / length, 0).astype(np.float32)
 
 
@@ -72,6 +75,7 @@ def _slope(values: NDArray[np.float64]) -> NDArray[np.float64]:
     middle = np.where(np.isnan(bends[1]) & np.isnan(bends[2]), bends[0], middle)
     # pairs come after every stencil; of two pairs the flatter wins
     last = 1e9 + np.abs([right - here, here - left])
+    # the five candidates in the order of `slopes`: (5, H, W)
     worth = np.stack([middle, bends[1], bends[2], *last])
     # the slope of the least bent candidate, (H, W)
     best = np.argmin(np.where(np.isnan(worth), np.inf, worth), axis=0)

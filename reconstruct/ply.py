@@ -52,6 +52,7 @@ def encode_ply(vertices: Mapping[str, NDArray[Any]], comments: Sequence[str] = (
         *(f"property {_TYPES[values.dtype.str[1:]]} {name}" for name, values in columns.items()),
         "end_header",
     ]
+    # PLY headers are ASCII: other characters of a name are escaped
     return ("\n".join(header) + "\n").encode("ascii", "backslashreplace") + rows.tobytes()
 
 
@@ -76,6 +77,7 @@ def cloud_vertices(
     vertices: dict[str, NDArray[Any]] = {}
     for array, names in parts:
         if array is not None:
+            # array.T: one column (M,) for each property
             vertices |= dict(zip(names.split(), array.T, strict=True))
     return vertices
 

@@ -38,6 +38,7 @@ def begin(output: Output, name: str, config: dict[str, Any], *, redo: bool) -> s
             pass
         case _:
             previous = {}
+    # a setting that the record lacks, as of another release, is no difference
     other = [name for name, value in config.items() if name in previous and previous[name] != value]
     if other and not redo:
         raise InputError(
@@ -45,6 +46,7 @@ def begin(output: Output, name: str, config: dict[str, Any], *, redo: bool) -> s
             f"not {config[other[0]]}: "
             "give the same settings, choose another folder, or replace all with --redo"
         )
+    # compared as JSON returns it, where a tuple is a list; equal settings write nothing
     if previous != json.loads(json.dumps(config)):
         record(output, name, config)
     return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:16]
@@ -79,5 +81,6 @@ def remove_others(output: Output, identity: str) -> None:
     OSError : one cannot be removed
     """
     for name, entry in list(output.record.items()):
+        # an entry without `made` is a file, such as the record itself: it stays
         if entry.get("made", identity)[: len(identity)] != identity and output.owns(name):
             output.remove(name)

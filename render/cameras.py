@@ -102,6 +102,7 @@ def find_window(vertices: FloatArray, camera: Camera) -> Window:
     projection = (
         camera.intrinsics @ camera.cam_from_obj[:3]
     )  # as Camera.project, with vertices in columns: faster
+    # Homogeneous pixels of all vertices, (3, V).
     image = projection[:, :3] @ vertices.T + projection[:, 3:]
     if not (image[2] > 0).all():
         return whole
@@ -145,12 +146,14 @@ def _ring(config: RenderConfig, _: np.random.Generator) -> FloatArray:
 def _fibonacci(config: RenderConfig, _: np.random.Generator) -> FloatArray:
     """Follow the golden spiral: even by area for any number of views."""
     step = np.arange(config.views)
+    # Half a step from both ends: no camera stands on the edge of the band.
     return _on_band(_band(config, (step + 0.5) / config.views), GOLDEN_ANGLE * step)
 
 
 def _hammersley(config: RenderConfig, rng: np.random.Generator) -> FloatArray:
     """Return the Hammersley set: low discrepancy, shifted at random per model."""
     step = np.arange(config.views)
+    # Van der Corput's sequence: the 32 bits of each number, read backward.
     inverse = np.array([int(f"{index:032b}"[::-1], 2) / 2**32 for index in step])
     return _on_band(_band(config, (step / config.views + rng.random()) % 1), 2 * math.pi * inverse)
 
@@ -188,6 +191,7 @@ DIRECTIONS = {
 def _about_up(directions: FloatArray, angle: float) -> FloatArray:
     """Turn directions about +Y."""
     cosine, sine = math.cos(angle), math.sin(angle)
+    # Directions are rows, so the rotation stands on the right, transposed.
     return directions @ np.array([[cosine, 0, -sine], [0, 1, 0], [sine, 0, cosine]])
 
 

@@ -141,6 +141,7 @@ def lot(seed: int, purpose: str, key: str) -> float:
 
 def drawn_split(key: str, shares: tuple[float, float, float], seed: int) -> str:
     """Return the part, train, val or test, into which a model is drawn."""
+    # The three shares lie side by side from 0 to their sum; the lot falls on one.
     place = lot(seed, "split", key) * sum(shares)
     return (
         SPLITS[0]

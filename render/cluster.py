@@ -178,6 +178,7 @@ def _replies(
         futures[number] = submit(jobs[number])
         futures[number].add_done_callback(lambda future: ended.put((number, future)))
 
+    # In the past, so that the first round looks at once.
     looked = -REFRESH
     while True:
         # Workers come and go
@@ -333,11 +334,13 @@ def _end_idle(run: str, pool: Pool) -> None:
     with _LOCK:
         if _POOLS.get(run) is pool:
             del _POOLS[run]
+    # Outside the lock, as the end of a pool may take seconds.
     pool.close()
 
 
 def _close(run: str) -> None:
     with _LOCK:
+        # Remembered, so that a task that comes late starts no Blender.
         _CLOSED.add(run)
         pool = _POOLS.pop(run, None)
     if pool is not None:

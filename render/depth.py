@@ -45,10 +45,12 @@ def refine_depth(
     """
     shape = depth.shape
     seen = depth > 0
+    # Flat from here on, (H W,), so that one index names a pixel.
     depth, face = depth.ravel().copy(), np.where(seen, face, 0).ravel()
     triangular = surface.triangular
     pixels = np.flatnonzero(seen if triangular.all() else seen.ravel() & triangular[face])
     faces, planes = face[pixels], _Planes(face, surface, camera)
+    # (M,) exact depth on the face that was seen, and whether the ray meets it.
     exact, hit = planes.meet(pixels, faces)
     # Where it misses the triangle, cast it at the triangles around.
     lost: list[int] = []
@@ -57,6 +59,7 @@ def refine_depth(
         exact[place], found = _nearest(
             ray, _triangles_around(surface, faces[place]), surface, camera
         )
+        # So far from the renderer's depth it is another surface than the one seen.
         if abs(exact[place] - coarse) > _BESIDE * coarse:
             lost.append(place)
         else:
@@ -262,6 +265,7 @@ def _reached(
     # A vertex behind the camera has no place in the image.
     if not (depth > 0).all():
         low[:], high[:] = -np.inf, np.inf
+    # A thousandth of a pixel of slack, against rounding.
     for place in np.stack([pixels % camera.width, pixels // camera.width], axis=1) + 0.5:
         yield np.flatnonzero(((low - 1e-3 <= place) & (place <= high + 1e-3)).all(axis=1))
 
@@ -379,6 +383,7 @@ def _outside(
     """
     unit = normal / np.sqrt(_dot(normal, normal))
     worst = np.full(hit.shape[1], -np.inf)
+    # (M,) distance beyond each of the three edges; the largest one counts.
     for start, edge in ((0 * along, along), (along, across - along), (across, -across)):
         distance = _dot(hit - start, _cross(edge, unit)) / np.sqrt(_dot(edge, edge))
         worst = np.fmax(worst, np.where(np.isfinite(distance), distance, np.inf))

@@ -89,6 +89,7 @@ def write_render(
             if field.name in rows and field.shape:
                 dataset = create_field(file, field, views, H=height, W=width)
                 for view, row in rows[field.name].items():
+                    # Compressed here, so the chunk goes in past HDF5's own filters.
                     chunk = isal_zlib.compress(shuffle(row, field), RENDER_LEVEL)
                     dataset.id.write_direct_chunk((view,) + (0,) * row.ndim, chunk)
         common = {**file_stamp("render"), "source": SOURCE}

@@ -153,6 +153,7 @@ def _what_is_left(
     summary = RenderSummary(present=len(models) - len(missing))
     if retry_failed:
         forget_failures(output, [(model.synset, model.model_id) for model in missing])
+    # Failures under other settings say nothing about these.
     failed = {
         (entry["synset"], entry["model_id"]): entry
         for entry in read_failures(renders)
@@ -189,6 +190,7 @@ def _follow(
                     summary.seconds[phase] = summary.seconds.get(phase, 0.0) + seconds
                 progress.advance()
                 continue
+            # A full disk, or a Blender that does not start, would fail every model: the run ends.
             if reply["kind"] == "disk":
                 raise _disk_full(renders, reply["reason"])
             if reply["kind"] == "start":
@@ -203,6 +205,7 @@ def _follow(
             }
             failure = names | reply
             summary.failures.append(failure)
+            # Written at once, so that a run that is killed keeps it.
             with output.append(FAILURES) as file:
                 file.write(json.dumps(failure) + "\n")
             say(f"{model.key} failed: {reply['reason']}")
@@ -229,6 +232,7 @@ def _render_here(
     models: list[Model], output: Output, config: RenderConfig, limits: Limits, jobs: int | None
 ) -> Generator[tuple[Model, Reply], None, None]:
     """Render on this machine; yield each model with its reply, as they end."""
+    # No more workers than models, and all cores shared among them.
     jobs = max(1, min(jobs or count_cores(), len(models)))
     pool = Pool(config, max(1, count_cores() // jobs), limits)
 

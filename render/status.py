@@ -62,6 +62,7 @@ def announce(output: Output, keys: Sequence[Key], identity: str, views: int) -> 
     identity : hash of the render settings
     """
     plan = {"keys": keys, "config_hash": identity, "views": views}
+    # The same models give the same name: a resumed run replaces its own plan.
     digest = hashlib.sha256(json.dumps(sorted(keys)).encode()).hexdigest()[:16]
     name = f"{RUNS}/{digest}.json"
     run = {"started": time.time(), "host": socket.gethostname(), "pid": os.getpid(), "ended": None}
@@ -229,6 +230,7 @@ def read_status(out: Path) -> dict[str, Any]:
         for entry in read_failures(renders)
         if entry.get("config_hash") == identity
     }
+    # Without a plan, only what is there is known.
     planned = {(synset, model) for plan in plans for synset, model in plan["keys"]} or {
         *written,
         *failures,

@@ -193,6 +193,7 @@ class Worker:
                 | {"PYTHONUNBUFFERED": "1", "TMPDIR": str(self._scratch.path)},
             )
             self._models = 0
+            # A new queue: what the last process still says must not pass for a reply.
             self._replies = queue.Queue()
             with contextlib.suppress(psutil.Error):
                 self._memory = psutil.Process(self._process.pid)
@@ -216,6 +217,7 @@ class Worker:
         deadline = time.monotonic() + timeout
         while True:
             try:
+                # Woken often enough to look at the memory, and never after the deadline.
                 line = self._replies.get(timeout=max(0.0, min(LOOK, deadline - time.monotonic())))
                 break
             except queue.Empty:
@@ -283,6 +285,7 @@ class Worker:
 
         The next render starts another.
         """
+        # Taken away first, so that a second call finds nothing to stop.
         process, self._process = self._process, None
         scratch, self._scratch = self._scratch, None
         if process is None:
@@ -376,6 +379,7 @@ class Pool:
         with self._lock:
             self._closed = True
             workers = list(self._all)
+        # Killed before any is waited for, so that all end at the same time.
         for worker in workers:
             worker.kill()
         deadline = time.monotonic() + 5

@@ -135,6 +135,7 @@ def scattered_normals(folder: Path, rng: Rng) -> None:
     """Write a mug whose stored normals point anywhere."""
     files = model_files(tableware.mug(rng, 1), Style(normals=True), rng)
     count = len(re.findall(r"^vn ", files.obj, flags=re.MULTILINE))
+    # Normal draws of length 1 are even over the sphere: (count, 3).
     normals = rng.normal(size=(count, 3))
     normals /= np.linalg.norm(normals, axis=1, keepdims=True)
     rows = iter(rows_text("vn %.6f %.6f %.6f\n", normals).splitlines())
@@ -147,6 +148,7 @@ def with_mask(folder: Path, rng: Rng) -> None:
     edited(in_mtl(r"^map_Kd.*$", "map_Kd ../images/texture0.png\nmap_d ../images/mask.png"))(
         folder, rng
     )
+    # (128, 128) offsets from the middle of each cell of 32 pixels: one hole a cell.
     rows, columns = np.indices((128, 128)) % 32 - 16
     mask = np.where(rows**2 + columns**2 < 100, 0, 255).astype(np.uint8)
     Image.fromarray(mask).save(folder / "images" / "mask.png", format="PNG")
@@ -240,6 +242,7 @@ def relative(files: ModelFiles) -> ModelFiles:
         key: len(re.findall(rf"^{key} ", files.obj, flags=re.MULTILINE)) for key in ("v", "vt")
     }
 
+    # OBJ calls the last vertex -1, so vertex n of N is n - N - 1.
     def corner(match: re.Match[str]) -> str:
         return f"{int(match.group(1)) - counts['v'] - 1}/{int(match.group(2)) - counts['vt'] - 1}"
 

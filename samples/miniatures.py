@@ -84,6 +84,7 @@ def triangles(mesh: Mesh) -> np.ndarray[Any, Any]:
     for size in np.unique(mesh.sizes):
         starts = mesh.starts[mesh.sizes == size]
         for k in range(1, size - 1):
+            # The k-th triangle of all faces of this size at once, (faces, 3).
             fans.append(mesh.corners[np.stack([starts, starts + k, starts + k + 1], axis=1)])
     faces: np.ndarray[Any, Any] = mesh.vertices[np.concatenate(fans)]
     return faces
@@ -107,6 +108,7 @@ def draw_shape(
     parts, _ = build_parts(category, seed, number)
     chosen = [part for part in parts if labels is None or part.name in labels]
     faces = [triangles(part.mesh) for part in chosen]
+    # (f,) label of the part that each triangle belongs to.
     owner = np.concatenate([np.full(len(each), labels[part.name] if labels else 0)
                             for part, each in zip(chosen, faces, strict=True)])  # fmt: skip
     every = np.concatenate(faces)
@@ -179,6 +181,7 @@ def modelnet_h5(folder: Path, counts: Counts) -> None:
     write_lines(folder / "shape_names.txt", MODELNET)
     for split, files in (("train", 2), ("test", 1)):
         shapes = list(modelnet_shapes(split, counts))
+        # Shuffled, as the classes stand one after the other until here.
         order = np.random.default_rng(counts.seed).permutation(len(shapes))
         listed = []
         for number, part in enumerate(np.array_split(order, files)):
@@ -203,6 +206,7 @@ def modelnet_off(folder: Path, counts: Counts) -> None:
                 corners = np.concatenate(
                     [triangles(p.mesh) for p in build_parts(category, counts.seed, number)[0]]
                 )
+                # Equal corners become one vertex; faces are (f, 3) indices of vertices.
                 vertices, faces = np.unique(corners.reshape(-1, 3), axis=0, return_inverse=True)
                 faces = faces.reshape(-1, 3)
                 head = f"OFF{'' if number % 4 == 3 else chr(10)}{len(vertices)} {len(faces)} 0\n"
@@ -259,7 +263,9 @@ def scan(
     mask : (POINTS,) int64, -1 on the background
     """
     side = rng.uniform(0, 2 * np.pi)
+    # The camera stands on any side, above the object.
     towards = np.array([np.cos(side), 0.5, np.sin(side)])
+    # (n, 3) points that face the camera, with some slack at the outline.
     points = cloud[(cloud[:, 3:] @ towards) > -0.2, :3].astype(np.float64)
     mask = np.zeros(len(points), dtype=np.int64)
     if background:
@@ -276,6 +282,7 @@ def scan(
             @ np.array([[cos, 0, sin], [0, 1, 0], [-sin, 0, cos]])
             * rng.uniform(0.75, 1.25, 3)
         )
+        # Up to a fifth of the points, those of the largest x, are cut off.
         inside = (points @ np.array([1.0, 0, 0])) < np.quantile(points[:, 0], rng.uniform(0.8, 1))
         points, mask = points[inside] + rng.uniform(-0.25, 0.25, 3), mask[inside]
     index = rng.choice(len(points), POINTS, replace=len(points) < POINTS)
@@ -332,6 +339,7 @@ def shapenetpart_text(folder: Path, counts: Counts) -> None:
         listed = []
         for name, model, cloud, parts in part_shapes(split, counts):
             (folder / SYNSETS[name]).mkdir(exist_ok=True)
+            # (POINTS, 7): point, normal, part.
             rows = np.concatenate([cloud, parts[:, None]], axis=1)
             np.savetxt(folder / SYNSETS[name] / f"{model}.txt", rows, fmt="%.6f")
             listed.append(f"shape_data/{SYNSETS[name]}/{model}")

@@ -102,6 +102,7 @@ def normalised(parts: Sequence[Part], offset: Sequence[float]) -> list[Part]:
     scale, centre = 1 / float(np.linalg.norm(high - low)), (low + high) / 2
     placed = []
     for part in parts:
+        # Adding 0.0 turns -0.0 into 0.0, so that no zero is written with a sign.
         vertices = np.round((part.mesh.vertices - centre) * scale + np.asarray(offset), 6) + 0.0
         placed.append(
             dataclasses.replace(part, mesh=dataclasses.replace(part.mesh, vertices=vertices))
@@ -122,6 +123,7 @@ def triangulated(mesh: Mesh, *, keep_flat: bool) -> Mesh:
         normals /= np.linalg.norm(normals, axis=1, keepdims=True)
         face = np.repeat(np.arange(len(mesh.sizes)), mesh.sizes)
         first = mesh.vertices[mesh.corners[mesh.starts]]
+        # (corners,) distance of each corner from the plane of its face.
         height = np.abs(((mesh.vertices[mesh.corners] - first[face]) * normals[face]).sum(axis=1))
         whole |= np.maximum.reduceat(height, mesh.starts) < 2e-6
     pieces = []
@@ -133,6 +135,7 @@ def triangulated(mesh: Mesh, *, keep_flat: bool) -> Mesh:
         ):
             corner = mesh.starts[chosen][:, None] + np.arange(size)
             if fan:
+                # A fan from the first corner: (faces, size - 2, 3), then one row for each triangle.
                 corner = corner[:, [[0, i, i + 1] for i in range(1, size - 1)]].reshape(-1, 3)
             pieces.append(corner)
     order = np.concatenate([piece.ravel() for piece in pieces]).astype(np.int64)
@@ -166,6 +169,7 @@ def hard_edges(mesh: Mesh) -> IntArray:
     normals = area_vectors(mesh)
     normals /= np.linalg.norm(normals, axis=1, keepdims=True)
     face = np.repeat(np.arange(len(mesh.sizes)), mesh.sizes)
+    # One edge from each corner to the next, (corners, 2), its lower vertex first.
     edges = np.sort(np.stack([mesh.corners, mesh.corners[next_corner(mesh)]], axis=-1), axis=1)
     # Equal edges stand side by side after sorting: neighbours in the list share one.
     order = np.lexsort((edges[:, 1], edges[:, 0]))
@@ -201,6 +205,7 @@ def mtl_entry(name: str, material: Material, texture: str | None = None) -> str:
 
     `texture` is the path as the file shall name it.
     """
+    # MTL multiplies the picture by Kd: white leaves it as it is.
     colour = (1.0, 1.0, 1.0) if texture else material.colour
     lines = [
         f"newmtl {name}",
@@ -303,6 +308,7 @@ def model_files(parts: Sequence[Part], style: Style, rng: Rng) -> ModelFiles:
                 bodies.append(rows_text("l %d %d\n", hard_edges(surface) + first))
     head = "# Procedural sample, CC0\n\nmtllib model_normalized.mtl\n\n"
     text = head + "\n".join("".join(block) for block in (*heads, bodies) if block)
+    # The JSON file holds the bounds before the model is normalised.
     low, high = points.min(axis=0), points.max(axis=0)
     numbers = {"max": high, "centroid": points.mean(axis=0), "min": low}
     record: dict[str, object] = {key: np.round(value, 6).tolist() for key, value in numbers.items()}

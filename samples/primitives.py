@@ -115,11 +115,14 @@ def weld(mesh: Mesh) -> Mesh:
     """Merge vertices that agree to 1e-7; drop corners and faces that become empty."""
     # + 0.0 turns -0.0 into 0.0
     keys = np.round(mesh.vertices, 7) + 0.0
+    # first: (m,) old vertices that stay; inverse: (n,) new index of each old vertex.
     _, first, inverse = np.unique(keys, axis=0, return_index=True, return_inverse=True)
     corners = inverse.reshape(-1)[mesh.corners]
+    # A corner that repeats the next one has become an edge of length zero.
     keep = corners != corners[next_corner(mesh)]
     face = np.repeat(np.arange(len(mesh.sizes)), mesh.sizes)
     sizes = np.bincount(face[keep], minlength=len(mesh.sizes))
+    # A face with fewer than three different corners is no face any more.
     keep &= sizes[face] >= 3
     return Mesh(
         mesh.vertices[first], sizes[sizes >= 3].astype(np.int64), corners[keep], mesh.uvs[keep]
@@ -144,6 +147,7 @@ def area_vectors(mesh: Mesh) -> FloatArray:
 
 def signed_volume(mesh: Mesh) -> float:
     """Return the enclosed volume; negative where the faces look inward."""
+    # Each face is the base of a pyramid with its tip at the origin; their volumes add up.
     return float((area_vectors(mesh) * mesh.vertices[mesh.corners[mesh.starts]]).sum() / 3)
 
 
@@ -178,10 +182,12 @@ def grid(points: Points, uvs: Points | None = None) -> Mesh:
     if uvs is None:
         uvs = np.stack(np.meshgrid(np.linspace(0, 1, n), np.linspace(0, 1, m)), axis=-1)
     index = np.arange(m * n).reshape(m, n)
+    # Vertices of each quad, ((m - 1) (n - 1), 4), in the order of the winding.
     quads = np.stack(
         [index[:-1, :-1], index[:-1, 1:], index[1:, 1:], index[1:, :-1]], axis=-1
     ).reshape(-1, 4)
     corner_uvs = np.asarray(uvs, dtype=np.float64).reshape(-1, 2)[quads.ravel()]
+    # Welding makes triangles of quads with a repeated point, and closes seams.
     return weld(Mesh(points.reshape(-1, 3), np.full(len(quads), 4), quads.ravel(), corner_uvs))
 
 
@@ -201,10 +207,12 @@ def polygon(outline: Points) -> Mesh:
     ValueError : an outline that cannot be seen whole from its centre
     """
     points: FloatArray = np.asarray(outline, dtype=np.float64)
+    # Points that repeat the one before would give edges without a direction.
     points = points[np.linalg.norm(points - np.roll(points, 1, axis=0), axis=1) > 1e-9]
     following, centre, k = np.roll(points, -1, axis=0), points.mean(axis=0), len(points)
     normal = np.cross(points, following).sum(axis=0)
     normal /= np.linalg.norm(normal)
+    # (k,) turn at each corner; all positive where the outline is strictly convex.
     turns = np.cross(following - points, np.roll(points, -2, axis=0) - following) @ normal
     if turns.min() > 1e-9:
         return Mesh(points, np.array([k]), np.arange(k), np.zeros((k, 2)))
@@ -212,6 +220,7 @@ def polygon(outline: Points) -> Mesh:
         raise ValueError(
             "the outline of a polygon must be visible from its centre: build it from several"
         )
+    # Triangles (centre, corner, next corner); the centre becomes vertex k.
     corners = np.stack([np.full(k, k), np.arange(k), np.roll(np.arange(k), -1)], axis=-1).ravel()
     return Mesh(np.vstack([points, centre]), np.full(k, 3), corners, np.zeros((3 * k, 2)))
 
@@ -228,13 +237,16 @@ def loft(sections: Points) -> Mesh:
     mesh : u in [0, 1] along a section, v in [0, 1] from the first to the last
     """
     rings = np.asarray(sections, dtype=np.float64)
+    # (m, k + 1, 3): the seam stands twice, once for u = 0 and once for u = 1.
     closed = np.concatenate([rings, rings[:, :1]], axis=1)
+    # u follows the mean length of each step around, (k,): pictures are not squeezed.
     steps = np.linalg.norm(np.diff(closed, axis=1), axis=2).mean(axis=0)
     u = np.concatenate([[0.0], np.cumsum(steps)]) / max(float(steps.sum()), 1e-12)
     lengths = np.linalg.norm(np.diff(rings.mean(axis=1), axis=0), axis=1)
     v = np.concatenate([[0.0], np.cumsum(lengths)]) / max(float(lengths.sum()), 1e-12)
     uvs = np.stack(np.broadcast_arrays(u[None, :], v[:, None]), axis=-1)
     parts = [grid(closed, uvs)]
+    # The first cap looks the other way than the last: its ring is read backward.
     for ring in (rings[0, ::-1], rings[-1]):
         if np.ptp(ring, axis=0).max() > 1e-7:
             cap = polygon(ring)
@@ -260,9 +272,11 @@ def lathe(profile: Points, segments: int = 32, *, by_height: bool = False) -> Me
     """
     profile = np.asarray(profile, dtype=np.float64)
     angle = np.arange(segments) * (2 * math.pi / segments)
+    # (segments + 1, 2) sine and cosine; the first direction stands again at the seam.
     around = np.stack([np.sin(angle), np.cos(angle)], axis=-1)
     around = np.concatenate([around, around[:1]])
     radius, height = profile[:, 0, None], profile[:, 1, None]
+    # (k, segments + 1, 3): one row for each point of the profile.
     points = np.stack(
         np.broadcast_arrays(radius * around[:, 0], height, radius * around[:, 1]), axis=-1
     )
@@ -280,6 +294,7 @@ def sphere(radius: float, segments: int = 24) -> Mesh:
     """Return a ball around the origin."""
     angle = np.linspace(-math.pi / 2, math.pi / 2, segments // 2 + 1)
     profile = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=-1)
+    # cos(pi / 2) is not exactly 0 in floating point, and the poles must be on the axis.
     profile[[0, -1], 0] = 0
     return lathe(profile, segments)
 
@@ -299,8 +314,10 @@ def tube(
     if closed:
         before, after = np.roll(path, 1, axis=0), np.roll(path, -1, axis=0)
     else:
+        # At the ends of an open path the end itself stands in for the missing neighbour.
         before, after = path[np.r_[0, : len(path) - 1]], path[np.r_[1 : len(path), len(path) - 1]]
     tangents = (after - before) / np.linalg.norm(after - before, axis=1, keepdims=True)
+    # Any start across the path will do; the least aligned axis is the safest.
     normal = np.cross(tangents[0], np.eye(3)[np.abs(tangents[0]).argmin()])
     angle = np.arange(sides)[:, None] * (2 * math.pi / sides) + math.pi / sides
     rings = []
@@ -313,6 +330,7 @@ def tube(
         )
     if not closed:
         return loft(rings)
+    # (k + 1, sides + 1, 3): closed along the path and around it.
     ring_points = np.concatenate([np.array(rings), np.array(rings[:1])])
     return outward(grid(np.concatenate([ring_points, ring_points[:, :1]], axis=1)))
 
@@ -345,10 +363,12 @@ def extrude(outline: Points, depth: float, bevel: float = 0.0) -> Mesh:
     """
     outline = np.asarray(outline, dtype=np.float64)
     edges = np.roll(outline, -1, axis=0) - outline
+    # Outward normals of the edges, (k, 2).
     normals = np.stack([edges[:, 1], -edges[:, 0]], axis=-1) / np.linalg.norm(
         edges, axis=1, keepdims=True
     )
     vertex_normals = normals + np.roll(normals, 1, axis=0)
+    # Scaled so that both edges move in by the bevel; 0.3 limits this at sharp corners.
     vertex_normals /= np.maximum((vertex_normals**2).sum(axis=1, keepdims=True) / 2, 0.3)
     inset = outline - bevel * vertex_normals
     rings = [(outline, -depth / 2), (outline, depth / 2)]
@@ -379,6 +399,7 @@ def box(
     w, h, d = size
     bevel = 0.06 * min(size) if bevel is None else min(bevel, 0.499 * min(size))
     rings = []
+    # Rings from the face at -Z to the sides, on a quarter of a circle.
     for angle in np.linspace(0, math.pi / 2, steps + 1) if bevel > 0 else [math.pi / 2]:
         inset = bevel * (1 - math.sin(angle))
         ring = rounded_rectangle(w - 2 * inset, h - 2 * inset, bevel * math.sin(angle), steps)
@@ -420,9 +441,11 @@ def spline(control: Points, samples: int, *, closed: bool = False) -> FloatArray
         t = np.linspace(0, len(points) - 1, samples, endpoint=False)
     else:
         padded = np.concatenate(
+            # The missing neighbours of the ends are mirror images of the points inside.
             [2 * points[:1] - points[1:2], points, 2 * points[-1:] - points[-2:-1]]
         )
         t = np.linspace(0, len(points) - 1, samples)
+    # Each sample lies between control points i and i + 1, at the share s, (samples, 1).
     i = np.minimum(t.astype(int), len(points) - 2)
     s = (t - i)[:, None]
     a, b, c, d = padded[i], padded[i + 1], padded[i + 2], padded[i + 3]
@@ -437,12 +460,14 @@ def box_uv(mesh: Mesh, per_metre: float = 1.0) -> Mesh:
 
     It is upright and not mirrored, seen from outside.
     """
+    # (corners, 3): texture coordinates stand at corners, so normals are needed there.
     normals = np.repeat(area_vectors(mesh), mesh.sizes, axis=0)
     axis = (np.abs(normals) * [1, 1.001, 1.002]).argmax(
         axis=1
     )  # a tie must not be left to rounding
     sign = np.sign(normals[np.arange(len(axis)), axis])
     x, y, z = mesh.vertices[mesh.corners].T
+    # On an upright face u runs to the viewer's right and v upward.
     u = np.choose(axis, [-sign * z, -x, sign * x])
     v = np.choose(axis, [y, sign * z, y])
     return dataclasses.replace(mesh, uvs=per_metre * np.stack([u, v], axis=-1))

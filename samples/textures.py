@@ -61,12 +61,15 @@ def blend(a: Colour, b: Colour, amount: FloatArray) -> FloatArray:
 def noise(rng: np.random.Generator, size: int, rows: int, columns: int) -> FloatArray:
     """Return smooth tileable noise, (size, size) float64 in [0, 1]."""
     lattice = rng.random((rows, columns))
+    # Each pass stretches one axis of the lattice: (rows, columns) to (size, size).
     for axis, cells in ((0, rows), (1, columns)):
         position = np.arange(size) * (cells / size)
         low = position.astype(int)
         weight = position - low
+        # The slope is zero at the points of the lattice, so that no creases show.
         weight = weight * weight * (3 - 2 * weight)
         weight = weight[:, None] if axis == 0 else weight[None, :]
+        # The modulo joins the last cell to the first: the noise can be repeated.
         near, far = lattice.take(low, axis=axis), lattice.take((low + 1) % cells, axis=axis)
         lattice = near + weight * (far - near)
     return lattice
@@ -77,6 +80,7 @@ def write_word(
 ) -> None:
     """Draw letters into a picture; what doesn't fit is cut off."""
     for place, letter in enumerate(word):
+        # (7, 5) pixels of a letter; np.kron makes a square of each.
         bits = np.array([[bit == "1" for bit in line] for line in GLYPHS[letter].split()])
         mask = np.kron(bits, np.ones((scale, scale), dtype=bool))
         left = column + place * 6 * scale
@@ -88,6 +92,7 @@ def wood(rng: np.random.Generator, light: Colour, dark: Colour, size: int = 192)
     """Grain that runs along u."""
     v = np.arange(size)[:, None] / size
     warp = noise(rng, size, 3, 2) + 0.35 * noise(rng, size, 7, 3)
+    # A whole number of rings from edge to edge, so that the picture can be repeated.
     rings = 0.5 + 0.5 * np.sin(2 * np.pi * (int(rng.integers(4, 7)) * v + 1.6 * warp))
     fibres = noise(rng, size, 96, 5)
     return to_image(
@@ -101,6 +106,7 @@ def weave(rng: np.random.Generator, warp: Colour, weft: Colour, size: int = 128)
     pitch = 8
     row, column = np.indices((size, size))
     over = (row // pitch + column // pitch) % 2 == 0
+    # (size, size) place across the thread on top, 0 and 1 at its edges, which are darker.
     across = np.where(over, row % pitch, column % pitch) / (pitch - 1)
     shade = 0.8 + 0.2 * np.sin(np.pi * across) + 0.12 * (rng.random((size, size)) - 0.5)
     return to_image(blend(warp, weft, over.astype(float)) * shade[..., None])
@@ -120,6 +126,7 @@ def checks(rng: np.random.Generator, ground: Colour, band: Colour, size: int = 1
 
 def stripes(rng: np.random.Generator, colours: Sequence[Colour], size: int = 128) -> Image:
     """Upright stripes of unequal widths."""
+    # (5,) edges on a raster of sixteenths, so that no stripe is thinner than that.
     edges = np.sort(rng.choice(np.arange(1, 16), size=5, replace=False)) * (size // 16)
     band = np.searchsorted(edges, np.arange(size), side="right") % len(colours)
     picture = np.asarray(colours)[band][None].repeat(size, axis=0)
@@ -130,6 +137,7 @@ def marble(rng: np.random.Generator, ground: Colour, vein: Colour, size: int = 1
     """Veins that wander through a pale ground."""
     row, column = np.indices((size, size)) / size
     warp = noise(rng, size, 4, 4) + 0.5 * noise(rng, size, 9, 9) + 0.25 * noise(rng, size, 19, 19)
+    # Whole factors of row and column make the veins meet at the picture's edges.
     veins = 1 - np.abs(np.sin(np.pi * (2 * row + column + 2.2 * warp)))
     return to_image(blend(ground, vein, 0.75 * veins**5 + 0.18 * noise(rng, size, 6, 6)))
 
@@ -142,6 +150,7 @@ def speckle(
     rows, columns = np.indices((size, size))
     for _ in range(70):
         y, x, radius, squash = *rng.integers(0, size, 2), rng.uniform(2, 6), rng.uniform(0.5, 1.6)
+        # Distances wrap around, so that a chip at one edge goes on at the other.
         dy, dx = (
             (rows - y + size // 2) % size - size // 2,
             (columns - x + size // 2) % size - size // 2,
@@ -180,9 +189,11 @@ def dial(
 
     The stroke at twelve o'clock is double, and the word stands below it.
     """
+    # x and y in [-1, 1] at pixel centres; the hour grows clockwise from the top.
     y, x = (np.indices((size, size)) + 0.5) / size * 2 - 1
     radius, hour = np.hypot(x, y), (np.arctan2(x, -y) / (2 * np.pi) * 12) % 12
     picture = np.tile(np.asarray(paper, dtype=np.float64), (size, size, 1))
+    # Distance along the circle to the nearest full hour, in units of x and y.
     offset = (hour - np.round(hour)) / 12 * 2 * np.pi * radius
     nearest = np.round(hour).astype(int) % 12
     width = np.where(nearest % 3 == 0, 0.035, 0.018)

@@ -53,6 +53,7 @@ def claim(
     new_folders = _check_claim(path, kind, earlier or _never)
     with ExitStack() as stack:
         try:
+            # first on the stack, so called last: the lock is free again by then
             stack.callback(_remove_unused, path, make_folders(new_folders))
             lock = take_lock(path, shared=shared)
             stack.callback(os.close, lock)
@@ -65,6 +66,7 @@ def claim(
             output.tidy()
         except OSError as error:
             raise InputError(cannot_write(path, error)) from None
+        # called first: the journal is closed while the lock is still held
         stack.callback(output.let_go)
         yield output
 
@@ -84,6 +86,7 @@ def _check_claim(path: Path, kind: str, earlier: Callable[[Path], bool]) -> list
             )
         if stamp is not None:
             return []
+        # no stamp: only an empty folder, or one of version 0.1, can be claimed
         names = list_content(path)
         if names and not earlier(path):
             raise InputError(
@@ -110,6 +113,7 @@ def _remove_unused(path: Path, new_folders: list[Path]) -> None:
             if os.path.lexists(path / HIDDEN):
                 lock = os.open(path / HIDDEN / "lock", os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
                 stack.callback(os.close, lock)
+                # fails if another process uses the folder: then everything stays
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 (path / HIDDEN / "tmp").rmdir()
                 for journal in journal_files(path / HIDDEN):

@@ -22,6 +22,7 @@ def file_digest(path: Path) -> str:
 def folder_digest(folder: Path) -> str:
     """Compute the digest of all names and contents in a folder; a link counts by its name."""
     lines = []
+    # sorted: the digest must not depend on the order in which the disk lists names
     for path in sorted(folder.rglob("*")):
         link = path.is_symlink()
         kind = (

@@ -111,6 +111,7 @@ def name_file(partial: Path, path: Path, *, replace: bool) -> None:
                     f"{path} was written by another process meanwhile: it is left as it is"
                 ) from None
             partial.rename(path)
+    # the new name is part of the folder, which must reach the disk, too
     sync(path.parent)
 
 
@@ -140,6 +141,7 @@ def sync(path: Path) -> None:
 
 def current_umask() -> int:
     """Return the process's umask; the system has no call that only reads it."""
+    # a file that another thread makes in between is readable by its owner alone
     mask = os.umask(0o077)
     os.umask(mask)
     return mask
@@ -147,6 +149,7 @@ def current_umask() -> int:
 
 def cannot_write(path: Path, error: OSError | RuntimeError) -> str:
     """Return a line: a file or folder cannot be written, why, and what to do."""
+    # a limit on the size of files (EFBIG) is treated as a full disk
     full = is_full(error) or getattr(error, "errno", None) == errno.EFBIG
     remedy = "free some space, then the same command goes on"
     if not full:

@@ -30,6 +30,7 @@ class Journal:
         self.pid, self.claim, self._hidden, self._count = os.getpid(), claim, hidden, 0
         self.token = secrets.token_hex(8)
         number = 1 + max((_number(path) for path in hidden.glob("journal-*")), default=0)
+        # O_EXCL: never the file of another process; O_APPEND: every write goes to the end
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
         while True:
             self._file = os.open(hidden / f"journal-{number:06}-{self.token}", flags, 0o666)
@@ -53,6 +54,7 @@ class Journal:
         """Return a new path for an unfinished file."""
         self._count += 1
         (self._hidden / "tmp").mkdir(exist_ok=True)
+        # the token at the front tells `tidy` whose file it is
         return self._hidden / "tmp" / f"{self.token}-{self._count}{suffix[:16]}"
 
     def close(self) -> None:
@@ -69,6 +71,7 @@ def dead_journals(hidden: Path) -> Iterator[list[Path]]:
             with suppress(OSError):
                 descriptor = os.open(journal, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
                 stack.callback(os.close, descriptor)
+                # a journal of a running process is locked: this raises, and the journal is left out
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 dead.append(journal)
         yield dead
@@ -104,6 +107,7 @@ def enter_entry(record: dict[str, dict[str, Any]], entry: dict[str, Any]) -> Non
         str(entry["name"]),
         {*entry.get("digests", ()), str(entry["digest"]), *entry.get("head", ())},
     )
+    # older digests stay: a kill before the rename leaves the older file in place
     record[name] = entry | {
         "digests": sorted(digests.union(record.get(name, {}).get("digests", ())))
     }

@@ -41,6 +41,7 @@ def take_lock(path: Path, *, shared: bool) -> int:
             if os.fstat(lock).st_nlink:
                 break
             failed.close()
+        # only a test that nobody reads: the lock is released with its descriptor
         with ExitStack() as tried:
             readers = os.open(path / HIDDEN / "readers", flags, 0o666)
             tried.callback(os.close, readers)
@@ -69,12 +70,14 @@ def reading(path: Path) -> Iterator[None]:
             stack.callback(os.close, readers)
             lock = os.open(path / HIDDEN / "lock", os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
             stack.callback(os.close, lock)
+            # readers' lock, then writer's; a writer takes them the other way round: one notices
             try_lock(readers, fcntl.LOCK_SH)
             if not try_lock(lock, fcntl.LOCK_EX):
                 raise InputError(
                     f"{path} is being written by another process{_holder(lock)}: "
                     "wait until it has ended"
                 )
+            # only a test that nobody writes: the lock is released at once
             with suppress(OSError):
                 fcntl.flock(lock, fcntl.LOCK_UN)
         yield

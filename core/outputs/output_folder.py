@@ -52,6 +52,7 @@ class Output:
         ] = {}  # by this object: what is as it was left needs no reading
 
     def __getstate__(self) -> dict[str, Any]:
+        # a worker may have another working folder, and reads the record anew
         return self.__dict__ | {"path": self.path.absolute(), "_record": None, "_written": {}}
 
     def write(
@@ -284,12 +285,14 @@ class Output:
             self._check_way(name)
             if path.is_symlink() or not (path.is_file() or path.is_dir()):
                 return False
+            # not in the journal: a file of version 0.1 is recognised by its content
             if entry is None:
                 return self._known is not None and path.is_file() and self._known(path)
             if entry["digest"] == LIVE:
                 return path.is_file()
             if self._written.get(name) == file_identity(path):
                 return True
+            # an HDF5 file that was cut short is still recognised by its head
             digest = folder_digest(path) if path.is_dir() else file_digest(path)
             return digest in entry["digests"] or head_digest(path) in entry["digests"]
         except (OSError, InputError):
@@ -399,12 +402,14 @@ class Output:
         tmp.mkdir(exist_ok=True)
         self._record = None
         with dead_journals(hidden) as dead:
+            # journal-<number>-<token>; unfinished files begin with the token
             tokens = {path.name.rpartition("-")[2] for path in dead}
             for left in tmp.iterdir():
                 if left.name.partition("-")[0] in tokens:
                     discard(left)
             if len(dead) > 8:
                 with suppress(OSError):  # the disk may be full: then another time
+                    # added to our journal before they are removed: a kill in between loses nothing
                     self._journal.add(*read_journals(dead).values())
                     for path in dead:
                         path.unlink(missing_ok=True)

@@ -31,6 +31,7 @@ def write_new(path: Path, content: bytes | memoryview) -> None:
 
 
 def _write_beside(path: Path, content: bytes | memoryview, *, replace: bool) -> None:
+    # in the same folder, so that the rename stays within one file system
     descriptor, name = tempfile.mkstemp(prefix=f"{HIDDEN}-", dir=path.parent)
     partial = Path(name)
     try:

@@ -19,10 +19,12 @@ _FORMAT = "shapenet3d-cma output"
 def read_stamp(path: Path) -> dict[str, Any] | None:
     """Read the stamp of an output folder, "kind" and "earlier", or return None."""
     stamp = path / HIDDEN / "stamp.json"
+    # a link could lead to the stamp of another folder
     if (path / HIDDEN).is_symlink() or stamp.is_symlink() or not stamp.is_file():
         return None
     try:
         with stamp.open("rb") as file:
+            # a stamp is one short line: never read more, whatever the size
             content = json.loads(file.read(4096))
     except (OSError, ValueError, RecursionError):
         return None
@@ -52,6 +54,7 @@ def write_stamp(path: Path, kind: str, *, earlier: bool) -> dict[str, Any]:
             name_file(partial, stamp, replace=False)
     finally:
         partial.unlink(missing_ok=True)
+    # the process that was first decides the kind
     content = read_stamp(path) or content
     if content["kind"] != kind:
         raise InputError(

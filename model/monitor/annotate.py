@@ -65,6 +65,7 @@ class NetworkAnnotator:
 
         assert self.run is not None
         size = (view.depth.shape[0], view.depth.shape[1])
+        # the network depends on the size of the images; each size is read once
         if size not in self._trained:
             self._trained[size] = read_trained(self.run, size)
         return self._trained[size]

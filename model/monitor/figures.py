@@ -48,6 +48,7 @@ def patch_indices(
     # offsets of all points, computed as `make_patches` does: equal bits
     relative = cloud[0][None] - centres[0][:, None]  # (G, P, 3), as `make_patches` subtracts
     pairs = zip(relative, neighbours[0], strict=True)  # (P, 3) and (K, 3) of each patch
+    # (K, P, 3), the largest difference of a coordinate (K, P), the nearest point (K,)
     found = [(offsets[None] - cut[:, None]).abs().amax(-1).argmin(-1) for offsets, cut in pairs]
     return torch.stack(found).numpy().astype(np.uint16)
 
@@ -101,8 +102,10 @@ def all_masks(
                     "mask_ratio": ratio,
                     "mask_collisions": bool(rule),
                 }
+                # `masks` reads the settings at each call, so one network serves all of them
                 network.config = dataclasses.replace(config, **chosen)
                 masks = network.masks(centres, drawn)
+                # (S, G); point masks do not depend on the strategy, so each one writes the same
                 points[r, :, rule] = masks.points.numpy()
                 cells[t, r, :, rule] = masks.cells.numpy()
     return points, cells, grid
@@ -167,6 +170,7 @@ class Trained:
                 "the run trained the contrast alone, there is no reconstruction to show: "
                 "give another RUN, or none"
             )
+        # the same row once a seed, as views: (S, P, 3), (S, P, 2), (S, H, W, 3), (S,)
         batch = {
             "points": torch.from_numpy(points).expand(many, -1, -1),
             "pixels": torch.from_numpy(pixels.astype(np.int64)).expand(many, -1, -1),

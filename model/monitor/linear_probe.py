@@ -171,6 +171,7 @@ def probe(
             yield cut_patches(feed.take(rows[start : start + _CHUNK].tolist())["points"], config)
 
     train = ~held_out
+    # running statistics, if they are made here, come from training rows alone
     encoded = encode(recalibrated(encoder, batches(rows[train])), batches(rows))  # (N, 2 W)
     features = encoded.double().cpu().numpy()
     accuracy = linear_probe(
@@ -206,4 +207,5 @@ def _split(shards: Shards) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArra
     if len(both) < 2:
         return np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, bool)
     taken = np.isin(names["synset"].astype(str), both)
+    # the categories are sorted, so the place that a search finds is the label
     return every[taken], np.searchsorted(both, names["synset"][taken].astype(str)), held_out[taken]

@@ -31,6 +31,7 @@ def epoch_means(log: list[dict[str, Any]], name: str) -> NDArray[np.float64]:
     """Return the mean over each epoch's steps: (epochs,) float64."""
     epochs = np.array([line["epoch"] for line in log]) - 1
     values = np.array([line[name] for line in log], dtype=np.float64)
+    # an epoch that the log lacks gets 0, not a division by zero: (epochs,)
     means: NDArray[np.float64] = np.bincount(epochs, values) / np.maximum(np.bincount(epochs), 1)
     return means
 
@@ -197,6 +198,7 @@ def _frame(points: NDArray[Any]) -> tuple[float, float, float]:
     """
     low, high = points[..., :2].min((0, 1)), points[..., :2].max((0, 1))
     middle = (low + high) / 2
+    # one side for both axes keeps proportions; a tenth is margin
     return float(middle[0]), float(middle[1]), float((high - low).max() / 2 * 1.1)
 
 

@@ -92,6 +92,7 @@ class Snapshot:
 
 def fixed_rows(rows: int, count: int = 4) -> list[int]:
     """Choose some rows of the shards, spread evenly: always the same ones."""
+    # the middles of equal parts; a set, since with few rows some are the same
     return sorted({(2 * i + 1) * rows // (2 * count) for i in range(count)})
 
 

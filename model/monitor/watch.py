@@ -74,6 +74,7 @@ class Watch:
         if path.exists():
             return
         network, rows = self.training.network, fixed_rows(self.training.plan.rows)
+        # the run's seed, and epoch 0 each time: the masks stay the same over the run
         snapshot = reconstruct(network, self.feed.take(rows), seed=self.training.config.seed)
         self.folder.write(f"{path.parent.name}/{path.name}", snapshot.as_npz())
 

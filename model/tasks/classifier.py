@@ -69,6 +69,7 @@ class Classifier(nn.Module):
             nn.Linear(head_width, classes),
         )
         self.apply(initialise)
+        # `initialise` knows no bare parameters of this class
         for parameter in (self.cls_token, self.cls_position):
             nn.init.trunc_normal_(parameter, std=0.02)
 
@@ -94,10 +95,12 @@ class Classifier(nn.Module):
         The arguments are those of `forward`.
         """
         tokens, positions = self.encoder.tokens(centres, neighbours)  # (B, G, W) each
+        # the cls token and its position for every sample: (B, 1, W) each
         first, place = (
             parameter.to(tokens.dtype).expand(len(tokens), 1, -1)
             for parameter in (self.cls_token, self.cls_position)
         )
+        # the cls token comes first: (B, 1 + G, W)
         encoded = self.encoder.transformer(
             torch.cat([first, tokens], dim=1), torch.cat([place, positions], dim=1), drop=drop
         )

@@ -46,6 +46,7 @@ def make_classifier(initial: InitialEncoder, classes: int, config: TrainConfig) 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         network = Classifier(initial.config, classes, dropout=config.dropout)
+    # the head keeps its random weights
     if initial.weights is not None:
         network.encoder.load_state_dict(initial.weights)
     return network
@@ -83,7 +84,9 @@ class ClassifierWork:
         index = choose_points(seeds, points.shape[1], self.config.points)
         points = augment(_pick(points, index), seeds, self.config)
         drop = DropPath(seeds, self.config.drop_path)
+        # (B, classes)
         logits = self.network(*make_patches(points, self.config.patches, self.patch_points), drop)
+        # float32, since the sum of exponentials loses digits in bfloat16
         loss = F.cross_entropy(logits.float(), labels, label_smoothing=self.config.label_smoothing)
         return loss, (logits.argmax(1) == labels).float().mean()
 
@@ -131,6 +134,7 @@ def predict(
             points = points[:, : config.points]
         else:
             rows = torch.arange(start, start + len(points), device=device)
+            # another seed than that of training, so that a vote repeats none of its draws
             seeds = sample_seeds(config.seed + _VOTE_SEED, draw, rows)
             points = _pick(points, choose_points(seeds, points.shape[1], config.points))
             points = augment(points, seeds, config)
@@ -153,6 +157,7 @@ def vote(
     draws = [
         predict(network, clouds, config, patch_points, device, draw=draw) for draw in range(votes)
     ]
+    # (votes, N, classes), then the mean over the votes
     return torch.stack(draws).mean(0)
 
 

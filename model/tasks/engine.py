@@ -106,6 +106,7 @@ def train(
     """
     loop = TaskTrainer(work, config, folder, device, report)
     start = loop.resume()
+    # steps seed torch's generators; the caller gets its own state back
     with (
         torch.random.fork_rng(devices=[device] if device.type == "cuda" else []),
         stop_between_steps() as signals,
@@ -119,6 +120,7 @@ def train(
                 folder.save(step + 1, loop.state())
             if signals and not last:
                 raise KeyboardInterrupt
+    # a copy: the caller loads kept weights into the same network later
     final = {name: value.clone() for name, value in work.network.state_dict().items()}
     return TaskRun((config.epochs, final), loop.kept)
 
@@ -250,6 +252,7 @@ class TaskTrainer:
         for name, measure in self.work.chooses.items():
             score = measured.get(measure)
             if score is not None and (name not in self.kept or score >= self.kept[name]["score"]):
+                # on the CPU, so that they take no memory of the GPU
                 weights = {
                     key: value.detach().cpu().clone()
                     for key, value in self.work.network.state_dict().items()

@@ -92,6 +92,7 @@ def fewshot(
                     )
                     result = finetune_once(once, prefix_lines(report, f"{name}, fold {fold}"))
                     results.setdefault((way, shot), []).append(result)
+                # after each setting, so that a stopped run leaves a table
                 summarise(output, results, source, initial, config)
         return summarise(output, results, source, initial, config)
 

@@ -121,6 +121,7 @@ def read_splits(
     report(f"{task}: {dataset.layout} in {dataset.folder}")
     for note in dataset.notes:
         report(f"note: {note}")
+    # more points than a step takes, so that each step can draw others
     normalise, points = normalises(task, config.normalise), spare_points(config.points)
     clouds = {
         split: prepare(dataset, split, points, normalise=normalise, jobs=jobs)
@@ -185,6 +186,7 @@ def finetune_once(run: Run, report: Callable[[str], None]) -> dict[str, Any]:
     with RunFolder(
         run.folder, config, fingerprint, facts, kind="finetuning", inputs=run.inputs
     ) as folder:
+        # a run over many seeds that was stopped repeats none that is done
         done = read_result(run.folder, ("single", "votes"), is_share)
         if done is not None:
             report("finished before")

@@ -28,6 +28,7 @@ def shape_iou(predicted: IntArray, true: IntArray, parts: Sequence[int]) -> floa
     """
     scores = []
     for part in parts:
+        # (P,) bool each
         here, there = predicted == part, true == part
         union = np.count_nonzero(here | there)
         scores.append(np.count_nonzero(here & there) / union if union else 1.0)
@@ -72,12 +73,14 @@ def part_scores(
     classes : names of the categories
     parts : category -> its part labels
     """
+    # (N,)
     ious = np.array(
         [
             shape_iou(p, t, parts[classes[k]])
             for p, t, k in zip(predicted, true, labels, strict=True)
         ]
     )
+    # only categories that have shapes, so that no mean is of nothing
     categories = {classes[k]: float(ious[labels == k].mean()) for k in np.unique(labels)}
     accuracy = float((predicted == true).mean())
     return PartScores(float(ious.mean()), fmean(categories.values()), categories, accuracy)
@@ -90,6 +93,7 @@ def restrict_parts(
     parts: Mapping[str, Sequence[int]],
 ) -> IntArray:
     """Choose each point's part among those of its category: (P, parts) to (P,)."""
+    # (parts of the category,): labels of other categories cannot be chosen
     known = np.asarray(parts[classes[label]])
     chosen: IntArray = known[logits[:, known].argmax(axis=1)]
     return chosen

@@ -69,7 +69,9 @@ def draw_cloud(points: FloatArray, colours: NDArray[np.uint8], size: int = _SIZE
         [[np.cos(turn), 0, np.sin(turn)], [0, 1, 0], [-np.sin(turn), 0, np.cos(turn)]]
     )
     down = np.array([[1, 0, 0], [0, np.cos(tilt), -np.sin(tilt)], [0, np.sin(tilt), np.cos(tilt)]])
+    # turned about the y axis, then tilted: (P, 3)
     seen = points @ around.T @ down.T
+    # one scale for both axes; the least value is for a cloud that is a point
     spread = max(np.ptp(seen[:, 0]), np.ptp(seen[:, 1]), 1e-6)
     middle = (seen.max(axis=0) + seen.min(axis=0)) / 2
     place = (seen[:, :2] - middle[:2]) * [1, -1] * (
@@ -80,6 +82,7 @@ def draw_cloud(points: FloatArray, colours: NDArray[np.uint8], size: int = _SIZE
     tones = (colours * shade).astype(np.uint8)
     image = Image.new("RGB", (2 * size, 2 * size), "white")
     pen, radius = ImageDraw.Draw(image), max(2.0, 190 / np.sqrt(len(points)))
+    # far points first, so that near ones lie over them
     for i in np.argsort(depth):
         (x, y), tone = place[i], tones[i]
         pen.ellipse(
@@ -95,6 +98,7 @@ def draw_row(points: FloatArray, true: IntArray, predicted: IntArray) -> Image.I
     row = Image.new("RGB", (3 * _SIZE, _SIZE), "white")
     for place, colours in enumerate((part_colours(true), part_colours(predicted), wrong)):
         row.paste(draw_cloud(points, colours), (place * _SIZE, 0))
+    # the background is white, so the inverse is nonzero where something is drawn
     box = ImageOps.invert(row).getbbox() or (0, 0, 1, _SIZE)
     return row.crop((0, max(box[1] - _MARGIN, 0), 3 * _SIZE, min(box[3] + _MARGIN, _SIZE)))
 

@@ -85,6 +85,7 @@ def probe(
         )
     with threads(config.threads):
         features = features_of(initial, train, test, config)
+    # 0 asks for a choice by the training shapes
     c = config.c or choose_c(features[0], train.labels, config.seed)
     accuracy = svm_accuracy(features[0], train.labels, features[1], test.labels, c)
     result = {
@@ -175,6 +176,7 @@ def features_of(
             ).to(device)
             yield make_patches(points, config.patches, patch_points)
 
+    # running statistics, if they are made here, come from training shapes alone
     encoder = recalibrated(make_encoder(initial, config.seed).to(device), batches(train))
     features = [encode(encoder, batches(side)).cpu().numpy() for side in (train, test)]
     if not all(bool((np.abs(each) < _LARGEST).all()) for each in features):  # nor NaN
@@ -228,4 +230,5 @@ def choose_c(features: NDArray[np.float32], labels: IntArray, seed: int) -> floa
         tried += len(held)
         if tried >= 500:
             break
+    # of equal scores argmax takes the first, which is the smallest C
     return _CS[int(np.argmax(right))]

@@ -205,6 +205,7 @@ def predict_parts(
         here = slice(start, min(start + _BATCH, len(clouds)))
         points = torch.from_numpy(clouds.points[here, : config.points]).to(device)
         labels = torch.from_numpy(clouds.labels[here]).to(device)
+        # logits of every part, also those of other categories: (B, P, parts)
         with autocast(device, config.precision):
             logits: NDArray[np.float32] = network(points, labels).float().cpu().numpy()
         # the benchmark gives the category, so only its parts compete
@@ -298,6 +299,7 @@ def keep(folder: RunFolder, name: str, weights: State, predicted: IntArray) -> N
     """Write weights and what they predict."""
     tensors = {key: value.detach().cpu().contiguous() for key, value in weights.items()}
     folder.write(f"{name}.safetensors", save(tensors))
+    # the page shows these weights alone; part labels fit a byte
     if name == "final":
         content = io.BytesIO()
         np.save(content, predicted.astype(np.uint8))
@@ -322,6 +324,7 @@ def show(output: Output, first: Path, test: Clouds) -> None:
         name, true = test.classes[test.labels[i]], test.parts[i, :count]
         shapes.append((name, test.names[i], test.points[i, :count], true, predicted[i]))
         stem = f"{name}-{test.names[i].replace('/', '-').replace(' ', '-')}"
+        # file names are limited in bytes; a character that is cut apart is left out
         stem = stem.encode()[:_LONGEST].decode(errors="ignore")
         for kind, parts in (("true", true), ("predicted", predicted[i])):
             write_to(output, f"ply/{stem}-{kind}.ply", ply_bytes(test.points[i, :count], parts))

@@ -60,6 +60,7 @@ def propagate(points: Tensor, centres: Tensor, features: Tensor) -> Tensor:
     )
     # one centre at a time, so that no (B, P, 3, F) tensor is held
     for k in range(index.shape[2]):
+        # (B, P, F)
         chosen = features.gather(1, index[..., k : k + 1].expand(-1, -1, features.shape[2]))
         carried = carried + weight[..., k : k + 1].to(features.dtype) * chosen
     return carried
@@ -133,19 +134,24 @@ class PartSegmenter(nn.Module):
         taken = self.encoder.layer_features(
             centres, neighbours, self.layers, drop
         )  # a layer once, in order
+        # an encoder of few blocks takes a layer twice and computes it once
         found = dict(zip(sorted(set(self.layers)), taken, strict=True))
         features = torch.cat([found[i] for i in self.layers], dim=-1)  # (B, G, 3 W)
         one_hot = nn.functional.one_hot(labels, self.categories).to(points.dtype)  # (B, categories)
+        # (B, 6 W + label width)
         whole = torch.cat(
             [features.amax(1), features.mean(1), self.label(one_hot).to(features.dtype)], dim=-1
         )
+        # (B, P, 3 + 3 W)
         carried = torch.cat(
             [points.to(features.dtype), propagate(points, centres, features)], dim=-1
         )
         local = self.carry(carried.flatten(0, 1))  # (B P, propagated)
+        # two parts of one linear layer, so that `whole` is not repeated for every point
         hidden = (
             self.local(local).view(*points.shape[:2], -1) + self.whole(whole)[:, None]
         )  # (B, P, head)
+        # (B P, parts), then (B, P, parts)
         logits: Tensor = self.head(hidden.flatten(0, 1)).view(*points.shape[:2], -1)
         return logits
 

@@ -81,6 +81,7 @@ class EpochPlan:
 
 @functools.lru_cache(maxsize=2)
 def _shuffled(rows: int, seed: int, epoch: int) -> list[int]:
+    # seed and epoch alone decide, so no earlier epoch has to be drawn first
     order: list[int] = np.random.default_rng([seed, epoch]).permutation(rows).tolist()
     return order
 
@@ -161,9 +162,11 @@ class ShardRows(Dataset[Batch]):
         InputError : values that no valid shard holds; names the row
         """
         data = self.shards.read(rows, ["points", "pixels", "rgb"])
+        # the patch centres are the first points: (B, G, 2)
         pixels = data["pixels"][:, : self.patches].astype(np.int32)
         # check what a damaged shard might hold, before it becomes a loss
         finite = np.isfinite(data["points"]).all(axis=(1, 2))
+        # (u, v) is (column, row), so the bounds are (W, H); stored unsigned, none is below 0
         inside = (pixels < self.image_size[::-1]).all(axis=(1, 2))
         if not (finite & inside).all():
             bad = int(np.flatnonzero(~(finite & inside))[0])
@@ -217,6 +220,7 @@ class ShardRows(Dataset[Batch]):
         )
         for rows, chunk in zip(chunks, loader, strict=True):
             for name, values in chunk.items():
+                # allocated once, since joining all chunks at the end would take twice the memory
                 if name not in held:
                     held[name] = torch.empty(
                         len(self), *values.shape[1:], dtype=values.dtype, device=device
@@ -335,6 +339,7 @@ class BatchSource:
                 epoch = self.plan.epoch(step)
                 order = torch.tensor(self.plan.order(epoch)).to(where)
             first = step % self.plan.steps_per_epoch * self.plan.batch
+            # the part of this rank: (B,)
             rows = order[first : first + self.plan.batch][self.share]
             yield {name: values[rows] for name, values in held.items()}
 
@@ -385,5 +390,6 @@ def choose_place(gib: float, config: PretrainConfig, group: ProcessGroup) -> str
     here = int(
         os.environ.get("LOCAL_WORLD_SIZE", "1")
     )  # every process of this machine would hold them
+    # half of what is free stays free, the processes of this machine share the rest
     spare = psutil.virtual_memory().available / 2**30 / 2 / here
     return "memory" if gib <= min(config.memory_gib, spare) else "files"

@@ -143,6 +143,7 @@ class BlockShuffled(IterableDataset[Batch]):
         worker = get_worker_info()
         number, count = (0, 1) if worker is None else (worker.id, worker.num_workers)
         starts = np.arange(0, len(self.shards), self.block)
+        # the same order in all workers and ranks, so that their parts are disjoint
         order = np.random.default_rng([self.seed, self.epoch]).permutation(len(starts))
         part = self.rank * count + number
         own = starts[order[part :: self.ranks * count]]
@@ -153,6 +154,7 @@ class BlockShuffled(IterableDataset[Batch]):
         left: list[Row] = []  # rows that do not make a batch yet
         for begin in range(0, len(starts), self.blocks):
             rows = left + self._read(starts[begin : begin + self.blocks], draw)
+            # rows that do not fill a batch are mixed with the next blocks
             whole = len(rows) // self.batch * self.batch
             for place in range(0, whole, self.batch):
                 yield pack_for_worker(to_tensors(_joined(rows[place : place + self.batch])))
@@ -174,6 +176,7 @@ class BlockShuffled(IterableDataset[Batch]):
             for place in range(size)
         ]
         drawn = [rows[number] for number in draw.permutation(len(rows))]
+        # slices are views: no row is copied before its batch is joined
         return [
             {name: values[place : place + 1] for name, values in block.items()}
             for block, place in drawn

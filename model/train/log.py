@@ -142,6 +142,7 @@ class StepLog:
         bad = {name: ~result[name].isfinite() for name in ("loss_lmr", "loss_gsa")}  # (B,) each
         losses = [name for name, where in bad.items() if bool(where.any())] or ["the gradient"]
         where = bad["loss_lmr"] | bad["loss_gsa"]
+        # where only the gradient is bad, any of the rows may be the cause
         which = result["rows"][where if bool(where.any()) else slice(None)].tolist()
         return (
             f"step {step + 1} (epoch {self.training.plan.epoch(step) + 1}): "

@@ -146,7 +146,9 @@ def make_plan(data: ShardRows, config: PretrainConfig, group: ProcessGroup) -> E
             f"cannot be shared by {group.size}: "
             f"give a multiple of {group.size}"
         )
+    # few rows make a smaller batch, still one that all processes share evenly
     batch = min(config.batch_size, len(data) // group.size * group.size)
+    # the contrast needs a second row as a negative; several processes have one anyway
     if batch < group.size * (2 if config.contrasts and group.size == 1 else 1):
         raise InputError(
             f"{data.folder} holds {len(data)} rows, too few for {group.size} processes: start fewer"
@@ -234,9 +236,11 @@ def train(
             StepLog(write, training, feed.data, start, report, more=board.line)
         )
         for step, batch in enumerate(feed.steps(start), start):
+            # the first batch is also the one on which compiling is tried
             if step == start:
                 training.prepare(batch, report)
             if watch is not None:
+                # before step number `step`, as many steps are done
                 watch.observe(step)
             log.add(step, training.step(step, batch))
             last = step + 1 == plan.steps
@@ -250,6 +254,7 @@ def train(
                 log.flush()
                 if group.leads:
                     folder.save(step + 1, training.state())
+            # a signal in the last step comes too late: the run is finished
             if stop and not last:
                 raise KeyboardInterrupt
             # pictures cost seconds, so they are drawn by the clock

@@ -278,6 +278,7 @@ class RunFolder:
         """
         new, defaults = dataclasses.asdict(self.settings), dataclasses.asdict(type(self.settings)())
         deciding = identity_names(self.settings)
+        # a setting that an older run does not tell counts as its default
         pairs = {name: (old.get(name, defaults[name]), new[name]) for name in deciding}
         return ", ".join(
             f"{name} = {named(was)}, not {value}"
@@ -353,6 +354,7 @@ class RunFolder:
             kept = "".join(
                 json.dumps(line) + "\n" for line in self.read_lines(file) if line["step"] <= steps
             )
+            # a run always has a log; it has probes only once there is one
             if file.exists() or file == self.log:
                 self.write(file.name, kept, live=True)
         for path in self.snapshots.glob("epoch-*.npz"):
@@ -400,6 +402,7 @@ def _is_line(line: Any, probe: bool) -> bool:
         type(value) in (int, float) and abs(value) < _MOST_NUMBER for value in line.values()
     ):  # nor NaN
         return False
+    # an epoch has at least one step; only a probe can stand before the first one
     step, epoch = line["step"], line["epoch"]
     return type(step) is int and type(epoch) is int and (0 if probe else 1) <= epoch <= step
 

@@ -53,6 +53,7 @@ class PretrainStep:
         with torch.random.fork_rng(devices=[]):  # the caller's random numbers are left alone
             torch.manual_seed(config.seed)
             self.network = CrossAlignNet(config, shard_size)
+        # weights are drawn on the CPU and moved: the same ones on every device
         self.network.to(self.device).train()
         self.parameters = sum(parameter.numel() for parameter in self.network.parameters())
         self.optimizer = torch.optim.AdamW(
@@ -81,6 +82,7 @@ class PretrainStep:
         if compiles:
             compiled = cast(nn.Module, torch.compile(self.network, dynamic=False))
             failure = self._try(compiled, batch)
+            # all processes run compiled, or none does
             self.compiled = not self.group.any(failure is not None)
             if self.compiled:
                 module = compiled
@@ -90,6 +92,7 @@ class PretrainStep:
                 )
         if self.group.size > 1:
             devices = [self.device.index] if self.device.type == "cuda" else None
+            # batch norms see all ranks' rows, so their buffers are alike without a broadcast
             module = DistributedDataParallel(
                 module, device_ids=devices, broadcast_buffers=False, gradient_as_bucket_view=True
             )
@@ -115,6 +118,7 @@ class PretrainStep:
         return None
 
     def _forward(self, module: nn.Module, step: int, batch: Batch) -> dict[str, Tensor]:
+        # masks and dropped branches follow from these: (B,)
         seeds = sample_seeds(self.config.seed, self.plan.epoch(step), batch["rows"])
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
             result: dict[str, Tensor] = module({**batch, "seeds": seeds})
@@ -145,6 +149,7 @@ class PretrainStep:
         self.optimizer.zero_grad(set_to_none=True)
         # all processes see the same results, so they decide alike
         loss = all_gather(result["loss"].detach()[None]).mean()
+        # stacked, so that one exchange serves all four: (rows of all ranks, 4)
         samples = all_gather(
             torch.stack([result[name].detach() for name in PER_SAMPLE], dim=1)
         ).unbind(1)
@@ -195,6 +200,7 @@ def parameter_groups(network: nn.Module, weight_decay: float) -> list[dict[str, 
 
     Matrices decay; biases, norms, positions and mask tokens do not.
     """
+    # a norm's scale is named `weight`, too, so the type of the layer decides
     matrices = {
         id(module.weight)
         for module in network.modules()

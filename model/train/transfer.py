@@ -60,10 +60,12 @@ class _PackedBatch(dict[str, Any]):
             if not isinstance(value, torch.Tensor):
                 others[name] = value
                 continue
+            # as bytes of any type; the layout tells the receiver type and shape
             content = value.contiguous().view(-1).view(torch.uint8).numpy()
             layout.append((name, value.dtype, value.shape, end))
             parts += [content, bytes(-len(content) % _ALIGN)]
             end += len(content) + len(parts[-1])
+        # a file in memory without a name: it lasts as long as somebody has it open
         memory = os.memfd_create("batch")
         try:
             _write(memory, parts)
@@ -96,6 +98,7 @@ def _unpack(
         os.close(descriptor)
     values = dict(others)
     for name, dtype, shape, place in layout:
+        # a view of the received memory, nothing is copied
         content = memory[place : place + shape.numel() * dtype.itemsize]
         values[name] = content.view(dtype).view(shape)
     return {name: values[name] for name in names}

@@ -112,6 +112,7 @@ def check_step(state: dict[str, Any], steps: int | None = None) -> int:
 def _check_archive(archive: zipfile.ZipFile, size: int) -> None:
     """Refuse an archive that holds more than it has bytes."""
     entries = archive.infolist()
+    # an entry that is not compressed cannot unpack to more than the file has
     if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
         raise ValueError("its content is compressed, which torch never does")
     if sum(entry.file_size for entry in entries) > size:
@@ -153,6 +154,7 @@ def _rebuild(storage: Any, offset: Any, size: Any, stride: Any, *_: object) -> T
     """
     sizes, strides = tuple(size), tuple(stride)
     numbers = (offset, *sizes, *strides)
+    # `type` instead of `isinstance`, for which a bool is an int
     if not isinstance(storage, _Storage) or not all(
         type(each) is int and 0 <= each < 2**48 for each in numbers
     ):
@@ -196,6 +198,7 @@ class _TorchUnpickler(PlainUnpickler):
         dtype, name, count = reference[1], reference[2], reference[4]
         if not isinstance(dtype, torch.dtype) or not isinstance(name, str):
             raise pickle.UnpicklingError("numbers of no known type")
+        # tensors may share their numbers, which are read once
         if name not in self.storages:
             self.storages[name] = self._read_storage(name, dtype, count)
         if self.storages[name].values.dtype != dtype:
@@ -214,6 +217,7 @@ class _TorchUnpickler(PlainUnpickler):
             )
         if not count:
             return _Storage(torch.empty(0, dtype=dtype))
+        # a bytearray, because torch wants memory that can be written
         return _Storage(torch.frombuffer(bytearray(self.archive.read(entry)), dtype=dtype))
 
 
@@ -230,6 +234,7 @@ def restore(network: nn.Module, optimizer: torch.optim.Optimizer, state: Mapping
     ------
     ValueError : something is missing, has another shape or type, or is not finite; names it
     """
+    # all checks come before the first change
     own_state, moments = optimizer.state_dict(), part(state, "optimizer")
     # the optimiser numbers its parameters in this order
     shapes = dict(enumerate(value for group in optimizer.param_groups for value in group["params"]))

@@ -32,6 +32,7 @@ def encoder_bytes(encoder: PointEncoder, config: PretrainConfig, stamp: str = ""
         place by chance
     """
     settings = ({"generator": stamp} if stamp else {}) | dataclasses.asdict(config)
+    # safetensors takes contiguous tensors only
     weights = {name: value.cpu().contiguous() for name, value in encoder.state_dict().items()}
     return save(weights, metadata={"config": json.dumps(settings)})
 

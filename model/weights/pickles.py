@@ -90,6 +90,7 @@ class Array(np.ndarray[Any, Any]):
         if not isinstance(dtype, Dtype) or not isinstance(data, str | bytes) or self.size:
             raise Refused("an array of no known type")
         _check_shape(shape, dtype.dtype, len(data))
+        # bytes of Python 2 come as text; latin1 gives each byte back
         content = data.encode("latin1") if isinstance(data, str) else data
         self.__setstate__((version, shape, dtype.dtype, fortran, content))
 
@@ -129,6 +130,7 @@ def _encode(text: str, encoding: str = "latin1") -> bytes:
 
 
 def _reconstruct(*_: object) -> Any:
+    # without numbers at first: `accept` brings shape and content
     return np.empty(0).view(Array)
 
 
@@ -243,6 +245,7 @@ def _build(reader: PlainUnpickler) -> None:
 def _reduce(reader: PlainUnpickler) -> None:
     arguments = reader.stack.pop()
     call = reader.stack[-1]
+    # by identity: only the stand-ins themselves can be called
     if (
         not any(call is known for known in reader.allowed.values())
         or not isinstance(arguments, tuple)
@@ -303,6 +306,7 @@ def _extend(reader: PlainUnpickler, items: list[Any]) -> None:
 
 def _byte_array(reader: PlainUnpickler) -> None:
     size = int.from_bytes(reader.read(8), "little")
+    # a size that is merely claimed must take no memory
     reader.append(bytearray(reader.read(min(size, reader.size))))
 
 

@@ -120,6 +120,7 @@ def read_run(run: Path) -> SavedRun:
         weights = part(state, "network")
     except (OSError, ValueError) as error:
         raise InputError(_unreadable(checkpoint, error)) from None
+    # the checkpoint decides where run.json tells fewer steps than are done
     steps = content.get("steps")
     return SavedRun(
         run, config, weights, step, steps if type(steps) is int and steps >= step else step

@@ -49,6 +49,7 @@ def read_safetensors(path: Path, about: str) -> tuple[dict[str, Any], dict[str, 
     with os.fdopen(open_regular(path), "rb") as file:
         size, start = os.fstat(file.fileno()).st_size, file.read(8)
         length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
+        # the shortest header is `{}`
         if not 2 <= length <= min(size - 8, _MOST_HEADER):
             raise ValueError("it is cut short, or no file of safetensors")
         header = parse_json(file.read(length))
@@ -122,6 +123,7 @@ def fill(
     ):  # torch, of more bytes than 64 bits count, and of a size beyond 64 bits
         raise ValueError("its config describes a network that is larger than any") from None
     check_weights(expected, weights)
+    # the weights fit: only now does the network take memory
     network = make()
     network.load_state_dict(weights)
     return network

@@ -95,6 +95,7 @@ def contact_png(rows: Iterable[Row], shows: Sequence[str], *, columns: int | Non
     ------
     InputError : images of several sizes
     """
+    # the pictures of a row side by side: (H, shows * W, 3)
     tiles = [np.concatenate([_TILES[name](row) for name in shows], axis=1) for row in rows]
     height, width = tiles[0].shape[:2]
     if any(tile.shape != tiles[0].shape for tile in tiles):
@@ -146,6 +147,7 @@ def _depth_tile(row: Row) -> NDArray[np.uint8]:
     tile = np.full((*depth.shape, 3), 255, dtype=np.uint8)
     if seen.any():
         near, far = depth[seen].min(), depth[seen].max()
+        # 0 = farthest, 1 = nearest; the tiny number avoids 0 / 0 on flat depth
         share = (far - depth[seen]) / max(far - near, np.finfo(np.float32).tiny)
         tile[seen] = np.round(mpl.colormaps["viridis"](share)[:, :3] * 255)
     return tile
@@ -156,6 +158,7 @@ def _points_tile(row: Row) -> NDArray[np.uint8]:
     height, width = row["depth"].shape
     camera = row_camera(row)
     seen, reach = _seen_from(row["points"], camera, turn=-45)
+    # pixels an object unit, so that all points fit in the shorter side
     scale = min(height, width) / 2 / reach
     # pixel of each point in the tile, far points first: (P,)
     far_first = np.argsort(-seen[:, 2])
@@ -165,6 +168,7 @@ def _points_tile(row: Row) -> NDArray[np.uint8]:
     colours = row["rgb"][pixels[:, 1], pixels[:, 0]]
     tile = np.full((height, width, 3), 255, dtype=np.uint8)
     radius = max(1, round(min(height, width) / 160))
+    # offsets of the small disc that stands for a point
     reached = [(x, y) for y in range(-radius, radius + 1) for x in range(-radius, radius + 1)]
     discs = [(x, y) for x, y in reached if x * x + y * y <= (radius + 0.5) ** 2]
     # index of the nearest point that covers each pixel, (H, W); far points come first
@@ -195,6 +199,7 @@ def draw_row(row: Row, title: str) -> Figure:
     _image(axes[0, 0], row["rgb"], "RGB")
     _depth(figure, axes[0, 1], row["depth"])
     _reprojection(axes[0, 2], row, camera)
+    # (P, 3) from 0 to 1, as matplotlib takes colours
     colours = row["rgb"][row["pixels"][:, 1], row["pixels"][:, 0]] / 255
     _cloud(
         axes[1, 0],
@@ -271,6 +276,7 @@ def _cloud(
         edgecolors=_FAINT,
     )
     axis.set_xlim(-reach, reach)
+    # y points down, as in the image
     axis.set_ylim(reach, -reach)
     axis.set_aspect("equal")
     axis.set_facecolor(_PANEL)
@@ -298,6 +304,7 @@ def _seen_from(
 def _verdict(axis: Any, row: Row) -> None:
     """Write the figures of the laws on this row."""
     figures, limits = check_row(row), {law.name: law for law in LAWS}
+    # `not ... <=`, so that NaN counts as broken
     broken = [name for name, figure in figures.items() if not figure <= limits[name].limit]
     if broken:
         _heading(axis, f"BROKEN: {', '.join(broken)}", colour="#b3261e")

@@ -74,6 +74,7 @@ def write_ply_model(folder: Path, rows: Sequence[Row], *, number: int, full: boo
         if full:
             cloud = back_project(row["depth"], camera)
             points, pixels = cloud.points, cloud.pixels
+        # images are [row, column], pixels are (column, row): (P, 3)
         colours = row["rgb"][pixels[:, 1], pixels[:, 0]]
         comments = view_comments(
             camera, f"{row['synset']}/{row['model_id']} view {int(row['view'])}"
@@ -131,6 +132,7 @@ def _nerf_frame(folder: Path, row: Row) -> dict[str, Any]:
     name = f"view-{int(row['view']):02}"
     _save(folder / "images" / f"{name}.png", row["rgb"])
     _save(folder / "masks" / f"{name}.png", _mask(row["depth"]))
+    # multiplied in float64, so that the result is rounded to float32 only once
     np.save(
         folder / "depth" / f"{name}.npy", (row["depth"].astype(np.float64) * _MM).astype(np.float32)
     )
@@ -138,6 +140,7 @@ def _nerf_frame(folder: Path, row: Row) -> dict[str, Any]:
         "file_path": f"images/{name}.png",
         "mask_path": f"masks/{name}.png",
         "depth_file_path": f"depth/{name}.npy",
+        # columns y and z of the pose change sign: OpenCV axes become OpenGL axes
         "transform_matrix": (row_camera(row).obj_from_cam @ _GL_FROM_CV).tolist(),
     }
 
@@ -152,6 +155,7 @@ def _lens(row: Row) -> dict[str, float]:
         "cy": float(k[1, 2]),
         "w": width,
         "h": height,
+        # full angles of view, for a principal point in the middle
         "camera_angle_x": 2 * math.atan(width / 2 / float(k[0, 0])),
         "camera_angle_y": 2 * math.atan(height / 2 / float(k[1, 1])),
     }
@@ -183,6 +187,7 @@ def write_bop_scene(folder: Path, rows: Sequence[Row], *, number: int, full: boo
         mask = _mask(row["depth"])
         _save(folder / "rgb" / f"{image:06}.png", row["rgb"])
         _save(folder / "depth" / f"{image:06}.png", values)
+        # there is one object and nothing in front of it, so both masks are equal
         for name in ("mask", "mask_visib"):
             _save(folder / name / f"{image:06}_000000.png", mask)
         k = row["intrinsics"].copy()
@@ -240,8 +245,10 @@ def bop_set(shards: Shards, models: Sequence[tuple[int, str, str]]) -> dict[str,
 
 def _depth16(depth: NDArray[np.float32]) -> tuple[NDArray[np.uint16], float]:
     """Return depth in 16 bits and its scale; only background becomes 0."""
+    # without depth any scale will do
     scale = float(depth.max()) / _FULL or 1.0
     values = np.rint(depth.astype(np.float64) / scale)
+    # rounding could bring a small depth to 0, which means background: 1 is the least
     return np.where(depth > 0, np.clip(values, 1, _FULL), 0).astype(np.uint16), scale
 
 

@@ -113,6 +113,7 @@ def _export_all(
     models = _models(shards)
     if not models:
         raise InputError(f"{folder} is empty: pack again")
+    # the entries hold the shards' checksums, so they stand for the content
     listed = json.dumps(shards.manifest["shards"], sort_keys=True).encode()
     settings = {"format": format, "full": full, "shards": hashlib.sha256(listed).hexdigest()[:16]}
     identity = begin(output, EXPORT, settings, redo=redo)
@@ -173,6 +174,7 @@ def _folder_name(settings: dict[str, Any], model: _Model) -> str:
     return f"train/{model.number:06}" if settings["format"] == "bop" else model.key
 
 
+# once in each process; other content is another key, so it is opened anew
 @lru_cache(maxsize=1)
 def _opened(folder: Path, content: str) -> Shards:
     return Shards(folder, most_open=1)

@@ -70,6 +70,7 @@ def histogram(series: Sequence[tuple[str, NDArray[Any]]], *, unit: str, label: s
     counts = [np.histogram(values, edges)[0] for _, values in kept]
     top = max(int(count.max()) for count in counts)
     wide, high_px = _WIDTH - _LEFT - _RIGHT, _HEIGHT - _TOP - _BOTTOM
+    # edges in pixels of the picture: (bins + 1,)
     x = _LEFT + (edges - low) / (high - low) * wide
     parts = [
         _axes(low, high, top, unit, x_of=lambda value: _LEFT + (value - low) / (high - low) * wide)
@@ -131,6 +132,7 @@ def sphere(directions: NDArray[np.float64], *, label: str, most: int = 3000) -> 
     scale, middle = 61.0, (width / 2, height / 2)
 
     def place(longitude: NDArray[np.float64], latitude: NDArray[np.float64]) -> NDArray[np.float64]:
+        # Hammer's formulas, then pixels of the picture, y down: (..., 2)
         root = np.sqrt(1 + np.cos(latitude) * np.cos(longitude / 2))
         across = 2 * math.sqrt(2) * np.cos(latitude) * np.sin(longitude / 2) / root
         up = math.sqrt(2) * np.sin(latitude) / root
@@ -153,6 +155,7 @@ def sphere(directions: NDArray[np.float64], *, label: str, most: int = 3000) -> 
     chosen = kept[spread_indices(len(kept), most)]
     # longitude 0 is before the object's front (-Z) and grows to the viewer's right
     longitude = np.arctan2(-chosen[:, 0], -chosen[:, 2])
+    # rounding may bring a length of 1 just above 1
     latitude = np.arcsin(np.clip(chosen[:, 1], -1, 1))
     radius = 3.2 if len(chosen) <= 300 else 1.8
     parts += [

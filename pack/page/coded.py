@@ -34,6 +34,7 @@ def code(array: NDArray[Any], *, steps: bool = False) -> dict[str, Any]:
     elif steps:
         if array.dtype != np.float32:
             raise ValueError(f"steps are for float32, got {array.dtype}")
+        # uint32 wraps round here, and the sum in `decode` wraps back
         coding, flat = "steps", np.diff(flat.view(np.uint32), prepend=np.uint32(0))
     # byte planes: (itemsize, length)
     little = flat.astype(flat.dtype.newbyteorder("<"), copy=False)

@@ -113,6 +113,7 @@ def page_html(
         "policy": policy(script),
         "style": style("base.css", "page.css"),
         "script": script,
+        # no "</script>" in a name can end the script early
         "payload": json.dumps(payload, allow_nan=False).replace("<", "\\u003c"),
         "home": f'<a href="{html.escape(home)}">report</a>' if home else "",
         "strategies": "".join(
@@ -156,6 +157,7 @@ def _coded(view: View) -> dict[str, Any]:
     if view.rgb is not None:
         frame["rgb"] = code(view.rgb)
     if view.normal is not None:
+        # one byte a component, (H, W, 3): -1 to 1 becomes 1 to 255
         frame["normal"] = code(np.round(np.clip(view.normal, -1, 1) * 127 + 128).astype(np.uint8))
     if view.aligned is not None:
         frame |= _coded_masks(view.aligned)

@@ -283,6 +283,7 @@ def as_row(view: View) -> Row:
     where, wrong = f"view {view.view} of {view.synset}/{view.model_id}", ""
     if view.rgb is None:
         raise InputError(f"{where} has no colour: choose another --view")
+    # pixels are (u, v), so the order is (width, height)
     if (view.pixels >= (width, height)).any():
         wrong = "pixels outside its image"
     elif not np.isfinite(view.points).all():

@@ -72,6 +72,7 @@ def survey_shards(shards: Shards, *, depths: int = DEPTHS) -> Survey:
             rows, ["synset", "model_id", "view", "num_points", "cam_from_obj"]
         ).items():
             parts.setdefault(name, []).append(values)
+    # batches joined: (N, ...) for each name
     whole = {name: np.concatenate(values) for name, values in parts.items()}
     # depth and points of some rows
     near, far, checked, right = _depths(shards, spread_indices(len(shards), depths))
@@ -96,6 +97,7 @@ def _depths(
     shards: Shards, rows: Sequence[int]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], int, int]:
     """Measure the depth range and re-projection of some rows."""
+    # (M,) each; NaN stays where a row has no depth
     near, far = (np.full(len(rows), np.nan, dtype=np.float32) for _ in range(2))
     checked = right = 0
     for place, index in enumerate(track(rows, len(rows), "rows")):

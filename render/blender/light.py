@@ -52,6 +52,7 @@ def _studio(world: Any, turn: float) -> None:
     cosine, sine = np.cos(turn), np.sin(turn)
     direction, facing = nodes.new("ShaderNodeTexCoord"), nodes.new("ShaderNodeVectorMath")
     facing.operation = "DOT_PRODUCT"
+    # Half of k, so that adding 0.5 gives (1 + k.w) / 2.
     facing.inputs[1].default_value = np.array((cosine * x + sine * z, y, cosine * z - sine * x)) / 2
     links.new(direction.outputs["Generated"], facing.inputs[0])
     share = _calculate(world, "ADD", facing.outputs["Value"], 0.5)

@@ -76,6 +76,7 @@ def _measure(
     ):
         if enabled:
             fields[field] = np.where(hit[..., None], passes[layer], np.float32(0))
+    # Cycles' normal belongs to the face that Cycles saw, so the exact face's stands in.
     if config.normals and other.any():
         fields["normal"][other] = seen_normal(depth, face, scene.surface, part)[other]
     if config.positions and other.any():

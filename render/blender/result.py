@@ -44,6 +44,7 @@ def _render(engine: Any, depsgraph: Any) -> None:
     _cycles_render(engine, depsgraph)
     result = engine.get_result()
     passes, width, height = result.layers[0].passes, result.resolution_x, result.resolution_y
+    # One flat buffer for all passes: channels * width * height numbers of each.
     pixels = np.empty(sum(layer.channels for layer in passes) * width * height, dtype=np.float32)
     # All of them, one after the other
     passes.foreach_get("rect", pixels)

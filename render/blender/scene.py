@@ -103,10 +103,12 @@ class Scene:
         self.surface, self._middle = surface, surface.bounds.mean(axis=0).tolist()
         mesh = bpy.data.meshes.new("model")
         _fill_mesh(mesh, surface, self.config.smooth_angle)
+        # (F,) whether the two sides of a face have different texture coordinates.
         turned = np.logical_or.reduceat(
             (surface.front_uvs != surface.back_uvs).ravel(), 2 * surface.starts[:-1]
         )
         sides = np.stack([surface.front, surface.back, turned], axis=1)
+        # One Blender material for each different row of sides, (F, 3).
         _, first, slots = np.unique(row_keys(sides), return_index=True, return_inverse=True)
         notes: list[str] = []
         for front, back, differ in sides[first].tolist():
@@ -140,6 +142,7 @@ class Scene:
         data.sensor_fit, data.sensor_width = "HORIZONTAL", _SENSOR_WIDTH
         data.lens = focal * _SENSOR_WIDTH / width
         distance = max(math.dist(camera.eye.tolist(), self._middle), 1e-6)
+        # In proportion to the distance, so that tiny and huge models are not clipped.
         data.clip_start, data.clip_end = 1e-3 * distance, 1e3 * distance
         self.camera.matrix_world = mathutils.Matrix(
             (camera.obj_from_cam @ _OPENCV_TO_BLENDER).tolist()
@@ -156,6 +159,7 @@ class Scene:
         render.border_min_x, render.border_max_x = (
             (edge + 0.25) / camera.width for edge in (left, right)
         )
+        # Blender counts rows from below.
         render.border_min_y, render.border_max_y = (
             (camera.height - edge + 0.25) / camera.height for edge in (bottom, top)
         )

@@ -94,6 +94,7 @@ def _check_off(data: bytes) -> None:
 
 
 def _check_stl(data: bytes) -> None:
+    # Text, or a binary file of the stated length: 84 bytes, and 50 for each triangle.
     if b"facet" in data[:4096] or len(data) == 84 + 50 * int.from_bytes(data[80:84], "little"):
         return
     if data[:512].lstrip().startswith(b"solid") and b"endsolid" in data[-4096:]:
@@ -291,6 +292,7 @@ def _check_tree(nodes: list[dict[str, Any]], kind: str) -> None:
                 raise ModelError(f"its {kind} has a node with two parents: its scene is no tree")
             parent[child] = number
     for number in range(len(nodes)):
+        # The walk up to the root is bounded, as a ring has no end.
         steps = 0
         while number in parent and steps <= _MOST_DEEP:
             number, steps = parent[number], steps + 1  # noqa: PLW2901

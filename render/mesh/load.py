@@ -132,6 +132,7 @@ def load_geometries(folder: Path, file: str) -> list[Any]:
     try:
         check_mesh(folder, file, data)
         with bounded_pictures(), np.errstate(all="ignore"):
+            # process=False keeps vertices and faces as the file has them.
             loaded = trimesh.load(
                 io.BytesIO(data),
                 file_type=kind,
@@ -171,6 +172,7 @@ def _parts(loaded: Any) -> list[Any]:
         nodes = [loaded.graph[name][1] for name in loaded.graph.nodes_geometry]
         repeated = [loaded.geometry[name] for name in nodes if name in loaded.geometry]
         meshes = [part for part in repeated if isinstance(part, trimesh.Trimesh)]
+        # Both sizes count three numbers for each row.
         if sum(part.faces.size + part.vertices.size for part in meshes) > 3 * MOST_ELEMENTS:
             raise ModelError("it shows its parts more often than memory holds")
         loaded = loaded.dump(concatenate=False)
@@ -196,10 +198,12 @@ def _convert(parts: list[Any], scratch: Path) -> tuple[Mesh, dict[str, Material]
         plain = uv is None or len(uv) != len(points)
         uvs.append(np.zeros((len(points), 2)) if plain else np.asarray(uv, dtype=np.float64)[:, :2])
         vertices.append(points)
+        # All parts share one table of vertices: indices move up by those before.
         faces.append(triangles + offset)
         owner.append(np.full(len(triangles), number))
         offset += len(points)
     check_materials(len(materials))
+    # The empty tables give the right shape where there is no part at all.
     corners = np.concatenate([*faces, np.zeros((0, 3), dtype=np.int64)]).ravel()
     mesh = usable_mesh(
         np.concatenate([*vertices, np.zeros((0, 3))]),
@@ -248,6 +252,7 @@ def _pbr_material(found: Any, texture: Path) -> Material:
     factor = np.array([1.0, 1.0, 1.0, 1.0])
     if found.baseColorFactor is not None:
         base = np.asarray(found.baseColorFactor)
+        # Whole numbers are eight-bit values; others are in [0, 1] already.
         base = base / 255 if np.issubdtype(base.dtype, np.integer) else base.astype(np.float64)
         factor[: len(base)] = base
     colour = srgb_from_linear(np.clip(factor[:3], 0, 1))
@@ -274,6 +279,7 @@ def _saved(image: Any, path: Path, factor: NDArray[np.float64]) -> Path | None:
 
     bands = "RGBA" if "A" in image.getbands() or "transparency" in image.info else "RGB"
     image = image.convert(bands)
+    # A texture takes the colour's place, so the factor must go into its pixels.
     if (factor < 1).any():
         pixels = np.asarray(image, dtype=np.float64)
         pixels[..., :3] *= factor

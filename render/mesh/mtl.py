@@ -196,6 +196,7 @@ class Pictures:
         """Return why a picture cannot be shown; empty if it can."""
         if path not in self._seen:
             picture = examine_picture(path)
+            # All pictures of a model share one budget: those that come late lose.
             if self._pixels + picture.pixels > MOST_IN_MODEL:
                 picture = Picture(
                     fault=f"the model's pictures have more than {MOST_IN_MODEL:,} pixels together"
@@ -347,6 +348,7 @@ def _find(
 ) -> tuple[Path | None, str]:
     if reference.startswith("/") or reference[1:2] == ":":
         return None, f"{quoted} refused: an absolute path"
+    # First as written, then from the folders where models keep pictures, then from the top.
     for place in dict.fromkeys((base, f"{base}/images", "images", "")):
         path = _forgiving(top, f"{place}/{reference}", folders)
         if path is not None:
@@ -385,6 +387,7 @@ def _forgiving(top: Path, reference: str, folders: dict[Path, dict[str, str]]) -
         if not (path / part).exists() and path.is_dir():
             part = _alike(path, folders).get(part.casefold(), part)  # noqa: PLW2901
         path = path / part
+        # A link may lead out of the model's folder.
         if not path.resolve().is_relative_to(top):
             return None
     return path.resolve() if path.is_file() else None

@@ -58,6 +58,7 @@ class Surface:
         Those around v are `faces[starts[v]:starts[v + 1]]`.
         """
         owner = np.repeat(np.arange(len(self.front)), np.diff(self.starts))
+        # Sorted by vertex, the corners of each vertex stand together.
         order = np.argsort(self.corners, kind="stable")
         return owner[order], np.searchsorted(self.corners[order], np.arange(len(self.vertices) + 1))
 
@@ -72,6 +73,7 @@ class Surface:
 
         Of larger polygons the first three corners count.
         """
+        # (3, F) vertices of the first three corners, then (3, 3, F): corner, axis, face.
         places = self.corners[self.starts[:-1] + np.arange(3)[:, None]]
         corners = np.ascontiguousarray(self.vertices[places].transpose(0, 2, 1))
         corners[1:] -= corners[0]
@@ -108,6 +110,7 @@ def repair(
     # Welding may have closed edges: corners that repeat the one before fall out.
     keep = _not_repeated(corners, mesh.starts)
     corners, uvs = corners[keep], mesh.uvs[keep]
+    # (F,) number of corners that each face still has.
     sizes = np.add.reduceat(keep, mesh.starts[:-1]) if len(mesh.sizes) else mesh.sizes
     starts = np.concatenate([[0], np.cumsum(sizes)])
     # Faces are grouped by size n, so that each group is a table (F, n).
@@ -128,6 +131,7 @@ def repair(
         merged += int(paired.sum())
         duplicates += len(rows) - len(front) - int(paired.sum())
         chosen += _split(vertices, corners, uvs, mesh.materials[rows], rows, places, front, back)
+    # The groups are put back into the order of the file.
     order = np.argsort(
         np.concatenate([faces.row for faces in chosen]) if chosen else [], kind="stable"
     )
@@ -259,6 +263,7 @@ def _pair(
     group = group.ravel()
     # The first face of the other winding becomes the back, -1 if there is none.
     opposite = np.flatnonzero(turned != turned[front[group]])
+    # len(faces) stands for "none", as np.minimum keeps any smaller row.
     back = np.full(len(front), len(faces))
     np.minimum.at(back, group[opposite], opposite)
     back = np.where(back == len(faces), -1, back)
@@ -332,6 +337,7 @@ def _split(
     polygons = vertices[ours]
     # A fan covers a polygon whose triangles all turn the same way.
     normal = _newell(polygons)
+    # (F, n - 1, 3) from the first corner to the others, and (F, n - 2) turns between them.
     spokes = polygons[:, 1:] - polygons[:, :1]
     turns = np.einsum("fnk,fk->fn", np.cross(spokes[:, :-1], spokes[:, 1:]), normal)
     tiny = 1e-12 * np.abs(turns).max(axis=1, keepdims=True, initial=0)
@@ -358,6 +364,7 @@ def _places(ours: NDArray[np.int64], theirs: NDArray[np.int64]) -> NDArray[np.in
     )
     # Both tables sorted by vertex: equal vertices stand at equal ranks.
     ranked = np.take_along_axis(ours, order, axis=1)
+    # (F, n) rank at which a run of equal vertices begins, 0 at its other members.
     begins = np.where(np.diff(ranked, axis=1, prepend=-1) != 0, np.arange(ours.shape[1]), 0)
     place = np.empty_like(ours)
     # Of the vertices that are the same

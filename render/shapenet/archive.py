@@ -125,6 +125,7 @@ def unpack(path: Path, folder: str, target: Path) -> list[str]:
     try:
         archive, index = _opened(path, path.stat().st_mtime_ns)
         infos = index.get(folder, [])
+        # Judged by what the directory states, before anything is unpacked.
         size = sum(info.file_size for info in infos)
         if size > MAX_BYTES or len(infos) > MAX_ENTRIES:
             raise ModelError(
@@ -233,6 +234,7 @@ def _name(info: zipfile.ZipInfo) -> str:
     Programs on Linux write UTF-8 and often do not say so; zipfile then takes it for code page 437.
     """
     name = info.filename
+    # Bit 11 says that the name is UTF-8.
     if not info.flag_bits & 0x800:
         with suppress(UnicodeError):
             name = name.encode("cp437").decode("utf-8")

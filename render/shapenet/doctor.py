@@ -233,6 +233,7 @@ def _examine_libraries(mesh: Mesh, folder: Path, base: str, found: Counter[str])
             continue
         found["non-ASCII name"] += not text.isascii()
         _examine_library(text, defined, references, found)
+    # Without a library all its materials would be undefined: one finding is enough.
     if not found["missing MTL"]:
         found["undefined material"] += len(set(mesh.material_names) - {""} - defined)
     pictures = Pictures(folder, base)

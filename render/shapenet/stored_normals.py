@@ -93,6 +93,7 @@ def _lines(text: bytes) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 
     Each line ends in a newline.
     """
+    # With a newline in front, each newline's place is the start of the line after it.
     letters = np.frombuffer(b"\n" + text, dtype=np.uint8)
     blank = letters <= ord(" ")
     words = np.flatnonzero(blank[:-1] & ~blank[1:])

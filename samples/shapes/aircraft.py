@@ -69,6 +69,7 @@ def hull_of_revolution(stations: FloatArray, segments: int = 28) -> Mesh:
     Rows, (k, 4), are z, half width, half height and y of the axis; u 0.5 is on top.
     """
     rings = []
+    # The angle starts at the bottom, so that half way around is the top.
     angle = np.arange(segments) * (2 * math.pi / segments)
     for z, wide, tall, y in stations:
         rings.append(np.c_[-wide * np.sin(angle), y - tall * np.cos(angle), np.full(segments, z)])
@@ -136,6 +137,7 @@ def fuselage_stations(kind: str, length: float, r: float) -> FloatArray:
 
     Rows are z, half width, half height and y of the axis.
     """
+    # Place from 0 to 1, then half width, half height and axis as multiples of r.
     if kind == "fighter":
         control = [
             (0, 0.02, 0.02, -0.05),
@@ -250,6 +252,7 @@ def jets(rng: Rng, kind: str, length: float, r: float, accent: Material) -> list
     """Return two or four engines on pylons, under wings or at the tail."""
     outside = np.array([[0.24, 0.0], [0.3, 0.06], [0.33, 0.4], [0.29, 0.9], [0.2, 1.25]])
     inside = np.array([[0.17, 1.25], [0.2, 1.0], [0.25, 0.5], [0.22, 0.06], [0.24, 0.0]])
+    # The axis is turned from y to z, so that the intake, at 0, is in front.
     nacelle = lathe(np.concatenate([outside, inside])[::-1] * [1, -1], 28).turned("x", -90)
     fan = (
         lathe([[0, 0.2], [0.06, 0.24], [0.25, 0.3], [0.25, 0.4], [0, 0.4]], 28)

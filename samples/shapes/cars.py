@@ -164,6 +164,7 @@ def car_body(line: FloatArray, width: float, floor: float) -> Mesh:
     # Stations along the car: height of the body, smoothed.
     z = np.linspace(line[0, 0], line[-1, 0], 27)
     top = np.interp(z, line[:, 0], line[:, 1])
+    # Padded at both ends, so that the smoothed line keeps its 27 stations.
     top = np.convolve(np.pad(top, 1, mode="edge"), [0.2, 0.6, 0.2], mode="valid")
     # 0 in the middle, 1 at both ends, where the body narrows and rises.
     end = np.clip(np.abs(z - z.mean()) / np.ptp(z) * 2, 0, 1)

@@ -93,6 +93,7 @@ def guitar(rng: Rng, number: int) -> list[Part]:
     else:
         shape = polar_outline(outline) * [wobble, 1]
         if kind == "single":
+            # One shoulder is cut away: its points move down by up to 30 %.
             bite = np.clip((shape[:, 1] - 0.05) / 0.15, 0, 1) * (shape[:, 0] < -0.03)
             shape = shape * np.c_[np.ones(len(shape)), 1 - 0.3 * bite]
         body = extrude(shape, thick, 0.008)

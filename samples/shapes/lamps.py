@@ -129,6 +129,7 @@ def hanging_lamp(rng: Rng, steel: Material, bulb: Material) -> list[Part]:
     drop, count = between(rng, 0.5, 0.9), (1 if chance(rng, 0.5) else int(rng.integers(3, 6)))
     r = between(rng, 0.2, 0.3) if count == 1 else 0.11
     outside = spline([[r, 0], [r * 0.95, r * 0.35], [r * 0.6, r * 0.75], [0.03, r * 0.95]], 20)
+    # The inside, 4 mm smaller and read backward, closes the profile.
     inside = (outside - [0.004, 0.004])[::-1]
     dome = lathe(
         [*outside, [0, r * 0.95], [0, r * 0.95 - 0.01], *inside, outside[0]], 40, by_height=True

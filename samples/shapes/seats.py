@@ -54,6 +54,7 @@ def sled(width: float, depth: float, top: float) -> Mesh:
         [-x, r, front + 0.07],
     ]
     side = np.array([*corners, [-x, r, rear]])
+    # One side, (6, 3), and its mirror image backward make one path, (12, 3).
     loop = np.concatenate([side, (side * [-1, 1, 1])[::-1]])
     return tube(loop, r, 10)
 
@@ -61,6 +62,7 @@ def sled(width: float, depth: float, top: float) -> Mesh:
 def curved_back(width: float, low: float, high: float, z: float, bend: float, thick: float) -> Mesh:
     """Return a backrest bent around the sitter, seen from above an arc."""
     rings = []
+    # Thirteen sections, (4, 3) each; the outer ones come forward on a parabola.
     for place in np.linspace(-1, 1, 13):
         x, curve = place * width / 2, z - bend * place**2
         corners = [(low, -thick / 2), (high, -thick / 2), (high, thick / 2), (low, thick / 2)]

@@ -63,6 +63,7 @@ def hull(
             1 - (1 - stern) * np.clip((f - 0.5) / 0.5, 0, 1) ** 2,
         )
     )
+    # The bow keeps some breadth, so that no section shrinks to a line.
     half = np.maximum(half, 0.015 * beam)
     z = (f - 0.5) * length
     top = (
@@ -76,6 +77,7 @@ def hull(
     )
     sections = []
     for zi, hi, ti, ki in zip(z, half, top, keel, strict=True):
+        # The right side of a section from keel to deck, (4, 3); its mirror image closes it.
         levels = np.array([0.0, 0.12, 0.45, 1.0])
         breadth = np.array(
             [0.04 + 0.66 * fullness, 0.3 + 0.6 * fullness, 0.78 + 0.2 * fullness, 1.0]
@@ -192,9 +194,11 @@ def sail_sheet(
     """
     a, b, c = (np.array(point, dtype=np.float64) for point in (tack, clew, head))
     points = []
+    # Rows from the foot to the head, (13, 9, 3) in all.
     for v in np.linspace(0, 1, 13):
         start, end = a + v * (c - a), b + v * (c - b)
         u = np.linspace(0, 1, 9)[:, None]
+        # No belly along the front edge, along the rear edge and at the head.
         bulge = belly * 4 * u * (1 - u) * (1 - v) * (0.35 + v * 1.3)
         points.append(start + u * (end - start) + bulge * np.array([1.0, 0, 0]))
     width = np.linspace(0, 1, 9)
@@ -320,6 +324,7 @@ def rowing_boat(rng: Rng) -> list[Part]:
     sections = []
     for fi, h, t, k in zip(f, half, top, keel, strict=True):
         z, inner = (fi - 0.5) * length, max(h - wall, 0.02)
+        # Up the outside and down the inside, (8, 3); its mirror image makes it (16, 3).
         right = [(0.25 * h, k), (0.75 * h, k + 0.14), (0.95 * h, k + 0.32), (h, t)]
         left_in = [
             (inner, t),
@@ -379,6 +384,7 @@ def boat_shell(sections: FloatArray) -> Mesh:
         backward
     """
     closed = np.concatenate([sections, sections[:, :1]], axis=1)
+    # At each end a strip, (2, 8, 3), fills the gap between outside and inside.
     bow, stern = (
         grid(np.stack([ring[[3, 2, 1, 0, 15, 14, 13, 12]], ring[[4, 5, 6, 7, 8, 9, 10, 11]]]))
         for ring in (sections[0], sections[-1])

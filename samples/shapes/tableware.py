@@ -36,6 +36,7 @@ def mug(rng: Rng, number: int) -> list[Part]:
     }[kind]
     outside = spline(control, 18)
     wall, floor = 0.0035, 0.006
+    # The inside is the outside moved in by the wall, from the rim down to the floor.
     inside = (outside - [wall, 0])[::-1]
     inside[:, 1] = np.maximum(inside[:, 1], floor)
     inside = inside[: int((inside[:, 1] > floor).sum()) + 1]
@@ -214,6 +215,7 @@ def bottle(rng: Rng, number: int) -> list[Part]:
         "flask": (0.14, 0.34),
         "sauce": (0.16, 0.56),
     }[kind]
+    # The label follows the wall, 0.6 mm outside of it.
     band = outside[(outside[:, 1] > h * low) & (outside[:, 1] < h * high)] + [0.0006, 0]
     wrap = lathe(
         [

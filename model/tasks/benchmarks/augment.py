@@ -60,4 +60,5 @@ def augment(points: Tensor, seeds: Tensor, config: TrainConfig, *, alike: bool =
     )
     # (B, 3), within plus or minus the largest shift
     shift = (uniform(seeds, _SHIFT, 3) * 2 - 1) * config.shift
+    # the same for all points of a shape: (B, P, 3)
     return points * scale[:, None] + shift[:, None]

@@ -76,6 +76,7 @@ def draw_fold(
             f"or fewer --queries"
         )
     rng = np.random.default_rng([way, shot, fold])
+    # sorted, so that the fold's labels keep the data set's order
     classes = sorted(rng.choice(fit, way, replace=False).tolist())
     chosen: dict[str, list[int]] = {"train": [], "test": []}
     for label in classes:
@@ -134,6 +135,7 @@ def open_fold(folder: Path, way: int, shot: int, fold: int) -> Dataset:
         splits[split] = Shapes(
             labels, [f"{split} {i}" for i in range(len(labels))], ArrayShapes(points, str(path))
         )
+    # `minlength`, so that a class without shapes is counted as 0: (way,)
     counts = np.bincount(splits["train"].labels, minlength=way)
     if counts.min() < shot:
         raise InputError(

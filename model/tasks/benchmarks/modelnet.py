@@ -63,6 +63,7 @@ def pickled_files(folder: Path) -> dict[str, Path]:
     """Return the pickle of each split; of several numbers of points the largest."""
     found = [(int(match["points"]), match["split"], path) for path in sorted(folder.glob("modelnet*.dat"))
              if (match := _PICKLED.fullmatch(path.name))]  # fmt: skip
+    # sorted by the number of points, so the largest comes last and stays
     return {split: path for _, split, path in sorted(found)}
 
 
@@ -204,11 +205,13 @@ class MeshShapes:
         except ModelError as error:
             raise InputError(f"{path.parent}: {error}; get this file again") from None
         try:
+            # (f, 3, 3) of each mesh
             corners = [
                 np.asarray(mesh.vertices)[np.asarray(mesh.faces)]
                 for mesh in meshes
                 if len(mesh.faces)
             ]
+            # the empty array serves a file without faces
             triangles = np.concatenate([*corners, np.zeros((0, 3, 3))])
         except (IndexError, ValueError):
             raise InputError(
@@ -219,6 +222,7 @@ class MeshShapes:
                 f"{path} has vertices that are not finite, or above {_LARGEST:.0e}: "
                 f"get this file again"
             )
+        # the number of the shape is the seed, so every run gets the same points
         points, _ = sample_surface(triangles, _SURFACE_POINTS, np.random.default_rng(number))
         return checked_points(points, str(path)), None
 
@@ -239,10 +243,13 @@ def sample_surface(
     faces : (count,) int64, the triangle of each
     """
     edges = triangles[:, 1:] - triangles[:, :1]  # (f, 2, 3)
+    # twice the area, (f,): only the ratios matter
     areas = np.linalg.norm(np.cross(edges[:, 0], edges[:, 1]), axis=1)
     if not areas.sum() > 0:
         return np.zeros((0, 3)), np.zeros(0, np.int64)
+    # a triangle is drawn as often as its area demands: (count,)
     faces = rng.choice(len(triangles), count, p=areas / areas.sum())
+    # (count, 1) each
     u, v = rng.random((2, count, 1))
     u, v = (
         np.where(u + v > 1, 1 - u, u),

@@ -58,6 +58,7 @@ class Clouds:
         digest = hashlib.sha256()
         for array in (self.points, self.labels, self.parts):
             if array is not None:
+                # the shape, too: the same bytes can be another array
                 digest.update(str(array.shape).encode())
                 digest.update(np.ascontiguousarray(array).data)
         return digest.hexdigest()[:16]
@@ -139,10 +140,12 @@ def prepare_shape(shape: Shape, points: int, *, normalise: bool) -> Shape:
         # centroid to the origin, farthest point to radius 1: (P, 3)
         centred = cloud.astype(np.float64) - cloud.mean(axis=0, dtype=np.float64)
         radius = np.sqrt((centred**2).sum(axis=1).max())
+        # a cloud whose points all coincide has radius 0 and becomes zeros
         cloud = (centred / (radius or 1.0)).astype(np.float32)
     # points that coincide count once, in their order
     _, distinct = np.unique(cloud, axis=0, return_index=True)
     distinct.sort()
+    # indices into the whole cloud, at most `points` of them
     order = distinct[farthest_point_order(cloud[distinct], min(points, len(distinct)))]
     # too few distinct points are repeated
     order = np.resize(order, points)
@@ -165,6 +168,7 @@ def split_held_out(labels: IntArray, share: float, seed: int) -> tuple[IntArray,
     held: list[int] = []
     for label in np.unique(labels):
         members = np.flatnonzero(labels == label)
+        # at least one shape of each class stays for training
         count = min(round(share * len(members)), len(members) - 1)
         held += rng.permutation(members)[:count].tolist()
     held_out = np.array(sorted(held), dtype=np.int64)

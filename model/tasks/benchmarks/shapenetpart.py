@@ -100,6 +100,7 @@ class PartFiles:
         """Read the shape of a number; see `shapes.Shapes`."""
         path = self.paths[number]
         table = read_table(path, None, 4)
+        # the part stands in the last column: (n,)
         parts = whole_numbers(table[:, -1], str(path))
         return checked_points(table, str(path)), check_parts(
             parts, self.categories[number], str(path)
@@ -126,6 +127,7 @@ def open_text(folder: Path, task: Task) -> Dataset:
             )
         for _, name in keys:
             check_name(name, str(listed))
+        # by category and id, whatever the order of the list
         keys.sort(key=lambda key: (classes.index(folders[key[0]]), key[1]))
         paths = tuple(folder / synset / f"{name}.txt" for synset, name in keys)
         absent = [path for path in paths if not path.is_file()]
@@ -188,6 +190,7 @@ def open_h5(folder: Path, task: Task) -> Dataset:
                     check_parts(whole_numbers(values["pid"][i], where), classes[label], where)
                 )
                 points.append(values["data"][i])
+            # all parts become one (N, P) array, so P must be the same
             if len({each.shape for each in parts}) > 1:
                 raise InputError(
                     f"{path} has shapes of another number of points than the files before: "

@@ -122,6 +122,7 @@ class Dataset:
         digest = hashlib.sha256(json.dumps([self.layout, self.classes]).encode())
         for split, shapes in self.splits.items():
             digest.update(json.dumps([split, list(shapes.names), shapes.labels.tolist()]).encode())
+            # one shape a split stands for the points: to read all would take long
             if len(shapes):
                 digest.update(shapes.read(0)[0].tobytes())
         return digest.hexdigest()[:16]
@@ -172,6 +173,7 @@ def checked_points(values: Any, where: str) -> FloatArray:
         raise InputError(
             f"{where}: expected (n, 3 or more) numbers, found {values.dtype} {values.shape}"
         )
+    # numbers too large for float32 become infinity and are refused below: (n, 3)
     with np.errstate(over="ignore", invalid="ignore"):
         points = np.ascontiguousarray(values[:, :3], dtype=np.float32)
     if not np.isfinite(points).all():
@@ -195,6 +197,7 @@ def whole_numbers(values: NDArray[Any], where: str) -> IntArray:
     InputError : some are not, or too large
     """
     if values.dtype.kind == "f":
+        # from 2^53 on a float no longer holds every whole number
         bad = ~(np.isfinite(values) & (values == np.rint(values)) & (np.abs(values) < 2**53))
         if bad.any():
             raise InputError(
@@ -251,6 +254,7 @@ def check_labels(labels: Any, classes: int, where: str) -> IntArray:
     ------
     InputError : labels that are no class; names the first
     """
+    # some files hold (N, 1) labels
     array = np.asarray(labels).reshape(-1)
     if array.dtype.kind not in "iu":
         raise InputError(f"{where}: labels must be whole numbers, found {array.dtype}")
