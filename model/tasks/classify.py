@@ -20,13 +20,13 @@ from ..layers import DropPath
 from ..noise import sample_seeds
 from ..patches import make_patches
 from ..weights.checkpoint import first_line
+from ..weights.initial import InitialEncoder
 from ..weights.tensors import fill, read_config, read_safetensors
 from .benchmarks.augment import augment, choose_points
 from .benchmarks.prepared import Clouds
 from .classifier import Classifier
 from .config import FinetuneConfig, Task, TrainConfig
 from .engine import State, autocast
-from .initial import InitialEncoder
 
 __all__ = [
     "ClassifierWork",

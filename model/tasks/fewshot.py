@@ -14,12 +14,12 @@ from ...core.errors import InputError
 from ...core.outputs import Output
 from ..train.pretraining import threads
 from ..train.run_folder import write_to
+from ..weights.initial import InitialEncoder, load_initial
 from .benchmarks.folds import FOLDS, SETTINGS, draw_fold, fold_file, fold_shapes, open_fold
 from .benchmarks.layouts import find_layout
 from .benchmarks.prepared import Clouds, normalises, prepare, spare_points
 from .config import FewShotConfig
 from .finetune import Run, check_fits, finetune_once, hold_out, prefix_lines, read_splits
-from .initial import InitialEncoder, load_initial
 from .metrics import in_words
 from .results import (
     COLUMNS,

@@ -19,13 +19,13 @@ from ...core.outputs import Output
 from ..train.pretraining import threads
 from ..train.run_folder import RunFolder
 from ..train.step import choose_device
+from ..weights.initial import InitialEncoder, load_initial
 from .benchmarks.layouts import open_dataset
 from .benchmarks.prepared import Clouds, normalises, prepare, spare_points, split_held_out
 from .benchmarks.shapes import Dataset
 from .classify import ClassifierWork, accuracy, classifier_bytes, make_classifier, predict, vote
 from .config import FinetuneConfig, Task
 from .engine import train
-from .initial import InitialEncoder, load_initial
 from .metrics import in_words
 from .results import (
     COLUMNS,

@@ -21,11 +21,11 @@ from ..network import initialise
 from ..patches import make_patches
 from ..train.pretraining import threads
 from ..train.step import choose_device
+from ..weights.initial import InitialEncoder, load_initial
 from .benchmarks.layouts import open_dataset
 from .benchmarks.prepared import Clouds, normalises, prepare, prepare_shape, split_held_out
 from .benchmarks.shapes import IntArray
 from .config import ProbeConfig
-from .initial import InitialEncoder, load_initial
 from .results import code_version
 
 __all__ = ["probe"]

@@ -18,8 +18,8 @@ from ...core.errors import InputError
 from ...core.outputs import Output, claim
 from ..train.run_folder import refuse_foreign, write_to
 from ..weights.checkpoint import first_line
+from ..weights.initial import InitialEncoder
 from .benchmarks.shapes import Dataset
-from .initial import InitialEncoder
 
 __all__ = [
     "COLUMNS",

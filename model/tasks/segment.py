@@ -25,6 +25,7 @@ from ..train.pretraining import threads
 from ..train.run_folder import RunFolder, write_to
 from ..train.step import choose_device
 from ..weights.checkpoint import first_line
+from ..weights.initial import InitialEncoder, load_initial
 from .benchmarks.augment import augment, choose_points
 from .benchmarks.layouts import open_dataset
 from .benchmarks.prepared import Clouds, normalises, prepare, spare_points
@@ -32,7 +33,6 @@ from .benchmarks.shapenetpart import NUM_PARTS, PARTS
 from .benchmarks.shapes import Dataset, IntArray
 from .config import SegmentConfig
 from .engine import State, autocast, train
-from .initial import InitialEncoder, load_initial
 from .metrics import PartScores, in_words, part_scores, restrict_parts
 from .parts_page import page_text, ply_bytes
 from .results import (

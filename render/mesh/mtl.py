@@ -294,7 +294,8 @@ def map_file(rest: str) -> str:
     The name may hold spaces.
     """
     words = rest.split(" ")
-    while words[0].startswith("-") and len(words) > 1:
+    # a line may end behind an option: then no name is left
+    while len(words) > 1 and words[0].startswith("-"):
         if words.pop(0).lower() in _WORD_OPTIONS:
             words.pop(0)
         while len(words) > 1 and _is_number(words[0]):

@@ -1,5 +1,6 @@
 """Toy shards: dotted ellipsoids seen by a camera, written in the schema's layout."""
 
+import dataclasses
 import hashlib
 import json
 from collections.abc import Callable, Iterator
@@ -13,6 +14,8 @@ import torch
 from shapenet3d_cma.core.camera import Camera
 from shapenet3d_cma.core.schema import FORMAT, LIBVER, SCHEMA_VERSION, SHARD_FIELDS, create_field
 from shapenet3d_cma.model.config import PretrainConfig
+from shapenet3d_cma.model.encoders import PointEncoder
+from shapenet3d_cma.model.weights.encoder import encoder_bytes
 
 
 def farthest_first(points: np.ndarray, count: int) -> np.ndarray:
@@ -151,3 +154,29 @@ TINY = PretrainConfig(
     probe_epochs=0,
     picture_epochs=0,
 )
+
+
+ENCODER = PretrainConfig(
+    patches=16,
+    patch_points=8,
+    width=16,
+    heads=2,
+    point_depth=3,
+    embed_width=8,
+    position_width=8,
+    device="cpu",
+)
+
+
+@pytest.fixture(scope="session")
+def encoder_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A point encoder as pretraining exports it."""
+    path = tmp_path_factory.mktemp("run") / "encoder.safetensors"
+    torch.manual_seed(1)
+    path.write_bytes(encoder_bytes(PointEncoder(ENCODER), ENCODER))
+    return path
+
+
+@pytest.fixture
+def encoder_config() -> PretrainConfig:
+    return dataclasses.replace(ENCODER)

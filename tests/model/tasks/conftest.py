@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
-from shapenet3d_cma.model.config import PretrainConfig
-from shapenet3d_cma.model.encoders import PointEncoder
 from shapenet3d_cma.model.tasks.config import FewShotConfig, FinetuneConfig, SegmentConfig
-from shapenet3d_cma.model.weights.encoder import encoder_bytes
 from shapenet3d_cma.samples import miniatures
 
 SMALL = {"train": 4, "test": 2, "val": 1}
@@ -38,16 +33,6 @@ def benchmarks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return made
 
 
-ENCODER = PretrainConfig(
-    patches=16,
-    patch_points=8,
-    width=16,
-    heads=2,
-    point_depth=3,
-    embed_width=8,
-    position_width=8,
-    device="cpu",
-)
 TRAIN = {
     "points": 64,
     "patches": 8,
@@ -75,20 +60,6 @@ def fewshot_config() -> FewShotConfig:
 @pytest.fixture
 def segment_config() -> SegmentConfig:
     return SegmentConfig(**TRAIN, propagated_width=16, head_width=16)
-
-
-@pytest.fixture(scope="session")
-def encoder_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A point encoder as pretraining exports it."""
-    path = tmp_path_factory.mktemp("run") / "encoder.safetensors"
-    torch.manual_seed(1)
-    path.write_bytes(encoder_bytes(PointEncoder(ENCODER), ENCODER))
-    return path
-
-
-@pytest.fixture
-def encoder_config() -> PretrainConfig:
-    return dataclasses.replace(ENCODER)
 
 
 @pytest.fixture

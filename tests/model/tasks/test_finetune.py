@@ -131,7 +131,7 @@ def test_a_table_tells_three_epochs_with_and_without_votes(
 def test_the_encoder_is_the_pretrained_one_and_learns(
     tuned: tuple[Path, dict], encoder_file: Path
 ) -> None:
-    from shapenet3d_cma.model.tasks.initial import load_initial
+    from shapenet3d_cma.model.weights.initial import load_initial
 
     start = load_initial(encoder_file).weights
     end = run_weights(tuned[0] / "seed-0")
@@ -354,8 +354,7 @@ def test_a_benchmark_that_is_learned_from_its_own_kind_is_learned(
     small = tmp_path / "encoder.safetensors"
     from shapenet3d_cma.model.encoders import PointEncoder
     from shapenet3d_cma.model.weights.encoder import encoder_bytes
-
-    from .conftest import ENCODER
+    from shapenet3d_cma.tests.model.conftest import ENCODER
 
     small.write_bytes(encoder_bytes(PointEncoder(ENCODER), ENCODER))
     results = finetune(tmp_path / "run", "modelnet40", benchmarks["modelnet40-dat"], config, init=small, scratch=True,

@@ -20,11 +20,11 @@ import torch
 from shapenet3d_cma.core.errors import InputError
 from shapenet3d_cma.model.config import PretrainConfig
 from shapenet3d_cma.model.monitor.figures import read_trained
-from shapenet3d_cma.model.tasks.initial import load_initial
 from shapenet3d_cma.model.train.pretraining import pretrain
 from shapenet3d_cma.model.train.run_folder import RunFolder
 from shapenet3d_cma.model.weights.checkpoint import load_weights
 from shapenet3d_cma.model.weights.encoder import load_encoder
+from shapenet3d_cma.model.weights.initial import load_initial
 from shapenet3d_cma.tests.model.methods.test_point_mae import point_mae_weights
 
 STEPS, PARAMETER = 3, "point_encoder.embed.local1.bias"

@@ -16,9 +16,9 @@ from torch import Tensor
 from shapenet3d_cma.core.errors import InputError
 from shapenet3d_cma.model.config import PretrainConfig
 from shapenet3d_cma.model.encoders import PointEncoder
-from shapenet3d_cma.model.tasks.initial import load_initial
 from shapenet3d_cma.model.train.pretraining import export_encoder, pretrain
 from shapenet3d_cma.model.weights.encoder import load_encoder
+from shapenet3d_cma.model.weights.initial import load_initial
 
 Weights = dict[str, Tensor]
 NAME = "embed.local1.bias"

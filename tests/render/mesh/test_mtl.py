@@ -3,9 +3,17 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 from PIL import Image
 
-from shapenet3d_cma.render.mesh.mtl import LOST_TEXTURE, Material, find_inside, read_materials
+from shapenet3d_cma.render.mesh.mtl import (
+    LOST_TEXTURE,
+    Material,
+    find_inside,
+    map_file,
+    read_materials,
+)
 
 
 @pytest.fixture
@@ -178,3 +186,33 @@ def test_nonsense_does_no_harm(folder: Path, text: str) -> None:
     materials, notes = read(folder, text)
     assert all(0 <= value <= 1 for material in materials.values() for value in material.colour)
     assert notes == []
+
+
+OPTION_WORDS = [
+    "-clamp",
+    "on",
+    "-s",
+    "1",
+    "0.5",
+    "-bm",
+    "-imfchan",
+    "r",
+    "-o",
+    "my",
+    "wood.png",
+    "-",
+]
+
+
+@given(words=st.lists(st.sampled_from(OPTION_WORDS), min_size=1, max_size=6))
+@example(words=["-clamp", "on"])
+def test_a_map_line_ends_with_its_name_whatever_options_come_before(words: list[str]) -> None:
+    line = " ".join(words)
+    assert line.endswith(map_file(line))
+
+
+def test_a_map_without_a_name_is_noted_and_the_rest_is_read(folder: Path) -> None:
+    materials, notes = read(folder, "newmtl wood\nKd 1 0 0\nmap_Kd -clamp on\nnewmtl b\nKd 0 1 0\n")
+    assert materials["b"].colour == (0, 1, 0)
+    assert materials["wood"].texture is None
+    assert [note.startswith(LOST_TEXTURE) for note in notes] == [True]

@@ -13,8 +13,8 @@ from torch import Tensor
 from ...core.errors import InputError
 from ...core.files import sha256
 from ..config import PretrainConfig
-from ..weights.encoder import load_encoder
-from ..weights.saved_run import read_run
+from .encoder import load_encoder
+from .saved_run import read_run
 
 __all__ = ["InitialEncoder", "load_initial"]
 

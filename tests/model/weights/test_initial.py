@@ -9,9 +9,9 @@ import torch
 from shapenet3d_cma.core.errors import InputError
 from shapenet3d_cma.model.config import PretrainConfig
 from shapenet3d_cma.model.encoders import PointEncoder
-from shapenet3d_cma.model.tasks import initial as module
-from shapenet3d_cma.model.tasks.initial import load_initial
 from shapenet3d_cma.model.train.pretraining import pretrain
+from shapenet3d_cma.model.weights import initial as module
+from shapenet3d_cma.model.weights.initial import load_initial
 
 SIZES = PretrainConfig(width=16, heads=2, point_depth=2, embed_width=128, position_width=128)
 
