@@ -49,11 +49,12 @@ def test_arrays_come_back(
     array = data.draw(
         arrays.arrays(data.draw(DTYPES), arrays.array_shapes(min_dims=0, max_dims=3, min_side=0))
     )
-    back = roundtrip(
-        tmp_path_factory.getbasetemp(), [array, {"a": np.asfortranarray(array)}], protocol
-    )
+    content = [array, {"a": np.asfortranarray(array)}]
+    back = roundtrip(tmp_path_factory.getbasetemp(), content, protocol)
+    # numpy turns the bytes of some protocols to the machine's order as it loads them
+    expected = pickle.loads(pickle.dumps(array, protocol=protocol)).dtype
     for each in (back[0], back[1]["a"]):
-        assert each.dtype == array.dtype
+        assert each.dtype == expected
         np.testing.assert_array_equal(each, array)
 
 
