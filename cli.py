@@ -6,6 +6,7 @@ libraries; a verb imports its stage when it runs.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 from pathlib import Path
@@ -20,7 +21,7 @@ from .core.faults import answer
 from .core.interrupt import catch_stops, exit_stopped, stop_is_pending
 from .core.outputs import refuse_overlap
 from .core.progress import say
-from .core.settings import FOLDER, JOBS, JSON, options
+from .core.settings import FOLDER, JOBS, JSON, given_options, options
 from .core.streams import keep_streams, lost_output, speak_utf8, tell
 from .core.wording import one_line
 from .model.commands import export_encoder, inspect, model_info, pretrain, report
@@ -109,6 +110,9 @@ def doctor(
       cma3d doctor data/ModelNet --task modelnet40
     """
     if task is not None:
+        names = given_options({"jobs", *(field.name for field in dataclasses.fields(Selection))})
+        if names:
+            raise InputError(f"{names[0]} is for the models of a ShapeNet, not for --task")
         from .model.tasks.benchmarks.check import diagnose_task
         from .model.tasks.benchmarks.check import diagnosis_text as task_text
 

@@ -16,11 +16,12 @@ import stat
 import tomllib
 import types
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from .errors import InputError
 from .untrusted import kind_of, read_plain_text
@@ -35,6 +36,7 @@ __all__ = [
     "WholeRange",
     "assignments",
     "config_hash",
+    "given_options",
     "identity_names",
     "options",
     "read_settings",
@@ -168,6 +170,22 @@ def click_type(field: dataclasses.Field[Any], hint: Any) -> click.ParamType[Any]
     if hint is str:
         return click.STRING
     raise TypeError(f"{field.name}: no click type for {hint}")
+
+
+def given_options(names: Container[str]) -> list[str]:
+    """List those options of the running command that were given, as `--limit`.
+
+    Parameters
+    ----------
+    names : parameters that count, as the command's function names them
+    """
+    context = click.get_current_context()
+    return [
+        parameter.opts[0]
+        for parameter in context.command.params
+        if parameter.name in names
+        and context.get_parameter_source(str(parameter.name)) is ParameterSource.COMMANDLINE
+    ]
 
 
 def options(

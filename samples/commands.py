@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from ..core.errors import InputError
-from ..core.settings import FOLDER, WholeRange, options, read_settings
+from ..core.settings import FOLDER, WholeRange, given_options, options, read_settings
 from ..core.streams import tell
 from ..core.wording import count_text
 from .config import SamplesConfig
@@ -73,6 +73,8 @@ def samples(
         )
         tell(f"{written['layout']} in {written['folder']}")
         return
+    if names := given_options({"layout", "train", "test", "val"}):
+        raise InputError(f"{names[0]} is for a benchmark: give it with --task")
     made = write_samples(out, read_settings(SamplesConfig, config_file, values))
     models, categories = sum(made["models"].values()), len(made["models"])
     tell(f"{count_text(models, 'model')} of {count_text(categories, 'category')} in {out}")

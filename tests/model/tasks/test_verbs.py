@@ -51,6 +51,31 @@ def test_samples_and_doctor_know_benchmarks(cma3d: Callable, tmp_path: Path) -> 
     assert refused.stderr == "cma3d: --pathologies is for the procedural ShapeNet, not for --task\n"
 
 
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (
+            ["doctor", "D", "--task", "modelnet40", "--limit", "3"],
+            "--limit is for the models of a ShapeNet",
+        ),
+        (
+            ["doctor", "D", "--task", "modelnet40", "--jobs", "1"],
+            "--jobs is for the models of a ShapeNet",
+        ),
+        (["samples", "OUT", "--layout", "modelnet40-off"], "--layout is for a benchmark: give"),
+        (["samples", "OUT", "--train", "24"], "--train is for a benchmark: give it with --task"),
+    ],
+)
+def test_options_that_would_be_ignored_are_refused(
+    cma3d_inside: Callable, tmp_path: Path, words: list[str], says: str
+) -> None:
+    places = {"D": tmp_path, "OUT": tmp_path / "out"}
+    done = cma3d_inside(*(places.get(word, word) for word in words))
+    assert done.returncode == 2
+    assert says in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_finetune_then_evaluate(
     cma3d: Callable, benchmarks: dict[str, Path], encoder_file: Path, tmp_path: Path
 ) -> None:
