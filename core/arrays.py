@@ -29,13 +29,12 @@ _DAMAGED = (
     EOFError,  # an entry that reaches beyond the end of the file
 )
 _NO_HEADER = (
-    *(
-        ValueError,
-        TypeError,
-        SyntaxError,
-        MemoryError,
-        RecursionError,
-    ),  # those that ast.literal_eval is documented with
+    # the five that ast.literal_eval is documented with
+    ValueError,
+    TypeError,
+    SyntaxError,
+    MemoryError,
+    RecursionError,
     KeyError,  # one of its entries is missing
 )
 

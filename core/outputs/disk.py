@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
 import shutil
@@ -29,6 +30,7 @@ __all__ = [
 HIDDEN = ".cma3d"
 """The record's folder within an output folder."""
 
+_HERE, _NO_REPLACE = -100, 1  # AT_FDCWD and RENAME_NOREPLACE of linux/fcntl.h and linux/fs.h
 _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EINVAL)
 
 
@@ -99,20 +101,46 @@ def name_file(partial: Path, path: Path, *, replace: bool) -> None:
         try:
             os.link(partial, path, follow_symlinks=False)
         except FileExistsError:
-            raise TakenError(
-                f"{path} was written by another process meanwhile: it is left as it is"
-            ) from None
+            raise _taken(path) from None
         except OSError as error:
-            # a file system without hard links: check, then rename
+            # a file system without hard links
             if error.errno not in _NO_LINKS:
                 raise
-            if os.path.lexists(path):
-                raise TakenError(
-                    f"{path} was written by another process meanwhile: it is left as it is"
-                ) from None
-            partial.rename(path)
+            _rename_new(partial, path)
     # the new name is part of the folder, which must reach the disk, too
     sync(path.parent)
+
+
+def _rename_new(partial: Path, path: Path) -> None:
+    """Rename a file to a name that is free.
+
+    Linux refuses a taken name in the same act. Elsewhere the name is looked up first, and a file
+    that appears between the two acts would be replaced.
+
+    Raises
+    ------
+    TakenError : the name is taken
+    """
+    try:
+        renameat2 = ctypes.CDLL(None, use_errno=True).renameat2
+    except (OSError, AttributeError):  # another system, or a C library before 2018
+        renameat2 = None
+    if renameat2 is not None:
+        if renameat2(_HERE, os.fsencode(partial), _HERE, os.fsencode(path), _NO_REPLACE) == 0:
+            return
+        number = ctypes.get_errno()
+        if number == errno.EEXIST:
+            raise _taken(path)
+        # these two: the file system, or the kernel, does not know the flag
+        if number not in (errno.EINVAL, errno.ENOSYS):
+            raise OSError(number, os.strerror(number), str(path))
+    if os.path.lexists(path):
+        raise _taken(path)
+    partial.rename(path)
+
+
+def _taken(path: Path) -> TakenError:
+    return TakenError(f"{path} was written by another process meanwhile: it is left as it is")
 
 
 def discard(path: Path) -> None:

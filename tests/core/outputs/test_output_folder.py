@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from shapenet3d_cma.core.errors import InputError
-from shapenet3d_cma.core.outputs import HIDDEN, Output, claim
+from shapenet3d_cma.core.outputs import HIDDEN, Output, claim, disk
 from shapenet3d_cma.tests.core.outputs.claiming import write
 from shapenet3d_cma.tests.layouts import assert_kept, make_files, snapshot
 
@@ -157,6 +157,27 @@ def test_a_new_name_never_replaces_what_came_meanwhile(
         output.write_text("a.txt", "ours")
         assert path.read_text() == "ours"
         assert list((out / HIDDEN / "tmp").iterdir()) == []
+
+
+@pytest.mark.parametrize("exact", [True, False])
+def test_a_new_name_without_hard_links(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exact: bool
+) -> None:
+    partial, path = tmp_path / "partial", tmp_path / "a.txt"
+    partial.write_text("ours")
+    path.write_text("mine")
+    monkeypatch.setattr(os, "link", no_links)
+    if exact:  # as if the file came right after it was looked for
+        monkeypatch.setattr(os.path, "lexists", lambda _: False)
+    else:
+        monkeypatch.setattr(disk.ctypes, "CDLL", lambda *_, **__: object())
+    with pytest.raises(disk.TakenError, match="it is left as it is"):
+        disk.name_file(partial, path, replace=False)
+    assert (path.read_text(), partial.read_text()) == ("mine", "ours")
+    path.unlink()
+    disk.name_file(partial, path, replace=False)
+    assert path.read_text() == "ours"
+    assert not partial.exists()
 
 
 def no_links(*_: object, **__: object) -> None:
