@@ -13,7 +13,6 @@ network, batch 16, few steps.
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import platform
 import time
 from pathlib import Path
@@ -58,7 +57,7 @@ def made_up(config: PretrainConfig, batch: int, device: torch.device) -> Batch:
         "rows": torch.arange(batch),
         "points": torch.randn(batch, POINTS, 3, generator=generator),
         "pixels": torch.randint(
-            40, 184, (batch, config.patches, 2), generator=generator, dtype=torch.int32
+            40, 184, (batch, config.network.patches, 2), generator=generator, dtype=torch.int32
         ),
         "rgb": torch.randint(
             0, 256, (batch, SIZE, SIZE, 3), generator=generator, dtype=torch.uint8
@@ -119,26 +118,26 @@ def outside_products(training: PretrainStep, batch: Batch) -> float:
 
 def measure(config: PretrainConfig, mine: ProcessGroup, steps: int, peak: float | None) -> None:
     """Print a line for one batch size, compiled or not."""
-    plan = EpochPlan(10**6, config.batch_size, 300, 0)
+    plan = EpochPlan(10**6, config.optimiser.batch_size, 300, 0)
     training = PretrainStep(config, (SIZE, SIZE), plan, mine)
-    batch = made_up(config, config.batch_size, mine.device)
+    batch = made_up(config, config.optimiser.batch_size, mine.device)
     if mine.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
     begun = time.perf_counter()
     training.prepare(batch, print)
     compiling = time.perf_counter() - begun
-    if config.compile == "on" and not training.compiled:
+    if config.run.compile == "on" and not training.compiled:
         return
     seconds = seconds_a_step(training, batch, steps)
-    flops = count_flops(config, SIZE)[1] * config.batch_size / seconds / 1e12
+    flops = count_flops(config, SIZE)[1] * config.optimiser.batch_size / seconds / 1e12
     memory = (
         f"{torch.cuda.max_memory_allocated() / 2**30:.1f} GiB"
         if mine.device.type == "cuda"
         else "-"
     )
-    rate = config.batch_size / seconds
+    rate = config.optimiser.batch_size / seconds
     print(
-        f"{config.batch_size:>6}  {'yes' if training.compiled else 'no':>8}  {rate:>9,.1f}  "
+        f"{config.optimiser.batch_size:>6}  {'yes' if training.compiled else 'no':>8}  {rate:>9,.1f}  "
         f"{flops:>8.3f}  "
         f"{f'{flops / peak:.1%}' if peak else '-':>7}  {memory:>9}  "
         f"{outside_products(training, batch):>8.0%}  "
@@ -150,12 +149,10 @@ def measure(config: PretrainConfig, mine: ProcessGroup, steps: int, peak: float 
 def loader(shards: Path, config: PretrainConfig, mine: ProcessGroup) -> None:
     """Print how many rows a second come from the files, and from memory."""
     data = ShardRows(shards, config)
-    batch = min(config.batch_size, len(data))
+    batch = min(config.optimiser.batch_size, len(data))
     for place, workers in (("files", 0), ("files", 1), ("files", 2), ("memory", 0)):
         plan = EpochPlan(len(data), batch, max(2, 2000 // len(data)), 0)
-        feed = BatchSource(
-            data, plan, dataclasses.replace(config, data=place, workers=workers), mine
-        )
+        feed = BatchSource(data, plan, config.replace(data=place, workers=workers).run, mine)
         feed.held()
         begun, rows = time.perf_counter(), 0
         for given in feed.steps(0):
@@ -184,8 +181,8 @@ def main() -> None:
     config = read_settings(
         PretrainConfig, SHIPPED.get(name, Path(name)), {"image_size": SIZE, **given}
     )
-    if config.threads:
-        torch.set_num_threads(config.threads)
+    if config.run.threads:
+        torch.set_num_threads(config.run.threads)
     mine = ProcessGroup(0, 1, device)
     card = (
         torch.cuda.get_device_name()
@@ -199,9 +196,9 @@ def main() -> None:
     batches = words.batch or ([128, 512] if cuda else [16])
     for batch in batches:
         for compiling in ("off",) if words.no_compile else ("off", "on"):
-            each = dataclasses.replace(config, batch_size=batch, compile=compiling)
+            each = config.replace(batch_size=batch, compile=compiling)
             measure(each, mine, words.steps or (30 if cuda else 4), peak)
-    each = dataclasses.replace(config, batch_size=64 if cuda else batches[0])
+    each = config.replace(batch_size=64 if cuda else batches[0])
     training = PretrainStep(each, (SIZE, SIZE), EpochPlan(10**6, each.batch_size, 300, 0), mine)
     seconds = forward_seconds(training, made_up(each, each.batch_size, device), 20 if cuda else 2)
     print(

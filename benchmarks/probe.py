@@ -45,11 +45,13 @@ def main() -> None:
         return
     trained, config = load_encoder(words.run)
     torch.manual_seed(0)
-    random = PointEncoder(config).apply(initialise)
+    random = PointEncoder(config.network).apply(initialise)
     shards = Shards(words.shards)
     rows = shards.read(range(len(shards)), ["points", "synset"])
     categories, labels = np.unique(rows["synset"].astype(str), return_inverse=True)
-    batches = [cut_patches(part, config) for part in torch.from_numpy(rows["points"]).split(64)]
+    batches = [
+        cut_patches(part, config.network) for part in torch.from_numpy(rows["points"]).split(64)
+    ]
     features = {
         name: encode(recalibrated(encoder, batches), batches)
         for name, encoder in (("random weights", random), ("pretrained", trained))

@@ -5,7 +5,6 @@ The pages stand here, above pack, because they may show what a trained network r
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import json
 import sys
@@ -17,7 +16,15 @@ import click
 
 from ..core.errors import InputError
 from ..core.progress import say
-from ..core.settings import FOLDER, JSON, WholeRange, assignments, options, read_settings
+from ..core.settings import (
+    FOLDER,
+    JSON,
+    WholeRange,
+    assignments,
+    options,
+    read_settings,
+    setting_names,
+)
 from ..core.streams import tell
 from .config import PretrainConfig
 
@@ -160,7 +167,7 @@ def network_settings(command: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(command)
     def with_config(config_file: Path | None, assigned: tuple[str, ...], **values: Any) -> None:
-        names = {field.name for field in dataclasses.fields(PretrainConfig)}
+        names = set(setting_names(PretrainConfig))
         settings = assignments(assigned) | {
             name: values[name] for name in names & set(values) if values[name] is not None
         }

@@ -1,46 +1,36 @@
-"""Settings of the pretraining.
+"""Settings of the pretraining, in parts: network, masks, losses, optimiser, run.
 
 docs/model.md gives the reason of each one on which the paper is silent.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, Self
 
-from ..core.settings import setting
+from ..core.settings import by_name, from_names, setting
 
-__all__ = ["PretrainConfig"]
+__all__ = [
+    "LossConfig",
+    "MaskConfig",
+    "NetworkConfig",
+    "OptimiserConfig",
+    "PretrainConfig",
+    "RunConfig",
+]
 
 
 @dataclass(frozen=True)
-class PretrainConfig:
-    """Settings of `cma3d pretrain`; the defaults are the paper's."""
+class NetworkConfig:
+    """Sizes of the patches, the image and the network."""
 
-    # input
     patches: int = setting(64, "Point patches a cloud (m in the paper).", low=2)
     patch_points: int = setting(32, "Points a patch, nearest to its centre (K).", low=1)
     image_size: int = setting(
         224, "Side of the image the network sees, pixels; 0: the shard's own size.", low=0
     )
     image_patch: int = setting(16, "Side of an image patch, pixels (S).", low=1)
-    # masking
-    mask_strategy: Literal["complementary", "correspondence", "random"] = setting(
-        "complementary", "Which image cells are masked, given the masked point patches."
-    )
-    mask_ratio: float = setting(
-        0.6, "Share of point patches and of image cells that is masked.", low=0.05, high=0.95
-    )
-    mask_collisions: bool = setting(True, "A cell with a masked and a visible patch masks both.")
-    max_ratio: float = setting(
-        0.9, "mask_collisions masks at most this share of the point patches.", low=0, high=1
-    )
-    masked_cells: Literal["ratio", "exact"] = setting(
-        "ratio",
-        "ratio: as many cells as mask_ratio says, those without points at random; exact: "
-        "those of patches only.",
-    )
-    # network
     width: int = setting(384, "Channels of a token.", low=1)
     heads: int = setting(6, "Attention heads.", low=1)
     point_depth: int = setting(12, "Blocks of the point encoder (E_p).", low=1)
@@ -74,7 +64,41 @@ class PretrainConfig:
     pooling: Literal["both", "max", "mean"] = setting(
         "both", "Pooling before the heads; both: concatenated."
     )
-    # tasks
+
+    def __post_init__(self) -> None:
+        if self.width % self.heads:
+            raise ValueError(f"width = {self.width} is no multiple of heads = {self.heads}")
+        if self.image_size % self.image_patch:
+            raise ValueError(
+                f"image_size = {self.image_size} is no multiple of image_patch = {self.image_patch}"
+            )
+
+
+@dataclass(frozen=True)
+class MaskConfig:
+    """Masks of both modalities, see `masking`."""
+
+    mask_strategy: Literal["complementary", "correspondence", "random"] = setting(
+        "complementary", "Which image cells are masked, given the masked point patches."
+    )
+    mask_ratio: float = setting(
+        0.6, "Share of point patches and of image cells that is masked.", low=0.05, high=0.95
+    )
+    mask_collisions: bool = setting(True, "A cell with a masked and a visible patch masks both.")
+    max_ratio: float = setting(
+        0.9, "mask_collisions masks at most this share of the point patches.", low=0, high=1
+    )
+    masked_cells: Literal["ratio", "exact"] = setting(
+        "ratio",
+        "ratio: as many cells as mask_ratio says, those without points at random; exact: "
+        "those of patches only.",
+    )
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """The tasks that are trained, and their losses (equations 7 to 12)."""
+
     tasks: Literal["both", "reconstruction", "contrast"] = setting(
         "both", "Which of the two tasks are trained."
     )
@@ -90,7 +114,27 @@ class PretrainConfig:
     contrast_weight: float = setting(
         1e-4, "lambda: L = L_lmr + lambda L_gsa; 1 where contrast is alone.", low=0
     )
-    # optimisation
+
+    @property
+    def reconstructs(self) -> bool:
+        """Whether local mask reconstruction is trained."""
+        return self.tasks != "contrast"
+
+    @property
+    def contrasts(self) -> bool:
+        """Whether global semantic alignment is trained."""
+        return self.tasks != "reconstruction"
+
+    @property
+    def sees_images(self) -> bool:
+        """Whether any task needs the image."""
+        return self.contrasts or self.reconstruct_from == "image"
+
+
+@dataclass(frozen=True)
+class OptimiserConfig:
+    """Steps of the optimiser, its start and its precision."""
+
     epochs: int = setting(
         300, "Times through the shards (rows of a last short batch wait for the next).", low=1
     )
@@ -113,7 +157,15 @@ class PretrainConfig:
     init: str = setting(
         "", "Start the point encoder from this run, .safetensors file, or checkpoint of Point-MAE."
     )
-    # running: a stopped run may go on with other values, the result is the same but for rounding
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Running and watching: a stopped run may go on with other values.
+
+    The result is the same but for rounding.
+    """
+
     device: Literal["auto", "cpu", "cuda"] = setting(
         "auto", "Where to compute; auto: cuda if there is one.", identity=False
     )
@@ -139,7 +191,6 @@ class PretrainConfig:
     checkpoint_seconds: float = setting(
         300.0, "Time between checkpoints; 0: after every step.", low=0, identity=False
     )
-    # watching: changes nothing in the training
     probe_epochs: int = setting(
         25, "Epochs between linear probes of the frozen encoder; 0: none.", low=0, identity=False
     )
@@ -148,30 +199,38 @@ class PretrainConfig:
     )
     tensorboard: bool = setting(False, "Write TensorBoard's files, too.", identity=False)
 
+
+@dataclass(frozen=True)
+class PretrainConfig:
+    """Settings of `cma3d pretrain`; the defaults are the paper's.
+
+    A TOML file has a table for each part; `of` and `replace` take names alone.
+    """
+
+    network: NetworkConfig = NetworkConfig()
+    masks: MaskConfig = MaskConfig()
+    losses: LossConfig = LossConfig()
+    optimiser: OptimiserConfig = OptimiserConfig()
+    run: RunConfig = RunConfig()
+
     def __post_init__(self) -> None:
-        if self.width % self.heads:
-            raise ValueError(f"width = {self.width} is no multiple of heads = {self.heads}")
-        if self.image_size % self.image_patch:
-            raise ValueError(
-                f"image_size = {self.image_size} is no multiple of image_patch = {self.image_patch}"
-            )
-        if self.contrasts and self.batch_size < 2:
+        if self.losses.contrasts and self.optimiser.batch_size < 2:
             raise ValueError(
                 "batch_size = 1 leaves the contrast no negatives: take 2 or more, "
                 "or tasks = reconstruction"
             )
 
-    @property
-    def reconstructs(self) -> bool:
-        """Whether local mask reconstruction is trained."""
-        return self.tasks != "contrast"
+    @classmethod
+    def of(cls, **values: Any) -> Self:
+        """Make settings from values by name, such as `of(width=96, mask_ratio=0.8)`.
 
-    @property
-    def contrasts(self) -> bool:
-        """Whether global semantic alignment is trained."""
-        return self.tasks != "reconstruction"
+        Raises
+        ------
+        TypeError : an unknown name
+        ValueError : values that do not fit together
+        """
+        return from_names(cls, values)
 
-    @property
-    def sees_images(self) -> bool:
-        """Whether any task needs the image."""
-        return self.contrasts or self.reconstruct_from == "image"
+    def replace(self, changes: Mapping[str, Any] | None = None, /, **more: Any) -> Self:
+        """Return settings with other values by name; errors as `of`."""
+        return from_names(type(self), by_name(self) | dict(changes or {}) | more)

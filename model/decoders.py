@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from .config import PretrainConfig
+from .config import NetworkConfig
 from .encoders import ImageFeatures
 from .layers import (
     STREAMS,
@@ -32,7 +32,7 @@ class GlobalAlignment(nn.Module):
     D_g sees all point tokens; its output is pooled before the head.
     """
 
-    def __init__(self, config: PretrainConfig) -> None:
+    def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
         self.pooling = config.pooling
         self.mask_token = nn.Parameter(torch.zeros(config.width))
@@ -79,13 +79,13 @@ class MaskedReconstruction(nn.Module):
     Without the image it is the decoder of Point-MAE.
     """
 
-    def __init__(self, config: PretrainConfig) -> None:
+    def __init__(self, config: NetworkConfig, *, sees_image: bool) -> None:
         super().__init__()
         depth, stream = config.reconstruction_depth, STREAMS["reconstruction"]
         self.mask_token = nn.Parameter(torch.zeros(config.width))
         self.position = PositionMLP(config.position_width, config.width)
         self.decoder: CrossTransformer | Transformer
-        if config.reconstruct_from == "image":
+        if sees_image:
             self.decoder = CrossTransformer(depth, config, stream=stream)
         else:
             self.decoder = Transformer(depth, config, qkv_bias=False, stream=stream)

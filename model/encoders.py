@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the name that everyone knows it by
 from torch import Tensor, nn
 
-from .config import PretrainConfig
+from .config import MaskConfig, NetworkConfig
 from .layers import STREAMS, DropPath, PositionMLP, Transformer, flat_batch_norm
 from .masking import num_visible, pick, visible_first
 from .norm import BatchNorm
@@ -33,7 +33,7 @@ class PointEncoder(nn.Module):
     The downstream tasks take over this part.
     """
 
-    def __init__(self, config: PretrainConfig) -> None:
+    def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
         self.embed = MiniPointNet(config.embed_width, config.width)
         self.position = PositionMLP(config.position_width, config.width)
@@ -144,16 +144,16 @@ class ImageFeatures:
 class ImageEncoder(nn.Module):
     """E_i: patches by convolution, learned positions and a transformer."""
 
-    def __init__(self, config: PretrainConfig, image_size: tuple[int, int]) -> None:
+    def __init__(
+        self, config: NetworkConfig, masks: MaskConfig, image_size: tuple[int, int]
+    ) -> None:
         super().__init__()
         self.side = config.image_patch
         self.image_size = image_size
         self.num_cells = (image_size[0] // self.side) * (image_size[1] // self.side)
         # the random strategy names no cells, so it cannot mask exactly those
-        self.exact = config.masked_cells == "exact" and config.mask_strategy != "random"
-        self.slots = (
-            self.num_cells if self.exact else num_visible(self.num_cells, config.mask_ratio)
-        )
+        self.exact = masks.masked_cells == "exact" and masks.mask_strategy != "random"
+        self.slots = self.num_cells if self.exact else num_visible(self.num_cells, masks.mask_ratio)
         self.sees_all = config.image_tokens == "all"
         self.embed = nn.Conv2d(3, config.width, self.side, stride=self.side)
         self.position = nn.Parameter(torch.zeros(self.num_cells, config.width))

@@ -104,15 +104,15 @@ def model_info(
     ------
     InputError : images that cannot be cut into patches
     """
-    if config.image_size == 0 and shard_size % config.image_patch:
+    if config.network.image_size == 0 and shard_size % config.network.image_patch:
         raise InputError(
             f"images of {shard_size} x {shard_size} pixels cannot be cut into patches of "
-            f"{config.image_patch}: "
+            f"{config.network.image_patch}: "
             "give --image-size, to which they are resized, or another --shard-size"
         )
     network = _network(config, shard_size)
     with torch.device("meta"):
-        classifier = Classifier(config, classes)
+        classifier = Classifier(config.network, classes)
     # counted on shapes alone, nothing is computed
     forward, step, flops = count_flops(config, shard_size)
     parts = [
@@ -130,10 +130,12 @@ def model_info(
         forward=forward,
         step=step,
         state_bytes=4 * 4 * parameters,
-        activation_bytes=_kept(config, shard_size, bfloat16=config.precision != "float32"),
-        bfloat16=config.precision != "float32",
-        batch=config.batch_size,
-        epochs=config.epochs,
+        activation_bytes=_kept(
+            config, shard_size, bfloat16=config.optimiser.precision != "float32"
+        ),
+        bfloat16=config.optimiser.precision != "float32",
+        batch=config.optimiser.batch_size,
+        epochs=config.optimiser.epochs,
         rows=rows,
         classes=classes,
         classifier_parameters=sum(parameter.numel() for parameter in classifier.parameters()),
@@ -206,10 +208,11 @@ def _network(config: PretrainConfig, shard_size: int) -> CrossAlignNet:
 
 
 def _batch(config: PretrainConfig, shard_size: int, samples: int) -> dict[str, Tensor]:
-    points = max(2048, config.patches, config.patch_points)
+    sizes = config.network
+    points = max(2048, sizes.patches, sizes.patch_points)
     return {
         "points": torch.empty(samples, points, 3),
-        "pixels": torch.empty(samples, config.patches, 2, dtype=torch.int32),
+        "pixels": torch.empty(samples, sizes.patches, 2, dtype=torch.int32),
         "rgb": torch.empty(samples, shard_size, shard_size, 3, dtype=torch.uint8),
         "seeds": torch.empty(samples, dtype=torch.int64),
     }

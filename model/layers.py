@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the name that everyone knows it by
 from torch import Tensor, nn
 
-from .config import PretrainConfig
+from .config import NetworkConfig
 from .noise import uniform
 from .norm import BatchNorm
 from .precision import float32_geometry
@@ -66,7 +66,7 @@ class DropPath:
 class Transformer(nn.Module):
     """Blocks with the positions added before each, and a final norm."""
 
-    def __init__(self, depth: int, config: PretrainConfig, *, qkv_bias: bool, stream: int) -> None:
+    def __init__(self, depth: int, config: NetworkConfig, *, qkv_bias: bool, stream: int) -> None:
         super().__init__()
         self.stream = stream
         self.blocks = nn.ModuleList(Block(config, qkv_bias=qkv_bias) for _ in range(depth))
@@ -119,7 +119,7 @@ class CrossTransformer(nn.Module):
     The positions are added before each layer.
     """
 
-    def __init__(self, depth: int, config: PretrainConfig, *, stream: int) -> None:
+    def __init__(self, depth: int, config: NetworkConfig, *, stream: int) -> None:
         super().__init__()
         self.stream = stream
         self.layers = nn.ModuleList(CrossLayer(config) for _ in range(depth))
@@ -153,7 +153,7 @@ class CrossTransformer(nn.Module):
 class Block(nn.Module):
     """Self-attention and MLP, each behind a norm and around a residual."""
 
-    def __init__(self, config: PretrainConfig, *, qkv_bias: bool) -> None:
+    def __init__(self, config: NetworkConfig, *, qkv_bias: bool) -> None:
         super().__init__()
         self.norm1, self.norm2 = nn.LayerNorm(config.width), nn.LayerNorm(config.width)
         self.attention = SelfAttention(config.width, config.heads, bias=qkv_bias)
@@ -169,7 +169,7 @@ class Block(nn.Module):
 class CrossLayer(nn.Module):
     """Self-attention, cross-attention and MLP, each behind a norm and around a residual."""
 
-    def __init__(self, config: PretrainConfig) -> None:
+    def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
         self.norm1, self.norm2, self.norm3 = (nn.LayerNorm(config.width) for _ in range(3))
         self.self_attention = SelfAttention(config.width, config.heads, bias=True)
@@ -236,7 +236,7 @@ class CrossAttention(nn.Module):
         return out
 
 
-def mlp(config: PretrainConfig) -> nn.Sequential:
+def mlp(config: NetworkConfig) -> nn.Sequential:
     """Make a block's MLP."""
     hidden = config.mlp_ratio * config.width
     return nn.Sequential(
@@ -267,7 +267,7 @@ class PositionMLP(nn.Sequential):
         return embedded
 
 
-def projection_head(config: PretrainConfig) -> nn.Sequential:
+def projection_head(config: NetworkConfig) -> nn.Sequential:
     """Make a projection head, H_p or H_i.
 
     Two fully connected layers, with batch normalisation and ReLU after the first only.

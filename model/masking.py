@@ -37,7 +37,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .config import PretrainConfig
+from .config import MaskConfig
 from .noise import draw
 
 __all__ = [
@@ -273,7 +273,7 @@ class PatchSlots:
     masked : (B, G - first) bool, True = the slot's patch is masked
     """
 
-    def __init__(self, masked: Tensor, visible: int, config: PretrainConfig) -> None:
+    def __init__(self, masked: Tensor, visible: int, config: MaskConfig) -> None:
         # visible patches first, by their index
         self.order = visible_first(masked)  # (B, G)
         self.visible = visible

@@ -109,18 +109,21 @@ class CrossAlignNet(nn.Module):
 
     def __init__(self, config: PretrainConfig, shard_size: tuple[int, int]) -> None:
         super().__init__()
-        self.config = config
-        self.shard_size = shard_size
-        self.image_size = (
-            (config.image_size, config.image_size) if config.image_size else shard_size
+        self.config, self.shard_size = config, shard_size
+        sizes, losses = config.network, config.losses
+        self.image_size = (sizes.image_size, sizes.image_size) if sizes.image_size else shard_size
+        height, width = self.image_size
+        self.num_cells = (height // sizes.image_patch) * (width // sizes.image_patch)
+        self.point_encoder = PointEncoder(sizes)
+        # a part that no task needs is not built
+        self.image_encoder = (
+            ImageEncoder(sizes, config.masks, self.image_size) if losses.sees_images else None
         )
-        self.num_cells = (self.image_size[0] // config.image_patch) * (
-            self.image_size[1] // config.image_patch
+        self.alignment = GlobalAlignment(sizes) if losses.contrasts else None
+        sees_image = losses.reconstruct_from == "image"
+        self.reconstruction = (
+            MaskedReconstruction(sizes, sees_image=sees_image) if losses.reconstructs else None
         )
-        self.point_encoder = PointEncoder(config)
-        self.image_encoder = ImageEncoder(config, self.image_size) if config.sees_images else None
-        self.alignment = GlobalAlignment(config) if config.contrasts else None
-        self.reconstruction = MaskedReconstruction(config) if config.reconstructs else None
         self.apply(initialise)
 
     def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -137,8 +140,8 @@ class CrossAlignNet(nn.Module):
         result : see `loss`
         """
         encoding = self.encode(batch)
-        reconstruction = self.reconstruct(encoding) if self.config.reconstructs else None
-        shared = self.align(encoding) if self.config.contrasts else None
+        reconstruction = self.reconstruct(encoding) if self.config.losses.reconstructs else None
+        shared = self.align(encoding) if self.config.losses.contrasts else None
         return self.loss(encoding, reconstruction, shared)
 
     def encode(self, batch: dict[str, Tensor]) -> Encoding:
@@ -152,10 +155,10 @@ class CrossAlignNet(nn.Module):
         centres, neighbours = self.make_patches(batch["points"])  # (B, G, 3), (B, G, K, 3)
         # both modalities are masked in step, by the pixels of the patch centres
         masks = self.masks(batch["pixels"], seeds)
-        visible = num_visible(self.config.patches, self.config.mask_ratio)
-        slots = PatchSlots(masks.points, visible, self.config)
+        visible = num_visible(self.config.network.patches, self.config.masks.mask_ratio)
+        slots = PatchSlots(masks.points, visible, self.config.masks)
         # both encoders drop branches at one rate, from separate streams
-        drop = self._drop_path(seeds, self.config.drop_path)
+        drop = self._drop_path(seeds, self.config.network.drop_path)
         points = self.encode_points(centres, neighbours, slots, drop)  # (B, V, W)
         images = None
         if self.image_encoder is not None:
@@ -172,7 +175,7 @@ class CrossAlignNet(nn.Module):
         if self.reconstruction is None:
             raise ValueError("this network does not reconstruct: tasks = contrast")
         slots = encoding.slots
-        drop = self._drop_path(encoding.seeds, self.config.decoder_drop_path)
+        drop = self._drop_path(encoding.seeds, self.config.network.decoder_drop_path)
         predicted = self.reconstruction(
             encoding.points, encoding.images, slots.sort(encoding.centres), slots, drop
         )  # (B, R, K, 3)
@@ -192,7 +195,7 @@ class CrossAlignNet(nn.Module):
         """
         if self.alignment is None or encoding.images is None:
             raise ValueError("this network does not align: tasks = reconstruction")
-        drop = self._drop_path(encoding.seeds, self.config.decoder_drop_path)
+        drop = self._drop_path(encoding.seeds, self.config.network.decoder_drop_path)
         # in the order of the slots, as the decoder's tokens: (B, G, 3)
         centres = encoding.slots.sort(encoding.centres)
         z_points, z_images = self.alignment(
@@ -219,16 +222,16 @@ class CrossAlignNet(nn.Module):
             `loss_lmr` and `loss_gsa` (zeros if the task is off), `mask_ratio` (share of masked
             point patches, after the collision rule), `retrieval` (see `losses.info_nce`)
         """
-        config = self.config
+        losses = self.config.losses
         zeros = torch.zeros_like(encoding.seeds, dtype=torch.float32)
         # a task that is off contributes zeros, so that every result has the same names
         loss_lmr = loss_gsa = retrieval = zeros
         if reconstruction is not None:
-            loss_lmr = reconstruction.chamfer(squared=config.chamfer == "squared")  # (B,)
+            loss_lmr = reconstruction.chamfer(squared=losses.chamfer == "squared")  # (B,)
         if shared is not None:
-            loss_gsa, retrieval = info_nce(*shared, config.temperature)  # (B,) each
+            loss_gsa, retrieval = info_nce(*shared, losses.temperature)  # (B,) each
         # without a reconstruction the contrast is the loss itself
-        weight = config.contrast_weight if config.reconstructs else 1.0
+        weight = losses.contrast_weight if losses.reconstructs else 1.0
         return {
             "loss": loss_lmr.mean() + weight * loss_gsa.mean(),
             "loss_lmr": loss_lmr.detach(),
@@ -244,10 +247,9 @@ class CrossAlignNet(nn.Module):
         -------
         centres, neighbours : (B, G, 3) and (B, G, K, 3) float32, see `patches.make_patches`
         """
+        sizes = self.config.network
         with float32_geometry(points):
-            return make_patches(
-                normalise_cloud(points), self.config.patches, self.config.patch_points
-            )
+            return make_patches(normalise_cloud(points), sizes.patches, sizes.patch_points)
 
     def masks(self, pixels: Tensor, seeds: Tensor) -> Masks:
         """Mask both modalities.
@@ -257,20 +259,20 @@ class CrossAlignNet(nn.Module):
         pixels : (B, >= G, 2) integer, (u, v) of the patch centres
         seeds : (B,) int64
         """
-        config = self.config
+        sizes, masks = self.config.network, self.config.masks
         # the first G points are the patch centres, and so are the first G pixels
         cells = image_cells(
-            pixels[:, : config.patches], self.shard_size, self.image_size, config.image_patch
+            pixels[:, : sizes.patches], self.shard_size, self.image_size, sizes.image_patch
         )  # (B, G)
         return align_masks(
             cells,
             seeds,
             self.num_cells,
-            strategy=config.mask_strategy,
-            ratio=config.mask_ratio,
-            collisions=config.mask_collisions,
-            max_ratio=config.max_ratio,
-            exact=config.masked_cells == "exact",
+            strategy=masks.mask_strategy,
+            ratio=masks.mask_ratio,
+            collisions=masks.mask_collisions,
+            max_ratio=masks.max_ratio,
+            exact=masks.masked_cells == "exact",
         )
 
     def encode_points(
@@ -287,7 +289,7 @@ class CrossAlignNet(nn.Module):
         features : (B, V, W)
         """
         encoder = self.point_encoder
-        if self.config.embedded_patches == "all":
+        if self.config.network.embedded_patches == "all":
             # as Point-MAE: the batch norms see the masked patches, too
             tokens, positions = map(slots.pick_visible, encoder.tokens(centres, neighbours))
         else:

@@ -50,11 +50,11 @@ def test_every_example_runs(shards: Path, tmp_path: Path, monkeypatch: pytest.Mo
     from shapenet3d_cma.model.network import PointEncoder
     from shapenet3d_cma.model.weights.encoder import encoder_bytes
 
-    config = cma.PretrainConfig(width=48, heads=6, point_depth=1, patches=16, patch_points=8)
+    config = cma.PretrainConfig.of(width=48, heads=6, point_depth=1, patches=16, patch_points=8)
     torch.manual_seed(1)
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "encoder.safetensors").write_bytes(
-        encoder_bytes(PointEncoder(config), config)
+        encoder_bytes(PointEncoder(config.network), config)
     )
     (tmp_path / "shards").symlink_to(shards)
     monkeypatch.chdir(tmp_path)

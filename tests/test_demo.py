@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import dataclasses
 import json
 from pathlib import Path
 
@@ -22,9 +21,7 @@ def test_the_demo_does_all_of_it_and_a_second_call_nothing(
     )
     monkeypatch.setattr(demo, "RENDER", RenderConfig(views=4, size=64, samples=2, colour="best"))
     monkeypatch.setattr(demo, "PACK", PackConfig(points=512))
-    monkeypatch.setattr(
-        demo, "pretrain_settings", lambda: dataclasses.replace(SMALL(), epochs=2, patches=16)
-    )
+    monkeypatch.setattr(demo, "pretrain_settings", lambda: SMALL().replace(epochs=2, patches=16))
     summary, failed = demo.run_demo(tmp_path)
     assert failed == 0
     for line in (

@@ -82,8 +82,8 @@ class NetworkAnnotator:
         if self.run is not None:
             self.config = self._network(view).config
         config = self.config
-        if len(view.points) < max(config.patches, config.patch_points):
-            need = f"{config.patches} patches of {config.patch_points}"
+        if len(view.points) < max(config.network.patches, config.network.patch_points):
+            need = f"{config.network.patches} patches of {config.network.patch_points}"
             return dataclasses.replace(
                 view, missing=f"No patches and masks: {len(view.points)} points are no {need}."
             )
@@ -103,7 +103,7 @@ class NetworkAnnotator:
         from .figures import STRATEGIES, all_masks, patch_indices
 
         config = self.config
-        ratios = sorted({*RATIOS, config.mask_ratio})
+        ratios = sorted({*RATIOS, config.masks.mask_ratio})
         size = (view.depth.shape[0], view.depth.shape[1])
         points, cells, grid = all_masks(view.pixels, view.row, size, config, ratios, SEEDS)
         return AlignedMasks(
@@ -111,12 +111,12 @@ class NetworkAnnotator:
             ratios=ratios,
             seeds=SEEDS,
             preferred={
-                "strategy": config.mask_strategy,
-                "ratio": config.mask_ratio,
-                "collisions": config.mask_collisions,
+                "strategy": config.masks.mask_strategy,
+                "ratio": config.masks.mask_ratio,
+                "collisions": config.masks.mask_collisions,
             },
             grid=grid,
-            patches=patch_indices(view.points, config.patches, config.patch_points),
+            patches=patch_indices(view.points, config.network.patches, config.network.patch_points),
             points=points,
             cells=cells,
         )
@@ -125,7 +125,7 @@ class NetworkAnnotator:
         trained = self._network(view)
         assert view.rgb is not None
         arrays = trained.reconstruct(view.points, view.pixels, view.rgb, view.row, NETWORK_SEEDS)
-        masks = f"{self.config.mask_strategy} masks of ratio {self.config.mask_ratio:g}"
+        masks = f"{self.config.masks.mask_strategy} masks of ratio {self.config.masks.mask_ratio:g}"
         about = f"Step {trained.step:,} of {trained.steps:,}, {masks}."
         return Reconstruction(
             about=about,

@@ -6,7 +6,6 @@ calls.
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ...core.errors import InputError
-from ..config import PretrainConfig
+from ..config import MaskConfig, PretrainConfig
 from ..network import CrossAlignNet
 from ..noise import sample_seeds
 from ..patches import make_patches, normalise_cloud
@@ -27,7 +26,7 @@ from ..weights.saved_run import read_run
 
 __all__ = ["STRATEGIES", "Trained", "all_masks", "patch_indices", "read_trained"]
 
-STRATEGIES: tuple[str, ...] = get_args(get_type_hints(PretrainConfig)["mask_strategy"])
+STRATEGIES: tuple[str, ...] = get_args(get_type_hints(MaskConfig)["mask_strategy"])
 
 
 def patch_indices(
@@ -83,15 +82,15 @@ def all_masks(
     InputError : pixels outside the image, or an image that cannot be cut into cells
     """
     # a damaged row must not index outside of the image
-    if (pixels[: config.patches] >= shard_size[::-1]).any():
+    if (pixels[: config.network.patches] >= shard_size[::-1]).any():
         raise InputError("the row has pixels outside its image")
     network, grid = _without_weights(config, shard_size)
-    centres = torch.from_numpy(pixels[: config.patches].astype(np.int64)).expand(
+    centres = torch.from_numpy(pixels[: config.network.patches].astype(np.int64)).expand(
         len(seeds), -1, -1
     )  # (S, G, 2)
     drawn = torch.cat([sample_seeds(seed, 0, torch.tensor([row])) for seed in seeds])  # (S,)
     shape = (len(ratios), len(seeds), 2)
-    points = np.empty((*shape, config.patches), dtype=np.bool_)
+    points = np.empty((*shape, config.network.patches), dtype=np.bool_)
     cells = np.empty((len(STRATEGIES), *shape, grid[0] * grid[1]), dtype=np.bool_)
     # the page switches between all of these without computing
     for t, strategy in enumerate(STRATEGIES):
@@ -103,7 +102,7 @@ def all_masks(
                     "mask_collisions": bool(rule),
                 }
                 # `masks` reads the settings at each call, so one network serves all of them
-                network.config = dataclasses.replace(config, **chosen)
+                network.config = config.replace(chosen)
                 masks = network.masks(centres, drawn)
                 # (S, G); point masks do not depend on the strategy, so each one writes the same
                 points[r, :, rule] = masks.points.numpy()
@@ -119,8 +118,9 @@ def _without_weights(
 
     Return also the rows and columns of its image's cells.
     """
-    size = (config.image_size, config.image_size) if config.image_size else shard_size
-    side = config.image_patch
+    sizes = config.network
+    size = (sizes.image_size, sizes.image_size) if sizes.image_size else shard_size
+    side = sizes.image_patch
     if size[0] % side or size[1] % side:
         raise InputError(
             f"images of {size[1]} x {size[0]} pixels cannot be cut into patches of {side}"
@@ -179,7 +179,7 @@ class Trained:
         }
         encoding = network.encode(batch)
         reconstruction = network.reconstruct(encoding)
-        loss = reconstruction.chamfer(squared=config.chamfer == "squared")  # (S,)
+        loss = reconstruction.chamfer(squared=config.losses.chamfer == "squared")  # (S,)
         # relative to the centres, NaN where visible -> object frame, zeros where visible
         found = reconstruction.by_patch() + encoding.centres[:, :, None]  # (S, G, K, 3)
         patches = _to_object_frame(found, batch["points"][0])

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ...core.arrays import spread_indices
 from ...pack.reader import Shards
-from ..config import PretrainConfig
+from ..config import NetworkConfig
 from ..encoders import PointEncoder
 from ..layers import pool
 from ..norm import has_no_statistics, recalibrate_batch_norm
@@ -73,7 +73,7 @@ def encode(encoder: PointEncoder, batches: Iterable[Patches]) -> Tensor:
     return torch.cat([pool(encoder(*patches)).float() for patches in batches])
 
 
-def cut_patches(points: Tensor, config: PretrainConfig) -> Patches:
+def cut_patches(points: Tensor, config: NetworkConfig) -> Patches:
     """Cut clouds into the patches of pretraining.
 
     The clouds are (B, P, 3) float32, in farthest point order, in any frame.
@@ -151,9 +151,7 @@ def is_held_out(synset: str, model_id: str) -> bool:
     return int.from_bytes(digest[:8], "big") < _HELD_OUT * 2**64
 
 
-def probe(
-    encoder: PointEncoder, feed: BatchSource, config: PretrainConfig
-) -> dict[str, Any] | None:
+def probe(encoder: PointEncoder, feed: BatchSource, config: NetworkConfig) -> dict[str, Any] | None:
     """Probe an encoder by the categories of the shards that it is trained on.
 
     Returns

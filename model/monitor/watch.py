@@ -5,12 +5,12 @@ TensorBoard's files are written on demand.
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from collections.abc import Callable
 from typing import Any
 
 from ...core.errors import InputError, needs
+from ...core.settings import by_name
 from ..train.data import BatchSource
 from ..train.log import losses
 from ..train.run_folder import RunFolder, naming_failures
@@ -64,9 +64,9 @@ class Watch:
         def due(every: int) -> bool:
             return every > 0 and (epoch % every == 0 or epoch == plan.epochs)
 
-        if due(config.picture_epochs) and config.reconstructs:
+        if due(config.run.picture_epochs) and config.losses.reconstructs:
             self._reconstruct(epoch)
-        if due(config.probe_epochs) and done not in self.probed and self.probes:
+        if due(config.run.probe_epochs) and done not in self.probed and self.probes:
             self._probe(done, epoch)
 
     def _reconstruct(self, epoch: int) -> None:
@@ -75,7 +75,9 @@ class Watch:
             return
         network, rows = self.training.network, fixed_rows(self.training.plan.rows)
         # the run's seed, and epoch 0 each time: the masks stay the same over the run
-        snapshot = reconstruct(network, self.feed.take(rows), seed=self.training.config.seed)
+        snapshot = reconstruct(
+            network, self.feed.take(rows), seed=self.training.config.optimiser.seed
+        )
         self.folder.write(f"{path.parent.name}/{path.name}", snapshot.as_npz())
 
     def _probe(self, done: int, epoch: int) -> None:
@@ -85,7 +87,9 @@ class Watch:
             self.probes = False
             self.report(f"no linear probe: {needs('scikit-learn', 'train', error)}")
             return
-        outcome = probe(self.training.network.point_encoder, self.feed, self.training.config)
+        outcome = probe(
+            self.training.network.point_encoder, self.feed, self.training.config.network
+        )
         if outcome is None:
             self.probes = False
             self.report(
@@ -161,8 +165,8 @@ def draw_run(
         return
     config = training.config
     curves = [
-        *losses(config),
-        *["retrieval"] * config.contrasts,
+        *losses(config.losses),
+        *["retrieval"] * config.losses.contrasts,
         *["probe"] * bool(probes),
         "mask_ratio",
         "lr",
@@ -179,7 +183,7 @@ def draw_run(
             folder.reconstructions.name,
             lambda path: draw_reconstructions(snapshots, data["rgb"], data["cam_from_obj"], path),
         )
-    facts = {**folder.facts, "config": dataclasses.asdict(folder.settings)}
+    facts = {**folder.facts, "config": by_name(folder.settings)}
     pictures = [path for path in (folder.picture, folder.reconstructions) if path.exists()]
     folder.write(folder.page.name, page_text(facts, log, probes, pictures, finished=finished))
 
@@ -203,7 +207,7 @@ def read_snapshots(folder: RunFolder, training: PretrainStep) -> dict[int, Snaps
         if found
         else {}
     )
-    config = training.config
+    config = training.config.network
     expected = (config.patches, config.patch_points, training.network.num_cells)
     for epoch, snapshot in shown.items():
         sizes = (*snapshot.patches.shape[1:3], snapshot.masked_cells.shape[1])

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from ...core.errors import InputError
 from ...core.outputs import Output
+from ...core.settings import by_name
 from ..config import PretrainConfig
 from ..train.data import ShardRows
 from ..train.pretraining import pretrain
@@ -89,7 +89,8 @@ def ablate(
     """
     if table not in TABLES:
         raise InputError(f"table {table}: the ablations are tables {', '.join(map(str, TABLES))}")
-    inputs = [shards, data, Path(pretraining.init) if pretraining.init else None]
+    init = pretraining.optimiser.init
+    inputs = [shards, data, Path(init) if init else None]
     rows: dict[str, dict[str, Any]] = {}
     content: dict[str, Any] = {}
     with claim_results(
@@ -101,7 +102,7 @@ def ablate(
             row = name.replace("%", "").replace(",", "").replace(" ", "-")
             first, second = output.folder(f"{row}/pretraining"), output.folder(f"{row}/finetuning")
             say = lambda line, name=name: report(f"{name}: {line}")  # noqa: E731
-            config = dataclasses.replace(pretraining, **changes)
+            config = pretraining.replace(changes)
             pretrain(shards, first, config, say)  # says so where it is finished
             found = finetune(
                 second, task, data, finetuning, init=first, seeds=seeds, jobs=jobs, report=say
@@ -147,8 +148,8 @@ def summarise(
         "shards_hash": fingerprint,
         "data": found["data"],
         "data_hash": found["data_hash"],
-        "pretraining": dataclasses.asdict(pretraining),
-        "finetuning": dataclasses.asdict(finetuning),
+        "pretraining": by_name(pretraining),
+        "finetuning": by_name(finetuning),
         "text": text,
     }
     write_results(output, f"table-{table}", text, content)

@@ -18,7 +18,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ..config import PretrainConfig
+from ..config import NetworkConfig
 from ..encoders import PointEncoder
 from ..layers import DropPath
 from ..network import initialise
@@ -51,7 +51,7 @@ class Classifier(nn.Module):
     """
 
     def __init__(
-        self, config: PretrainConfig, classes: int, *, head_width: int = 256, dropout: float = 0.5
+        self, config: NetworkConfig, classes: int, *, head_width: int = 256, dropout: float = 0.5
     ) -> None:
         super().__init__()
         self.encoder = PointEncoder(config)

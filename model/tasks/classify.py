@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from pathlib import Path
 from typing import Any, get_args
@@ -13,9 +12,9 @@ from safetensors.torch import save
 from torch import Tensor
 
 from ...core.errors import InputError
-from ...core.settings import read_settings
+from ...core.settings import by_name, read_settings, setting_names
 from ...core.untrusted import shown
-from ..config import PretrainConfig
+from ..config import NetworkConfig
 from ..layers import DropPath
 from ..noise import sample_seeds
 from ..patches import make_patches
@@ -45,7 +44,7 @@ def make_classifier(initial: InitialEncoder, classes: int, config: TrainConfig) 
     """Make a classifier from the seed, with the encoder's weights if any."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        network = Classifier(initial.config, classes, dropout=config.dropout)
+        network = Classifier(initial.config.network, classes, dropout=config.dropout)
     # the head keeps its random weights
     if initial.weights is not None:
         network.encoder.load_state_dict(initial.weights)
@@ -64,7 +63,7 @@ class ClassifierWork:
     def __init__(
         self,
         network: Classifier,
-        encoder: PretrainConfig,
+        encoder: NetworkConfig,
         clouds: dict[str, Clouds],
         config: TrainConfig,
         device: torch.device,
@@ -178,7 +177,7 @@ def classifier_bytes(weights: State, about: dict[str, Any]) -> bytes:
     return save(tensors, metadata={"classifier": json.dumps(about)})
 
 
-def load_classifier(path: Path) -> tuple[Classifier, PretrainConfig, dict[str, Any]]:
+def load_classifier(path: Path) -> tuple[Classifier, NetworkConfig, dict[str, Any]]:
     """Read a classifier that `cma3d finetune` wrote.
 
     Returns
@@ -193,7 +192,7 @@ def load_classifier(path: Path) -> tuple[Classifier, PretrainConfig, dict[str, A
     try:
         about, weights = read_safetensors(path, "classifier")
         _check_about(about)
-        encoder = read_config(about["encoder"])
+        encoder = read_config(about["encoder"]).network
         depths = {"point_depth": encoder.point_depth}
         network = fill(lambda: Classifier(encoder, len(about["classes"])), weights, depths)
     except (OSError, ValueError) as error:
@@ -217,9 +216,9 @@ def _check_about(about: dict[str, Any]) -> None:
         raise ValueError(f"it tells no task, but {shown(task)}")
     if not isinstance(about.get("config"), dict):
         raise ValueError("it tells no config")
-    known = {field.name for field in dataclasses.fields(FinetuneConfig)}
+    known = setting_names(FinetuneConfig)
     try:
         values = {name: value for name, value in about["config"].items() if name in known}
-        about["config"] = dataclasses.asdict(read_settings(FinetuneConfig, None, values))
+        about["config"] = by_name(read_settings(FinetuneConfig, None, values))
     except InputError as error:
         raise ValueError(f"its config says {shown(str(error))}") from None

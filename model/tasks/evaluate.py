@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ...core.errors import InputError, needs
 from ...core.outputs import Output, refuse_overlap
-from ..config import PretrainConfig
+from ..config import NetworkConfig
 from ..train.pretraining import threads
 from ..train.run_folder import write_to
 from ..train.step import choose_device
@@ -78,7 +78,7 @@ def evaluate(
 
 def classify(
     file: Path,
-    classifier: tuple[Classifier, PretrainConfig, dict[str, Any]],
+    classifier: tuple[Classifier, NetworkConfig, dict[str, Any]],
     data: Path,
     votes: int,
     device: str,

@@ -16,6 +16,7 @@ import torch
 
 from ...core.errors import InputError
 from ...core.outputs import Output
+from ...core.settings import by_name
 from ..train.pretraining import threads
 from ..train.run_folder import RunFolder
 from ..train.step import choose_device
@@ -136,9 +137,9 @@ def check_fits(clouds: dict[str, Clouds], config: FinetuneConfig, initial: Initi
         raise InputError(
             f"{len(clouds['train'])} training shapes: batch normalisation needs at least 2"
         )
-    if config.points < initial.config.patch_points:
+    if config.points < initial.config.network.patch_points:
         raise InputError(
-            f"points = {config.points} are fewer than the {initial.config.patch_points} of a "
+            f"points = {config.points} are fewer than the {initial.config.network.patch_points} of a "
             f"patch of {initial.source}"
         )
 
@@ -192,7 +193,7 @@ def finetune_once(run: Run, report: Callable[[str], None]) -> dict[str, Any]:
             report("finished before")
             return done
         network = make_classifier(run.initial, len(classes), config).to(device)
-        work = ClassifierWork(network, run.initial.config, run.clouds, config, device)
+        work = ClassifierWork(network, run.initial.config.network, run.clouds, config, device)
         sizes = ", ".join(
             f"{len(each):,} {name.replace('_', ' ')}" for name, each in run.clouds.items()
         )
@@ -211,8 +212,8 @@ def finetune_once(run: Run, report: Callable[[str], None]) -> dict[str, Any]:
             if run.keep:
                 about = {**facts, "epoch": outcome.epochs[name], "which": name}
                 about |= {
-                    "encoder": dataclasses.asdict(run.initial.config),
-                    "config": dataclasses.asdict(config),
+                    "encoder": by_name(run.initial.config),
+                    "config": by_name(config),
                 }
                 folder.write(f"{name}.safetensors", classifier_bytes(network.state_dict(), about))
             measure(result, name, run, work, device)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 
 from ...core.errors import InputError, needs
 from ...core.outputs import check_file, stamp_text, write_file
+from ...core.settings import by_name
 from ...pack.reader import Shards
 from ..encoders import PointEncoder
 from ..monitor.linear_probe import Patches, encode, linear_probe, linear_svm, recalibrated
@@ -104,7 +104,7 @@ def probe(
         "data_hash": f"{train.fingerprint()}-{test.fingerprint()}",
         "code": code_version(),
         "scikit_learn": sklearn.__version__,
-        "config": dataclasses.asdict(config),
+        "config": by_name(config),
     }
     if out is not None:
         write_file(out, _KIND, (json.dumps(result, indent=1) + "\n").encode(), inputs=[data, init])
@@ -164,7 +164,7 @@ def features_of(
     initial: InitialEncoder, train: Clouds, test: Clouds, config: ProbeConfig
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return the features of both sides, (N, 2 W) each."""
-    patch_points = initial.config.patch_points
+    patch_points = initial.config.network.patch_points
     if config.points < patch_points:
         raise InputError(f"points = {config.points} are fewer than the {patch_points} of a patch")
     device = choose_device(config.device)
@@ -192,7 +192,7 @@ def make_encoder(initial: InitialEncoder, seed: int) -> PointEncoder:
     """Make an encoder from the seed, with the initial weights if any."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        encoder = PointEncoder(initial.config).apply(initialise)
+        encoder = PointEncoder(initial.config.network).apply(initialise)
     if initial.weights is not None:
         encoder.load_state_dict(initial.weights)
     return encoder

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import re
 import subprocess
@@ -16,6 +15,7 @@ from ... import __version__
 from ...core import untrusted
 from ...core.errors import InputError
 from ...core.outputs import Output, claim
+from ...core.settings import by_name
 from ..train.run_folder import refuse_foreign, write_to
 from ..weights.checkpoint import first_line
 from ..weights.initial import InitialEncoder
@@ -214,8 +214,8 @@ def provenance(
         "initial": initial.source,
         "initial_hash": initial.fingerprint,
         "code": code_version(),
-        "config": dataclasses.asdict(config),
-        "encoder": dataclasses.asdict(initial.config),
+        "config": by_name(config),
+        "encoder": by_name(initial.config),
     }
 
 

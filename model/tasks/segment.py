@@ -86,9 +86,9 @@ def segment(
     with claim_results(run, "segment", [data, init], _RESULTS) as output:
         initial = load_initial(init, scratch=scratch)
         clouds, dataset = read_shapes(data, config, jobs, report)
-        if config.points < initial.config.patch_points:
+        if config.points < initial.config.network.patch_points:
             raise InputError(
-                f"points = {config.points} are fewer than the {initial.config.patch_points} of "
+                f"points = {config.points} are fewer than the {initial.config.network.patch_points} of "
                 f"a patch"
             )
         describe(
@@ -221,7 +221,7 @@ def make_segmenter(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         network = PartSegmenter(
-            initial.config,
+            initial.config.network,
             categories,
             NUM_PARTS,
             patches=config.patches,

@@ -10,7 +10,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from ..config import PretrainConfig
+from ..config import NetworkConfig
 from ..encoders import PointEncoder
 from ..layers import DropPath
 from ..network import initialise
@@ -85,7 +85,7 @@ class PartSegmenter(nn.Module):
 
     def __init__(
         self,
-        config: PretrainConfig,
+        config: NetworkConfig,
         categories: int,
         parts: int,
         *,

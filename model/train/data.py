@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader, Dataset
 from ...core.errors import InputError
 from ...core.processes import end_with_parent
 from ...pack.reader import Shards
-from ..config import PretrainConfig
+from ..config import PretrainConfig, RunConfig
 from ..distributed import ProcessGroup
 from .transfer import pack_for_worker
 
@@ -106,8 +106,8 @@ class ShardRows(Dataset[Batch]):
 
     def __init__(self, folder: Path, config: PretrainConfig) -> None:
         self.shards = Shards(folder)
-        self.folder, self.patches = folder, config.patches
-        if len(self.shards) < (2 if config.contrasts else 1):
+        self.folder, self.patches = folder, config.network.patches
+        if len(self.shards) < (2 if config.losses.contrasts else 1):
             raise InputError(
                 f"{folder} holds {len(self.shards)} rows; the contrast needs at least 2 "
                 f"(negatives), "
@@ -123,8 +123,9 @@ class ShardRows(Dataset[Batch]):
         self._check(config)
 
     def _check(self, config: PretrainConfig) -> None:
-        (height, width), side = self.image_size, config.image_patch
-        if config.image_size == 0 and (height % side or width % side):
+        sizes = config.network
+        (height, width), side = self.image_size, sizes.image_patch
+        if sizes.image_size == 0 and (height % side or width % side):
             raise InputError(
                 f"{self.folder}: images of {width} x {height} pixels cannot be cut into "
                 f"patches of {side} x {side}: "
@@ -135,11 +136,11 @@ class ShardRows(Dataset[Batch]):
                 f"{self.folder}: images of {width} x {height} pixels are smaller than a patch "
                 f"of {side}"
             )
-        if self.points < max(config.patches, config.patch_points):
+        if self.points < max(sizes.patches, sizes.patch_points):
             raise InputError(
                 f"{self.folder}: rows of {self.points} points cannot be cut into "
-                f"{config.patches} patches of "
-                f"{config.patch_points}: pack with more --points, "
+                f"{sizes.patches} patches of "
+                f"{sizes.patch_points}: pack with more --points, "
                 f"or give fewer --patches and --patch-points"
             )
 
@@ -286,7 +287,7 @@ class BatchSource:
     """
 
     def __init__(
-        self, data: ShardRows, plan: EpochPlan, config: PretrainConfig, group: ProcessGroup
+        self, data: ShardRows, plan: EpochPlan, config: RunConfig, group: ProcessGroup
     ) -> None:
         self.data, self.plan, self.workers, self.device = data, plan, config.workers, group.device
         # each process takes its part of a step's rows
@@ -360,8 +361,8 @@ class BatchSource:
         return {name: values.to(self.device, non_blocking=True) for name, values in batch.items()}
 
 
-def choose_place(gib: float, config: PretrainConfig, group: ProcessGroup) -> str:
-    """Choose where rows are held: see `PretrainConfig.data`.
+def choose_place(gib: float, config: RunConfig, group: ProcessGroup) -> str:
+    """Choose where rows are held: see `RunConfig.data`.
 
     Parameters
     ----------

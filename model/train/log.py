@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ...core.errors import InputError
 from ...core.progress import Progress, duration
-from ..config import PretrainConfig
+from ..config import LossConfig
 from .data import ShardRows
 from .step import PER_SAMPLE, PretrainStep, learning_rate
 
@@ -135,7 +135,7 @@ class StepLog:
         if not math.isfinite(means["loss"]) or not math.isfinite(means["grad_norm"]):
             raise InputError(self._not_finite(step, result))
         plan = self.training.plan
-        rate = learning_rate(step, plan, self.training.config)
+        rate = learning_rate(step, plan, self.training.config.optimiser)
         return {"step": step + 1, "epoch": plan.epoch(step) + 1, **means, "lr": rate}
 
     def _not_finite(self, step: int, result: dict[str, Tensor]) -> str:
@@ -161,9 +161,9 @@ class StepLog:
         parts = [f"epoch {plan.epoch(step) + 1}/{plan.epochs}", f"step {step + 1}/{plan.steps}"]
         parts += [
             f"loss {mean['loss']:.5f}",
-            *(f"{name[5:]} {mean[name]:.5f}" for name in losses(config)),
+            *(f"{name[5:]} {mean[name]:.5f}" for name in losses(config.losses)),
         ]
-        parts += [f"retrieval {mean['retrieval']:.0%}"] * config.contrasts
+        parts += [f"retrieval {mean['retrieval']:.0%}"] * config.losses.contrasts
         parts += [f"masked {mean['mask_ratio']:.0%}", f"{plan.batch / seconds:.1f} samples/s"]
         return "  ".join([*parts, f"{duration(seconds * (plan.steps - step - 1))} left"])
 
@@ -183,6 +183,6 @@ class Interval:
         return True
 
 
-def losses(config: PretrainConfig) -> tuple[str, ...]:
+def losses(config: LossConfig) -> tuple[str, ...]:
     """Name the log's losses that are trained."""
     return ("loss_lmr",) * config.reconstructs + ("loss_gsa",) * config.contrasts

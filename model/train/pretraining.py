@@ -70,7 +70,7 @@ def pretrain(
     ------
     InputError : bad shards, settings or folder; a loss that is not finite
     """
-    with threads(config.threads), join_processes(choose_device(config.device)) as group:
+    with threads(config.run.threads), join_processes(choose_device(config.run.device)) as group:
         return _pretrain(shards, run, config, group, report if group.leads else _say_nothing)
 
 
@@ -88,8 +88,10 @@ def _pretrain(
     data = ShardRows(shards, config)
     plan = make_plan(data, config, group)
     training = PretrainStep(config, data.image_size, plan, group)
-    if config.init and not (run / "checkpoint.pt").exists():  # told before the run has a folder
-        start_from(training.network.point_encoder, Path(config.init))
+    init = Path(config.optimiser.init) if config.optimiser.init else None
+    # refused before the run has a folder
+    if init and not (run / "checkpoint.pt").exists():
+        start_from(training.network.point_encoder, init)
     facts = {
         "rows": plan.rows,
         "steps": plan.steps,
@@ -97,8 +99,7 @@ def _pretrain(
         "shards": str(shards),
         "versions": {"shapenet3d-cma": __version__, "torch": torch.__version__},
     }
-    inputs = [shards, Path(config.init) if config.init else None]
-    folder = RunFolder(run, config, data.fingerprint, facts, inputs=inputs)
+    folder = RunFolder(run, config, data.fingerprint, facts, inputs=[shards, init])
     with contextlib.ExitStack() as stack:
 
         def enter() -> None:
@@ -107,13 +108,13 @@ def _pretrain(
 
         # the leading process claims the folder; the others learn the outcome
         group.share(enter)  # the first rank's alone; all learn whether it may
-        if plan.batch < config.batch_size:
+        if plan.batch < config.optimiser.batch_size:
             report(
                 f"the shards hold {plan.rows} rows, fewer than batch_size = "
-                f"{config.batch_size}: {plan.batch} a step"
+                f"{config.optimiser.batch_size}: {plan.batch} a step"
             )
         start = resume(folder, training, group)
-        feed = BatchSource(data, plan, config, group)
+        feed = BatchSource(data, plan, config.run, group)
         if start == plan.steps:
             report(f"{run} is finished: {plan.epochs} epochs, {plan.steps} steps")
         else:
@@ -123,7 +124,7 @@ def _pretrain(
             )
             report(feed.description)
         begun = time.monotonic()
-        board = TensorBoardLog(folder if config.tensorboard and group.leads else None, start)
+        board = TensorBoardLog(folder if config.run.tensorboard and group.leads else None, start)
         stack.callback(board.close)
         watch = Watch(training, feed, folder, board, report) if group.leads else None
         train(training, feed, folder, start, watch, board, report)
@@ -140,20 +141,21 @@ def make_plan(data: ShardRows, config: PretrainConfig, group: ProcessGroup) -> E
     ------
     InputError : a batch that cannot be shared evenly among the ranks
     """
-    if config.batch_size % group.size:
+    if config.optimiser.batch_size % group.size:
         raise InputError(
-            f"batch_size = {config.batch_size}, all processes together, "
+            f"batch_size = {config.optimiser.batch_size}, all processes together, "
             f"cannot be shared by {group.size}: "
             f"give a multiple of {group.size}"
         )
+    optimiser = config.optimiser
     # few rows make a smaller batch, still one that all processes share evenly
-    batch = min(config.batch_size, len(data) // group.size * group.size)
+    batch = min(optimiser.batch_size, len(data) // group.size * group.size)
     # the contrast needs a second row as a negative; several processes have one anyway
-    if batch < group.size * (2 if config.contrasts and group.size == 1 else 1):
+    if batch < group.size * (2 if config.losses.contrasts and group.size == 1 else 1):
         raise InputError(
             f"{data.folder} holds {len(data)} rows, too few for {group.size} processes: start fewer"
         )
-    return EpochPlan(len(data), batch, config.epochs, config.seed)
+    return EpochPlan(len(data), batch, optimiser.epochs, optimiser.seed)
 
 
 @contextlib.contextmanager
@@ -228,7 +230,7 @@ def train(
     plan, group = training.plan, training.group
     if start == plan.steps:
         return
-    save, draw = Interval(training.config.checkpoint_seconds), Interval(_PICTURE_SECONDS)
+    save, draw = Interval(training.config.run.checkpoint_seconds), Interval(_PICTURE_SECONDS)
     with contextlib.ExitStack() as stack:
         write = functools.partial(folder.append, folder.log) if group.leads else None
         signals = stack.enter_context(stop_between_steps())
@@ -285,7 +287,8 @@ def export_encoder(source: Path, out: Path) -> str:
         out, _EXPORTED, encoder_bytes(encoder, config, stamp_text(_EXPORTED)), inputs=[source]
     )
     parameters = sum(parameter.numel() for parameter in encoder.parameters())
-    return f"{out}: {parameters:,} parameters, {config.point_depth} blocks of width {config.width}"
+    sizes = config.network
+    return f"{out}: {parameters:,} parameters, {sizes.point_depth} blocks of width {sizes.width}"
 
 
 def summary(

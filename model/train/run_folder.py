@@ -19,7 +19,6 @@ encoder.safetensors  the point encoder, at the end
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import functools
 import json
 import os
@@ -32,7 +31,7 @@ import torch
 
 from ...core.errors import InputError
 from ...core.outputs import Output, claim
-from ...core.settings import identity_names
+from ...core.settings import as_toml, by_name, identity_names, setting_names
 from ...core.untrusted import read_json, read_json_lines, shown
 from ..weights.checkpoint import first_line, part, read_checkpoint
 from ..weights.pickles import named
@@ -135,7 +134,7 @@ def _is_earlier(path: Path, settings: Any) -> bool:
         about = read_json(path / "run.json", most_bytes=MOST_ABOUT)
         recorded, names = (
             set(about["config"]),
-            {field.name for field in dataclasses.fields(settings)},
+            set(setting_names(type(settings))),
         )
         return isinstance(about["fingerprint"], str) and bool(recorded) and recorded <= names
     except (OSError, ValueError, KeyError, TypeError):
@@ -234,10 +233,9 @@ class RunFolder:
 
     def _describe(self, about: Path) -> None:
         """Write run.json and config.toml, or compare with what they say."""
-        settings = dataclasses.asdict(self.settings)
+        settings = by_name(self.settings)
         if not about.exists():
-            toml = "".join(f"{name} = {json.dumps(value)}\n" for name, value in settings.items())
-            self.write("config.toml", toml)
+            self.write("config.toml", as_toml(self.settings))
             text = (
                 json.dumps(
                     {"config": settings, "fingerprint": self.fingerprint, **self.facts}, indent=2
@@ -276,7 +274,7 @@ class RunFolder:
 
         Empty if none differs.
         """
-        new, defaults = dataclasses.asdict(self.settings), dataclasses.asdict(type(self.settings)())
+        new, defaults = by_name(self.settings), by_name(type(self.settings)())
         deciding = identity_names(self.settings)
         # a setting that an older run does not tell counts as its default
         pairs = {name: (old.get(name, defaults[name]), new[name]) for name in deciding}
@@ -291,7 +289,7 @@ class RunFolder:
         content = {
             "step": step,
             "fingerprint": self.fingerprint,
-            "config": dataclasses.asdict(self.settings),
+            "config": by_name(self.settings),
             **state,
         }
         self.write(self.checkpoint.name, lambda path: torch.save(content, path))

@@ -49,18 +49,21 @@ class PretrainStep:
         group: ProcessGroup,
     ) -> None:
         self.config, self.plan, self.group, self.device = config, plan, group, group.device
+        optimiser = config.optimiser
         # initial weights follow from the seed
         with torch.random.fork_rng(devices=[]):  # the caller's random numbers are left alone
-            torch.manual_seed(config.seed)
+            torch.manual_seed(optimiser.seed)
             self.network = CrossAlignNet(config, shard_size)
         # weights are drawn on the CPU and moved: the same ones on every device
         self.network.to(self.device).train()
         self.parameters = sum(parameter.numel() for parameter in self.network.parameters())
         self.optimizer = torch.optim.AdamW(
-            parameter_groups(self.network, config.weight_decay), lr=config.learning_rate, fused=True
+            parameter_groups(self.network, optimiser.weight_decay),
+            lr=optimiser.learning_rate,
+            fused=True,
         )
-        self.bfloat16 = config.precision == "bfloat16" or (
-            config.precision == "auto"
+        self.bfloat16 = optimiser.precision == "bfloat16" or (
+            optimiser.precision == "auto"
             and self.device.type == "cuda"
             and torch.cuda.is_bf16_supported()
         )
@@ -76,8 +79,8 @@ class PretrainStep:
         The trial leaves no trace.
         """
         module: nn.Module = self.network
-        compiles = self.config.compile == "on" or (
-            self.config.compile == "auto" and self.device.type == "cuda"
+        compiles = self.config.run.compile == "on" or (
+            self.config.run.compile == "auto" and self.device.type == "cuda"
         )
         if compiles:
             compiled = cast(nn.Module, torch.compile(self.network, dynamic=False))
@@ -119,7 +122,7 @@ class PretrainStep:
 
     def _forward(self, module: nn.Module, step: int, batch: Batch) -> dict[str, Tensor]:
         # masks and dropped branches follow from these: (B,)
-        seeds = sample_seeds(self.config.seed, self.plan.epoch(step), batch["rows"])
+        seeds = sample_seeds(self.config.optimiser.seed, self.plan.epoch(step), batch["rows"])
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
             result: dict[str, Tensor] = module({**batch, "seeds": seeds})
         return result
@@ -138,12 +141,12 @@ class PretrainStep:
             each, of the rows of all ranks. On the device, nothing waited for
         """
         for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(step, self.plan, self.config)
+            group["lr"] = learning_rate(step, self.plan, self.config.optimiser)
         module = self.network if self._module is None else self._module
         result = self._forward(module, step, batch)
         result["loss"].backward()  # type: ignore[no-untyped-call]
         # the norm is measured, and logged, without a limit, too
-        limit = self.config.clip_norm or math.inf
+        limit = self.config.optimiser.clip_norm or math.inf
         grad_norm = nn.utils.clip_grad_norm_(self.network.parameters(), limit)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)

@@ -5,13 +5,13 @@ A pretraining run writes one; the downstream tasks start from it, and so may ano
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from pathlib import Path
 
 from safetensors.torch import save
 
 from ...core.errors import InputError
+from ...core.settings import by_name
 from ..config import PretrainConfig
 from ..encoders import PointEncoder
 from ..methods.point_mae import read_point_mae
@@ -31,7 +31,7 @@ def encoder_bytes(encoder: PointEncoder, config: PretrainConfig, stamp: str = ""
     stamp : stands beside the settings as `generator`: a second entry of the metadata would have a
         place by chance
     """
-    settings = ({"generator": stamp} if stamp else {}) | dataclasses.asdict(config)
+    settings = ({"generator": stamp} if stamp else {}) | by_name(config)
     # safetensors takes contiguous tensors only
     weights = {name: value.cpu().contiguous() for name, value in encoder.state_dict().items()}
     return save(weights, metadata={"config": json.dumps(settings)})
@@ -62,7 +62,8 @@ def load_encoder(path: Path) -> tuple[PointEncoder, PretrainConfig]:
         else:
             entries, weights = read_safetensors(path, "config")
             config = read_config(entries)
-        encoder = fill(lambda: PointEncoder(config), weights, {"point_depth": config.point_depth})
+        sizes = config.network
+        encoder = fill(lambda: PointEncoder(sizes), weights, {"point_depth": sizes.point_depth})
     except (OSError, ValueError) as error:
         raise InputError(
             f"{path} is no point encoder that `cma3d pretrain` wrote, "
@@ -73,7 +74,7 @@ def load_encoder(path: Path) -> tuple[PointEncoder, PretrainConfig]:
 
 
 def start_from(encoder: PointEncoder, path: Path) -> None:
-    """Copy the weights of another encoder, as `PretrainConfig.init` names it.
+    """Copy the weights of another encoder, as `OptimiserConfig.init` names it.
 
     Raises
     ------

@@ -63,7 +63,7 @@ class SavedRun:
         ------
         InputError : the weights are not those of this network, or not finite
         """
-        depths = {name: getattr(self.config, name) for name in _DEPTHS}
+        depths = {name: getattr(self.config.network, name) for name in _DEPTHS}
         make = lambda: CrossAlignNet(self.config, shard_size)  # noqa: E731 - called twice by `fill`
         return self._fill(make, self.weights, depths).eval()
 
@@ -76,8 +76,9 @@ class SavedRun:
         """
         names = [name for name in map(str, self.weights) if name.startswith(_PREFIX)]
         weights = {name.removeprefix(_PREFIX): self.weights[name] for name in names}
-        depths = {"point_depth": self.config.point_depth}
-        return self._fill(lambda: PointEncoder(self.config), weights, depths)
+        sizes = self.config.network
+        depths = {"point_depth": sizes.point_depth}
+        return self._fill(lambda: PointEncoder(sizes), weights, depths)
 
     def _fill(
         self, make: Callable[[], Network], weights: Mapping[str, Any], depths: Mapping[str, int]

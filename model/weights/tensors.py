@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import struct
 from collections.abc import Callable, Mapping
@@ -14,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ...core.errors import InputError
-from ...core.settings import read_settings
+from ...core.settings import read_settings, setting_names
 from ...core.untrusted import open_regular, parse_json, shown
 from ..config import PretrainConfig
 
@@ -81,7 +80,7 @@ def read_config(entries: object, needed: tuple[str, ...] = _ENCODER) -> Pretrain
     missing = [name for name in needed if name not in entries]
     if missing:
         raise ValueError(f"its config has no {missing[0]}")
-    known = {field.name for field in dataclasses.fields(PretrainConfig)}
+    known = setting_names(PretrainConfig)
     values = {name: value for name, value in entries.items() if name in known}
     strange = [name for name, value in values.items() if not isinstance(value, str | int | float)]
     if strange:

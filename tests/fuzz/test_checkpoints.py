@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
 import io
 import math
 import pickle
@@ -17,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shapenet3d_cma.core.errors import InputError
+from shapenet3d_cma.core.settings import by_name
 from shapenet3d_cma.model.tasks.benchmarks.unpickle import read_pickle
 from shapenet3d_cma.model.train.run_folder import RunFolder
 from shapenet3d_cma.model.train.step import parameter_groups
@@ -42,7 +42,7 @@ def trained() -> bytes:
         network(torch.randn(5, 3)).square().sum().backward()
         optimizer.step()
         optimizer.zero_grad()
-    state = {"step": STEPS, "fingerprint": "f", "config": dataclasses.asdict(TINY)}
+    state = {"step": STEPS, "fingerprint": "f", "config": by_name(TINY)}
     content = io.BytesIO()
     torch.save(
         {**state, "network": network.state_dict(), "optimizer": optimizer.state_dict()}, content

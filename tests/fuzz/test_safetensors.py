@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import struct
 from pathlib import Path
@@ -14,16 +13,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import save
 
+from shapenet3d_cma.core.settings import by_name
 from shapenet3d_cma.model.config import PretrainConfig
 from shapenet3d_cma.model.encoders import PointEncoder
 from shapenet3d_cma.model.weights.encoder import load_encoder
 from shapenet3d_cma.tests.fuzz.bounds import bounded, corpus, fuzz
 
-TINY = PretrainConfig(
+TINY = PretrainConfig.of(
     patches=16, patch_points=8, width=8, heads=2, point_depth=1, embed_width=4, position_width=4
 )
 WHOLE = save(
-    PointEncoder(TINY).state_dict(), metadata={"config": json.dumps(dataclasses.asdict(TINY))}
+    PointEncoder(TINY.network).state_dict(), metadata={"config": json.dumps(by_name(TINY))}
 )
 LENGTH = struct.unpack("<Q", WHOLE[:8])[0]
 HEADER: dict[str, Any] = json.loads(WHOLE[8 : 8 + LENGTH])
@@ -70,7 +70,7 @@ def headers(draw: st.DrawFn) -> bytes:
             offsets = draw(st.lists(st.integers(-4, len(DATA) + 4), min_size=2, max_size=2))
             entry["data_offsets"] = offsets
         else:
-            config = dataclasses.asdict(TINY)
+            config = by_name(TINY)
             config[draw(st.sampled_from(sorted(config)))] = draw(ODD)
             text = json.dumps(draw(st.sampled_from([config, [config], 3, None, "x"])))
             header["__metadata__"] = draw(
@@ -113,7 +113,7 @@ def check(folder: Path, content: bytes) -> None:
     with bounded("safetensors", content, inside=folder, mib=256):
         encoder, config = load_encoder(path)
         assert all(bool(torch.isfinite(value).all()) for value in encoder.state_dict().values())
-        assert encoder.state_dict().keys() == PointEncoder(config).state_dict().keys()
+        assert encoder.state_dict().keys() == PointEncoder(config.network).state_dict().keys()
 
 
 @fuzz

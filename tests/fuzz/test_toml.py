@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shapenet3d_cma.build import read_build_settings
-from shapenet3d_cma.core.settings import assignments, read_settings
+from shapenet3d_cma.core.settings import assignments, read_settings, setting_names
 from shapenet3d_cma.model.config import PretrainConfig
 from shapenet3d_cma.model.tasks.config import (
     FewShotConfig,
@@ -99,16 +98,36 @@ values = (
 def toml(draw: st.DrawFn, *, tables: bool = False) -> tuple[type[Any], bytes]:
     """Settings of a stage, right and wrong ones, then some bytes of it changed."""
     kind = RenderConfig if tables else draw(st.sampled_from(SETTINGS))
-    known = [field.name for field in dataclasses.fields(kind)]
+    known = setting_names(kind)
     names = st.sampled_from(known) | st.sampled_from(
-        ["a.b", '"\x1b"', "'é'", "[render]", ".".join("x" * 3000), "[[pack]]"]
+        [
+            "a.b",
+            '"\x1b"',
+            "'é'",
+            "[render]",
+            "[network]",
+            "[masks]",
+            "run",
+            ".".join("x" * 3000),
+            "[[pack]]",
+        ]
     )
     lines = [f"{draw(names)} = {draw(values)}" for _ in range(draw(st.integers(0, 5)))]
     if tables:
         for table in draw(
             st.lists(
                 st.sampled_from(
-                    ["[render]", "[pack]", "[[render]]", "pack = 3", "[x]", "[render.a]"]
+                    [
+                        "[render]",
+                        "[network]",
+                        "[masks]",
+                        "run",
+                        "[pack]",
+                        "[[render]]",
+                        "pack = 3",
+                        "[x]",
+                        "[render.a]",
+                    ]
                 )
             )
         ):

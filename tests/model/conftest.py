@@ -1,6 +1,5 @@
 """Toy shards: dotted ellipsoids seen by a camera, written in the schema's layout."""
 
-import dataclasses
 import hashlib
 import json
 from collections.abc import Callable, Iterator
@@ -130,7 +129,7 @@ def tiny() -> PretrainConfig:
     return TINY
 
 
-TINY = PretrainConfig(
+TINY = PretrainConfig.of(
     patches=16,
     patch_points=8,
     image_size=0,
@@ -156,7 +155,7 @@ TINY = PretrainConfig(
 )
 
 
-ENCODER = PretrainConfig(
+ENCODER = PretrainConfig.of(
     patches=16,
     patch_points=8,
     width=16,
@@ -173,10 +172,10 @@ def encoder_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A point encoder as pretraining exports it."""
     path = tmp_path_factory.mktemp("run") / "encoder.safetensors"
     torch.manual_seed(1)
-    path.write_bytes(encoder_bytes(PointEncoder(ENCODER), ENCODER))
+    path.write_bytes(encoder_bytes(PointEncoder(ENCODER.network), ENCODER))
     return path
 
 
 @pytest.fixture
 def encoder_config() -> PretrainConfig:
-    return dataclasses.replace(ENCODER)
+    return ENCODER

@@ -1,7 +1,6 @@
 """Two processes on a CPU, started as users start them, against one with the same batch."""
 
 import copy
-import dataclasses
 import json
 import os
 import signal
@@ -96,7 +95,7 @@ class Precise:
     def __init__(self, shards: Path, config: PretrainConfig, group: ProcessGroup) -> None:
         data = ShardRows(shards, config)
         self.plan = make_plan(data, config, group)
-        self.feed = BatchSource(data, self.plan, config, group)
+        self.feed = BatchSource(data, self.plan, config.run, group)
         self.training = PretrainStep(config, data.image_size, self.plan, group)
         self.training.network.double()
         for parameters in self.training.optimizer.param_groups:
@@ -134,9 +133,7 @@ def test_a_step_of_two_processes_is_that_of_one(
     The moments of AdamW stand for the gradient: a sum over the processes in place of their mean
     would double them.
     """
-    config = dataclasses.replace(
-        tiny, drop_path=0.2, decoder_drop_path=0.2, contrast_weight=0.1, clip_norm=0
-    )
+    config = tiny.replace(drop_path=0.2, decoder_drop_path=0.2, contrast_weight=0.1, clip_norm=0)
     steps, alone = 4, Precise(toy_shards, config, ProcessGroup(0, 1, CPU))
     expected = [alone.step(step) for step in range(steps)]
     for step, state in enumerate(expected):
@@ -189,9 +186,7 @@ def test_two_processes_make_the_run_of_one(
     the last digit in every weight at the start changes no loss of the run by more than 2e-4 of it;
     at ten times this rate, by half.
     """
-    config = dataclasses.replace(
-        tiny, epochs=30, learning_rate=1e-4, drop_path=0.2, contrast_weight=0.1
-    )
+    config = tiny.replace(epochs=30, learning_rate=1e-4, drop_path=0.2, contrast_weight=0.1)
     one, two = tmp_path / "one", tmp_path / "two"
     pretrain(toy_shards, one, config, lambda _: None)
 
@@ -227,9 +222,7 @@ def test_what_ranks_cannot_share_is_named(
     data = ShardRows(make_shards(rows=5), tiny)
 
     def plan(size: int, batch: int) -> int:
-        return make_plan(
-            data, dataclasses.replace(tiny, batch_size=batch), ProcessGroup(0, size, CPU)
-        ).batch
+        return make_plan(data, tiny.replace(batch_size=batch), ProcessGroup(0, size, CPU)).batch
 
     with pytest.raises(
         InputError,

@@ -32,14 +32,14 @@ def test_what_is_not_built_is_not_counted(tiny: PretrainConfig) -> None:
     names = [
         part.name
         for part in model_info(
-            PretrainConfig(tasks="contrast", width=96, point_depth=1, image_depth=1)
+            PretrainConfig.of(tasks="contrast", width=96, point_depth=1, image_depth=1)
         ).parts
     ]
     assert not any("reconstruction" in name for name in names)
 
 
 def test_memory_grows_with_precision_and_batch(paper: ModelInfo) -> None:
-    exact = model_info(PretrainConfig(precision="float32"))
+    exact = model_info(PretrainConfig.of(precision="float32"))
     assert exact.activation_bytes > paper.activation_bytes > 2**20
 
 
@@ -47,7 +47,7 @@ def test_images_that_cannot_be_cut_are_named() -> None:
     with pytest.raises(
         InputError, match="images of 100 x 100 pixels cannot be cut into patches of 16"
     ):
-        model_info(PretrainConfig(image_size=0), shard_size=100)
+        model_info(PretrainConfig.of(image_size=0), shard_size=100)
 
 
 def test_the_table_says_it(paper: ModelInfo) -> None:

@@ -1,5 +1,4 @@
 import copy
-import dataclasses
 import shutil
 from pathlib import Path
 
@@ -27,7 +26,7 @@ def count(module: nn.Module | None) -> int:
 
 def make(config: PretrainConfig, size: int = 64, **changes: object) -> CrossAlignNet:
     torch.manual_seed(0)
-    return CrossAlignNet(dataclasses.replace(config, **changes), (size, size))  # type: ignore[arg-type]
+    return CrossAlignNet(config.replace(changes), (size, size))  # type: ignore[arg-type]
 
 
 def data(samples: int = 3, size: int = 64, points: int = 64) -> dict[str, Tensor]:
@@ -108,7 +107,7 @@ def test_point_features_ignore_masked_patches(
     network = make(tiny, mask_collisions=collisions).train(training)
     batch = data()
     masked = network.masks(batch["pixels"], batch["seeds"]).points
-    slots = PatchSlots(masked, 7, network.config)
+    slots = PatchSlots(masked, 7, network.config.masks)
     centres, neighbours = torch.randn(3, 16, 3), torch.randn(3, 16, 8, 3)
     drop = DropPath(batch["seeds"], 0.0)
     features = network.encode_points(centres, neighbours, slots, drop)
@@ -125,7 +124,7 @@ def test_point_features_ignore_masked_patches(
 
 
 def test_hidden_slots_leave_no_trace_in_visible_features(tiny: PretrainConfig) -> None:
-    encoder = PointEncoder(tiny).eval()
+    encoder = PointEncoder(tiny.network).eval()
     centres, neighbours = torch.randn(1, 7, 3), torch.randn(1, 7, 8, 3)
     alone = encoder(centres[:, :4], neighbours[:, :4])
     hidden = torch.arange(7)[None] >= 4
@@ -136,7 +135,7 @@ def test_hidden_slots_leave_no_trace_in_visible_features(tiny: PretrainConfig) -
 def test_patches_that_the_collision_rule_took_are_not_attended_to(tiny: PretrainConfig) -> None:
     network, batch = make(tiny).eval(), data()
     masked = network.masks(batch["pixels"], batch["seeds"]).points
-    slots = PatchSlots(masked, 7, tiny)
+    slots = PatchSlots(masked, 7, tiny.masks)
     centres, neighbours = torch.randn(3, 16, 3), torch.randn(3, 16, 8, 3)
     features = network.encode_points(centres, neighbours, slots, DropPath(batch["seeds"], 0.0))
     for i in range(3):
@@ -189,7 +188,7 @@ def test_exactly_masked_cells_leave_no_trace(
 
 
 def test_embedding_cells_is_the_convolution(tiny: PretrainConfig) -> None:
-    encoder = ImageEncoder(tiny, (64, 96))
+    encoder = ImageEncoder(tiny.network, tiny.masks, (64, 96))
     rgb = torch.randint(0, 256, (2, 64, 96, 3), dtype=torch.uint8)
     plain = encoder.embed(encoder.normalise(rgb).movedim(-1, 1)).flatten(2).transpose(1, 2)
     torch.testing.assert_close(
@@ -199,7 +198,7 @@ def test_embedding_cells_is_the_convolution(tiny: PretrainConfig) -> None:
 
 def test_mask_tokens_stand_where_patches_are_masked(tiny: PretrainConfig) -> None:
     masked = torch.rand(3, 16) < 0.7
-    slots = PatchSlots(masked, 7, tiny)
+    slots = PatchSlots(masked, 7, tiny.masks)
     token = torch.full((4,), 5.0)
     tokens = slots.add_mask_tokens(torch.zeros(3, 7, 4), token)
     assert torch.equal(tokens[..., 0] == 5, masked.gather(1, slots.order) | (torch.arange(16) >= 7))
@@ -208,7 +207,7 @@ def test_mask_tokens_stand_where_patches_are_masked(tiny: PretrainConfig) -> Non
 def test_every_masked_patch_and_no_other_is_reconstructed(tiny: PretrainConfig) -> None:
     network, batch = make(tiny), data()
     masked = network.masks(batch["pixels"], batch["seeds"]).points
-    slots = PatchSlots(masked, 7, tiny)
+    slots = PatchSlots(masked, 7, tiny.masks)
     assert torch.equal(slots.masked.sum(1), masked.sum(1))
     neighbours = torch.randn(3, 16, 8, 3)
     predicted = torch.randn(3, 16 - slots.first, 8, 3)
@@ -249,16 +248,16 @@ def test_dropped_branches_follow_from_the_seeds_at_the_rates_asked_for() -> None
 
 
 def test_an_image_of_another_size_is_resized(tiny: PretrainConfig) -> None:
-    network = make(dataclasses.replace(tiny, image_size=32), size=64)
+    network = make(tiny.replace(image_size=32), size=64)
     assert network.num_cells == 4
     assert network(data())["loss"].isfinite()
-    encoder = ImageEncoder(tiny, (32, 32))
+    encoder = ImageEncoder(tiny.network, tiny.masks, (32, 32))
     flat = torch.full((1, 64, 64, 3), 128, dtype=torch.uint8)
     cells = encoder.patchify(flat)
     assert cells.shape == (1, 4, 16, 16, 3)
     mean, deviation = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
     torch.testing.assert_close(encoder.normalise(cells)[0, 1, 5, 5], (128 / 255 - mean) / deviation)
-    half = ImageEncoder(dataclasses.replace(tiny, image_normalisation="half"), (32, 32))
+    half = ImageEncoder(tiny.replace(image_normalisation="half").network, tiny.masks, (32, 32))
     torch.testing.assert_close(
         half.normalise(torch.tensor([0.0, 127.5, 255.0])), torch.tensor([-1.0, 0, 1])
     )
@@ -332,7 +331,7 @@ def test_the_forward_pass_is_one_graph_of_fixed_shapes(tiny: PretrainConfig) -> 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own, on its way to the compiler
 def test_compiled_it_computes_the_same(tiny: PretrainConfig) -> None:
     """By the real compiler, forwards and backwards; without the image, for which it takes three times as long."""
-    config = dataclasses.replace(tiny, point_depth=1, reconstruction_depth=1, drop_path=0.2)
+    config = tiny.replace(point_depth=1, reconstruction_depth=1, drop_path=0.2)
     network, batch = make(config, tasks="reconstruction", reconstruct_from="points"), data()
     compiled = torch.compile(copy.deepcopy(network), dynamic=False)
     for each in (network, compiled):

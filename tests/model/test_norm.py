@@ -81,7 +81,7 @@ def test_an_encoder_of_few_steps_sees_in_evaluation_what_it_saw_in_training(
 ) -> None:
     """Initial variances of 1 would leave 0.2 of themselves after 16 steps, where the true ones are below 0.001."""
     torch.manual_seed(0)
-    encoder = PointEncoder(tiny).apply(initialise)
+    encoder = PointEncoder(tiny.network).apply(initialise)
     centres, neighbours = torch.randn(4, 6, 3), torch.randn(4, 6, 8, 3) * 0.1
     with torch.no_grad():
         for _ in range(steps):

@@ -136,7 +136,8 @@ def checkpoint(kind: str) -> dict:
 def test_the_imported_encoder_computes_the_same(tmp_path: Path, kind: str) -> None:
     torch.save(checkpoint(kind), tmp_path / "pretrain.pth")
     encoder, config = load_encoder(tmp_path / "pretrain.pth")
-    assert (config.width, config.point_depth, config.heads, config.embed_width) == (
+    sizes = config.network
+    assert (sizes.width, sizes.point_depth, sizes.heads, sizes.embed_width) == (
         WIDTH,
         DEPTH,
         HEADS,

@@ -27,7 +27,7 @@ from shapenet3d_cma.pack.page.inspect import Asked, ViewSource, inspect_data
 from shapenet3d_cma.pack.reader import Shards
 from shapenet3d_cma.tests.waiting import PATIENCE
 
-SMALL = PretrainConfig(
+SMALL = PretrainConfig.of(
     patches=16, patch_points=8, image_size=64, width=24, heads=2, point_depth=1, image_depth=1, global_depth=1,
     reconstruction_depth=1, embed_width=8, position_width=8, head_width=16, shared_width=8, epochs=1, batch_size=4,
     mask_strategy="correspondence", mask_ratio=0.55, threads=1,
@@ -56,15 +56,15 @@ def test_patch_indices_point_at_what_training_cuts_out(seed: int, count: int) ->
 def test_masks_are_those_of_a_step_of_training(shards: Path, image_size: int) -> None:
     row = Shards(shards)[3]
     seeds, ratios = (0, 5), (0.4, 0.6)
-    base = dataclasses.replace(SMALL, image_size=image_size)
+    base = SMALL.replace(image_size=image_size)
     points, cells, grid = all_masks(row["pixels"], 3, (80, 80), base, ratios, seeds)
     assert grid == (image_size // 16, image_size // 16)
     for t, strategy in enumerate(STRATEGIES):
         for r, ratio in enumerate(ratios):
             for s, seed in enumerate(seeds):
                 for rule in (0, 1):
-                    config = dataclasses.replace(
-                        base, mask_strategy=strategy, mask_ratio=ratio, mask_collisions=bool(rule)
+                    config = base.replace(
+                        mask_strategy=strategy, mask_ratio=ratio, mask_collisions=bool(rule)
                     )
                     network = CrossAlignNet(config, (80, 80))
                     drawn = sample_seeds(seed, 0, torch.tensor([3]))
@@ -82,7 +82,7 @@ def test_pixels_outside_the_image_have_no_cell() -> None:
     with pytest.raises(
         InputError, match="images of 80 x 60 pixels cannot be cut into patches of 16"
     ):
-        all_masks(pixels // 9, 0, (60, 80), dataclasses.replace(SMALL, image_size=0), (0.6,), (0,))
+        all_masks(pixels // 9, 0, (60, 80), SMALL.replace(image_size=0), (0.6,), (0,))
 
 
 def test_a_reconstruction_has_the_loss_that_training_would_tell(shards: Path, run: Path) -> None:

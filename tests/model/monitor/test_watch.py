@@ -47,7 +47,7 @@ def categories(make_shards: Callable[..., Path]) -> Path:
 
 
 def watched(tiny: PretrainConfig) -> PretrainConfig:
-    return dataclasses.replace(tiny, epochs=3, batch_size=50, probe_epochs=2, picture_epochs=2)
+    return tiny.replace(epochs=3, batch_size=50, probe_epochs=2, picture_epochs=2)
 
 
 def test_a_probe_tells_categories_apart_and_leaves_no_trace(
@@ -67,7 +67,7 @@ def test_a_probe_tells_categories_apart_and_leaves_no_trace(
     assert summary["probe"] == probes[-1]["accuracy"] >= 0.9
     assert sum(line.startswith("linear probe at epoch") for line in lines) == 3
 
-    unwatched = dataclasses.replace(watched(tiny), probe_epochs=0, picture_epochs=0)
+    unwatched = watched(tiny).replace(probe_epochs=0, picture_epochs=0)
     pretrain(categories, tmp_path / "alone", unwatched, lambda _: None)
     logs = [(tmp_path / name / "log.jsonl").read_text() for name in ("probed", "alone")]
     assert without_clock(logs[0]) == without_clock(logs[1])
@@ -118,7 +118,7 @@ def test_what_a_stop_kept_from_being_seen_is_seen_on_resumption(
 
 def test_one_category_is_no_probe(toy_shards: Path, tiny: PretrainConfig, tmp_path: Path) -> None:
     lines: list[str] = []
-    pretrain(toy_shards, tmp_path, dataclasses.replace(tiny, probe_epochs=1), lines.append)
+    pretrain(toy_shards, tmp_path, tiny.replace(probe_epochs=1), lines.append)
     assert sum("no linear probe: the shards hold too few categories" in line for line in lines) == 1
     assert not (tmp_path / "probe.jsonl").exists()
 
@@ -148,15 +148,15 @@ def test_without_scikit_learn_training_goes_on_without_probes(
 
 
 def test_features_of_a_cloud_do_not_depend_on_its_batch_or_place(tiny: PretrainConfig) -> None:
-    encoder, points = PointEncoder(tiny).train(), torch.randn(4, 64, 3)
+    encoder, points = PointEncoder(tiny.network).train(), torch.randn(4, 64, 3)
     with torch.no_grad():
-        encoder(*cut_patches(points, tiny))
+        encoder(*cut_patches(points, tiny.network))
     before = {name: value.clone() for name, value in encoder.state_dict().items()}
-    frozen = recalibrated(encoder, [cut_patches(points * 9, tiny)])
-    features = encode(frozen, [cut_patches(points, tiny)])
-    assert features.shape == (4, 2 * tiny.width)
+    frozen = recalibrated(encoder, [cut_patches(points * 9, tiny.network)])
+    features = encode(frozen, [cut_patches(points, tiny.network)])
+    assert features.shape == (4, 2 * tiny.network.width)
     torch.testing.assert_close(
-        encode(frozen, [cut_patches(points[1:2] * 3 + 5, tiny)]),
+        encode(frozen, [cut_patches(points[1:2] * 3 + 5, tiny.network)]),
         features[1:2],
         rtol=1e-3,
         atol=1e-4,
@@ -170,8 +170,8 @@ def test_random_weights_are_probed_with_statistics_of_the_shapes(tiny: PretrainC
     """Else the patches' embeddings, a thousandth of the positions, would hardly count."""
     torch.manual_seed(0)
     encoder, patches = (
-        PointEncoder(tiny).apply(initialise),
-        cut_patches(torch.randn(8, 64, 3), tiny),
+        PointEncoder(tiny.network).apply(initialise),
+        cut_patches(torch.randn(8, 64, 3), tiny.network),
     )
     others = patches[0], patches[1].flip(0)
     with torch.no_grad():
@@ -187,7 +187,7 @@ def test_random_weights_are_probed_with_statistics_of_the_shapes(tiny: PretrainC
 def test_a_snapshot_holds_what_the_loss_compares(
     toy_shards: Path, tiny: PretrainConfig, source: str
 ) -> None:
-    config = dataclasses.replace(tiny, reconstruct_from=source)  # type: ignore[arg-type]
+    config = tiny.replace(reconstruct_from=source)  # type: ignore[arg-type]
     network = CrossAlignNet(config, (64, 64)).train()
     batch = ShardRows(toy_shards, config).__getitems__([7, 2, 5])
     snapshot = reconstruct(network, batch, seed=3, epoch=1)
@@ -243,7 +243,7 @@ def test_the_page_holds_its_pictures_and_escapes_what_others_named(
 ) -> None:
     shards = shutil.copytree(toy_shards, tmp_path / "<b>shards")
     run = tmp_path / "run"
-    pretrain(shards, run, dataclasses.replace(tiny, picture_epochs=4), lambda _: None)
+    pretrain(shards, run, tiny.replace(picture_epochs=4), lambda _: None)
     page = (run / "run.html").read_text()
     assert page.count("data:image/png;base64,") == 2
     assert "<b>" not in page
@@ -255,7 +255,7 @@ def test_the_page_holds_its_pictures_and_escapes_what_others_named(
 @pytest.mark.needs("tensorboard")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_tensorboard_gets_the_log(toy_shards: Path, tiny: PretrainConfig, tmp_path: Path) -> None:
-    pretrain(toy_shards, tmp_path, dataclasses.replace(tiny, tensorboard=True), lambda _: None)
+    pretrain(toy_shards, tmp_path, tiny.replace(tensorboard=True), lambda _: None)
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     events = EventAccumulator(str(tmp_path / "tensorboard"))
@@ -276,6 +276,6 @@ def test_tensorboard_that_is_not_there(
         pretrain(
             toy_shards,
             tmp_path / "run",
-            dataclasses.replace(tiny, tensorboard=True),
+            tiny.replace(tensorboard=True),
             lambda _: None,
         )

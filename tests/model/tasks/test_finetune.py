@@ -217,7 +217,7 @@ def test_running_statistics_are_averages_over_the_run_s_own_shapes_at_first(
 
     The head's is its initial one. The encoder's is what torch's own norms leave after some steps.
     """
-    encoder = PointEncoder(encoder_config)
+    encoder = PointEncoder(encoder_config.network)
     encoder.embed.norm1.num_batches_tracked.fill_(16)
     (tmp_path / "encoder.safetensors").write_bytes(encoder_bytes(encoder, encoder_config))
     config, run = dataclasses.replace(finetune_config, epochs=1, held_out=0), tmp_path / "run"
@@ -356,7 +356,7 @@ def test_a_benchmark_that_is_learned_from_its_own_kind_is_learned(
     from shapenet3d_cma.model.weights.encoder import encoder_bytes
     from shapenet3d_cma.tests.model.conftest import ENCODER
 
-    small.write_bytes(encoder_bytes(PointEncoder(ENCODER), ENCODER))
+    small.write_bytes(encoder_bytes(PointEncoder(ENCODER.network), ENCODER))
     results = finetune(tmp_path / "run", "modelnet40", benchmarks["modelnet40-dat"], config, init=small, scratch=True,
                        seeds=1, report=quiet)  # fmt: skip
     assert list(results["accuracy"]["single"]) == ["final", "best_on_test"]
@@ -649,7 +649,7 @@ def test_an_ablation_goes_on_where_it_was_stopped(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     pretraining, config = (
-        dataclasses.replace(tiny, epochs=1),
+        tiny.replace(epochs=1),
         dataclasses.replace(finetune_config, epochs=1),
     )
     given = (

@@ -41,7 +41,7 @@ def test_layers_are_at_thirds_of_the_depth() -> None:
 
 
 def test_the_paper_s_segmenter_has_point_mae_s_parts() -> None:
-    network = PartSegmenter(PretrainConfig(), 16, 50, patches=128)
+    network = PartSegmenter(PretrainConfig().network, 16, 50, patches=128)
     sizes = {
         name: sum(p.numel() for p in part.parameters()) for name, part in network.named_children()
     }
@@ -57,11 +57,12 @@ def test_the_paper_s_segmenter_has_point_mae_s_parts() -> None:
 def test_a_shape_is_segmented_the_same_alone_and_its_category_matters(
     encoder_config: PretrainConfig, depth: int
 ) -> None:
-    import dataclasses
 
     torch.manual_seed(0)
-    config = dataclasses.replace(encoder_config, point_depth=depth)
-    network = PartSegmenter(config, 4, 50, patches=8, propagated_width=16, head_width=16).eval()
+    config = encoder_config.replace(point_depth=depth)
+    network = PartSegmenter(
+        config.network, 4, 50, patches=8, propagated_width=16, head_width=16
+    ).eval()
     points, labels = torch.randn(3, 40, 3), torch.tensor([0, 1, 2])
     logits = network(points, labels)
     assert logits.shape == (3, 40, 50)

@@ -1,4 +1,3 @@
-import dataclasses
 import shutil
 from pathlib import Path
 
@@ -47,12 +46,8 @@ def test_batches_from_memory_and_from_files_are_equal(
     plan = EpochPlan(len(data), 4, 3, 0)
     for rank in range(number):
         mine = ProcessGroup(rank, number, CPU)
-        held = list(
-            BatchSource(data, plan, dataclasses.replace(tiny, data="memory"), mine).steps(1)
-        )
-        files = BatchSource(
-            data, plan, dataclasses.replace(tiny, data="files", workers=workers), mine
-        )
+        held = list(BatchSource(data, plan, tiny.replace(data="memory").run, mine).steps(1))
+        files = BatchSource(data, plan, tiny.replace(data="files", workers=workers).run, mine)
         read = list(files.steps(1))
         assert files.held() is None
         assert len(held) == len(read) == 8
@@ -69,7 +64,7 @@ def test_rows_are_taken_alike_from_memory_and_from_files(
     data = ShardRows(toy_shards, tiny)
     plan = EpochPlan(len(data), 4, 3, 0)
     feeds = [
-        BatchSource(data, plan, dataclasses.replace(tiny, data=place), ALONE)
+        BatchSource(data, plan, tiny.replace(data=place).run, ALONE)
         for place in ("memory", "files")
     ]
     held, read = (feed.take([7, 2]) for feed in feeds)
@@ -81,7 +76,7 @@ def test_where_rows_are_held(tiny: PretrainConfig, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (80 * 2**30, 80 * 2**30))
 
     def place(gib: float, mine: ProcessGroup = ALONE, **changes: object) -> str:
-        return choose_place(gib, dataclasses.replace(tiny, memory_gib=0.5, **changes), mine)  # type: ignore[arg-type]
+        return choose_place(gib, tiny.replace(changes, memory_gib=0.5).run, mine)  # type: ignore[arg-type]
 
     assert place(0.1) == "memory"
     assert place(0.6) == "files"
@@ -99,8 +94,10 @@ def test_where_rows_are_held(tiny: PretrainConfig, monkeypatch: pytest.MonkeyPat
 def test_the_choice_is_said(toy_shards: Path, tiny: PretrainConfig) -> None:
     data = ShardRows(toy_shards, tiny)
     plan = EpochPlan(len(data), 4, 3, 0)
-    assert BatchSource(data, plan, tiny, ALONE).description == "12 rows, 0.00 GiB: held in memory"
-    read = BatchSource(data, plan, dataclasses.replace(tiny, data="files", workers=3), ALONE)
+    assert (
+        BatchSource(data, plan, tiny.run, ALONE).description == "12 rows, 0.00 GiB: held in memory"
+    )
+    read = BatchSource(data, plan, tiny.replace(data="files", workers=3).run, ALONE)
     assert (
         read.description == "12 rows, 0.00 GiB: read from the files by 3 processes beside this one"
     )
@@ -159,14 +156,14 @@ def test_shards_that_do_not_suit_the_settings(
     toy_shards: Path, tiny: PretrainConfig, given, message
 ) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(InputError, match=message):
-        ShardRows(toy_shards, dataclasses.replace(tiny, **given))
+        ShardRows(toy_shards, tiny.replace(**given))
 
 
 def test_one_row_is_too_few_for_the_contrast(make_shards, tiny: PretrainConfig) -> None:  # type: ignore[no-untyped-def]
     shards = make_shards(rows=1)
     with pytest.raises(InputError, match="holds 1 rows; the contrast needs at least 2"):
         ShardRows(shards, tiny)
-    assert len(ShardRows(shards, dataclasses.replace(tiny, tasks="reconstruction"))) == 1
+    assert len(ShardRows(shards, tiny.replace(tasks="reconstruction"))) == 1
 
 
 def test_the_fingerprint_follows_the_content_not_the_place(

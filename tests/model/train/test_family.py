@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import sys
 from pathlib import Path
 
@@ -32,7 +31,7 @@ STARTS: dict[str, tuple[str, ...]] = {
 def test_no_process_outlives_a_killed_training(
     toy_shards: Path, tiny: PretrainConfig, tmp_path: Path, name: str
 ) -> None:
-    config = dataclasses.replace(tiny, epochs=100_000, data="files", workers=2)
+    config = tiny.replace(epochs=100_000, data="files", workers=2)
     with RunFolder(tmp_path / "settings", config, "", {"steps": 0}):
         settings = tmp_path / "settings" / "config.toml"
     log = tmp_path / "run" / "log.jsonl"

@@ -16,6 +16,7 @@ import pytest
 import torch
 
 from shapenet3d_cma.core.errors import InputError
+from shapenet3d_cma.core.settings import by_name
 from shapenet3d_cma.model.config import PretrainConfig
 from shapenet3d_cma.model.encoders import PointEncoder
 from shapenet3d_cma.model.tasks.ablate import ablate
@@ -54,7 +55,7 @@ def encoder(tiny: PretrainConfig, tmp_path: Path) -> Path:
     """A folder with an encoder in it, as a finished run has one."""
     folder = tmp_path / "trained"
     folder.mkdir()
-    (folder / "encoder.safetensors").write_bytes(encoder_bytes(PointEncoder(tiny), tiny))
+    (folder / "encoder.safetensors").write_bytes(encoder_bytes(PointEncoder(tiny.network), tiny))
     return folder
 
 
@@ -129,7 +130,7 @@ def test_no_command_writes_to_the_run_it_starts_from(
 def test_pretraining_does_not_write_to_what_it_starts_from(
     toy_shards: Path, encoder: Path, tiny: PretrainConfig
 ) -> None:
-    config = dataclasses.replace(tiny, init=str(encoder / "encoder.safetensors"))
+    config = tiny.replace(init=str(encoder / "encoder.safetensors"))
     with pytest.raises(InputError, match="which is read, lies in"):
         pretrain(toy_shards, encoder, config, quiet)
     assert [path.name for path in encoder.iterdir()] == ["encoder.safetensors"]
@@ -305,12 +306,10 @@ LINES = [json.dumps({"step": step, "epoch": 1, "loss": 1.0}) + "\n" for step in 
 def test_a_run_of_the_version_before_goes_on(tiny: PretrainConfig, tmp_path: Path) -> None:
     run = tmp_path / "run"
     run.mkdir()
-    (run / "run.json").write_text(
-        json.dumps({"config": dataclasses.asdict(tiny), "fingerprint": "data"})
-    )
+    (run / "run.json").write_text(json.dumps({"config": by_name(tiny), "fingerprint": "data"}))
     (run / "log.jsonl").write_text(LINES[0] + LINES[1])
     (run / "curves.png").write_bytes(b"\x89PNG\r\n")
-    (run / "encoder.safetensors").write_bytes(encoder_bytes(PointEncoder(tiny), tiny))
+    (run / "encoder.safetensors").write_bytes(encoder_bytes(PointEncoder(tiny.network), tiny))
     (run / "notes.txt").write_text("mine")
     (run / ".lock").touch()
     with RunFolder(run, tiny, "data") as folder:

@@ -1,4 +1,3 @@
-import dataclasses
 import functools
 import itertools
 import json
@@ -14,7 +13,7 @@ import torch
 from safetensors.torch import save
 
 from shapenet3d_cma.core.errors import InputError
-from shapenet3d_cma.core.settings import read_settings
+from shapenet3d_cma.core.settings import by_name, read_settings
 from shapenet3d_cma.model.config import PretrainConfig
 from shapenet3d_cma.model.distributed import ProcessGroup
 from shapenet3d_cma.model.encoders import PointEncoder
@@ -61,7 +60,7 @@ def assert_same_run(run: Path, other: Path) -> None:
 def test_a_run_leaves_what_it_says(toy_shards: Path, tiny: PretrainConfig, tmp_path: Path) -> None:
     lines: list[str] = []
     run = tmp_path / "new" / "run"
-    summary = pretrain(toy_shards, run, dataclasses.replace(tiny, picture_epochs=2), lines.append)
+    summary = pretrain(toy_shards, run, tiny.replace(picture_epochs=2), lines.append)
     names = {
         "run.json",
         "config.toml",
@@ -90,9 +89,7 @@ def test_a_run_leaves_what_it_says(toy_shards: Path, tiny: PretrainConfig, tmp_p
     assert [path.name for path in sorted((run / "reconstructions").iterdir())] == [
         f"epoch-{epoch:05}.npz" for epoch in (0, 2, 4)
     ]
-    assert read_settings(PretrainConfig, run / "config.toml") == dataclasses.replace(
-        tiny, picture_epochs=2
-    )
+    assert read_settings(PretrainConfig, run / "config.toml") == tiny.replace(picture_epochs=2)
     assert "on cpu, float32; 4 epochs of 3 steps of 4 rows" in lines[0]
     assert lines[1] == "12 rows, 0.00 GiB: held in memory"
     assert len([line for line in lines if line.startswith("epoch ")]) == 4
@@ -126,8 +123,8 @@ def test_what_is_no_encoder_is_named(
 
 def test_an_encoder_is_taken_over_whole_or_not_at_all(tiny: PretrainConfig, tmp_path: Path) -> None:
     weights, about = (
-        PointEncoder(tiny).state_dict(),
-        {"config": json.dumps(dataclasses.asdict(tiny))},
+        PointEncoder(tiny.network).state_dict(),
+        {"config": json.dumps(by_name(tiny))},
     )
     file, name = tmp_path / "encoder.safetensors", "embed.norm1.running_var"
     for others, says in (
@@ -150,9 +147,7 @@ def test_the_loss_falls(toy_shards: Path, tiny: PretrainConfig, tmp_path: Path) 
         "contrast_weight": 1e-3,
         "checkpoint_seconds": 60,
     }
-    summary = pretrain(
-        toy_shards, tmp_path, dataclasses.replace(tiny, **changes, drop_path=0.0), quiet
-    )
+    summary = pretrain(toy_shards, tmp_path, tiny.replace(**changes, drop_path=0.0), quiet)
     assert (
         summary["last_loss"] < 0.75 * summary["first_loss"]
     )  # what is left is the noise of sixteen patches
@@ -167,7 +162,7 @@ def test_either_task_alone(
     toy_shards: Path, tiny: PretrainConfig, tmp_path: Path, tasks: str
 ) -> None:
     lines: list[str] = []
-    config = dataclasses.replace(tiny, tasks=tasks)  # type: ignore[arg-type]
+    config = tiny.replace(tasks=tasks)  # type: ignore[arg-type]
     pretrain(toy_shards, tmp_path, config, lines.append)
     off = "loss_gsa" if tasks == "reconstruction" else "loss_lmr"
     assert all(line[off] == 0 for line in log_of(tmp_path))
@@ -181,7 +176,7 @@ def whole(
     toy_shards: Path, tiny: PretrainConfig, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, PretrainConfig]:
     """An unbroken run of twelve steps, with branches dropped."""
-    run, config = tmp_path_factory.mktemp("whole"), dataclasses.replace(tiny, drop_path=0.2)
+    run, config = tmp_path_factory.mktemp("whole"), tiny.replace(drop_path=0.2)
     pretrain(toy_shards, run, config, quiet)
     return run, config
 
@@ -210,7 +205,7 @@ def test_how_the_shards_are_read_changes_nothing(
     toy_shards: Path, whole: tuple[Path, PretrainConfig], tmp_path: Path
 ) -> None:
     unbroken, config = whole
-    pretrain(toy_shards, tmp_path, dataclasses.replace(config, data="files", workers=2), quiet)
+    pretrain(toy_shards, tmp_path, config.replace(data="files", workers=2), quiet)
     assert_same_run(tmp_path, unbroken)
 
 
@@ -248,9 +243,9 @@ def stop_at(patch: pytest.MonkeyPatch, step: int, where: str) -> None:
 def test_a_killed_process_is_resumed_exactly(
     toy_shards: Path, tiny: PretrainConfig, tmp_path: Path
 ) -> None:
-    config = dataclasses.replace(tiny, epochs=30)
+    config = tiny.replace(epochs=30)
     program = (
-        "import sys; from pathlib import Path; from shapenet3d_cma.core.settings import read_settings;"
+        "import sys; from pathlib import Path; from shapenet3d_cma.core.settings import by_name, read_settings;"
         "from shapenet3d_cma.model.config import PretrainConfig;"
         "from shapenet3d_cma.model.train.pretraining import pretrain;"
         "pretrain(Path(sys.argv[1]), Path(sys.argv[2]), read_settings(PretrainConfig, Path(sys.argv[3])))"
@@ -278,7 +273,7 @@ def test_a_stopped_run_keeps_every_step_it_made(
     toy_shards: Path, tiny: PretrainConfig, tmp_path: Path, number: signal.Signals
 ) -> None:
     """Ctrl-C and a cluster's SIGTERM end the step, save it, and end the run; the rest is as unbroken."""
-    config = dataclasses.replace(tiny, checkpoint_seconds=300.0)
+    config = tiny.replace(checkpoint_seconds=300.0)
     pretrain(toy_shards, tmp_path / "whole", config, quiet)
 
     def strike(line: str) -> None:
@@ -354,7 +349,7 @@ def test_a_checkpoint_of_another_network_is_refused(
     toy_shards: Path, tiny: PretrainConfig, tmp_path: Path
 ) -> None:
     pretrain(toy_shards, tmp_path / "a", tiny, quiet)
-    wider = dataclasses.replace(tiny, width=32)
+    wider = tiny.replace(width=32)
     pretrain(toy_shards, tmp_path / "b", wider, quiet)
     (tmp_path / "b" / "checkpoint.pt").write_bytes((tmp_path / "a" / "checkpoint.pt").read_bytes())
     with pytest.raises(
@@ -392,16 +387,14 @@ def test_another_configuration_or_other_shards_are_refused(
     with pytest.raises(
         InputError, match=r"is a run with epochs = 4, not 9: give --config .*config\.toml to go on"
     ):
-        pretrain(toy_shards, run, dataclasses.replace(tiny, epochs=9), quiet)
+        pretrain(toy_shards, run, tiny.replace(epochs=9), quiet)
     with pytest.raises(
         InputError, match=r"is a run with patches = 16, not 8, epochs = 4, not 9: give"
     ):
-        pretrain(toy_shards, run, dataclasses.replace(tiny, epochs=9, patches=8), quiet)
+        pretrain(toy_shards, run, tiny.replace(epochs=9, patches=8), quiet)
     with pytest.raises(InputError, match="is a run on other shards"):
         pretrain(make_shards(rows=12, points=128), run, tiny, quiet)
-    elsewhere = dataclasses.replace(
-        tiny, workers=1, checkpoint_seconds=7, memory_gib=1
-    )  # not another run
+    elsewhere = tiny.replace(workers=1, checkpoint_seconds=7, memory_gib=1)  # not another run
     assert pretrain(toy_shards, run, elsewhere, quiet)["resumed_from"] == 12
 
 
@@ -423,9 +416,7 @@ def test_a_batch_shrinks_to_the_rows_there_are(
     toy_shards: Path, tiny: PretrainConfig, tmp_path: Path
 ) -> None:
     lines: list[str] = []
-    pretrain(
-        toy_shards, tmp_path, dataclasses.replace(tiny, batch_size=128, epochs=2), lines.append
-    )
+    pretrain(toy_shards, tmp_path, tiny.replace(batch_size=128, epochs=2), lines.append)
     assert lines[0] == "the shards hold 12 rows, fewer than batch_size = 128: 12 a step"
     assert len(log_of(tmp_path)) == 2
 
@@ -442,7 +433,7 @@ def test_a_loss_that_is_not_finite_stops_with_its_name_and_rows(
 
     monkeypatch.setattr(PretrainStep, "step", step)
     row = EpochPlan(12, 4, 4, 0).step_rows(5)[2]
-    config = dataclasses.replace(tiny, tasks="reconstruction")
+    config = tiny.replace(tasks="reconstruction")
     with pytest.raises(InputError) as caught:
         pretrain(toy_shards, tmp_path, config, quiet)
     message = str(caught.value)
@@ -471,7 +462,7 @@ def test_the_learning_rate_warms_up_and_follows_a_cosine() -> None:
     assert rates[100 + 1450] == pytest.approx((1e-3 + 1e-6) / 2)
     assert 1e-6 < rates[-1] < 1.001e-6
     short = [
-        learning_rate(step, EpochPlan(8, 8, 1, 0), dataclasses.replace(config, epochs=1))
+        learning_rate(step, EpochPlan(8, 8, 1, 0), config.replace(epochs=1).optimiser)
         for step in range(1)
     ]
     assert short[0] > 0
@@ -518,7 +509,7 @@ def test_what_cannot_be_compiled_runs_without_and_is_the_same(
 
     monkeypatch.setattr(torch, "compile", lambda network, **_: Broken(network))
     lines: list[str] = []
-    pretrain(toy_shards, tmp_path, dataclasses.replace(config, compile="on"), lines.append)
+    pretrain(toy_shards, tmp_path, config.replace(compile="on"), lines.append)
     assert "torch.compile fails, so it runs without: RuntimeError: no compiler to be found" in lines
     assert_same_run(tmp_path, unbroken)
 
@@ -536,9 +527,9 @@ def test_a_compiled_run_goes_the_same_way(
     with monkeypatch.context() as patch:
         stop_at(patch, 5, "saved")
         with pytest.raises(Killed):
-            pretrain(toy_shards, tmp_path, dataclasses.replace(config, compile="on"), lines.append)
+            pretrain(toy_shards, tmp_path, config.replace(compile="on"), lines.append)
     assert not any("torch.compile fails" in line for line in lines)
-    pretrain(toy_shards, tmp_path, dataclasses.replace(config, compile="on"), lines.append)
+    pretrain(toy_shards, tmp_path, config.replace(compile="on"), lines.append)
     assert_same_run(tmp_path, unbroken)
 
 
@@ -562,11 +553,9 @@ class Broken(torch.nn.Module):
 def test_lower_precision_trains_nearly_alike(
     toy_shards: Path, tiny: PretrainConfig, tmp_path: Path
 ) -> None:
-    exact = dataclasses.replace(tiny, drop_path=0.0, decoder_drop_path=0.0)
+    exact = tiny.replace(drop_path=0.0, decoder_drop_path=0.0)
     pretrain(toy_shards, tmp_path / "exact", exact, quiet)
-    pretrain(
-        toy_shards, tmp_path / "rounded", dataclasses.replace(exact, precision="bfloat16"), quiet
-    )
+    pretrain(toy_shards, tmp_path / "rounded", exact.replace(precision="bfloat16"), quiet)
     for a, b in zip(log_of(tmp_path / "exact"), log_of(tmp_path / "rounded"), strict=True):
         assert a["loss_lmr"] != b["loss_lmr"]
         assert b["loss_lmr"] == pytest.approx(a["loss_lmr"], rel=0.05)
@@ -579,9 +568,9 @@ def test_lower_precision_trains_nearly_alike(
 def test_a_run_starts_from_the_encoder_of_another(
     toy_shards: Path, tiny: PretrainConfig, tmp_path: Path
 ) -> None:
-    pretrain(toy_shards, tmp_path / "a", dataclasses.replace(tiny, epochs=1), quiet)
-    config = dataclasses.replace(
-        tiny, init=str(tmp_path / "a"), learning_rate=0.0, final_learning_rate=0.0, epochs=1
+    pretrain(toy_shards, tmp_path / "a", tiny.replace(epochs=1), quiet)
+    config = tiny.replace(
+        init=str(tmp_path / "a"), learning_rate=0.0, final_learning_rate=0.0, epochs=1
     )
     summary = pretrain(toy_shards, tmp_path / "b", config, quiet)
     assert pretrain(toy_shards, tmp_path / "b", config, quiet)["resumed_from"] == summary["steps"]
@@ -594,15 +583,13 @@ def test_a_run_starts_from_the_encoder_of_another(
 def test_an_encoder_of_other_sizes_is_named(
     toy_shards: Path, tiny: PretrainConfig, tmp_path: Path
 ) -> None:
-    pretrain(toy_shards, tmp_path / "a", dataclasses.replace(tiny, epochs=1), quiet)
+    pretrain(toy_shards, tmp_path / "a", tiny.replace(epochs=1), quiet)
     (tmp_path / "a" / "encoder.safetensors").rename(tmp_path / "other.safetensors")
     with pytest.raises(
         InputError, match=r"a holds no encoder\.safetensors, which a run writes at its end"
     ):
-        pretrain(
-            toy_shards, tmp_path / "b", dataclasses.replace(tiny, init=str(tmp_path / "a")), quiet
-        )
-    wider = dataclasses.replace(tiny, width=32, init=str(tmp_path / "other.safetensors"))
+        pretrain(toy_shards, tmp_path / "b", tiny.replace(init=str(tmp_path / "a")), quiet)
+    wider = tiny.replace(width=32, init=str(tmp_path / "other.safetensors"))
     message = r"holds an encoder of other sizes: embed\.joint2\.bias is \[16\], the settings make it \[32\]"
     with pytest.raises(InputError, match=message):
         pretrain(toy_shards, tmp_path / "c", wider, quiet)

@@ -1,6 +1,5 @@
 """Checkpoints and logs of a run that are not what they say: refused in one line, or left out; never "finished"."""
 
-import dataclasses
 import io
 import json
 import math
@@ -40,7 +39,7 @@ def finished(
 ) -> tuple[Path, PretrainConfig]:
     run, config = (
         tmp_path_factory.mktemp("finished"),
-        dataclasses.replace(tiny, epochs=1, picture_epochs=1),
+        tiny.replace(epochs=1, picture_epochs=1),
     )
     assert pretrain(toy_shards, run, config, quiet)["steps"] == STEPS
     return run, config

@@ -1,6 +1,5 @@
 """Encoder files that are not what they say: refused in one line that names the tensor, by all that take one."""
 
-import dataclasses
 import json
 import os
 import struct
@@ -14,6 +13,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from shapenet3d_cma.core.errors import InputError
+from shapenet3d_cma.core.settings import by_name
 from shapenet3d_cma.model.config import PretrainConfig
 from shapenet3d_cma.model.encoders import PointEncoder
 from shapenet3d_cma.model.train.pretraining import export_encoder, pretrain
@@ -25,7 +25,7 @@ NAME = "embed.local1.bias"
 
 
 def state(tiny: PretrainConfig) -> Weights:
-    return PointEncoder(tiny).state_dict()
+    return PointEncoder(tiny.network).state_dict()
 
 
 def changed(name: str, change: Callable[[Tensor], Tensor]) -> Callable[[Weights], Weights]:
@@ -80,9 +80,7 @@ def test_weights_that_are_no_encoder_s_are_refused_by_name(
 ) -> None:
     change, says = BAD_WEIGHTS[case]
     file = tmp_path / "encoder.safetensors"
-    file.write_bytes(
-        save(change(state(tiny)), metadata={"config": json.dumps(dataclasses.asdict(tiny))})
-    )
+    file.write_bytes(save(change(state(tiny)), metadata={"config": json.dumps(by_name(tiny))}))
     for read in (
         load_encoder,
         load_initial,
@@ -101,11 +99,9 @@ def test_pretraining_refuses_such_weights_before_it_makes_a_folder(
 ) -> None:
     file = tmp_path / "encoder.safetensors"
     weights = changed(NAME, put(float("nan")))(state(tiny))
-    file.write_bytes(save(weights, metadata={"config": json.dumps(dataclasses.asdict(tiny))}))
+    file.write_bytes(save(weights, metadata={"config": json.dumps(by_name(tiny))}))
     with pytest.raises(InputError, match=rf"{NAME} holds NaN or infinity"):
-        pretrain(
-            toy_shards, tmp_path / "run", dataclasses.replace(tiny, init=str(file)), lambda _: None
-        )
+        pretrain(toy_shards, tmp_path / "run", tiny.replace(init=str(file)), lambda _: None)
     assert not (tmp_path / "run").exists()
 
 
@@ -145,7 +141,7 @@ def test_settings_that_are_none_are_refused_at_once(
     tiny: PretrainConfig, tmp_path: Path, case: str
 ) -> None:
     told, says = BAD_CONFIGS[case]
-    config = json.dumps({**dataclasses.asdict(tiny), **told}) if isinstance(told, dict) else told
+    config = json.dumps({**by_name(tiny), **told}) if isinstance(told, dict) else told
     file = tmp_path / "encoder.safetensors"
     file.write_bytes(save(state(tiny), metadata={"config": config}))
     begun = time.process_time()
@@ -162,7 +158,7 @@ def framed(header: bytes, data: bytes = b"", length: int | None = None) -> bytes
 
 def told(**tensors: object) -> bytes:
     return json.dumps(
-        {"__metadata__": {"config": json.dumps(dataclasses.asdict(PretrainConfig()))}, **tensors}
+        {"__metadata__": {"config": json.dumps(by_name(PretrainConfig()))}, **tensors}
     ).encode()
 
 

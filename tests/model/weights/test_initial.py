@@ -1,4 +1,3 @@
-import dataclasses
 import json
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from shapenet3d_cma.model.train.pretraining import pretrain
 from shapenet3d_cma.model.weights import initial as module
 from shapenet3d_cma.model.weights.initial import load_initial
 
-SIZES = PretrainConfig(width=16, heads=2, point_depth=2, embed_width=128, position_width=128)
+SIZES = PretrainConfig.of(width=16, heads=2, point_depth=2, embed_width=128, position_width=128)
 
 
 def point_mae(encoder: PointEncoder) -> dict[str, torch.Tensor]:
@@ -74,7 +73,7 @@ def test_point_mae_s_checkpoint_is_taken_over(
 ) -> None:
     monkeypatch.setattr(module, "PretrainConfig", lambda: SIZES)  # the published sizes, smaller
     torch.manual_seed(0)
-    encoder = PointEncoder(SIZES)
+    encoder = PointEncoder(SIZES.network)
     state = point_mae(encoder)
     extra = {
         "module.MAE_decoder.norm.weight": torch.ones(3),
@@ -125,9 +124,9 @@ def test_a_run_gives_its_encoder_finished_or_not(
     toy_shards: Path, tiny: PretrainConfig, tmp_path: Path
 ) -> None:
     run = tmp_path / "run"
-    pretrain(toy_shards, run, dataclasses.replace(tiny, epochs=1), lambda _: None)
+    pretrain(toy_shards, run, tiny.replace(epochs=1), lambda _: None)
     finished = load_initial(run)
-    assert finished.config.width == tiny.width
+    assert finished.config.network.width == tiny.network.width
     assert (
         finished.weights["embed.norm1.running_var"].max() < 0.1
     )  # of three steps, without the 1 that it began with

@@ -382,7 +382,7 @@ def test_a_reconstruction_stands_beside_the_truth(
     from shapenet3d_cma.demo import pretrain_settings
     from shapenet3d_cma.model.train.pretraining import pretrain
 
-    settings = dataclasses.replace(pretrain_settings(), epochs=3, threads=1)
+    settings = pretrain_settings().replace(epochs=3, threads=1)
     pretrain(gallery / "shards", tmp_path / "run", settings, report=lambda _: None)
     out = inspect_data(
         gallery / "shards",

@@ -18,6 +18,7 @@ import torch
 from safetensors.torch import save
 
 from shapenet3d_cma.core.errors import InputError
+from shapenet3d_cma.core.settings import by_name
 from shapenet3d_cma.model.config import PretrainConfig
 from shapenet3d_cma.model.encoders import PointEncoder
 from shapenet3d_cma.model.tasks.benchmarks.folds import open_fold
@@ -468,12 +469,10 @@ def test_predictions_that_are_none_are_told(
 def test_a_probe_of_weights_that_compute_nothing_is_told(
     benchmarks: dict[str, Path], encoder_config: PretrainConfig, tmp_path: Path, number: float
 ) -> None:
-    weights = PointEncoder(encoder_config).state_dict()
+    weights = PointEncoder(encoder_config.network).state_dict()
     weights["embed.local2.weight"] = torch.full_like(weights["embed.local2.weight"], number)
     file = tmp_path / "encoder.safetensors"
-    file.write_bytes(
-        save(weights, metadata={"config": json.dumps(dataclasses.asdict(encoder_config))})
-    )
+    file.write_bytes(save(weights, metadata={"config": json.dumps(by_name(encoder_config))}))
     config = ProbeConfig(points=64, patches=8, device="cpu", threads=1)
     with pytest.raises(
         InputError, match=r"holds NaN or infinity|its weights give features that are not finite"
