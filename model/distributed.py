@@ -44,6 +44,7 @@ def process_rank() -> int:
 
 
 # ---- tensors of all ranks, with gradients ----
+# torch.distributed.nn.functional has both, but is deprecated, and what follows it is private
 
 
 class _Gather(torch.autograd.Function):

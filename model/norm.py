@@ -20,7 +20,7 @@ __all__ = ["BatchNorm", "has_no_statistics", "recalibrate_batch_norm", "reset_ru
 class BatchNorm(nn.BatchNorm1d):
     """Batch normalisation of (N, channels) over the rows of all processes.
 
-    It works on CPUs, too, for which torch has none.
+    It works on CPUs, too: torch's own, SyncBatchNorm, works on GPUs alone.
 
     Every rank must hold the same number of rows. State and output are `nn.BatchNorm1d`'s, but the
     running statistics are plain averages over the first 1 / momentum batches, and follow with the

@@ -230,7 +230,10 @@ def voted(votes: int) -> str:
 
 
 def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Write a table in Markdown, its columns aligned."""
+    """Write a table in Markdown, its columns aligned.
+
+    rich, which prints the other tables, would fit it to the width of the terminal.
+    """
     table = [list(head), *[list(row) for row in rows]]
     widths = [max(len(row[i]) for row in table) for i in range(len(head))]
     lines = [

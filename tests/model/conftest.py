@@ -14,7 +14,9 @@ from shapenet3d_cma.core.camera import Camera
 from shapenet3d_cma.core.schema import FORMAT, LIBVER, SCHEMA_VERSION, SHARD_FIELDS, create_field
 from shapenet3d_cma.model.config import PretrainConfig
 from shapenet3d_cma.model.encoders import PointEncoder
+from shapenet3d_cma.model.train.pretraining import pretrain
 from shapenet3d_cma.model.weights.encoder import encoder_bytes
+from shapenet3d_cma.tests.model.runs import quiet
 
 
 def farthest_first(points: np.ndarray, count: int) -> np.ndarray:
@@ -179,3 +181,13 @@ def encoder_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def encoder_config() -> PretrainConfig:
     return ENCODER
+
+
+@pytest.fixture(scope="session")
+def whole(
+    toy_shards: Path, tiny: PretrainConfig, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, PretrainConfig]:
+    """An unbroken run of twelve steps, with branches dropped."""
+    run, config = tmp_path_factory.mktemp("whole"), tiny.replace(drop_path=0.2)
+    pretrain(toy_shards, run, config, quiet)
+    return run, config

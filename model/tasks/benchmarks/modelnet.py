@@ -232,6 +232,8 @@ def sample_surface(
 ) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
     """Draw points uniformly from the area of triangles.
 
+    trimesh's sampler would draw others: clouds prepared by earlier versions would not come again.
+
     Parameters
     ----------
     triangles : (f, 3, 3) float, corners

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from shapenet3d_cma.model.tasks.config import FewShotConfig, FinetuneConfig, SegmentConfig
+from shapenet3d_cma.model.tasks.finetune import finetune
 from shapenet3d_cma.samples import miniatures
+from shapenet3d_cma.tests.model.runs import quiet
 
 SMALL = {"train": 4, "test": 2, "val": 1}
 
@@ -65,3 +67,21 @@ def segment_config() -> SegmentConfig:
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(0)
+
+
+@pytest.fixture(scope="session")
+def tuned(
+    benchmarks: dict[str, Path], encoder_file: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, dict]:
+    """Two seeds on the smallest ModelNet40, from a pretrained encoder."""
+    run = tmp_path_factory.mktemp("tuned") / "run"
+    config = FinetuneConfig(**TRAIN, votes=2, held_out=0.25)
+    return run, finetune(
+        run,
+        "modelnet40",
+        benchmarks["modelnet40-h5"],
+        config,
+        init=encoder_file,
+        seeds=2,
+        report=quiet,
+    )
