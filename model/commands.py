@@ -203,10 +203,10 @@ def pretrain(shards: Path, run: Path, config: PretrainConfig) -> None:
     """
     from .train.pretraining import pretrain as train
 
-    done = train(shards, run, config, report=say)
-    if done["rank"] == 0:
+    summary = train(shards, run, config, report=say)
+    if summary["rank"] == 0:
         tell(
-            f"loss {done['first_loss']:.4f} at first, {done['last_loss']:.4f} at last; "
+            f"loss {summary['first_loss']:.4f} at first, {summary['last_loss']:.4f} at last; "
             f"the run is in {run}"
         )
 

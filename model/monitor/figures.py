@@ -48,8 +48,8 @@ def patch_indices(
     relative = cloud[0][None] - centres[0][:, None]  # (G, P, 3), as `make_patches` subtracts
     pairs = zip(relative, neighbours[0], strict=True)  # (P, 3) and (K, 3) of each patch
     # (K, P, 3), the largest difference of a coordinate (K, P), the nearest point (K,)
-    found = [(offsets[None] - cut[:, None]).abs().amax(-1).argmin(-1) for offsets, cut in pairs]
-    return torch.stack(found).numpy().astype(np.uint16)
+    indices = [(offsets[None] - cut[:, None]).abs().amax(-1).argmin(-1) for offsets, cut in pairs]
+    return torch.stack(indices).numpy().astype(np.uint16)
 
 
 def all_masks(

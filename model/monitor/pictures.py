@@ -163,13 +163,13 @@ def draw_reconstructions(
         whole = (first.patches[i] + first.centres[i][:, None]) @ turn.T  # (G, K, 3)
         # one frame for all panels of a sample, so that clouds compare
         frame = _frame(whole)
-        seen = whole[~masked]
-        _draw_cloud(panels[1], seen, whole[:0], frame)
+        visible = whole[~masked]
+        _draw_cloud(panels[1], visible, whole[:0], frame)
         for axes, snapshot in zip(panels[2:-1], snapshots.values(), strict=True):
             # predictions are relative to the centres: back to the cloud's frame
-            found = snapshot.predicted[i][masked] + snapshot.centres[i][masked][:, None]
-            _draw_cloud(axes, seen, found @ turn.T, frame)
-        _draw_cloud(panels[-1], seen, whole[masked], frame)
+            predicted = snapshot.predicted[i][masked] + snapshot.centres[i][masked][:, None]
+            _draw_cloud(axes, visible, predicted @ turn.T, frame)
+        _draw_cloud(panels[-1], visible, whole[masked], frame)
         for axes, title in zip(panels, titles, strict=True):
             axes.set_axis_off()
             if i == 0:
@@ -203,16 +203,16 @@ def _frame(points: NDArray[Any]) -> tuple[float, float, float]:
 
 
 def _draw_cloud(
-    axes: Axes, seen: NDArray[Any], found: NDArray[Any], frame: tuple[float, float, float]
+    axes: Axes, visible: NDArray[Any], masked: NDArray[Any], frame: tuple[float, float, float]
 ) -> None:
     """Draw visible points in grey, masked ones in colours of depth.
 
     The points are (..., 3), in the camera's axes.
     """
     x, y, half = frame
-    seen, found = seen.reshape(-1, 3), found.reshape(-1, 3)
-    axes.scatter(seen[:, 0], -seen[:, 1], s=1.2, c="#9aa3ad", linewidths=0)
-    axes.scatter(found[:, 0], -found[:, 1], s=1.2, c=-found[:, 2], cmap="viridis", linewidths=0)
+    visible, masked = visible.reshape(-1, 3), masked.reshape(-1, 3)
+    axes.scatter(visible[:, 0], -visible[:, 1], s=1.2, c="#9aa3ad", linewidths=0)
+    axes.scatter(masked[:, 0], -masked[:, 1], s=1.2, c=-masked[:, 2], cmap="viridis", linewidths=0)
     # y points down in the camera's axes and up in the plot
     axes.set_xlim(x - half, x + half)
     axes.set_ylim(-y - half, -y + half)

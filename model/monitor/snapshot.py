@@ -81,12 +81,12 @@ class Snapshot:
             "masked_cells": (np.bool_, (samples, *self.masked_cells.shape[1:2])),
         }
         for name, (kind, sizes) in expected.items():
-            found = getattr(self, name)
-            if found.dtype != kind or found.shape != sizes or not found.size:
+            array = getattr(self, name)
+            if array.dtype != kind or array.shape != sizes or not array.size:
                 raise ValueError(f"{name} is of another shape")
         # NaN marks visible patches, so only masked predictions must be finite
-        drawn = (self.centres, self.patches, self.predicted[self.masked])
-        if not all(np.isfinite(each).all() for each in drawn):
+        coordinates = (self.centres, self.patches, self.predicted[self.masked])
+        if not all(np.isfinite(each).all() for each in coordinates):
             raise ValueError("its coordinates are not all finite")
 
 

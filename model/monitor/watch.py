@@ -54,10 +54,10 @@ class Watch:
         self.probed = {line["step"] for line in folder.read_lines(folder.probes)}
         self.probes = True
 
-    def observe(self, done: int) -> None:
-        """Probe and reconstruct with the network after `done` steps, if either is due."""
+    def observe(self, steps: int) -> None:
+        """Probe and reconstruct with the network after `steps` steps, if either is due."""
         plan, config = self.training.plan, self.training.config
-        epoch, within = divmod(done, plan.steps_per_epoch)
+        epoch, within = divmod(steps, plan.steps_per_epoch)
         if within:
             return
 
@@ -66,8 +66,8 @@ class Watch:
 
         if due(config.run.picture_epochs) and config.losses.reconstructs:
             self._reconstruct(epoch)
-        if due(config.run.probe_epochs) and done not in self.probed and self.probes:
-            self._probe(done, epoch)
+        if due(config.run.probe_epochs) and steps not in self.probed and self.probes:
+            self._probe(steps, epoch)
 
     def _reconstruct(self, epoch: int) -> None:
         path = self.folder.snapshots / f"epoch-{epoch:05}.npz"
@@ -80,7 +80,7 @@ class Watch:
         )
         self.folder.write(f"{path.parent.name}/{path.name}", snapshot.as_npz())
 
-    def _probe(self, done: int, epoch: int) -> None:
+    def _probe(self, steps: int, epoch: int) -> None:
         try:
             import sklearn  # noqa: F401 - training itself goes on without
         except ImportError as error:
@@ -97,9 +97,9 @@ class Watch:
                 "and to try it on"
             )
             return
-        self.probed.add(done)
-        self.folder.append(self.folder.probes, {"step": done, "epoch": epoch, **outcome})
-        self.board.scalars({"probe": outcome["accuracy"]}, done)
+        self.probed.add(steps)
+        self.folder.append(self.folder.probes, {"step": steps, "epoch": epoch, **outcome})
+        self.board.scalars({"probe": outcome["accuracy"]}, steps)
         self.report(
             f"linear probe at epoch {epoch}: {outcome['accuracy']:.1%} of "
             f"{outcome['test_rows']} held-out rows, "
@@ -197,14 +197,14 @@ def read_snapshots(folder: RunFolder, training: PretrainStep) -> dict[int, Snaps
     ------
     InputError : one that is damaged, or of another run
     """
-    found = {}
+    paths = {}
     for path in sorted(folder.snapshots.glob("epoch-*.npz")):
         number = re.fullmatch(r"epoch-(\d+)\.npz", path.name)
         if number:
-            found[int(number[1])] = path
+            paths[int(number[1])] = path
     shown = (
-        {epoch: Snapshot.load(found[epoch]) for epoch in epochs_shown(sorted(found))}
-        if found
+        {epoch: Snapshot.load(paths[epoch]) for epoch in epochs_shown(sorted(paths))}
+        if paths
         else {}
     )
     config = training.config.network
@@ -213,6 +213,6 @@ def read_snapshots(folder: RunFolder, training: PretrainStep) -> dict[int, Snaps
         sizes = (*snapshot.patches.shape[1:3], snapshot.masked_cells.shape[1])
         if snapshot.rows.tolist() != fixed_rows(training.plan.rows) or sizes != expected:
             raise InputError(
-                f"{found[epoch]} holds reconstructions of another run: remove it, it is made again"
+                f"{paths[epoch]} holds reconstructions of another run: remove it, it is made again"
             )
     return shown

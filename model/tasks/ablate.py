@@ -104,16 +104,16 @@ def ablate(
             say = lambda line, name=name: report(f"{name}: {line}")  # noqa: E731
             config = pretraining.replace(changes)
             pretrain(shards, first, config, say)  # says so where it is finished
-            found = finetune(
+            results = finetune(
                 second, task, data, finetuning, init=first, seeds=seeds, jobs=jobs, report=say
             )
             rows[name] = {
                 "changes": changes,
-                "accuracy": found["accuracy"],
-                "initial_hash": found["initial_hash"],
+                "accuracy": results["accuracy"],
+                "initial_hash": results["initial_hash"],
             }
             content = summarise(
-                output, table, task, rows, fingerprint, pretraining, finetuning, found
+                output, table, task, rows, fingerprint, pretraining, finetuning, results
             )
     return content
 
@@ -126,7 +126,7 @@ def summarise(
     fingerprint: str,
     pretraining: PretrainConfig,
     finetuning: FinetuneConfig,
-    found: dict[str, Any],
+    results: dict[str, Any],
 ) -> dict[str, Any]:
     """Write the table of the rows that are done."""
     kept = list(next(iter(rows.values()))["accuracy"]["single"])
@@ -146,8 +146,8 @@ def summarise(
         "rows": rows,
         "code": code_version(),
         "shards_hash": fingerprint,
-        "data": found["data"],
-        "data_hash": found["data_hash"],
+        "data": results["data"],
+        "data_hash": results["data_hash"],
         "pretraining": by_name(pretraining),
         "finetuning": by_name(finetuning),
         "text": text,

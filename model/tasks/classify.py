@@ -91,11 +91,11 @@ class ClassifierWork:
 
     def measure(self) -> dict[str, float]:
         """Return the accuracy on each set of shapes that is not learned from."""
-        found = {}
+        accuracies = {}
         for name, clouds in self.measured.items():
             logits = predict(self.network, clouds, self.config, self.patch_points, self.device)
-            found[name] = accuracy(logits, clouds)
-        return found
+            accuracies[name] = accuracy(logits, clouds)
+        return accuracies
 
 
 def accuracy(logits: Tensor, clouds: Clouds) -> float:

@@ -84,10 +84,10 @@ def finetune(
     from .finetune import finetune as train
 
     config = read_settings(FinetuneConfig, recipe(config_file, task.partition("-")[0]), values)
-    done = train(
+    results = train(
         run, task, data, config, init=init, scratch=scratch, seeds=seeds, jobs=jobs, report=say
     )
-    tell(done["table"])
+    tell(results["table"])
 
 
 @click.command()
@@ -140,7 +140,7 @@ def fewshot(
 
     config = read_settings(FewShotConfig, recipe(config_file, "fewshot"), values)
     settings = [(w, s) for w in way or (5, 10) for s in shot or (10, 20)]
-    done = train(
+    results = train(
         run,
         data,
         config,
@@ -151,7 +151,7 @@ def fewshot(
         jobs=jobs,
         report=say,
     )
-    tell(done["table"])
+    tell(results["table"])
 
 
 @click.command()
@@ -194,8 +194,10 @@ def segment(
     from .segment import segment as train
 
     config = read_settings(SegmentConfig, recipe(config_file, "shapenetpart"), values)
-    done = train(run, data, config, init=init, scratch=scratch, seeds=seeds, jobs=jobs, report=say)
-    tell(f"{done['table']}\n\nlook at {run / 'page.html'}")
+    results = train(
+        run, data, config, init=init, scratch=scratch, seeds=seeds, jobs=jobs, report=say
+    )
+    tell(f"{results['table']}\n\nlook at {run / 'page.html'}")
 
 
 @click.command()
@@ -229,7 +231,7 @@ def probe(
     config = read_settings(ProbeConfig, config_file, values)
     where = data or shards
     assert where is not None
-    done = test(
+    results = test(
         where,
         config,
         shards=shards is not None,
@@ -240,9 +242,9 @@ def probe(
         report=say,
     )
     tell(
-        f"{100 * done['accuracy']:.1f} % of {done['test']:,} shapes right, "
-        f"{done['classes']} classes "
-        f"(always the most frequent: {100 * done['chance']:.1f} %); C = {done['c']:g}"
+        f"{100 * results['accuracy']:.1f} % of {results['test']:,} shapes right, "
+        f"{results['classes']} classes "
+        f"(always the most frequent: {100 * results['chance']:.1f} %); C = {results['c']:g}"
     )
 
 
@@ -283,7 +285,7 @@ def evaluate(
     """
     from .evaluate import evaluate as test
 
-    done = test(
+    results = test(
         run,
         out,
         data=data,
@@ -293,7 +295,7 @@ def evaluate(
         cpu_threads=threads,
         report=say,
     )
-    tell(f"{done['text']}\nlook at {done['picture']}")
+    tell(f"{results['text']}\nlook at {results['picture']}")
 
 
 @click.command()
@@ -344,7 +346,7 @@ def ablate(
     chosen = None if pretrain_config is None else SHIPPED.get(str(pretrain_config), pretrain_config)
     pretraining = read_settings(PretrainConfig, chosen)
     config = read_settings(FinetuneConfig, recipe(config_file, task.partition("-")[0]), values)
-    done = run(
+    results = run(
         shards, out, int(table), task, data, pretraining, config, seeds=seeds, jobs=jobs, report=say
     )
-    tell(done["text"])
+    tell(results["text"])

@@ -176,16 +176,16 @@ class TaskTrainer:
         self.sums = state["sums"].to(self.device)
         self.kept = kept
 
-    def _check_kept(self, name: str, kept: dict[Any, Any]) -> None:
+    def _check_kept(self, name: str, entry: dict[Any, Any]) -> None:
         """Check the weights that a checkpoint kept; raises ValueError."""
-        score, epoch = kept.get("score"), kept.get("epoch")
+        score, epoch = entry.get("score"), entry.get("epoch")
         if name not in self.work.chooses:
             raise ValueError(f"it has kept weights of no measure: {shown(name)}")
         if type(score) is not float or not math.isfinite(score):
             raise ValueError(f"the weights {name} have no score")
         if type(epoch) is not int or not 1 <= epoch <= self.config.epochs:
             raise ValueError(f"the weights {name} have no epoch")
-        check_weights(self.work.network.state_dict(), part(kept, "weights"), f"{name}: ")
+        check_weights(self.work.network.state_dict(), part(entry, "weights"), f"{name}: ")
 
     def state(self) -> dict[str, Any]:
         """Return what a checkpoint holds."""

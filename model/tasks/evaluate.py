@@ -102,13 +102,13 @@ def classify(
             logits = vote(network, test, config, encoder.patch_points, where, votes)
         else:
             logits = predict(network, test, config, encoder.patch_points, where)
-    found = logits.numpy()
-    if not np.isfinite(found).all():
+    scores = logits.numpy()
+    if not np.isfinite(scores).all():
         raise InputError(
             f"{file}: its weights give logits that are not finite: give other weights, "
             f"or train again"
         )
-    return test, found
+    return test, scores
 
 
 def weights_file(run: Path, which: str) -> Path:

@@ -188,10 +188,10 @@ def finetune_once(run: Run, report: Callable[[str], None]) -> dict[str, Any]:
         run.folder, config, fingerprint, facts, kind="finetuning", inputs=run.inputs
     ) as folder:
         # a run over many seeds that was stopped repeats none that is done
-        done = read_result(run.folder, ("single", "votes"), is_share)
-        if done is not None:
+        earlier = read_result(run.folder, ("single", "votes"), is_share)
+        if earlier is not None:
             report("finished before")
-            return done
+            return earlier
         network = make_classifier(run.initial, len(classes), config).to(device)
         work = ClassifierWork(network, run.initial.config.network, run.clouds, config, device)
         sizes = ", ".join(

@@ -94,8 +94,8 @@ def restrict_parts(
 ) -> IntArray:
     """Choose each point's part among those of its category: (P, parts) to (P,)."""
     # (parts of the category,): labels of other categories cannot be chosen
-    known = np.asarray(parts[classes[label]])
-    chosen: IntArray = known[logits[:, known].argmax(axis=1)]
+    category_parts = np.asarray(parts[classes[label]])
+    chosen: IntArray = category_parts[logits[:, category_parts].argmax(axis=1)]
     return chosen
 
 

@@ -182,7 +182,7 @@ def code_version() -> str:
     """Name the version of this program, with the commit where it runs from a checkout."""
     here = Path(__file__).parent
     try:
-        done = subprocess.run(
+        described = subprocess.run(
             ["git", "describe", "--always", "--dirty"],
             cwd=here,
             capture_output=True,
@@ -192,7 +192,7 @@ def code_version() -> str:
         )
     except (OSError, subprocess.SubprocessError):
         return __version__
-    return f"{__version__} ({done.stdout.strip()})"
+    return f"{__version__} ({described.stdout.strip()})"
 
 
 def provenance(

@@ -254,10 +254,10 @@ def segment_once(
     fingerprint = "-".join([*(each.fingerprint() for each in clouds.values()), initial.fingerprint])
     facts = {"initial": initial.source}
     with RunFolder(run, config, fingerprint, facts, kind="segmentation", inputs=inputs) as folder:
-        done = read_result(run, ("scores",), partial(_is_score, clouds["test"]))
-        if done is not None:
+        earlier = read_result(run, ("scores",), partial(_is_score, clouds["test"]))
+        if earlier is not None:
             report("finished before")
-            return done
+            return earlier
         network = make_segmenter(initial, len(clouds["train"].classes), config).to(device)
         parameters = sum(parameter.numel() for parameter in network.parameters())
         sizes = ", ".join(f"{len(each):,} {name}" for name, each in clouds.items())
@@ -270,8 +270,8 @@ def segment_once(
         scores = {}
         for name, weights in outcome.weights.items():
             network.load_state_dict(weights)
-            found, predicted = work.scores(clouds["test"])
-            scores[name] = found.as_json()
+            part_scores, predicted = work.scores(clouds["test"])
+            scores[name] = part_scores.as_json()
             keep(folder, name, network.state_dict(), predicted)
         result = {
             "seed": config.seed,

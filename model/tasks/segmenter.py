@@ -135,8 +135,8 @@ class PartSegmenter(nn.Module):
             centres, neighbours, self.layers, drop
         )  # a layer once, in order
         # an encoder of few blocks takes a layer twice and computes it once
-        found = dict(zip(sorted(set(self.layers)), taken, strict=True))
-        features = torch.cat([found[i] for i in self.layers], dim=-1)  # (B, G, 3 W)
+        by_layer = dict(zip(sorted(set(self.layers)), taken, strict=True))
+        features = torch.cat([by_layer[i] for i in self.layers], dim=-1)  # (B, G, 3 W)
         one_hot = nn.functional.one_hot(labels, self.categories).to(points.dtype)  # (B, categories)
         # (B, 6 W + label width)
         whole = torch.cat(

@@ -77,9 +77,9 @@ class _PackedBatch(dict[str, Any]):
 def _write(memory: int, parts: Sequence[Any]) -> None:
     """Write parts one after the other: pages come filled, without a fault each."""
     for part in parts:
-        done = 0
-        while done < len(part):
-            done += os.write(memory, part[done:])
+        written = 0
+        while written < len(part):
+            written += os.write(memory, part[written:])
 
 
 def _unpack(

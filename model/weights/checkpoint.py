@@ -121,19 +121,19 @@ def _check_archive(archive: zipfile.ZipFile, size: int) -> None:
 
 def _read(archive: zipfile.ZipFile) -> dict[str, Any]:
     """Read the dictionary of an archive."""
-    found = [
+    pickles = [
         name for name in archive.namelist() if name.endswith("/data.pkl") and name.count("/") == 1
     ]
-    if not found:
+    if not pickles:
         raise ValueError("it is an archive, but none of torch: it has no data.pkl")
-    root = found[0].removesuffix("data.pkl")
+    root = pickles[0].removesuffix("data.pkl")
     try:
         order = (
             archive.read(f"{root}byteorder")
             if f"{root}byteorder" in archive.namelist()
             else b"little"
         )
-        state = _TorchUnpickler(archive, root, archive.read(found[0])).load()
+        state = _TorchUnpickler(archive, root, archive.read(pickles[0])).load()
     except Refused as error:
         raise ValueError(f"it holds code, {shown(str(error))}, which is not run") from None
     except _UNREADABLE:
@@ -244,19 +244,19 @@ def restore(network: nn.Module, optimizer: torch.optim.Optimizer, state: Mapping
         map(_members, own_state["param_groups"])
     ):
         raise ValueError("its optimiser is one of other parameters")
-    seen = part(moments, "state")
-    for number, each in seen.items():
+    by_parameter = part(moments, "state")
+    for number, each in by_parameter.items():
         if number not in shapes or not isinstance(each, dict):
             raise ValueError(f"its optimiser has moments of no parameter: {shown(number)}")
         like = {"step": torch.zeros(()), "exp_avg": shapes[number], "exp_avg_sq": shapes[number]}
         check_weights(like, each, f"moments of parameter {number}: ")
-    steps = {int(each["step"]) for each in seen.values()}
+    steps = {int(each["step"]) for each in by_parameter.values()}
     if max(steps, default=0) != min(state["step"], 2**24):  # float32 counts no further
         raise ValueError(
             f"its step is {state['step']}, that of its optimiser {max(steps, default=0)}"
         )
     network.load_state_dict(state["network"])
-    optimizer.load_state_dict({"state": seen, "param_groups": own_state["param_groups"]})
+    optimizer.load_state_dict({"state": by_parameter, "param_groups": own_state["param_groups"]})
 
 
 def _members(group: Any) -> Any:
@@ -270,10 +270,10 @@ def part(state: Mapping[str, Any], name: str) -> dict[Any, Any]:
     ------
     ValueError : there is none
     """
-    found = state.get(name)
-    if not isinstance(found, dict):
-        raise ValueError(f"it has no {name}" if found is None else f"its {name} is no table")
-    return found
+    inner = state.get(name)
+    if not isinstance(inner, dict):
+        raise ValueError(f"it has no {name}" if inner is None else f"its {name} is no table")
+    return inner
 
 
 def first_line(error: BaseException) -> str:

@@ -129,7 +129,7 @@ def fill(
 
 
 def check_weights(
-    expected: Mapping[str, Tensor], found: Mapping[Any, Any], within: str = ""
+    expected: Mapping[str, Tensor], weights: Mapping[Any, Any], within: str = ""
 ) -> None:
     """Check tensors against a network's: names, shapes, types, finite numbers.
 
@@ -141,12 +141,12 @@ def check_weights(
     ------
     ValueError : names the first tensor that is wrong
     """
-    for name in sorted(set(expected) - set(found)):
+    for name in sorted(set(expected) - set(weights)):
         raise ValueError(f"it lacks the tensor {within}{name}")
-    for name in (name for name in found if name not in expected):
+    for name in (name for name in weights if name not in expected):
         raise ValueError(f"it has a tensor too many: {within}{shown(name)}")
     for name, like in expected.items():
-        value = found[name]
+        value = weights[name]
         if not isinstance(value, Tensor) or value.layout != torch.strided:
             raise ValueError(f"{within}{name} is no tensor")
         if value.shape != like.shape:

@@ -144,33 +144,33 @@ def _fold_faults(place: Path) -> list[str]:
     return faults
 
 
-def diagnosis_text(found: TaskDiagnosis) -> str:
+def diagnosis_text(diagnosis: TaskDiagnosis) -> str:
     """Write a diagnosis for a reader."""
     lines = [
-        f"{found.task}: {found.layout} in {found.place}"
-        if found.layout
-        else f"{found.task}: nothing in {found.folder}"
+        f"{diagnosis.task}: {diagnosis.layout} in {diagnosis.place}"
+        if diagnosis.layout
+        else f"{diagnosis.task}: nothing in {diagnosis.folder}"
     ]
-    for split, count in found.counts.items():
-        known = found.known.get(split)
+    for split, count in diagnosis.counts.items():
+        known = diagnosis.known.get(split)
         lines.append(f"  {split:14} {count:7,}" + (f" of {known:,}" if known else ""))
-    if found.classes:
-        shapes = np.array([sum(each.values()) for each in found.classes.values()])
-        empty = [name for name, count in zip(found.classes, shapes, strict=True) if not count]
+    if diagnosis.classes:
+        shapes = np.array([sum(each.values()) for each in diagnosis.classes.values()])
+        empty = [name for name, count in zip(diagnosis.classes, shapes, strict=True) if not count]
         lines.append(
             f"  {'classes':14} {len(shapes):7}"
             + (f", {len(empty)} without a shape" if empty else "")
         )
-    lines += [f"  note: {note}" for note in found.notes] + [
-        f"  fault: {fault}" for fault in found.faults
+    lines += [f"  note: {note}" for note in diagnosis.notes] + [
+        f"  fault: {fault}" for fault in diagnosis.faults
     ]
-    if found.faults or (found.known and found.counts != found.known):
+    if diagnosis.faults or (diagnosis.known and diagnosis.counts != diagnosis.known):
         lines.append(
             "  the benchmark comes as one of these, each found by itself at or below the "
             "folder that is given:"
         )
         for layout in LAYOUTS:
-            if found.task in layout.tasks:
+            if diagnosis.task in layout.tasks:
                 lines.append(f"    {layout.folder}/ with {layout.holds}")
                 lines.append(f"      from {layout.source}")
     return "\n".join(lines)

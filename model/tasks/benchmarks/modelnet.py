@@ -48,10 +48,10 @@ _SURFACE_POINTS = 8192  # sampled on a mesh, as many as the pickled form has
 
 def class_names(folder: Path, pattern: str) -> tuple[str, ...]:
     """Read the list of classes; without one, return ModelNet40's own."""
-    found = sorted(folder.glob(pattern))
+    lists = sorted(folder.glob(pattern))
     return (
-        tuple(check_name(name, str(found[0])) for name in read_lines(found[0]))
-        if found
+        tuple(check_name(name, str(lists[0])) for name in read_lines(lists[0]))
+        if lists
         else tuple(MODELNET40)
     )
 
@@ -61,10 +61,10 @@ def class_names(folder: Path, pattern: str) -> tuple[str, ...]:
 
 def pickled_files(folder: Path) -> dict[str, Path]:
     """Return the pickle of each split; of several numbers of points the largest."""
-    found = [(int(match["points"]), match["split"], path) for path in sorted(folder.glob("modelnet*.dat"))
+    files = [(int(match["points"]), match["split"], path) for path in sorted(folder.glob("modelnet*.dat"))
              if (match := _PICKLED.fullmatch(path.name))]  # fmt: skip
     # sorted by the number of points, so the largest comes last and stays
-    return {split: path for _, split, path in sorted(found)}
+    return {split: path for _, split, path in sorted(files)}
 
 
 def open_pickled(folder: Path, task: Task) -> Dataset:

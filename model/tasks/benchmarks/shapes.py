@@ -333,13 +333,13 @@ def _odd_line(path: Path, delimiter: str | None, columns: int) -> int:
     with path.open("rb") as file:
         for number, line in enumerate(iter(lambda: file.readline(_MOST_LINE), b""), 1):
             try:
-                found = [
+                numbers = [
                     float(each)
                     for each in line.split(None if delimiter is None else delimiter.encode())
                 ]
             except ValueError:
                 return number
-            if found and len(found) != columns:
+            if numbers and len(numbers) != columns:
                 return number
     return 1
 
