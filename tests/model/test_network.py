@@ -5,16 +5,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import Tensor, nn
 
 import shapenet3d_cma.model
 from shapenet3d_cma.core.settings import read_settings
-from shapenet3d_cma.model.config import PretrainConfig
+from shapenet3d_cma.model.config import MaskConfig, PretrainConfig
 from shapenet3d_cma.model.encoders import ImageEncoder, MiniPointNet, PointEncoder
 from shapenet3d_cma.model.layers import DropPath, pool
 from shapenet3d_cma.model.masking import PatchSlots
 from shapenet3d_cma.model.network import CrossAlignNet, Reconstruction
 from shapenet3d_cma.model.noise import sample_seeds
+from shapenet3d_cma.tests.model.conftest import TINY
 
 SHIPPED = Path(shapenet3d_cma.model.__path__[0])
 
@@ -187,18 +190,26 @@ def test_exactly_masked_cells_leave_no_trace(
     torch.testing.assert_close(alone["loss_lmr"], result["loss_lmr"][1:2])
 
 
-def test_embedding_cells_is_the_convolution(tiny: PretrainConfig) -> None:
-    encoder = ImageEncoder(tiny.network, tiny.masks, (64, 96))
-    rgb = torch.randint(0, 256, (2, 64, 96, 3), dtype=torch.uint8)
+@given(st.integers(0, 1000), st.integers(1, 5), st.integers(1, 5))
+@settings(deadline=None)
+def test_embedding_cells_is_the_convolution(seed: int, rows: int, columns: int) -> None:
+    height, width = 16 * rows, 16 * columns
+    encoder = ImageEncoder(TINY.network, TINY.masks, (height, width))
+    generator = torch.Generator().manual_seed(seed)
+    rgb = torch.randint(0, 256, (2, height, width, 3), dtype=torch.uint8, generator=generator)
     plain = encoder.embed(encoder.normalise(rgb).movedim(-1, 1)).flatten(2).transpose(1, 2)
     torch.testing.assert_close(
         encoder.embed_cells(encoder.patchify(rgb)), plain, rtol=1e-4, atol=1e-5
     )
 
 
-def test_mask_tokens_stand_where_patches_are_masked(tiny: PretrainConfig) -> None:
-    masked = torch.rand(3, 16) < 0.7
-    slots = PatchSlots(masked, 7, tiny.masks)
+@given(st.integers(0, 1000), st.floats(0.57, 0.95))
+@settings(deadline=None)
+def test_mask_tokens_stand_where_patches_are_masked(seed: int, ratio: float) -> None:
+    # at least nine of 16 are masked, so that seven slots hold all visible ones
+    order = torch.rand(3, 16, generator=torch.Generator().manual_seed(seed)).argsort(1)
+    masked = order < max(9, round(16 * ratio))
+    slots = PatchSlots(masked, 7, MaskConfig())
     token = torch.full((4,), 5.0)
     tokens = slots.add_mask_tokens(torch.zeros(3, 7, 4), token)
     assert torch.equal(tokens[..., 0] == 5, masked.gather(1, slots.order) | (torch.arange(16) >= 7))

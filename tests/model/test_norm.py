@@ -2,6 +2,8 @@ import copy
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from shapenet3d_cma.model.config import PretrainConfig
 from shapenet3d_cma.model.encoders import PointEncoder
@@ -14,12 +16,14 @@ def batches(count: int) -> list[torch.Tensor]:
     return [torch.randn(8, 4, generator=generator) * 1e-3 + 5 for _ in range(count)]
 
 
-def test_alone_batch_norm_normalises_as_torch_s_does() -> None:
+@given(st.integers(0, 1000), st.integers(2, 40), st.floats(1e-3, 1e3))
+@settings(deadline=None)
+def test_alone_batch_norm_normalises_as_torch_s_does(seed: int, rows: int, scale: float) -> None:
     ours, theirs = BatchNorm(4), torch.nn.BatchNorm1d(4)
     assert ours.state_dict().keys() == theirs.state_dict().keys()
     for norm in (ours, theirs):
         norm.load_state_dict({**norm.state_dict(), "weight": torch.tensor([1.0, 2, 3, 4])})
-    x = torch.randn(6, 4)
+    x = scale * torch.randn(rows, 4, generator=torch.Generator().manual_seed(seed))
     inputs = [x.clone().requires_grad_() for _ in range(2)]
     outputs = [norm(each) for norm, each in zip((ours, theirs), inputs, strict=True)]
     assert torch.equal(*outputs)

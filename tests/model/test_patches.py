@@ -24,8 +24,25 @@ def test_a_normalised_cloud_is_centred_and_touches_the_unit_sphere(
     assert (normalised.norm(dim=-1).amax(1) - 1).abs().max() < 1e-6
 
 
-def test_coinciding_points_normalise_to_finite_zeros() -> None:
-    assert torch.equal(normalise_cloud(torch.full((1, 8, 3), 0.5)), torch.zeros(1, 8, 3))
+@given(st.floats(-1e3, 1e3, width=32), st.integers(1, 50))
+@settings(deadline=None)
+def test_coinciding_points_normalise_to_finite_numbers(value: float, points: int) -> None:
+    normalised = normalise_cloud(torch.full((1, points, 3), value))
+    assert normalised.isfinite().all()
+    # the mean of equal numbers may round, and the scale would enlarge that to the unit ball
+    assert normalised.abs().max() <= 1
+
+
+@given(st.integers(0, 1000), st.integers(8, 100), st.permutations(range(3)))
+@settings(deadline=None)
+def test_normalising_twice_changes_nothing_and_axes_are_alike(
+    seed: int, points: int, axes: list[int]
+) -> None:
+    once = normalise_cloud(cloud(seed, points))
+    torch.testing.assert_close(normalise_cloud(once), once, rtol=0, atol=1e-5)
+    torch.testing.assert_close(
+        normalise_cloud(cloud(seed, points)[..., axes]), once[..., axes], rtol=0, atol=1e-5
+    )
 
 
 @given(st.integers(0, 1000), st.integers(1, 20), st.integers(1, 20))
