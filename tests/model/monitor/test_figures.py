@@ -103,7 +103,7 @@ def test_a_reconstruction_has_the_loss_that_training_would_tell(shards: Path, ru
     # and the patches, taken back to the normalised frame, are at that distance of the true ones
     middle = row["points"].mean(axis=0)
     radius = np.linalg.norm(row["points"] - middle, axis=1).max()
-    truth = patch_indices(row["points"], SMALL.patches, SMALL.patch_points)
+    truth = patch_indices(row["points"], SMALL.network.patches, SMALL.network.patch_points)
     for s in range(2):
         apart = []
         for g in np.flatnonzero(made["masked"][s]):

@@ -32,7 +32,7 @@ def test_cuda_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_learning_rate_warms_up_and_follows_a_cosine() -> None:
     config, plan = PretrainConfig(), EpochPlan(1280, 128, 300, 0)
-    rates = [learning_rate(step, plan, config) for step in range(plan.steps)]
+    rates = [learning_rate(step, plan, config.optimiser) for step in range(plan.steps)]
     top = max(rates)
     assert top == rates[100] == 1e-3
     assert all(a < b for a, b in itertools.pairwise(rates[:101]))
