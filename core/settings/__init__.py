@@ -1,4 +1,4 @@
-"""Settings of a stage: one frozen dataclass, read alike from the command line and from TOML.
+"""Settings of a stage: one dataclass, from command line and TOML.
 
 A stage declares its fields once with `setting`; `options` turns them into click options,
 `read_settings` merges defaults, a TOML file and the options given, and checks every value with the

@@ -1,4 +1,8 @@
-"""Options of a click command, one a setting."""
+"""Options of a click command, one a setting.
+
+pydantic-settings and jsonargparse bring command lines of their own, without click's help, types and
+one-line errors; cattrs checks types, but makes no options.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +44,7 @@ def options(
     defaults: Mapping[str, Any] | None = None,
     config: bool = True,
 ) -> Callable[[F], F]:
-    """Decorate a click command with `--config` and one option per field of a settings dataclass.
+    """Decorate a click command with an option per setting, and `--config`.
 
     The command gets the options that were given as keyword arguments, None for the others:
     hand them to `read_settings`.

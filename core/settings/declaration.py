@@ -39,7 +39,7 @@ def setting(
     given: bool = True,
     identity: bool = True,
 ) -> Any:
-    """Declare a dataclass field with its default, one line of help and an inclusive range.
+    """Declare a dataclass field: default, help and inclusive range.
 
     Parameters
     ----------

@@ -31,7 +31,7 @@ def read_settings(
     *,
     table: str | None = None,
 ) -> T:
-    """Merge defaults, a TOML file and given values (None: not given) into a settings dataclass.
+    """Merge defaults, a TOML file and given values into settings.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ def _read_file(
     if table is not None:
         values, where = values.get(table, {}), f"{where}[{table}] "
         if not isinstance(values, dict):
-            raise InputError(f"{where}is no table of settings")
+            raise InputError(f"{where}is not a table of settings")
     # a part may be a table, or its settings may stand at the top, as in older files
     known, opened = declared(settings), dict(values)
     for part in parts(settings):
@@ -148,7 +148,7 @@ def _levels(values: Any) -> int:
 
 
 def assignments(words: Sequence[str]) -> dict[str, Any]:
-    """Read words such as `epochs=30` as settings by name; values are TOML's, or bare text.
+    """Parse words such as `epochs=30`: TOML values, or bare text.
 
     Raises
     ------

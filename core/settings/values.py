@@ -34,7 +34,10 @@ __all__ = [
 
 
 class FiniteRange(click.FloatRange):
-    """A range of floats that holds neither NaN, which passes any comparison, nor infinity."""
+    """A range of finite floats: no NaN, no infinity.
+
+    click's own range would let NaN pass, since no comparison with it is true.
+    """
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
@@ -50,7 +53,7 @@ class FiniteRange(click.FloatRange):
 
 
 class WholeRange(click.IntRange):
-    """A range of whole numbers that fit in 64 bits, whatever its own bounds."""
+    """A range of whole numbers of at most 64 bits."""
 
     def __init__(self, least: int | None = None, most: int | None = None) -> None:
         super().__init__(-(2**63) if least is None else least, 2**63 - 1 if most is None else most)
@@ -64,7 +67,7 @@ class WholeRange(click.IntRange):
         return int(super().convert(value, param, ctx))
 
     def _describe_range(self) -> str:
-        """Leave out of the help the bounds that are those of 64 bits."""
+        """Describe the range in the help, without the 64-bit bounds."""
         low, high = self.min != -(2**63), self.max != 2**63 - 1
         if low and high:
             return f"{self.min}<=x<={self.max}"
@@ -72,7 +75,10 @@ class WholeRange(click.IntRange):
 
 
 class GivenPath(click.Path):
-    """A file or folder, existing or not; no pipe, device or socket, whose reading may not end."""
+    """A file or folder, existing or not; no pipe, device or socket.
+
+    Reading from one of those may never end.
+    """
 
     def __init__(self) -> None:
         super().__init__(path_type=Path)
@@ -82,7 +88,7 @@ class GivenPath(click.Path):
         name = os.fsdecode(value)
         # Path takes an empty name for the current folder, and no system call takes a NUL
         if not name or "\0" in name:
-            self.fail(f"{name!r} is no name of a file or a folder.", param, ctx)
+            self.fail(f"{name!r} is not the name of a file or folder.", param, ctx)
         path = Path(os.fsdecode(super().convert(value, param, ctx)))
         try:
             mode = path.stat().st_mode
@@ -124,7 +130,10 @@ def click_type(field: dataclasses.Field[Any], hint: Any) -> click.ParamType[Any]
 
 
 def fits(value: Any, hint: Any) -> bool:
-    """Check whether a value has a field's type: TOML has types, so "3" and 2.7 are no counts."""
+    """Check whether a value of TOML has a field's type.
+
+    TOML has types, so "3" and 2.7 are not counts.
+    """
     if typing.get_origin(hint) is tuple:
         arms = typing.get_args(hint)
         return (
@@ -149,7 +158,7 @@ def in_words(hint: Any) -> str:
 
 
 def written(value: Any) -> str:
-    """Write a value as Python does, also one that Python refuses to write."""
+    """Return the repr of a value, even of one without repr."""
     try:
         return repr(value)
     except (ValueError, RecursionError):
