@@ -40,7 +40,7 @@ def test_a_run_that_is_stopped_and_resumed_is_an_unbroken_one(
 def test_a_killed_process_is_resumed_exactly(
     toy_shards: Path, tiny: PretrainConfig, tmp_path: Path
 ) -> None:
-    config = tiny.replace(epochs=30)
+    config = tiny.replace(epochs=15)
     program = (
         "import sys; from pathlib import Path; from shapenet3d_cma.core.settings import by_name, read_settings;"
         "from shapenet3d_cma.model.config import PretrainConfig;"
@@ -60,7 +60,7 @@ def test_a_killed_process_is_resumed_exactly(
             pretrain(toy_shards, run, config, quiet)
         process.send_signal(signal.SIGKILL)
     assert process.returncode == -signal.SIGKILL
-    assert 0 < pretrain(toy_shards, run, config, quiet)["resumed_from"] < 90
+    assert 0 < pretrain(toy_shards, run, config, quiet)["resumed_from"] < 45
     pretrain(toy_shards, tmp_path / "whole", config, quiet)
     assert_same_run(run, tmp_path / "whole")
 
@@ -131,6 +131,7 @@ def flip_a_bit(content: bytes) -> bytes:
 def test_a_damaged_checkpoint_is_named_with_its_remedy(
     toy_shards: Path, tiny, tmp_path: Path, damage
 ) -> None:  # type: ignore[no-untyped-def]
+    tiny = tiny.replace(epochs=1)
     pretrain(toy_shards, tmp_path, tiny, quiet)
     checkpoint = tmp_path / "checkpoint.pt"
     checkpoint.write_bytes(damage(checkpoint.read_bytes()))
@@ -145,6 +146,7 @@ def test_a_damaged_checkpoint_is_named_with_its_remedy(
 def test_a_checkpoint_of_another_network_is_refused(
     toy_shards: Path, tiny: PretrainConfig, tmp_path: Path
 ) -> None:
+    tiny = tiny.replace(epochs=1)
     pretrain(toy_shards, tmp_path / "a", tiny, quiet)
     wider = tiny.replace(width=32)
     pretrain(toy_shards, tmp_path / "b", wider, quiet)
@@ -168,6 +170,7 @@ class Code:
 def test_a_checkpoint_that_holds_code_is_refused_and_not_run(
     toy_shards: Path, tiny: PretrainConfig, tmp_path: Path
 ) -> None:
+    tiny = tiny.replace(epochs=1)
     pretrain(toy_shards, tmp_path, tiny, quiet)
     torch.save({"step": 3, "network": Code(tmp_path / "made")}, tmp_path / "checkpoint.pt")
     message = r"checkpoint\.pt is damaged \(it holds code, \w+\.mkdir, which is not run\): restore it from a copy"
