@@ -25,7 +25,7 @@ LAWS = (
     Law("finite", 0, "values", "depth, points and camera are finite, depth is not negative"),
     Law("camera", 0, "errors", "K is a calibration matrix, R a rotation with determinant +1"),
     Law("pixel", 0, "pixels", "every point projects into the very pixel stored with it"),
-    Law("pixel centre", 1e-3, "pixels", "and to the middle of that pixel"),
+    Law("pixel centre", 1e-3, "pixels", "every point projects to the centre of its pixel"),
     Law(
         "point",
         1e-9,
@@ -44,7 +44,7 @@ LAWS = (
         "image",
         0,
         "images",
-        "the image is not of one colour alone; unless the background is black or transparent",
+        "the image has more than one colour (unless the background is black or transparent)",
     ),
     Law(
         "outline",
@@ -54,8 +54,8 @@ LAWS = (
     ),
     Law("view", 0, "views", "the view is one of those that were rendered"),
     Law("distinct rows", 0, "rows", "no other row is the same view of the same model"),
-    Law("split", 0, "rows", "the row's model is drawn into the split that the manifest states"),
-    Law("distinct models", 0, "models", "no model is in two of the sets (with several)"),
+    Law("split", 0, "rows", "the row's model belongs to the split that the manifest states"),
+    Law("distinct models", 0, "models", "no model is in two sets (if several are checked)"),
     Law(
         "attributes",
         0,

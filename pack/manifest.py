@@ -45,7 +45,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     except FileNotFoundError:
         remedy = "`cma3d pack RENDERS SHARDS` makes shards"
         if not folder.is_dir():
-            raise InputError(f"{folder} is no folder of shards: {remedy}") from None
+            raise InputError(f"{folder} is not a folder of shards: {remedy}") from None
         if (folder / SETTINGS).exists():
             raise InputError(f"{folder} holds renders, not shards: {remedy}") from None
         raise InputError(
@@ -62,7 +62,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     except ValueError as error:
         raise InputError(f"{path} cannot be read: {error}; copy it again, or pack again") from None
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-        raise InputError(f"{path} is no {FORMAT} manifest")
+        raise InputError(f"{path} is not a {FORMAT} manifest")
     if manifest.get("schema_version") != SCHEMA_VERSION:
         raise InputError(
             f"{path} has schema version {shown(manifest.get('schema_version'))}; "
@@ -90,11 +90,11 @@ def read_record(folder: Path) -> tuple[dict[str, Any], set[str]]:
 
     The record is {config, render_config} and, where it was written down, selection.
 
-    What is missing or cannot be read says nothing: an empty record.
+    A missing or unreadable file is skipped; if both are, the record is empty.
     """
     settings: dict[str, Any] = {}
     files: set[str] = set()
-    for name in (MANIFEST, UNFINISHED):  # the later one, where a kill left both, has the last word
+    for name in (MANIFEST, UNFINISHED):  # if a kill left both, the later one decides
         try:
             record = read_json(folder / name)
             files |= {entry["file"] for entry in record["shards"]}
@@ -124,20 +124,21 @@ def _check_entry(path: Path, number: int, entry: Any) -> None:
     if name in ("", ".", "..") or "\0" in name or Path(name).name != name:
         raise InputError(f"{path} names a shard outside its folder: {shown(name)}")
     file = path.with_name(entry["file"])
-    where = f"{shown(path.parent, 4096)}/{shown(file.name, 255)}"  # longer names are on no disk
+    # no disk has longer names
+    shard = f"{shown(path.parent, 4096)}/{shown(file.name, 255)}"
     try:
         size = file.stat().st_size if file.is_file() else None
     except OSError as error:
         raise InputError(
-            f"{where} cannot be read: {error.strerror}; check its permissions"
+            f"{shard} cannot be read: {error.strerror}; check its permissions"
         ) from None
     if size is None:
         raise InputError(
-            f"{where} is missing, though the manifest lists it: copy it again, or pack again"
+            f"{shard} is missing, though the manifest lists it: copy it again, or pack again"
         )
     if size != entry["bytes"]:
         raise InputError(
-            f"{where} has {size} bytes, the manifest says {shown(entry['bytes'])}: "
+            f"{shard} has {size} bytes, the manifest says {shown(entry['bytes'])}: "
             "it was cut off or changed; copy it again, or pack again"
         )
     if entry["rows"] * _LEAST_ROW > size:

@@ -110,7 +110,7 @@ def _verify_set(
     index.find_twins(verdicts["distinct rows"])
     wrong = _wrong_statements(index)
     verdicts["manifest"].add(
-        len(wrong), f"{prefix}{MANIFEST}", f"not as the shards: {', '.join(wrong)}"
+        len(wrong), f"{prefix}{MANIFEST}", f"differs from the shards: {', '.join(wrong)}"
     )
 
 
@@ -130,13 +130,13 @@ def _compare_sets(one: _RowIndex, two: _RowIndex, verdict: Verdict) -> None:
     """Find the models that both sets hold."""
     # the distinct models of each set, with the first row of each
     models = [np.unique(index.models[index.known], return_index=True) for index in (one, two)]
-    # (S,) each: the shared models, and their places in the two lists
+    # (S,) each: the shared models, and their indices in the two lists
     shared, first, second = np.intersect1d(
         models[0][0], models[1][0], assume_unique=True, return_indices=True
     )
     verdict.checked += len(models[0][0]) + len(models[1][0])
     for left, right in zip(models[0][1][first], models[1][1][second], strict=True):
-        # places among the readable rows become row numbers of the set
+        # indices among the readable rows become row numbers of the set
         row_of_one = one.name(np.flatnonzero(one.known)[left])
         row_of_two = two.name(np.flatnonzero(two.known)[right])
         verdict.add(1.0, row_of_two, f"the model of {row_of_one}")
@@ -183,7 +183,7 @@ class _RowIndex:
         # first[which[i]] is the first row with the key of row i; a twin is any later one
         _, first, which = np.unique(self.keys[rows], return_index=True, return_inverse=True)
         twins = np.flatnonzero(first[which] != np.arange(len(rows)))
-        # every row but the twins counts as sound; the first one gives the place
+        # every row but the twins counts as sound; the verdict names the first one
         if len(rows):
             verdict.add(0.0, self.name(int(rows[0])))
             verdict.checked += len(rows) - len(twins) - 1
@@ -193,7 +193,7 @@ class _RowIndex:
 
 
 def _hash64(key: tuple[str | int, ...]) -> np.uint64:
-    # 64 bits: of a million rows two agree by chance in one of about 4e7 sets
+    # with 64 bits, two of a million rows agree by chance in one of about 4e7 sets
     digest = hashlib.blake2b(json.dumps(key).encode(), digest_size=8).digest()
     return np.uint64(int.from_bytes(digest, "big"))
 
@@ -221,7 +221,7 @@ def verdict_table(verdicts: list[Verdict]) -> str:
                 f"BROKEN {verdict.law.name}: {verdict.broken} of {verdict.checked}, "
                 f"worst in {verdict.where}{reason}"
             )
-    # models are counted in pairs of sets, so they say nothing of the number of rows
+    # models are counted in pairs of sets, not in rows
     rows = max(verdict.checked for verdict in verdicts if verdict.law.unit != "models")
     broken = sum(1 for verdict in verdicts if verdict.broken)
     lines.append(f"{rows} rows: " + (f"{broken} laws are broken" if broken else "every law holds"))

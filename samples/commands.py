@@ -22,19 +22,32 @@ __all__ = ["samples"]
 @click.option(
     "--task",
     type=click.Choice(["modelnet40", "fewshot", "scanobjectnn", "shapenetpart"]),
-    help="A benchmark instead.",
+    help="Write this benchmark instead of a ShapeNet.",
 )
 @click.option(
-    "--layout", help="Of the benchmark, as `cma3d doctor --task` names it.  [default: its first]"
+    "--layout",
+    help="Layout of the benchmark, as `cma3d doctor --task` names it.  [default: its first]",
 )
 @click.option(
-    "--train", type=WholeRange(1), default=24, show_default=True, help="With --task: of each class."
+    "--train",
+    type=WholeRange(1),
+    default=24,
+    show_default=True,
+    help="With --task: training shapes of each class.",
 )
 @click.option(
-    "--test", type=WholeRange(1), default=20, show_default=True, help="With --task: of each class."
+    "--test",
+    type=WholeRange(1),
+    default=20,
+    show_default=True,
+    help="With --task: test shapes of each class.",
 )
 @click.option(
-    "--val", type=WholeRange(1), default=4, show_default=True, help="With --task: of each class."
+    "--val",
+    type=WholeRange(1),
+    default=4,
+    show_default=True,
+    help="With --task: validation shapes of each class.",
 )
 def samples(
     out: Path,

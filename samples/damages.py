@@ -14,10 +14,10 @@ from PIL import Image
 
 from . import palette as materials
 from . import textures
+from .model_folder import write_model, write_text
 from .obj_writer import ModelFiles, Style, model_files, rows_text
 from .palette import Material, Part, Rng, rgb
 from .primitives import box, fit_uv
-from .rigging import write_model, write_text
 from .shapes import tableware
 
 __all__ = [

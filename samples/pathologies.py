@@ -46,12 +46,12 @@ class Pathology:
 
     Attributes
     ----------
-    category : the category that it stands in
-    fault : its name; the model's id is `pathology-` and this
-    outcome : "rendered" where something can be shown, "failed" where there is no surface at all
-    expected : what must come of it, in words
+    category : category of the model
+    fault : name of the fault; the model's id is `pathology-` and this name
+    outcome : "rendered", or "failed" for a model without any surface
+    expected : the expected result, in words
     writer : writes its files
-    properties : what can be checked: `faces` in the file, `faces_after_repair`, `texture_shown`;
+    properties : figures that tests check: `faces` in the file, `faces_after_repair`, `texture_shown`;
         `pairs`: repair makes one face of each two
     suffix : added to the id
     """

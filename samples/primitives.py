@@ -3,6 +3,9 @@
 All solids are closed, wound counter-clockwise seen from outside, and may penetrate one another. The
 frame is ShapeNet's: +Y up, -Z front, so somebody in front of an object has -X on their right. Units
 are metres.
+
+trimesh.creation has triangles without texture coordinates; these meshes keep flat polygons whole and
+know the place of each corner in a picture. Another construction would also change every sample.
 """
 
 from __future__ import annotations
@@ -45,7 +48,7 @@ IntArray = NDArray[np.int64]
 TO_FRONT = -90.0
 """Degrees about x: turns what was built lying, its top up, to the front."""
 Points = ArrayLike | Sequence[Any]
-"""Numbers that make an array, whole and broken ones mixed, which is more than ArrayLike admits."""
+"""Nested sequences that mix int and float, which ArrayLike does not admit."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,7 +125,7 @@ def weld(mesh: Mesh) -> Mesh:
     keep = corners != corners[next_corner(mesh)]
     face = np.repeat(np.arange(len(mesh.sizes)), mesh.sizes)
     sizes = np.bincount(face[keep], minlength=len(mesh.sizes))
-    # A face with fewer than three different corners is no face any more.
+    # A face needs three different corners.
     keep &= sizes[face] >= 3
     return Mesh(
         mesh.vertices[first], sizes[sizes >= 3].astype(np.int64), corners[keep], mesh.uvs[keep]
@@ -338,7 +341,7 @@ def tube(
 def bar(
     start: Points, end: Points, width: float, end_width: float | None = None, sides: int = 4
 ) -> Mesh:
-    """Return a straight bar between two points, tapered if asked; square with four sides."""
+    """Return a straight bar between two points; with `end_width` it tapers."""
     scale = 0.5 / math.cos(
         math.pi / sides
     )  # from the width across flats to the radius of the corners
@@ -352,7 +355,7 @@ def bar(
 
 
 def extrude(outline: Points, depth: float, bevel: float = 0.0) -> Mesh:
-    """Return a flat outline a thickness.
+    """Extrude a flat outline to a solid.
 
     Parameters
     ----------

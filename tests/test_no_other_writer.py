@@ -44,7 +44,7 @@ ALLOWED = {
     "reconstruct.clouds": "fills the folder that write_folder gives",
     "pack.export.formats": "fills the folder that write_folder gives",
     "reconstruct.ply": "fills the folder that write_folder gives",
-    "samples.rigging": "fills the folder that write_folder gives",
+    "samples.model_folder": "fills the folder that write_folder gives",
     "samples.damages": "fills the folder that write_folder gives",
     "pack.writer": "HDF5 in memory",
     "render.render_file": "HDF5 in memory",

@@ -73,12 +73,12 @@ class View:
     Attributes
     ----------
     row : index in the shards; of renders, of the model's file
-    stored : whether points and pixels are as a shard stores them, or are made here from the depth
-        of a render
-    rgb : (H, W, 3) uint8; None where the view was not shaded
-    depth, intrinsics, cam_from_obj, points, pixels : see `pack.schema`
+    stored : True if a shard stores the points and pixels; False if they are computed here from the
+        depth of a render
+    rgb : (H, W, 3) uint8; None if the view was not shaded
+    depth, intrinsics, cam_from_obj, points, pixels : see `core/schema`
     num_points : points of the view before sampling
-    normal : (H, W, 3) float32, object frame, as rendered; None where it was not asked for
+    normal : (H, W, 3) float32, object frame, as rendered; None if it was not rendered
     aligned, reconstruction : the layers of the network, or None
     missing : why there are no masks, in a sentence; else empty
     """
@@ -127,9 +127,9 @@ def render_views(
 
     Parameters
     ----------
-    row : index of the file among all, or any number that tells models apart
-    views : which; if None the one with the most points, which packing keeps
-    every : all of them
+    row : index of the file among all, or any number that identifies the model
+    views : indices; if None the view with the most points, which packing keeps
+    every : read all views
 
     Raises
     ------
@@ -141,9 +141,7 @@ def render_views(
     except FAULTS as error:
         raise InputError(f"{path} is damaged: {told(error)}; delete it and render again") from None
     if not loaded:
-        raise InputError(
-            f"{path}: no view shows anything of the model; see what it was rendered from"
-        )
+        raise InputError(f"{path}: no view shows any part of the model; check its source model")
     return loaded
 
 
@@ -173,7 +171,7 @@ def _read_views(
             if every:  # a view from which nothing is seen has nothing to show
                 continue
             raise InputError(
-                f"{render.path}: view {view} shows nothing of the model; choose another"
+                f"{render.path}: view {view} shows no part of the model; choose another"
             )
         sample = cloud[_sample(cloud.points)]
         loaded.append(

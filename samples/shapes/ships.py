@@ -101,7 +101,7 @@ def deck_plate(deck: FloatArray, thick: float, inset: float) -> Mesh:
 
 
 def vessel(rng: Rng, number: int) -> list[Part]:
-    """Sailing boat, container ship, motor yacht, tug, rowing boat."""
+    """Build a sailing boat, container ship, motor yacht, tug or rowing boat."""
     kind = ("sail", "cargo", "yacht", "tug", "rowing")[number % 5]
     if kind == "rowing":
         return rowing_boat(rng)

@@ -20,7 +20,8 @@ from shapenet3d_cma.pack.reader import Shards
 from shapenet3d_cma.pack.verify import verify_shards
 from shapenet3d_cma.render.choice import Choice
 from shapenet3d_cma.render.render_file import find_renders
-from shapenet3d_cma.tests.pack.test_packing import FULL_DISK, PACK, everything, vouch
+from shapenet3d_cma.tests.fuzz.made import vouch
+from shapenet3d_cma.tests.pack.packed import FULL_DISK, PACK, everything
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -124,15 +125,17 @@ def test_a_packing_that_stops_at_a_full_disk_keeps_what_is_finished(
     assert all(path.stat().st_mtime_ns == stamp for path, stamp in finished.items())
 
 
-def test_renders_in_the_place_of_shards_are_named(cma3d: Run, renders: Path) -> None:
-    done = cma3d("verify", renders)
+def test_renders_given_as_shards_are_refused(cma3d_inside: Run, renders: Path) -> None:
+    done = cma3d_inside("verify", renders)
     assert done.returncode == 2
     assert done.stderr.startswith(f"cma3d: {renders} holds renders, not shards: ")
 
 
-def test_a_choice_that_leaves_nothing_is_said(cma3d: Run, renders: Path, tmp_path: Path) -> None:
+def test_a_choice_without_models_is_refused(
+    cma3d_inside: Run, renders: Path, tmp_path: Path
+) -> None:
     words = ("--split-shares", 1, 0, 0, "--split", "test")
-    done = cma3d("pack", renders, tmp_path / "shards", *words)
+    done = cma3d_inside("pack", renders, tmp_path / "shards", *words)
     assert done.returncode == 2
     assert done.stderr == f"cma3d: {renders}: none of its 8 models is in the split test\n"
     assert not (tmp_path / "shards").exists()

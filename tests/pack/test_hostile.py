@@ -21,7 +21,7 @@ from shapenet3d_cma.model.monitor.annotate import NetworkAnnotator
 from shapenet3d_cma.pack.export.shard_export import export_shards
 from shapenet3d_cma.pack.manifest import read_record
 from shapenet3d_cma.pack.packing import pack_renders
-from shapenet3d_cma.pack.page.inspect import Asked, inspect_data
+from shapenet3d_cma.pack.page.inspect import ViewRequest, inspect_data
 from shapenet3d_cma.pack.reader import Shards
 from shapenet3d_cma.pack.verify import verdict_table, verify_shards
 from shapenet3d_cma.reconstruct.clouds import CloudConfig, reconstruct_renders
@@ -83,7 +83,7 @@ def test_nothing_outside_is_read_by_any_command(tiny: Path, tmp_path: Path, name
     vouch(shards)
     seen = outside.stat().st_atime_ns
     out = tmp_path / "out"
-    asked = Asked(row=0)
+    asked = ViewRequest(row=0)
     for act in (
         lambda: export_shards(shards, out / "png", "png", jobs=1),
         lambda: inspect_data(shards, out / "a.html", asked, NetworkAnnotator),
@@ -128,7 +128,7 @@ def test_a_hostile_render_is_listed_and_the_rest_is_packed(
         clouds = reconstruct_renders(tiny / "renders", tiny / "clouds", CloudConfig(), jobs=1)
         assert len(clouds.failures) == 1 or (field == "rgb" and "chunk" not in name)
     with pytest.raises(InputError):
-        inspect_data(path, tiny / "a.html", Asked(row=0), NetworkAnnotator)
+        inspect_data(path, tiny / "a.html", ViewRequest(row=0), NetworkAnnotator)
 
 
 @pytest.mark.parametrize("name", ["config", "repairs", "synset"])
@@ -142,7 +142,7 @@ def test_odd_attributes_of_a_render_are_answered(tiny: Path, name: str, value: s
         pack_renders(tiny / "renders", tiny / "packed", PACK, jobs=1)
         reconstruct_renders(tiny / "renders", tiny / "clouds", CloudConfig(), jobs=1)
     with bounded("hdf5", inside=tiny):
-        inspect_data(path, tiny / "a.html", Asked(row=0), NetworkAnnotator)
+        inspect_data(path, tiny / "a.html", ViewRequest(row=0), NetworkAnnotator)
 
 
 @pytest.mark.parametrize("name", ["config", "seed"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import pickle
 import shutil
@@ -9,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from unittest import mock
 
+import h5py
 import numpy as np
 import pytest
 from hypothesis import given
@@ -21,13 +23,11 @@ from shapenet3d_cma.pack.card.card import write_card
 from shapenet3d_cma.pack.export.shard_export import export_shards
 from shapenet3d_cma.pack.reader import Shards
 from shapenet3d_cma.pack.verify import verify_shards
+from shapenet3d_cma.render.render_file import find_renders
+from shapenet3d_cma.tests.fuzz.made import vouch
+from shapenet3d_cma.tests.waiting import PATIENCE
 
 ALL = [field.name for field in SHARD_FIELDS]
-
-
-@pytest.fixture
-def copy(shards: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(shards, tmp_path / "shards"))
 
 
 @given(st.slices(8), st.lists(st.integers(-8, 7), max_size=9))
@@ -153,7 +153,9 @@ def test_checksums_are_compared_on_request(copy: Path) -> None:
     shard.write_bytes(data)
     reader = Shards(copy, checksums=True)
     assert reader[0]["view"] >= 0
-    with pytest.raises(InputError, match=r"shard-00001\.h5 has not the checksum of the manifest"):
+    with pytest.raises(
+        InputError, match=r"shard-00001\.h5 does not have the checksum in the manifest"
+    ):
         reader[3]
     assert reader.checksums == pickle.loads(pickle.dumps(reader)).checksums
 
@@ -171,3 +173,113 @@ def test_a_pickle_holds_no_open_file(shards: Path) -> None:
 def test_what_is_no_index_is_refused(shards: Path, row: object) -> None:
     with pytest.raises(TypeError):
         Shards(shards)[row]  # type: ignore[index]
+
+
+@given(
+    st.lists(st.integers(0, 7), max_size=12),
+    st.permutations([field.name for field in SHARD_FIELDS]),
+    st.data(),
+)
+def test_rows_are_read_in_the_order_asked_for(
+    shards: Path, rows: list[int], names: list[str], data: st.DataObject
+) -> None:
+    asked = names[: data.draw(st.integers(1, len(names)))]
+    reader = Shards(shards)
+    batch = reader.read(rows, asked)
+    assert list(batch) == asked
+    for name in asked:
+        assert len(batch[name]) == len(rows)
+        for place, row in enumerate(rows):
+            assert np.array_equal(batch[name][place], reader[row][name])
+
+
+def test_a_reader_is_a_sequence(shards: Path) -> None:
+    reader = Shards(shards)
+    assert np.array_equal(reader[-1]["points"], reader[7]["points"])
+    assert len(list(reader)) == 8
+    for row in (8, -9):
+        with pytest.raises(IndexError, match="of 8 rows"):
+            reader[row]
+    with pytest.raises(IndexError, match="of 8 rows"):
+        reader.read([0, 8])
+    assert (
+        reader.find(reader[4]["model_id"])
+        == reader.find(f"{reader[4]['synset']}/{reader[4]['model_id']}")
+        == [4]
+    )
+    with pytest.raises(InputError, match="no row of the model 'zebra'; it has 8 rows"):
+        reader.find("zebra")
+
+
+def first_depth(reader: Shards, answers: multiprocessing.Queue) -> None:  # type: ignore[type-arg]
+    answers.put(reader[0]["depth"].tobytes())
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_a_reader_in_use_may_be_handed_to_another_process(shards: Path, method: str) -> None:
+    reader = Shards(shards)
+    mine = reader[0]["depth"].tobytes()
+    context = multiprocessing.get_context(method)
+    answers = context.Queue()
+    process = context.Process(target=first_depth, args=(reader, answers))
+    process.start()
+    assert answers.get(timeout=PATIENCE) == mine
+    process.join()
+    assert pickle.loads(pickle.dumps(reader))[0]["depth"].tobytes() == mine
+
+
+def reshape(file: h5py.File, name: str, shape: tuple[int, ...]) -> None:
+    dtype = file[name].dtype
+    del file[name]
+    file.create_dataset(name, shape, dtype)
+
+
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [
+        ("pixels", (3, 255, 2)),
+        ("pixels", (3, 256, 3)),
+        ("rgb", (3, 80, 79, 3)),
+        ("rgb", (3, 81, 80, 3)),
+        ("rgb", (3, 80, 80, 4)),
+        ("intrinsics", (3, 4, 4)),
+        ("view", (2,)),
+    ],
+)
+def test_fields_whose_sizes_differ_are_refused(
+    copy: Path, name: str, shape: tuple[int, ...]
+) -> None:
+    with h5py.File(copy / "shard-00000.h5", "a") as file:
+        reshape(file, name, shape)
+    vouch(copy)
+    with pytest.raises(
+        InputError, match=r"shard-00000\.h5: \w+ has the shape .*; the other fields call for"
+    ):
+        Shards(copy)[0]
+
+
+def test_a_name_that_is_no_text_is_damage(copy: Path) -> None:
+    with h5py.File(copy / "shard-00000.h5", "a") as file:
+        file["synset"][1] = b"\xff\xfe"
+    vouch(copy)
+    with pytest.raises(InputError, match="rows 1 to 1 cannot be read"):
+        Shards(copy)[1]
+
+
+def test_another_schema_version_in_a_shard_is_refused(copy: Path) -> None:
+    shard = copy / "shard-00000.h5"
+    with h5py.File(shard, "a") as file:
+        file.attrs["schema_version"] = 7
+    vouch(copy)
+    with pytest.raises(
+        InputError, match=r"shard-00000\.h5 has schema version 7; this program reads version 1"
+    ):
+        Shards(copy)[0]
+
+
+def test_a_render_file_is_no_shard(renders: Path, copy: Path) -> None:
+    shutil.copy(find_renders(renders)[0], copy / "shard-00000.h5")
+    vouch(copy)
+    with pytest.raises(InputError, match="is a render file; a shard file is needed"):
+        Shards(copy)[0]

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from shapenet3d_cma.core.camera import Camera
 from shapenet3d_cma.core.errors import InputError
-from shapenet3d_cma.core.files import sha256
 from shapenet3d_cma.core.schema import SHARD_FIELDS, Row
 from shapenet3d_cma.pack.card.sheet import draw_overview, draw_row, draw_sheet
 from shapenet3d_cma.pack.laws import LAWS, Law, Verdict
@@ -23,6 +22,7 @@ from shapenet3d_cma.pack.reader import Shards
 from shapenet3d_cma.pack.row_checks import check_row
 from shapenet3d_cma.pack.surface import SourceMesh, distance_to_mesh, read_mesh, source_mesh
 from shapenet3d_cma.pack.verify import verdict_table, verify_shards
+from shapenet3d_cma.tests.fuzz.made import vouch
 
 LIMITS = {law.name: law.limit for law in LAWS}
 
@@ -124,20 +124,6 @@ def test_a_broken_law_is_named(shards: Path, damage: Callable[[Row], Row], laws:
     assert not {name for name, figure in check_row(row).items() if figure > LIMITS[name]}
     broken = {name for name, figure in check_row(damage(row)).items() if not figure <= LIMITS[name]}
     assert laws <= broken
-
-
-@pytest.fixture
-def copy(shards: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(shards, tmp_path / "copy"))
-
-
-def vouch(folder: Path) -> None:
-    """Make the manifest agree with its shards' bytes, so that only the other laws can speak."""
-    manifest = json.loads((folder / "manifest.json").read_text())
-    for entry in manifest["shards"]:
-        entry["bytes"] = (folder / entry["file"]).stat().st_size
-        entry["sha256"] = sha256(folder / entry["file"])
-    (folder / "manifest.json").write_text(json.dumps(manifest))
 
 
 def broken(folder: Path, source: Path | None = None) -> dict[str, Verdict]:

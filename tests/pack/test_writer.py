@@ -215,3 +215,23 @@ def test_a_write_protected_file_is_said_in_one_line(
         InputError, match=r"shard-00000.h5 cannot be written: Permission denied; see to the folder"
     ):
         pack_renders(renders, tmp_path / "shards", PackConfig(points=256), jobs=1)
+
+
+def test_a_shard_that_fails_leaves_nothing(shards: Path, tmp_path: Path) -> None:
+    row = Shards(shards)[0]
+    path = tmp_path / "shard.h5"
+
+    def write_unequal_rows() -> None:
+        with ShardWriter(path, {}) as shard:
+            shard.append(row)
+            shard.append(row | {"points": row["points"][:9]})
+
+    with pytest.raises(ValueError, match=r"points has shape \(9, 3\)"):
+        write_unequal_rows()
+    assert list(tmp_path.iterdir()) == []
+    with ShardWriter(path, {}) as shard:
+        for _ in range(300):  # more than the datasets grow by at once
+            shard.append(row)
+    with h5py.File(path) as file:
+        assert {len(file[field.name]) for field in SHARD_FIELDS} == {300}
+        assert np.array_equal(file["points"][299], row["points"])

@@ -25,9 +25,9 @@ from shapenet3d_cma.core.errors import InputError
 from shapenet3d_cma.model.monitor.annotate import NetworkAnnotator
 from shapenet3d_cma.pack.page.charts import bars, histogram, round_ticks, sphere
 from shapenet3d_cma.pack.page.coded import code, decode
-from shapenet3d_cma.pack.page.html import fill, page_html
+from shapenet3d_cma.pack.page.html import page_html
 from shapenet3d_cma.pack.page.inspect import (
-    Asked,
+    ViewRequest,
     as_row,
     draw_contact_sheet,
     inspect_data,
@@ -75,12 +75,6 @@ def test_steps_lose_nothing(array: np.ndarray) -> None:
 def test_steps_are_for_floats_of_four_bytes() -> None:
     with pytest.raises(ValueError, match="steps are for float32, got uint8"):
         code(np.zeros(3, np.uint8), steps=True)
-
-
-def test_a_template_is_filled_once() -> None:
-    assert fill("{a} {b} { c }", {"a": "{b}", "b": "x"}) == "{b} x { c }"
-    with pytest.raises(KeyError):
-        fill("{c}", {})
 
 
 def test_the_page_carries_the_arrays_as_they_are_stored(shards: Path) -> None:
@@ -165,26 +159,30 @@ def test_a_view_of_a_render_is_the_row_that_packing_makes_of_it(
 def test_what_is_not_there_is_said(renders: Path, shards: Path, tmp_path: Path) -> None:
     out = tmp_path / "page.html"
     for path, asked, says in (
-        (shards, Asked(row=8), "has no row 8: it has rows 0 to 7"),
-        (renders, Asked(row=8), "has no model 8: it has models 0 to 7"),
-        (shards, Asked(rows=(8, 9)), "has no row 8"),
-        (renders, Asked(row=0, view=6), "has no view 6: it has views 0 to 5"),
-        (shards, Asked(row=0, view=77), "holds no view 77 of the model"),
-        (renders, Asked(model="zebra"), "has no render of the model 'zebra'; it has 8 models"),
-        (tmp_path / "none", Asked(row=0), "is no folder of shards"),
+        (shards, ViewRequest(row=8), "has no row 8: it has rows 0 to 7"),
+        (renders, ViewRequest(row=8), "has no model 8: it has models 0 to 7"),
+        (shards, ViewRequest(rows=(8, 9)), "has no row 8"),
+        (renders, ViewRequest(row=0, view=6), "has no view 6: it has views 0 to 5"),
+        (shards, ViewRequest(row=0, view=77), "holds no view 77 of the model"),
+        (
+            renders,
+            ViewRequest(model="zebra"),
+            "has no render of the model 'zebra'; it has 8 models",
+        ),
+        (tmp_path / "none", ViewRequest(row=0), "is not a folder of shards"),
     ):
         with pytest.raises(InputError, match=re.escape(says)):
             inspect_data(path, out, asked, NetworkAnnotator)
     with pytest.raises(InputError, match=r"a name that ends in \.html, or in \.png"):
-        inspect_data(shards, tmp_path / "page.pdf", Asked(row=0), NetworkAnnotator)
+        inspect_data(shards, tmp_path / "page.pdf", ViewRequest(row=0), NetworkAnnotator)
     for wrong in ({}, {"row": 1, "model": "x"}, {"rows": (3, 3)}, {"rows": (0, 2), "every": True}):
         with pytest.raises(InputError):
-            Asked(**wrong)  # type: ignore[arg-type]
+            ViewRequest(**wrong)  # type: ignore[arg-type]
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_row_comes_with_the_rows_beside_it(shards: Path, renders: Path, tmp_path: Path) -> None:
-    def shown(path: Path, asked: Asked) -> tuple[list[int], int, list[int]]:
+    def shown(path: Path, asked: ViewRequest) -> tuple[list[int], int, list[int]]:
         payload = payload_of(
             inspect_data(path, tmp_path / "a.html", asked, NetworkAnnotator).read_text(
                 encoding="utf-8"
@@ -196,20 +194,20 @@ def test_a_row_comes_with_the_rows_beside_it(shards: Path, renders: Path, tmp_pa
             [f["view"] for f in payload["frames"]],
         )
 
-    assert shown(shards, Asked(row=3))[:2] == ([2, 3, 4], 1)
-    assert shown(shards, Asked(row=0))[:2] == ([0, 1], 0)
-    assert shown(shards, Asked(rows=(5, 99)))[:2] == ([5, 6, 7], 0)
-    rows, start, views = shown(renders, Asked(row=2, every=True))
+    assert shown(shards, ViewRequest(row=3))[:2] == ([2, 3, 4], 1)
+    assert shown(shards, ViewRequest(row=0))[:2] == ([0, 1], 0)
+    assert shown(shards, ViewRequest(rows=(5, 99)))[:2] == ([5, 6, 7], 0)
+    rows, start, views = shown(renders, ViewRequest(row=2, every=True))
     assert (rows, views) == ([2] * 6, list(range(6)))
     (best,) = render_views(find_renders(renders)[2], 2)
     assert views[start] == best.view
-    assert shown(renders, Asked(row=2, view=5)) == ([2], 0, [5])
+    assert shown(renders, ViewRequest(row=2, view=5)) == ([2], 0, [5])
     model = find_renders(renders)[4].stem
-    assert shown(renders, Asked(model=model))[:2] == ([3, 4, 5], 1)
+    assert shown(renders, ViewRequest(model=model))[:2] == ([3, 4, 5], 1)
 
 
 def test_a_folder_of_pages_is_linked(shards: Path, tmp_path: Path) -> None:
-    first = inspect_data(shards, tmp_path / "pages", Asked(rows=(2, 5)), NetworkAnnotator)
+    first = inspect_data(shards, tmp_path / "pages", ViewRequest(rows=(2, 5)), NetworkAnnotator)
     assert first == tmp_path / "pages" / "row-000002.html"
     links = []
     for path in sorted((tmp_path / "pages").glob("*.html")):
@@ -252,7 +250,7 @@ def test_what_cannot_be_drawn_is_said(shards: Path) -> None:
         ({"rgb": None}, "has no colour: choose another --view"),
         ({"pixels": view.pixels + np.uint16(60)}, "pixels outside its image"),
         ({"points": view.points * np.float32(np.nan)}, "points that are not finite"),
-        ({"intrinsics": np.zeros((3, 3))}, "no camera"),
+        ({"intrinsics": np.zeros((3, 3))}, "no valid camera"),
     ):
         with pytest.raises(InputError, match=says):
             as_row(dataclasses.replace(view, **wrong))  # type: ignore[arg-type]
@@ -365,8 +363,8 @@ def test_bars_are_sorted_and_escaped() -> None:
     assert text.index("<span>b</span>") < text.index("<span>&lt;a&gt;</span>")
 
 
-def test_the_command_writes_and_names(
-    cma3d: Callable[..., Any], shards: Path, renders: Path, tmp_path: Path
+def test_the_command_writes_a_file_and_prints_its_name(
+    cma3d_inside: Callable[..., Any], shards: Path, renders: Path, tmp_path: Path
 ) -> None:
     for words in (
         ("inspect", shards, "--row", 1, "-o", tmp_path / "row.html"),
@@ -375,16 +373,26 @@ def test_the_command_writes_and_names(
         ("inspect", renders, "--row", 1, "-o", tmp_path / "row.png"),
         ("report", shards, "-o", tmp_path / "report.html"),
     ):
-        done = cma3d(*words)
+        done = cma3d_inside(*words)
         assert (done.returncode, done.stdout.strip()) == (0, str(words[-1])), done.stderr
         assert Path(str(words[-1])).stat().st_size > 1000
+
+
+def test_open_shows_the_page_in_the_users_browser(
+    cma3d: Callable[..., Any], shards: Path, tmp_path: Path
+) -> None:
     browser = tmp_path / "browser"
     browser.write_text(f'#!/bin/sh\necho "$1" >"{tmp_path}/opened"\n')
     browser.chmod(0o755)
     words = ("inspect", shards, "--row", 0, "-o", tmp_path / "row.html", "--open")
     assert cma3d(*words, env={"BROWSER": f"{browser} %s"}).returncode == 0
     assert (tmp_path / "opened").read_text().strip() == (tmp_path / "row.html").as_uri()
-    for words, says in (
+
+
+def test_options_that_contradict_each_other_are_refused(
+    cma3d_inside: Callable[..., Any], shards: Path, tmp_path: Path
+) -> None:
+    for words, message in (
         (
             ("inspect", shards, "--row", 0, "--views", "all", "-o", tmp_path / "a.png"),
             "a picture shows one view",
@@ -393,6 +401,6 @@ def test_the_command_writes_and_names(
         (("inspect", shards, "--row", "0", "--sheet", "s.png"), "--sheet draws many rows"),
         (("inspect", shards, "--row", "0", "--show", "rgb"), "--show chooses what --sheet draws"),
     ):
-        done = cma3d(*words)
+        done = cma3d_inside(*words)
         assert done.returncode == 2
-        assert says in done.stderr
+        assert message in done.stderr
