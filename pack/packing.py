@@ -377,14 +377,13 @@ def check_settings(shards: Path, settings: dict[str, Any]) -> None:
     defaults = {"config": dataclasses.asdict(PackConfig()), "selection": Choice().manifest_entry()}
     phrases = {"config": "packed", "render_config": "packed from renders", "selection": "packed"}
     settings = json.loads(json.dumps(settings))  # as JSON brings it back
-    for table, phrase in phrases.items():
+    for table in [name for name in phrases if name in settings]:
         # a setting that an older record lacks had its default value
-        was = defaults.get(table, {}) | before.get(table, {})
-        now = settings.get(table, before.get(table, {}))
+        was, now = defaults.get(table, {}) | before.get(table, {}), settings[table]
         for name in sorted({*was, *now}):
             if _essence(was.get(name)) != _essence(now.get(name)):
                 raise InputError(
-                    f"{shards} was {phrase} with {name} = {_shown(was.get(name))}, "
+                    f"{shards} was {phrases[table]} with {name} = {_shown(was.get(name))}, "
                     f"not {_shown(now.get(name))}: "
                     "give the same settings, choose another folder, or replace all with --redo"
                 )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -27,23 +26,10 @@ from shapenet3d_cma.pack.verify import verdict_table, verify_shards
 from shapenet3d_cma.reconstruct.clouds import CloudConfig, reconstruct_renders
 from shapenet3d_cma.tests.fuzz import bounds, faults
 from shapenet3d_cma.tests.fuzz.bounds import bounded
-from shapenet3d_cma.tests.fuzz.made import MODELS, PACK, make_renders, make_shards, vouch
+from shapenet3d_cma.tests.fuzz.made import MODELS, PACK, vouch
 
 FIELDS = ("rgb", "synset")
 refusal = partial(bounds.refusal, "hdf5")
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("made")
-    make_shards(make_renders(folder / "renders"), folder / "shards")
-    return folder
-
-
-@pytest.fixture
-def tiny(made: Path, tmp_path: Path) -> Path:
-    """A folder with `renders` and `shards` that a test may damage."""
-    return Path(shutil.copytree(made, tmp_path / "tiny"))
 
 
 def broken_laws(shards: Path) -> set[str]:

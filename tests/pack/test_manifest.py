@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 from shapenet3d_cma.core.errors import InputError
+from shapenet3d_cma.pack.manifest import SHARD_NAME, read_record
 from shapenet3d_cma.pack.reader import Shards
+from shapenet3d_cma.pack.writer import part_path
 from shapenet3d_cma.tests.pack.packed import everything
+
+
+@pytest.fixture(scope="module")
+def folder(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Tiny shards whose manifest is written again and again."""
+    copy = Path(shutil.copytree(made / "shards", tmp_path_factory.mktemp("manifest") / "shards"))
+    shutil.copy(copy / "manifest.json", copy / "original.json")
+    return copy
 
 
 def test_what_is_missing_or_changed_is_said_in_one_line(copy: Path, tmp_path: Path) -> None:
@@ -45,32 +59,57 @@ def test_what_is_missing_or_changed_is_said_in_one_line(copy: Path, tmp_path: Pa
         Shards(tmp_path / "none")
 
 
-@pytest.mark.parametrize(
-    ("name", "value", "says"),
-    [
-        ("file", 5, "file of entry 1 of shards is 5, not a text"),
-        ("file", "", "names a shard outside its folder"),
-        ("rows", "x", "rows of entry 1 of shards is 'x', not a count"),
-        ("rows", None, "rows of entry 1 of shards is None"),
-        ("rows", True, "rows of entry 1 of shards is True"),
-        ("rows", -1, "rows of entry 1 of shards is -1"),
-        ("bytes", 1.5, "bytes of entry 1 of shards is 1.5"),
-        ("sha256", None, "sha256 of entry 1 of shards is None, not a text"),
-        (None, None, "file of entry 1 of shards is None"),
-    ],
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda values: st.lists(values, max_size=3) | st.dictionaries(st.text(), values, max_size=3),
+    max_leaves=4,
 )
-def test_a_manifest_whose_entries_are_no_entries_is_refused(
-    copy: Path, name: str | None, value: object, says: str
+
+
+@given(st.sampled_from(["file", "rows", "bytes", "sha256", None]), JSON)
+def test_a_manifest_is_refused_unless_each_entry_is_a_shard(
+    folder: Path, name: str | None, value: Any
 ) -> None:
-    path = copy / "manifest.json"
-    manifest = json.loads(path.read_text())
+    manifest = json.loads((folder / "original.json").read_text())
+    entry = manifest["shards"][1]
+    size = entry["bytes"]
+    valid = (name == "sha256" and isinstance(value, str)) or (
+        name == "rows" and type(value) is int and 0 <= 32 * value <= size
+    )
     if name is None:
         manifest["shards"][1] = value
     else:
-        manifest["shards"][1][name] = value
-    path.write_text(json.dumps(manifest))
-    with pytest.raises(InputError, match=says):
-        Shards(copy)
+        assume(value != entry[name])
+        entry[name] = value
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    if valid:
+        assert Shards(folder).manifest["shards"][1] == entry
+        return
+    with pytest.raises(InputError) as refused:
+        Shards(folder)
+    assert str(folder) in str(refused.value)
+    assert str(refused.value).isprintable()
+    assert len(str(refused.value)) < 1000
+
+
+SHARD = st.fixed_dictionaries({"file": JSON | st.just("shard-00003.h5") | st.just("../a.h5")})
+
+
+@given(JSON | st.fixed_dictionaries({"shards": st.lists(SHARD | JSON, max_size=3) | JSON,
+                                     "config": JSON, "render_config": JSON}))  # fmt: skip
+def test_a_record_of_any_shape_names_only_shards(folder: Path, document: Any) -> None:
+    """What it names may be removed, as one of ours."""
+    (folder / "manifest.json").write_text(json.dumps(document))
+    settings, files = read_record(folder)
+    assert all(isinstance(table, dict) for table in settings.values())
+    assert all(SHARD_NAME.fullmatch(name) for name in files)
+
+
+@given(st.integers(0, 999_999_999), st.integers(0, 999_999_999))
+def test_every_name_of_a_shard_is_recognised(number: int, part: int) -> None:
+    name = part_path(Path(f"shard-{number:05}.h5"), part).name
+    assert SHARD_NAME.fullmatch(name)
+    assert not SHARD_NAME.fullmatch(f"my-{name}")
 
 
 @pytest.mark.parametrize(

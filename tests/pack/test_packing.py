@@ -7,10 +7,13 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any, Literal
 
 import h5py
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from shapenet3d_cma.core.errors import InputError
 from shapenet3d_cma.core.schema import SCHEMA_VERSION, SHARD_FIELDS
@@ -18,8 +21,9 @@ from shapenet3d_cma.pack import packing as pack_run
 from shapenet3d_cma.pack import rows as pack_rows
 from shapenet3d_cma.pack.card.card import CARD
 from shapenet3d_cma.pack.config import PackConfig
-from shapenet3d_cma.pack.packing import pack_renders
+from shapenet3d_cma.pack.packing import check_settings, pack_renders
 from shapenet3d_cma.pack.reader import Shards
+from shapenet3d_cma.pack.rows import RenderJob
 from shapenet3d_cma.pack.writer import ShardWriter
 from shapenet3d_cma.reconstruct.backproject import back_project
 from shapenet3d_cma.render.render_file import find_renders, open_render
@@ -288,3 +292,39 @@ def test_a_damaged_render_is_listed_and_the_rest_is_packed(renders: Path, tmp_pa
     reasons = {failure["file"]: failure["reason"] for failure in packed.failures}
     assert "cannot be opened as HDF5" in reasons[f"{first.parent.name}/{first.name}"]
     assert "other settings" in reasons[f"{second.parent.name}/{second.name}"]
+
+
+@given(st.integers(0, 50), st.integers(1, 40), st.sampled_from(["best", "all"]), st.integers(1, 30))
+def test_slices_hold_all_models_in_order(
+    count: int, shard_rows: int, keep: Literal["best", "all"], views: int
+) -> None:
+    models = [RenderJob(Path(f"{number}.h5")) for number in range(count)]
+    config = PackConfig(keep=keep, shard_rows=shard_rows)
+    slices = list(pack_run._slices(models, config, views))
+    assert [model for part in slices for model in part] == models
+    rows = 1 if keep == "best" else views
+    assert all(len(part) * rows <= max(shard_rows, rows) for part in slices)
+    assert len({len(part) for part in slices[:-1]}) <= 1
+
+
+COUNT = st.integers(1, 1000)
+SETTINGS = {"points": COUNT, "keep": st.sampled_from(["best", "all"]), "num_samples": COUNT,
+            "seed": COUNT, "shard_rows": COUNT, "shard_mib": COUNT}  # fmt: skip
+
+
+@given(st.fixed_dictionaries(SETTINGS), st.fixed_dictionaries({}, optional=SETTINGS))
+def test_settings_are_refused_exactly_if_one_differs(
+    tmp_path_factory: pytest.TempPathFactory, before: dict[str, Any], changes: dict[str, Any]
+) -> None:
+    folder = tmp_path_factory.getbasetemp() / "settings"
+    folder.mkdir(exist_ok=True)
+    record = {"shards": [], "config": before, "render_config": {}}
+    (folder / "manifest.json").write_text(json.dumps(record))
+    now = before | changes
+    different = sorted(name for name in before if before[name] != now[name])
+    if not different:
+        check_settings(folder, {"config": now})
+        return
+    name = different[0]
+    with pytest.raises(InputError, match=f"with {name} = {before[name]}, not {now[name]}: give"):
+        check_settings(folder, {"config": now})
