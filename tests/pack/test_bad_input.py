@@ -73,28 +73,23 @@ def test_no_garbage_in_a_shard_gets_through_or_stops_verify(
     "verb", ["reconstruct ply", "reconstruct npz", "export png", "export nerf"]
 )
 def test_a_full_disk_ends_other_writers_in_one_line(
-    renders: Path, shards: Path, tmp_path: Path, verb: str
+    cma3d_inside: Run, renders: Path, shards: Path, tmp_path: Path, verb: str
 ) -> None:
-    """Files may not grow beyond a limit, which is an error of writing as that of a full disk; with several workers."""
+    """With several workers. A limit on the size of files is an error of writing, as a full disk is."""
     command, kind = verb.split()
     source = renders if command == "reconstruct" else shards
     words = [command, str(source), str(tmp_path / "out"), "--format", kind, "--jobs", "2"]
-    line = [sys.executable, "-c", FULL_DISK, "1500", *words]
-    done = subprocess.run(line, capture_output=True, text=True, check=False)
+    command = [sys.executable, "-c", FULL_DISK, "1500", *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2, done.stderr
-    (said,) = done.stderr.splitlines()
-    assert said.startswith(f"cma3d: {tmp_path / 'out'}")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"cma3d: {tmp_path / 'out'}")
     assert (
-        "cannot be written: File too large; free some space, then the same command goes on" in said
+        "cannot be written: File too large; free some space, then the same command goes on" in line
     )
     record = json.loads(next((tmp_path / "out").glob("*.json")).read_text())
     assert "last_run" not in record
-    again = subprocess.run(
-        [sys.executable, "-m", "shapenet3d_cma.cli", *line[4:]],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    again = cma3d_inside(*words)
     assert again.returncode == 0, again.stderr
     assert len(list((tmp_path / "out").glob("0*/*"))) == 8
 
@@ -198,9 +193,9 @@ def test_a_worker_that_dies_is_said_in_one_line(tmp_path: Path) -> None:
     command = [sys.executable, "-c", DYING, str(tmp_path / "seen")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    one, said = done.stdout.splitlines()
+    one, line = done.stdout.splitlines()
     assert one == "1"
-    assert said.startswith(
+    assert line.startswith(
         "a worker process died: killed, as where memory runs out, or by a damaged file; "
     )
     assert "Traceback" not in done.stderr
