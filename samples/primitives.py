@@ -99,6 +99,7 @@ class Mesh:
     def flipped(self) -> Mesh:
         """Turn every face over."""
         ends = self.starts + self.sizes - 1
+        # (corners,) the face of each corner; then its corners in reverse order
         face = np.repeat(np.arange(len(self.sizes)), self.sizes)
         order = ends[face] - (np.arange(len(self.corners)) - self.starts[face])
         return dataclasses.replace(self, corners=self.corners[order], uvs=self.uvs[order])
@@ -135,16 +136,17 @@ def weld(mesh: Mesh) -> Mesh:
 def next_corner(mesh: Mesh) -> IntArray:
     """Return, for each corner, the position of the next corner of its face."""
     following = np.arange(1, len(mesh.corners) + 1)
+    # the last corner of a face is followed by its first
     following[mesh.starts + mesh.sizes - 1] = mesh.starts
     return following
 
 
 def area_vectors(mesh: Mesh) -> FloatArray:
     """Compute each face's outward normal, (f, 3) float64; its length is the area."""
+    # cross product of each corner with the next one, (corners, 3); their sum is twice the area
     points = mesh.vertices[mesh.corners]
-    vectors: FloatArray = (
-        np.add.reduceat(np.cross(points, points[next_corner(mesh)]), mesh.starts, axis=0) / 2
-    )
+    crosses = np.cross(points, points[next_corner(mesh)])
+    vectors: FloatArray = np.add.reduceat(crosses, mesh.starts, axis=0) / 2
     return vectors
 
 

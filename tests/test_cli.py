@@ -114,7 +114,7 @@ def test_an_unwritable_output_is_refused_before_work_begins(
         assert "cannot be written" in line
 
 
-def test_nothing_is_written_among_the_models(cma3d_inside: Run, shapenet: Path) -> None:
+def test_no_output_is_accepted_among_the_models(cma3d_inside: Run, shapenet: Path) -> None:
     before = sorted(shapenet.rglob("*"))
     for words in (("render", shapenet, shapenet), ("build", shapenet, shapenet / "out")):
         line = refused(cma3d_inside(*words))
@@ -281,10 +281,10 @@ def test_a_stop_is_never_lost_and_lets_tidying_end(word: str, number: signal.Sig
         assert process.stdout is not None
         assert process.stdout.readline() == "begun\n"
         process.send_signal(number)
-        out, says = process.communicate(timeout=PATIENCE)
+        out, error = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130
     assert out == ("tidied\n" if word == "tidy" else "")
-    assert says.split() == STOPPED.split()
+    assert error.split() == STOPPED.split()
 
 
 STOPPED = "cma3d: stopped; what was finished is kept, the same command goes on from there"

@@ -105,7 +105,7 @@ def test_no_module_writes_but_one() -> None:
     assert {name: calls for name, calls in found().items() if name not in ALLOWED} == {}
 
 
-def test_what_writes_is_seen() -> None:
+def test_calls_that_write_are_recognised() -> None:
     """The test above would see the writing that there was before."""
     for line in (
         "path.write_text(x)",

@@ -51,12 +51,12 @@ def test_a_shard_that_is_cut_anywhere_is_refused(shards: Path, damaged: Path, sh
 @settings(max_examples=25)
 @given(st.integers(0, 2**32), st.binary(min_size=1, max_size=64))
 def test_no_garbage_in_a_shard_gets_through_or_stops_verify(
-    shards: Path, damaged: Path, place: int, garbage: bytes
+    shards: Path, damaged: Path, position: int, garbage: bytes
 ) -> None:
     """Whatever bytes stand there: a refusal that names the file, or a broken law; never another error."""
     name = "shard-00001.h5"
     data = bytearray((shards / name).read_bytes())
-    begin = place % len(data)
+    begin = position % len(data)
     data[begin : begin + len(garbage)] = garbage[: len(data) - begin]
     changed = bytes(data) != (shards / name).read_bytes()
     (damaged / name).write_bytes(data)
@@ -141,9 +141,9 @@ def test_a_render_that_is_cut_anywhere_is_listed_and_the_rest_is_packed(
 ) -> None:
     world = Path(shutil.copytree(renders, tmp_path / "renders"))
     paths = find_renders(world)
-    for place, path in enumerate(paths[:4]):
+    for position, path in enumerate(paths[:4]):
         data = path.read_bytes()
-        path.write_bytes(data[: len(data) * (place + 1) // 5])
+        path.write_bytes(data[: len(data) * (position + 1) // 5])
     packed = pack_renders(world, tmp_path / "shards", PACK, jobs=1)
     assert packed.rows == 4
     assert [failure["file"] for failure in packed.failures] == [
@@ -189,7 +189,7 @@ except InputError as error:
 """
 
 
-def test_a_worker_that_dies_is_said_in_one_line(tmp_path: Path) -> None:
+def test_the_death_of_a_worker_is_reported_in_one_line(tmp_path: Path) -> None:
     command = [sys.executable, "-c", DYING, str(tmp_path / "seen")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

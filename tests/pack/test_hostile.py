@@ -41,7 +41,7 @@ def damage(path: Path, fault: faults.Fault, field: str, outside: Path) -> None:
         fault(file, field, outside)
 
 
-def test_what_is_made_for_these_tests_holds_every_law(tiny: Path) -> None:
+def test_the_tiny_shards_hold_every_law(tiny: Path) -> None:
     assert broken_laws(tiny / "shards") == set()
 
 
@@ -176,7 +176,7 @@ def test_a_manifest_of_another_shape_is_refused_in_one_line(tiny: Path, content:
 @pytest.mark.parametrize(
     "value", [1e300, 1e999, float("nan"), -1, True, "4", None, [], 10**12, 2**63, 10**4000]
 )
-def test_counts_that_cannot_be_are_refused(tiny: Path, key: str, value: Any) -> None:
+def test_impossible_counts_are_refused(tiny: Path, key: str, value: Any) -> None:
     manifest = json.loads((tiny / "shards/manifest.json").read_text())
     manifest["shards"][0][key] = value
     (tiny / "shards/manifest.json").write_text(json.dumps(manifest))
@@ -199,7 +199,7 @@ def test_counts_that_cannot_be_are_refused(tiny: Path, key: str, value: Any) -> 
         5,
     ],
 )
-def test_names_of_shards_that_lead_elsewhere_are_refused(tiny: Path, name: Any) -> None:
+def test_shard_names_outside_the_folder_are_refused(tiny: Path, name: Any) -> None:
     manifest = json.loads((tiny / "shards/manifest.json").read_text())
     manifest["shards"][0]["file"] = name
     (tiny / "shards/manifest.json").write_text(json.dumps(manifest))
@@ -235,7 +235,7 @@ def test_a_shard_that_is_listed_twice_is_refused(tiny: Path) -> None:
         ({"selection": {}}, "attributes"),
     ],
 )
-def test_a_manifest_that_states_other_than_the_shards_breaks_a_law(
+def test_a_manifest_that_contradicts_its_shards_breaks_a_law(
     tiny: Path, stated: dict[str, Any], law: str
 ) -> None:
     change(tiny / "shards", **stated)
@@ -246,7 +246,7 @@ def test_a_manifest_that_states_other_than_the_shards_breaks_a_law(
     "record", [b"[" * 10**5, b"\xff", b"[]", b'{"config": [], "since": 1e999}', b'{"since": NaN}']
 )
 @pytest.mark.parametrize("command", ["export", "reconstruct"])
-def test_a_record_of_another_shape_says_nothing(tiny: Path, record: bytes, command: str) -> None:
+def test_a_record_of_another_shape_is_ignored(tiny: Path, record: bytes, command: str) -> None:
     out = tiny / "out"
     out.mkdir()
     act: Callable[[], object]
@@ -262,7 +262,7 @@ def test_a_record_of_another_shape_says_nothing(tiny: Path, record: bytes, comma
         act()
 
 
-def test_training_refuses_what_leads_outside(tiny: Path, tmp_path: Path) -> None:
+def test_training_refuses_links_that_lead_outside(tiny: Path, tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
     from shapenet3d_cma.model.train.dataset import RowDataset
 

@@ -26,10 +26,10 @@ def folder(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return copy
 
 
-def test_what_is_missing_or_changed_is_said_in_one_line(copy: Path, tmp_path: Path) -> None:
+def test_missing_or_changed_files_are_reported_in_one_line(copy: Path, tmp_path: Path) -> None:
     shard = copy / "shard-00001.h5"
     whole = shard.read_bytes()
-    for damage, says in (
+    for damage, message in (
         (shard.unlink, "shard-00001.h5 is missing"),
         (
             lambda: shard.write_bytes(whole[:-1]),
@@ -38,12 +38,12 @@ def test_what_is_missing_or_changed_is_said_in_one_line(copy: Path, tmp_path: Pa
         (lambda: shard.write_bytes(b"\0" * len(whole)), "cannot be opened"),
     ):
         damage()
-        with pytest.raises(InputError, match=says):
+        with pytest.raises(InputError, match=message):
             everything(copy)
         shard.write_bytes(whole)
     manifest = copy / "manifest.json"
     text = manifest.read_text()
-    for damaged, says in (
+    for damaged, message in (
         (
             text.replace('"schema_version": 1', '"schema_version": 2'),
             "schema version 2; this program reads version 1",
@@ -53,7 +53,7 @@ def test_what_is_missing_or_changed_is_said_in_one_line(copy: Path, tmp_path: Pa
         (text.replace("shard-00001.h5", "../shard-00001.h5"), "outside its folder"),
     ):
         manifest.write_text(damaged)
-        with pytest.raises(InputError, match=says):
+        with pytest.raises(InputError, match=message):
             Shards(copy)
     with pytest.raises(InputError, match="not a folder of shards"):
         Shards(tmp_path / "none")
@@ -121,6 +121,6 @@ def test_a_manifest_without_shards_is_refused(copy: Path, damaged: str) -> None:
         Shards(copy)
 
 
-def test_a_file_is_no_folder_of_shards(copy: Path) -> None:
+def test_a_file_instead_of_a_folder_is_refused(copy: Path) -> None:
     with pytest.raises(InputError, match=r"shard-00000\.h5 is a file: give the folder of shards"):
         Shards(copy / "shard-00000.h5")

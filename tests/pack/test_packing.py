@@ -46,12 +46,12 @@ def test_a_row_is_the_best_view_of_a_model_and_nothing_else(renders: Path, shard
             assert np.array_equal(row["rgb"], render.rgb(view))
             assert np.array_equal(row["cam_from_obj"], render.camera(view).cam_from_obj)
             cloud = back_project(render.depth[view], render.camera(view))
-            places = {
+            point_of = {
                 tuple(pixel): point
                 for pixel, point in zip(cloud.pixels.tolist(), cloud.points, strict=True)
             }
             for pixel, point in zip(row["pixels"].tolist(), row["points"], strict=True):
-                assert np.array_equal(places[tuple(pixel)], point)
+                assert np.array_equal(point_of[tuple(pixel)], point)
 
 
 def test_the_files_follow_the_schema(shards: Path) -> None:
@@ -83,7 +83,7 @@ def test_any_number_of_processes_packs_the_same(
     assert content(tmp_path) == content(shards), "byte for byte, the card included"
 
 
-def test_a_killed_packing_goes_on(
+def test_a_killed_packing_is_resumed(
     renders: Path, shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Killed(BaseException):
@@ -110,7 +110,7 @@ def test_a_killed_packing_goes_on(
     assert_same(everything(shards), everything(tmp_path))
 
 
-def test_other_settings_are_refused_and_replace_what_was_there_when_asked(
+def test_other_settings_are_refused_and_replace_the_shards_with_redo(
     renders: Path, copy: Path
 ) -> None:
     (copy / "shard-mine.h5").write_bytes(b"mine")
@@ -196,7 +196,7 @@ def test_renders_that_changed_are_packed_again_and_only_their_shards(
     assert all(path.stat().st_mtime_ns == stamp for path, stamp in others.items())
 
 
-def test_what_failed_is_tried_again_though_its_file_is_the_same(
+def test_a_failed_render_is_tried_again_although_its_file_is_the_same(
     renders: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(path: Path) -> object:
@@ -222,9 +222,7 @@ def test_a_render_under_another_models_name_is_a_failure(renders: Path, tmp_path
     assert "twin.h5 holds the model" in failure["reason"]
 
 
-def test_render_settings_that_lack_something_are_said_in_one_line(
-    renders: Path, tmp_path: Path
-) -> None:
+def test_incomplete_render_settings_are_reported_in_one_line(renders: Path, tmp_path: Path) -> None:
     world = Path(shutil.copytree(renders, tmp_path / "renders"))
     (world / "render.json").write_text('{"config_hash": "a", "config": {}}')
     with pytest.raises(InputError, match="have seed = None, which is not a number"):
@@ -233,7 +231,7 @@ def test_render_settings_that_lack_something_are_said_in_one_line(
 
 
 @pytest.mark.parametrize("limit", [0, 5_000, 60_000])
-def test_a_full_disk_is_said_in_one_line_and_harms_nothing(
+def test_a_full_disk_is_reported_in_one_line_and_changes_nothing(
     renders: Path, copy: Path, limit: int
 ) -> None:
     """Files may not grow beyond a limit, which is an error of writing as that of a full disk."""

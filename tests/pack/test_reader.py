@@ -36,14 +36,14 @@ def test_slices_and_lists_are_batches_of_the_rows_they_name(
 ) -> None:
     reader = Shards(shards, ["points", "model_id", "view"])
     rows = list(reader)
-    for batch, wanted in (
+    for batch, expected in (
         (reader[cut], rows[cut]),
         (reader[several], [rows[row] for row in several]),
     ):
         assert list(batch) == ["points", "model_id", "view"]
         for name, values in batch.items():
-            assert len(values) == len(wanted)
-            for value, row in zip(values, wanted, strict=True):
+            assert len(values) == len(expected)
+            for value, row in zip(values, expected, strict=True):
                 assert np.array_equal(value, row[name])
     if several:
         array = np.asarray(several)
@@ -67,7 +67,7 @@ def test_neighbours_are_read_together(shards: Path) -> None:
     assert calls(reader, [0, 2, 4, 5]) == 3
 
 
-def test_only_the_fields_that_were_asked_for_are_read(shards: Path) -> None:
+def test_only_the_requested_fields_are_read(shards: Path) -> None:
     reader = Shards(shards, ["points"])
     with mock.patch.object(Shards, "_slice", autospec=True, side_effect=Shards._slice) as spy:
         reader[0], reader[1:3], reader.read([4], ["view"])
@@ -102,7 +102,7 @@ def rewrite_card(folder: Path) -> None:
         lambda folder: export_shards(folder, folder.with_name("out"), "ply", jobs=1),
     ],
 )
-def test_what_reads_in_order_keeps_one_file_open_so_that_memory_is_flat(
+def test_sequential_readers_keep_one_file_open(
     copy: Path, monkeypatch: pytest.MonkeyPatch, act: Callable[[Path], object]
 ) -> None:
     open_files = []
@@ -120,10 +120,8 @@ def test_what_reads_in_order_keeps_one_file_open_so_that_memory_is_flat(
 
 
 @pytest.mark.parametrize("through", ["the same reader", "a pickle of it"])
-def test_a_shard_that_is_gone_or_changed_is_refused_when_it_is_opened(
-    copy: Path, through: str
-) -> None:
-    for damage, says in (
+def test_a_missing_or_changed_shard_is_refused_when_it_is_opened(copy: Path, through: str) -> None:
+    for damage, message in (
         (
             lambda path: path.unlink(),
             "cannot be read: No such file or directory, though the manifest lists it",
@@ -139,7 +137,7 @@ def test_a_shard_that_is_gone_or_changed_is_refused_when_it_is_opened(
         shard = copy / "shard-00001.h5"
         whole = shard.read_bytes()
         damage(shard)
-        with pytest.raises(InputError, match=rf"shard-00001\.h5 {says}"):
+        with pytest.raises(InputError, match=rf"shard-00001\.h5 {message}"):
             (reader if through == "the same reader" else pickle.loads(pickle.dumps(reader)))[4]
         shard.write_bytes(whole)
 
@@ -170,7 +168,7 @@ def test_a_pickle_holds_no_open_file(shards: Path) -> None:
 
 
 @pytest.mark.parametrize("row", ["0", 1.5, None, [0.5], ["0"], [[0]], [True, False]])
-def test_what_is_no_index_is_refused(shards: Path, row: object) -> None:
+def test_values_that_are_not_indices_are_refused(shards: Path, row: object) -> None:
     with pytest.raises(TypeError):
         Shards(shards)[row]  # type: ignore[index]
 
@@ -180,17 +178,17 @@ def test_what_is_no_index_is_refused(shards: Path, row: object) -> None:
     st.permutations([field.name for field in SHARD_FIELDS]),
     st.data(),
 )
-def test_rows_are_read_in_the_order_asked_for(
+def test_rows_are_read_in_the_requested_order(
     shards: Path, rows: list[int], names: list[str], data: st.DataObject
 ) -> None:
-    asked = names[: data.draw(st.integers(1, len(names)))]
+    fields = names[: data.draw(st.integers(1, len(names)))]
     reader = Shards(shards)
-    batch = reader.read(rows, asked)
-    assert list(batch) == asked
-    for name in asked:
+    batch = reader.read(rows, fields)
+    assert list(batch) == fields
+    for name in fields:
         assert len(batch[name]) == len(rows)
-        for place, row in enumerate(rows):
-            assert np.array_equal(batch[name][place], reader[row][name])
+        for position, row in enumerate(rows):
+            assert np.array_equal(batch[name][position], reader[row][name])
 
 
 def test_a_reader_is_a_sequence(shards: Path) -> None:
@@ -259,7 +257,7 @@ def test_fields_whose_sizes_differ_are_refused(
         Shards(copy)[0]
 
 
-def test_a_name_that_is_no_text_is_damage(copy: Path) -> None:
+def test_a_name_that_is_not_utf8_counts_as_damage(copy: Path) -> None:
     with h5py.File(copy / "shard-00000.h5", "a") as file:
         file["synset"][1] = b"\xff\xfe"
     vouch(copy)
@@ -278,7 +276,7 @@ def test_another_schema_version_in_a_shard_is_refused(copy: Path) -> None:
         Shards(copy)[0]
 
 
-def test_a_render_file_is_no_shard(renders: Path, copy: Path) -> None:
+def test_a_render_file_instead_of_a_shard_is_refused(renders: Path, copy: Path) -> None:
     shutil.copy(find_renders(renders)[0], copy / "shard-00000.h5")
     vouch(copy)
     with pytest.raises(InputError, match="is a render file; a shard file is needed"):

@@ -51,7 +51,7 @@ def test_the_nearest_triangle_and_the_one_on_the_ray_both_count(
             answer = getattr(mesh.scene, name)
             if name != silent:
                 return answer
-            return lambda asked: {"primitive_ids": answer(asked)["primitive_ids"] * 0 + 1}
+            return lambda rays: {"primitive_ids": answer(rays)["primitive_ids"] * 0 + 1}
 
     points = np.array([[0.2, 0.3, 0]], dtype=np.float32)
     pose = Camera.from_fov(40, 8, 8).look_at(eye=(0.2, 0.3, 5), target=(0.2, 0.3, 0)).cam_from_obj

@@ -53,10 +53,10 @@ def test_a_row_over_another_is_found_across_shards(copy: Path) -> None:
         for field in SHARD_FIELDS:
             two[field.name][1] = one[field.name][2]
     vouch(copy)
-    found = broken(copy)
-    assert set(found) == {"distinct rows", "manifest"}, "its category is counted there"
-    assert found["distinct rows"].where.startswith("shard-00002.h5 row 1 ")
-    assert found["distinct rows"].reason.startswith("the same as shard-00000.h5 row 2 ")
+    verdicts = broken(copy)
+    assert set(verdicts) == {"distinct rows", "manifest"}, "its category is counted there"
+    assert verdicts["distinct rows"].where.startswith("shard-00002.h5 row 1 ")
+    assert verdicts["distinct rows"].reason.startswith("the same as shard-00000.h5 row 2 ")
 
 
 @pytest.mark.parametrize(("view", "excess"), [(6, 1.0), (99, 94.0)])
@@ -64,9 +64,9 @@ def test_a_view_that_was_not_rendered_is_found(copy: Path, view: int, excess: fl
     with h5py.File(copy / "shard-00000.h5", "a") as file:
         file["view"][1] = view
     vouch(copy)
-    found = broken(copy)
-    assert set(found) == {"view"}
-    assert found["view"].worst == excess
+    verdicts = broken(copy)
+    assert set(verdicts) == {"view"}
+    assert verdicts["view"].worst == excess
 
 
 def test_the_image_of_another_row_is_found(copy: Path) -> None:
@@ -106,20 +106,20 @@ def torn_settings(file: h5py.File) -> None:
         (torn_settings, "render_config"),
     ],
 )
-def test_a_shard_that_states_something_else_is_found(
+def test_a_shard_with_other_attributes_is_found(
     copy: Path, damage: Callable[[h5py.File], None], name: str
 ) -> None:
     with h5py.File(copy / "shard-00001.h5", "a") as file:
         damage(file)
     vouch(copy)
-    found = broken(copy)
-    assert set(found) == {"attributes"}
-    assert (found["attributes"].where, found["attributes"].checked) == ("shard-00001.h5", 3)
-    assert found["attributes"].reason == f"other than expected: {name}"
+    verdicts = broken(copy)
+    assert set(verdicts) == {"attributes"}
+    assert (verdicts["attributes"].where, verdicts["attributes"].checked) == ("shard-00001.h5", 3)
+    assert verdicts["attributes"].reason == f"other than expected: {name}"
 
 
 @pytest.mark.parametrize("value", [None, 5, {}, {"views": "x"}])
-def test_a_manifest_that_lost_its_settings_is_found(copy: Path, value: object) -> None:
+def test_a_manifest_without_its_settings_is_found(copy: Path, value: object) -> None:
     manifest = json.loads((copy / "manifest.json").read_text())
     (copy / "manifest.json").write_text(json.dumps(manifest | {"render_config": value}))
     assert set(broken(copy)) == {"attributes", "view"}
@@ -136,15 +136,15 @@ def test_a_shard_of_another_version_is_refused_before_any_law(copy: Path) -> Non
         verify_shards(copy, jobs=1)
 
 
-def test_what_cannot_be_read_has_a_reason(copy: Path) -> None:
+def test_an_unreadable_row_has_a_reason(copy: Path) -> None:
     shard = copy / "shard-00001.h5"
     shard.write_bytes(bytes(shard.stat().st_size))
-    found = broken(copy)
-    assert set(found) == {"readable", "sha256"}
-    assert found["readable"].broken == 3
-    assert "cannot be opened as HDF5" in found["readable"].reason
-    assert "cannot be opened as HDF5" in verdict_table(list(found.values()))
-    assert "cannot be opened as HDF5" in found["readable"].as_json()["reason"]
+    verdicts = broken(copy)
+    assert set(verdicts) == {"readable", "sha256"}
+    assert verdicts["readable"].broken == 3
+    assert "cannot be opened as HDF5" in verdicts["readable"].reason
+    assert "cannot be opened as HDF5" in verdict_table(list(verdicts.values()))
+    assert "cannot be opened as HDF5" in verdicts["readable"].as_json()["reason"]
 
 
 def test_every_flipped_bit_is_found(tiny: Path) -> None:
@@ -222,13 +222,13 @@ def test_the_wrong_source_is_noticed(shards: Path, shapenet: Path, tmp_path: Pat
     assert f"03001627/{one.name} of {copy}: it has no models/model_normalized.obj" in surface.reason
     (tmp_path / "empty").mkdir()
     (tmp_path / "file").touch()
-    for source, says in (
+    for source, message in (
         ("none", "does not exist"),
         ("empty", "is no ShapeNet"),
         ("file", "is a file"),
     ):
         with pytest.raises(
-            InputError, match=f"--source is the ShapeNet that was rendered, but .*{says}"
+            InputError, match=f"--source is the ShapeNet that was rendered, but .*{message}"
         ):
             verify_shards(shards, source=tmp_path / source)
 
@@ -257,25 +257,25 @@ def test_sheets_are_pictures(shards: Path, tmp_path: Path) -> None:
     assert np.array_equal(overview[:, 80:160], Shards(shards)[1]["rgb"])
 
 
-def test_a_set_without_rows_is_said_to_be_empty(copy: Path, tmp_path: Path) -> None:
+def test_a_set_without_rows_is_refused_as_empty(copy: Path, tmp_path: Path) -> None:
     manifest = json.loads((copy / "manifest.json").read_text())
     (copy / "manifest.json").write_text(json.dumps(manifest | {"shards": []}))
-    for look in (
+    for act in (
         lambda: draw_sheet(copy, tmp_path / "a.png", row=0),
         lambda: verify_shards(copy),
         lambda: draw_sheet(copy, tmp_path / "a.png", model="x"),
     ):
         with pytest.raises(InputError, match="lists no shards: it is empty"):
-            look()
+            act()
 
 
-def test_bad_requests_for_sheets_are_answered(shards: Path, tmp_path: Path) -> None:
-    for out, row, says in (
+def test_bad_requests_for_sheets_are_refused(shards: Path, tmp_path: Path) -> None:
+    for out, row, message in (
         (tmp_path / "a.png", 8, "has no row 8: it has rows 0 to 7"),
         (tmp_path / "a.jpg", 0, "ends in .png"),
         (shards / "manifest.json" / "a.png", 0, "cannot be written|which is read"),
     ):
-        with pytest.raises(InputError, match=says):
+        with pytest.raises(InputError, match=message):
             draw_sheet(shards, out, row=row)
     assert list(tmp_path.iterdir()) == []
 

@@ -73,7 +73,7 @@ def _inflated(data: bytes) -> np.ndarray:
 @given(
     st.lists(st.integers(1, 6), min_size=1, max_size=40), st.integers(1, 40), st.integers(90, 300)
 )
-def test_no_file_is_larger_than_asked_and_models_stay_together(
+def test_no_file_exceeds_its_limits_and_models_stay_together(
     tmp_path_factory: pytest.TempPathFactory, views: list[int], max_rows: int, max_kib: int
 ) -> None:
     folder, rng = tmp_path_factory.mktemp("parts"), np.random.default_rng(0)
@@ -113,13 +113,13 @@ def test_no_file_is_larger_than_asked_and_models_stay_together(
             assert len(set(where[str(model)])) == 1
 
 
-def test_rows_that_lack_something_are_refused(tmp_path: Path) -> None:
+def test_incomplete_rows_are_refused(tmp_path: Path) -> None:
     row = made_row(0, np.random.default_rng(0))
-    for bad, says in (
+    for bad, message in (
         ({name: value for name, value in row.items() if name != "depth"}, "the row has no depth"),
         (row | {"points": row["points"][0]}, r"points has the shape \(3,\), expected 2 axes"),
     ):
-        with pytest.raises(ValueError, match=says), ShardWriter(tmp_path / "s.h5", {}) as shard:
+        with pytest.raises(ValueError, match=message), ShardWriter(tmp_path / "s.h5", {}) as shard:
             shard.append(bad)
     assert list(tmp_path.iterdir()) == []
 
@@ -165,7 +165,7 @@ def test_a_shard_of_several_files_is_one_to_the_reader_and_is_resumed_as_one(
     )
 
 
-def test_a_packing_killed_at_random_moments_ends_as_an_unbroken_one(
+def test_a_packing_killed_at_random_moments_equals_an_uninterrupted_one(
     renders: Path, shards: Path, tmp_path: Path
 ) -> None:
     draw = random.Random(0)
@@ -197,7 +197,7 @@ def test_a_packing_killed_at_random_moments_ends_as_an_unbroken_one(
     assert_same_shards(shards, tmp_path / "shards")
 
 
-def test_a_write_protected_file_is_said_in_one_line(
+def test_a_write_protected_file_is_reported_in_one_line(
     renders: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The superuser may write anywhere, so the refusal is made up."""

@@ -124,7 +124,7 @@ def test_doubled_models_hold_exact_opposites_with_other_materials(
     assert doubled >= 0.4 * len(regular)
 
 
-def test_manners_of_writing_vary(regular: dict[Path, Read]) -> None:
+def test_styles_of_writing_vary(regular: dict[Path, Read]) -> None:
     reads = regular.values()
     for share in (
         np.mean([read.normals.size > 0 for read in reads]),
@@ -135,7 +135,7 @@ def test_manners_of_writing_vary(regular: dict[Path, Read]) -> None:
         assert 0.1 < share < 0.95
 
 
-def test_manner_leaves_the_surface_alone() -> None:
+def test_the_style_does_not_change_the_surface() -> None:
     """Front faces are the same triangles whatever the manner, so one surface is what every reader finds."""
     parts, _ = build_parts("chair", 0, 1)
     plain, rich = (

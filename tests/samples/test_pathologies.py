@@ -26,7 +26,7 @@ def pathology(fault: str) -> Pathology:
     return next(entry for entry in PATHOLOGIES if entry.fault == fault)
 
 
-def test_list_of_pathologies_is_that_of_the_folders(samples: Path) -> None:
+def test_pathologies_json_lists_the_folders(samples: Path) -> None:
     records = json.loads((samples / "pathologies.json").read_text(encoding="utf-8"))
     listed = {(record["synset"], record["model_id"]) for record in records}
     assert listed == {(path.parent.name, path.name) for path in samples.glob("*/pathology-*")}
@@ -88,7 +88,7 @@ def test_fault_duplicates(samples: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fault", "named", "found"),
+    ("fault", "named", "exists"),
     [
         ("missing-texture", "../images/nowhere.png", False),
         ("parent-path", "../images/texture0.png", True),
@@ -100,14 +100,14 @@ def test_fault_duplicates(samples: Path) -> None:
         ("path-absolute", "/etc/hostname", None),
     ],
 )
-def test_fault_texture(samples: Path, fault: str, named: str, found: bool | None) -> None:
+def test_fault_texture(samples: Path, fault: str, named: str, exists: bool | None) -> None:
     entry = pathology(fault)
     folder = samples / entry.synset / entry.model_id
     assert re.findall(r"^map_Kd (.+)$", fault_text(samples, fault, MTL), flags=re.MULTILINE) == [
         named
     ]
-    if found is not None:
-        assert (folder / "models" / named).is_file() == found or fault == "letter-case"
+    if exists is not None:
+        assert (folder / "models" / named).is_file() == exists or fault == "letter-case"
     assert bool(list(folder.glob("images/*.png"))) == entry.properties["texture_shown"]
 
 
@@ -126,13 +126,13 @@ def test_fault_material(samples: Path, fault: str, line: str) -> None:
 
 
 def test_fault_files(samples: Path) -> None:
-    def there(fault: str, file: str) -> bool:
+    def exists_in(fault: str, file: str) -> bool:
         return (samples / pathology(fault).synset / pathology(fault).model_id / file).exists()
 
-    assert not there("missing-mtl", MTL)
-    assert not there("missing-json", "models/model_normalized.json")
-    assert not there("no-obj", OBJ)
-    assert there("no-obj", "images/texture0.png")
+    assert not exists_in("missing-mtl", MTL)
+    assert not exists_in("missing-json", "models/model_normalized.json")
+    assert not exists_in("no-obj", OBJ)
+    assert exists_in("no-obj", "images/texture0.png")
     assert fault_text(samples, "empty-obj") == ""
     assert "usemtl nowhere\n" in fault_text(samples, "undefined-material")
     assert "nowhere" not in fault_text(samples, "undefined-material", MTL)

@@ -70,7 +70,7 @@ def test_models_differ_from_one_another(regular: dict[Path, Read]) -> None:
     assert len(set(digests)) == len(digests)
 
 
-def test_layout_is_that_of_shapenet(samples: Path, regular: dict[Path, Read]) -> None:
+def test_the_layout_is_that_of_shapenet(samples: Path, regular: dict[Path, Read]) -> None:
     assert len(CATEGORIES) >= 14
     assert set(BUILDERS) == set(CATEGORIES)
     assert Counter(path.parent.name for path in regular) == dict.fromkeys(
@@ -95,13 +95,13 @@ def test_taxonomy_counts_the_folders_and_names_parents(samples: Path) -> None:
     assert all(set(parent["children"]) <= set(folders) for parent in parents)
 
 
-def test_readme_says_what_it_is(samples: Path) -> None:
+def test_the_readme_names_licence_and_command(samples: Path) -> None:
     text = (samples / "README.txt").read_text(encoding="utf-8")
     assert "CC0" in text
     assert f"cma3d samples OUT --seed 0 --per-category {COUNT} --pathologies" in text
 
 
-def test_summary_counts_what_is_there(tmp_path: Path) -> None:
+def test_the_summary_counts_models_and_files(tmp_path: Path) -> None:
     seen: list[object] = []
 
     def watch(jobs):  # type: ignore[no-untyped-def]
@@ -126,7 +126,7 @@ def test_summary_counts_what_is_there(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["out"]
 
 
-def test_again_into_the_same_folder_changes_nothing_and_more_adds(tmp_path: Path) -> None:
+def test_a_second_call_changes_nothing_and_a_larger_one_adds_models(tmp_path: Path) -> None:
     out = tmp_path / "out"
     write_samples(out, SamplesConfig(1, categories="mug"))
     (out / "notes.txt").write_text("mine")
@@ -142,7 +142,7 @@ def test_again_into_the_same_folder_changes_nothing_and_more_adds(tmp_path: Path
         write_samples(out, SamplesConfig(2, seed=1, categories="mug"))
 
 
-def test_wrong_targets_are_refused_and_left_alone(tmp_path: Path) -> None:
+def test_wrong_targets_are_refused_and_unchanged(tmp_path: Path) -> None:
     config = SamplesConfig(1, categories="mug")
     full, file, link = tmp_path / "full", tmp_path / "file", tmp_path / "link"
     full.mkdir()
@@ -163,7 +163,7 @@ def test_wrong_targets_are_refused_and_left_alone(tmp_path: Path) -> None:
     assert [path.name for path in full.iterdir()] == ["thesis.tex"]
 
 
-def test_a_broken_run_goes_on(tmp_path: Path) -> None:
+def test_a_stopped_run_is_resumed(tmp_path: Path) -> None:
     def stop(jobs):  # type: ignore[no-untyped-def]
         yield from list(jobs)[:1]
         raise KeyboardInterrupt

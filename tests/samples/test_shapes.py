@@ -15,7 +15,7 @@ from shapenet3d_cma.samples.shapenet_folder import build_parts
 
 @settings(max_examples=25, deadline=None)
 @given(st.sampled_from(sorted(CATEGORIES)), st.integers(0, 2**32), st.integers(0, 5000))
-def test_parts_are_closed_solids_that_look_outward(name: str, seed: int, number: int) -> None:
+def test_parts_are_closed_solids_that_face_outward(name: str, seed: int, number: int) -> None:
     for part in build_parts(name, seed, number)[0]:
         mesh = part.mesh
         assert np.isfinite(mesh.vertices).all()
@@ -47,17 +47,17 @@ def shared_surfaces(name: str, number: int) -> set[tuple[str, str]]:
     normals /= np.linalg.norm(normals, axis=1, keepdims=True)
     normals *= np.sign(np.take_along_axis(normals, np.abs(normals).argmax(axis=1)[:, None], axis=1))
     planes = np.floor(np.c_[500 * normals, 5000 * (normals * corners[:, 0]).sum(axis=1)] + 0.25)
-    found = set()
+    pairs = set()
     _, group = np.unique(planes, axis=0, return_inverse=True)
     order = np.argsort(group.reshape(-1), kind="stable")
     for members in np.split(order, np.flatnonzero(np.diff(group.reshape(-1)[order])) + 1):
         if len(set(owner[members])) < 2:
             continue
-        for place, i in enumerate(members):
-            for j in members[:place]:
+        for position, i in enumerate(members):
+            for j in members[:position]:
                 if owner[i] != owner[j] and overlap(corners[i], corners[j], normals[i]) > 1e-3:
-                    found.add((parts[owner[j]].name, parts[owner[i]].name))
-    return found
+                    pairs.add((parts[owner[j]].name, parts[owner[i]].name))
+    return pairs
 
 
 def overlap(a: np.ndarray, b: np.ndarray, normal: np.ndarray) -> float:

@@ -73,11 +73,11 @@ def pixel_place(page: Page, row: Any, u: float, v: float) -> tuple[float, float]
 
 def readout(page: Page) -> dict[str, str]:
     """Read the read-out."""
-    told: dict[str, str] = page.evaluate(
+    values: dict[str, str] = page.evaluate(
         "Object.fromEntries(['stored', 'full', 'pixel', 'projects', 'xyz', 'depth', 'colour', 'patch']"
         ".map((name) => [name, document.getElementById('out-' + name).textContent]))"
     )
-    return told
+    return values
 
 
 def expected(row: Any, i: int) -> dict[str, str]:
@@ -95,9 +95,9 @@ def expected(row: Any, i: int) -> dict[str, str]:
     }
 
 
-def holds(told: dict[str, str], row: Any, i: int) -> None:
+def holds(values: dict[str, str], row: Any, i: int) -> None:
     for name, text in expected(row, i).items():
-        assert told[name] == text, (i, name)
+        assert values[name] == text, (i, name)
 
 
 def choose(page: Page, layer: str) -> None:

@@ -70,16 +70,16 @@ def browser() -> Iterator[Any]:
 @pytest.fixture
 def look(browser: Any) -> Iterator[Look]:
     """Open a page from the disk; at the end, nothing was fetched and the console is empty."""
-    contexts, asked, said = [], [], []
+    contexts, requests, messages = [], [], []
 
-    def open_page(path: Path, *, width: int = 1280, height: int = 720, **given: Any) -> Page:
-        context = browser.new_context(viewport={"width": width, "height": height}, **given)
+    def open_page(path: Path, *, width: int = 1280, height: int = 720, **options: Any) -> Page:
+        context = browser.new_context(viewport={"width": width, "height": height}, **options)
         context.set_default_timeout(1000 * PATIENCE)
         contexts.append(context)
         page = context.new_page()
-        page.on("request", lambda request: asked.append(request.url))
-        page.on("console", lambda message: said.append(message.text))
-        page.on("pageerror", lambda error: said.append(str(error)))
+        page.on("request", lambda request: requests.append(request.url))
+        page.on("console", lambda message: messages.append(message.text))
+        page.on("pageerror", lambda error: messages.append(str(error)))
         page.goto(path.as_uri())
         ready(page)
         return page
@@ -87,8 +87,8 @@ def look(browser: Any) -> Iterator[Look]:
     yield open_page
     for context in contexts:
         context.close()
-    assert said == []
-    assert [url for url in asked if not url.startswith(("file:", "data:", "blob:"))] == []
+    assert messages == []
+    assert [url for url in requests if not url.startswith(("file:", "data:", "blob:"))] == []
 
 
 @pytest.fixture(scope="module")

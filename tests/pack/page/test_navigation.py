@@ -27,7 +27,7 @@ from shapenet3d_cma.tests.pack.page.browsing import (
 pytestmark = pytest.mark.needs("playwright", "bpy")
 
 
-def test_views_stand_in_a_strip_and_their_cameras_in_the_scene(
+def test_views_are_shown_as_a_strip_and_as_cameras_in_the_scene(
     gallery: Path, look: Look, keep: Any, tmp_path: Path
 ) -> None:
     page = look(
@@ -102,11 +102,11 @@ def test_mouse_and_keys_move_the_points(rows: Path, look: Look) -> None:
         after = orbit()
         assert {name for name in before if before[name] != after[name]} == set(names)
 
-    def drag(**given: Any) -> None:
+    def drag(**options: Any) -> None:
         page.mouse.move(*middle)
-        page.mouse.down(**given)
+        page.mouse.down(**options)
         page.mouse.move(middle[0] + 40, middle[1] + 25, steps=4)
-        page.mouse.up(**given)
+        page.mouse.up(**options)
 
     changes(drag, "turn")
     changes(lambda: drag(button="right"), "target")
@@ -132,7 +132,9 @@ def test_mouse_and_keys_move_the_points(rows: Path, look: Look) -> None:
     assert turn[1, 1] <= 0, "the scene never stands on its head"
 
 
-def test_light_dark_and_labels(rows: Path, look: Look, keep: Any) -> None:
+def test_both_themes_fit_the_window_and_every_control_has_a_label(
+    rows: Path, look: Look, keep: Any
+) -> None:
     for scheme in ("light", "dark"):
         page = look(rows, color_scheme=scheme)
         assert page.evaluate("document.documentElement.dataset.theme") == scheme
@@ -163,15 +165,15 @@ def test_light_dark_and_labels(rows: Path, look: Look, keep: Any) -> None:
     assert not page.locator("#keys").is_visible()
 
 
-def test_a_phone(gallery: Path, rows: Path, look: Look, keep: Any) -> None:
+def test_the_page_works_on_a_phone(gallery: Path, rows: Path, look: Look, keep: Any) -> None:
     row = Shards(gallery / "shards")[1]
     page = look(rows, width=390, height=844, has_touch=True, is_mobile=True, device_scale_factor=2)
     assert page.evaluate("document.documentElement.scrollWidth") == 390
     u, v = map(int, row["pixels"][0])
     page.touchscreen.tap(*pixel_place(page, row, u + 0.5, v + 0.5))
-    told = readout(page)
-    assert told["stored"] != "none" or told["pixel"] == f"({u}, {v})"
-    holds(told, row, 0)
+    values = readout(page)
+    assert values["stored"] != "none" or values["pixel"] == f"({u}, {v})"
+    holds(values, row, 0)
     keep(page, "phone")
     page.locator("#cloud").scroll_into_view_if_needed()
     box = canvas(page, "cloud")

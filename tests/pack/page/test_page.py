@@ -57,7 +57,7 @@ def page(views: list[View], **given: Any) -> str:
 
 
 @given(st.sampled_from(DTYPES).flatmap(lambda dtype: hnp.arrays(dtype, SHAPES)))
-def test_what_was_coded_is_decoded_bit_by_bit(array: np.ndarray) -> None:
+def test_coded_arrays_are_decoded_bit_for_bit(array: np.ndarray) -> None:
     again = decode(json.loads(json.dumps(code(array))))
     assert again.shape == array.shape
     if array.dtype == np.bool_:
@@ -141,9 +141,7 @@ def test_a_row_of_the_default_size_stays_under_a_megabyte() -> None:
     assert len(page([view]).encode()) < 1_000_000
 
 
-def test_a_view_of_a_render_is_the_row_that_packing_makes_of_it(
-    renders: Path, shards: Path
-) -> None:
+def test_a_view_of_a_render_equals_its_packed_row(renders: Path, shards: Path) -> None:
     opened = Shards(shards)
     for index, path in enumerate(find_renders(renders)[:3]):
         (view,) = render_views(path, index)
@@ -156,9 +154,9 @@ def test_a_view_of_a_render_is_the_row_that_packing_makes_of_it(
         assert len(render_views(path, index, every=True)) == 6
 
 
-def test_what_is_not_there_is_said(renders: Path, shards: Path, tmp_path: Path) -> None:
+def test_missing_rows_and_files_are_refused(renders: Path, shards: Path, tmp_path: Path) -> None:
     out = tmp_path / "page.html"
-    for path, asked, says in (
+    for path, asked, message in (
         (shards, ViewRequest(row=8), "has no row 8: it has rows 0 to 7"),
         (renders, ViewRequest(row=8), "has no model 8: it has models 0 to 7"),
         (shards, ViewRequest(rows=(8, 9)), "has no row 8"),
@@ -171,7 +169,7 @@ def test_what_is_not_there_is_said(renders: Path, shards: Path, tmp_path: Path) 
         ),
         (tmp_path / "none", ViewRequest(row=0), "is not a folder of shards"),
     ):
-        with pytest.raises(InputError, match=re.escape(says)):
+        with pytest.raises(InputError, match=re.escape(message)):
             inspect_data(path, out, asked, NetworkAnnotator)
     with pytest.raises(InputError, match=r"a name that ends in \.html, or in \.png"):
         inspect_data(shards, tmp_path / "page.pdf", ViewRequest(row=0), NetworkAnnotator)
@@ -181,7 +179,7 @@ def test_what_is_not_there_is_said(renders: Path, shards: Path, tmp_path: Path) 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_row_comes_with_the_rows_beside_it(shards: Path, renders: Path, tmp_path: Path) -> None:
+def test_a_row_comes_with_its_neighbours(shards: Path, renders: Path, tmp_path: Path) -> None:
     def shown(path: Path, asked: ViewRequest) -> tuple[list[int], int, list[int]]:
         payload = payload_of(
             inspect_data(path, tmp_path / "a.html", asked, NetworkAnnotator).read_text(
@@ -220,7 +218,7 @@ def test_a_folder_of_pages_is_linked(shards: Path, tmp_path: Path) -> None:
     ]
 
 
-def test_a_contact_sheet_shows_each_row_at_its_place(shards: Path, tmp_path: Path) -> None:
+def test_a_contact_sheet_shows_the_rows_in_order(shards: Path, tmp_path: Path) -> None:
     sheet = draw_contact_sheet(
         shards, tmp_path / "sheet.png", rows=(2, 8), shows=("rgb", "depth", "points")
     )
@@ -243,16 +241,16 @@ def test_a_contact_sheet_shows_each_row_at_its_place(shards: Path, tmp_path: Pat
         draw_contact_sheet(shards, sheet / "sheet.png")
 
 
-def test_what_cannot_be_drawn_is_said(shards: Path) -> None:
+def test_views_that_cannot_be_drawn_are_refused(shards: Path) -> None:
     (view,) = shard_views(Shards(shards), [0])
     assert np.array_equal(as_row(view)["points"], view.points)
-    for wrong, says in (
+    for wrong, message in (
         ({"rgb": None}, "has no colour: choose another --view"),
         ({"pixels": view.pixels + np.uint16(60)}, "pixels outside its image"),
         ({"points": view.points * np.float32(np.nan)}, "points that are not finite"),
         ({"intrinsics": np.zeros((3, 3))}, "no valid camera"),
     ):
-        with pytest.raises(InputError, match=says):
+        with pytest.raises(InputError, match=message):
             as_row(dataclasses.replace(view, **wrong))  # type: ignore[arg-type]
 
 
@@ -277,7 +275,7 @@ def shifted(shards: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return copy
 
 
-def test_the_survey_counts_what_is_there(shards: Path, shifted: Path) -> None:
+def test_the_survey_counts_rows_models_and_points(shards: Path, shifted: Path) -> None:
     opened = Shards(shards)
     survey = survey_shards(opened)
     assert (survey.rows, survey.models, survey.points, survey.image) == (8, 8, 256, (80, 80))
@@ -296,7 +294,7 @@ def test_the_survey_counts_what_is_there(shards: Path, shifted: Path) -> None:
     assert count_right(broken) == 0
 
 
-def test_the_report_tells_faults_and_links_every_thumbnail(shifted: Path, tmp_path: Path) -> None:
+def test_the_report_lists_faults_and_links_every_thumbnail(shifted: Path, tmp_path: Path) -> None:
     out = report_dataset(shifted, tmp_path / "my report.html", NetworkAnnotator(), most=5)
     text = out.read_text(encoding="utf-8")
     assert "1,792 of 2,048 stored points re-project" in text
@@ -317,7 +315,9 @@ def test_the_report_tells_faults_and_links_every_thumbnail(shifted: Path, tmp_pa
     assert "No thumbnails" in bare.read_text(encoding="utf-8")
 
 
-def test_a_report_is_on_shards_and_a_page(shards: Path, renders: Path, tmp_path: Path) -> None:
+def test_a_report_needs_shards_and_an_html_name(
+    shards: Path, renders: Path, tmp_path: Path
+) -> None:
     with pytest.raises(InputError, match="a report is on shards"):
         report_dataset(renders, tmp_path / "a.html", NetworkAnnotator())
     with pytest.raises(InputError, match=r"give a name that ends in \.html"):
@@ -334,14 +334,14 @@ def test_ticks_are_few_round_and_inside(low: float, width: float) -> None:
 
 
 @given(hnp.arrays(np.float32, st.integers(0, 30), elements=st.floats(width=32)))
-def test_a_histogram_draws_whatever_it_is_given(values: np.ndarray) -> None:
+def test_a_histogram_accepts_any_values(values: np.ndarray) -> None:
     with np.errstate(over="ignore"):
         kept = values[np.abs(values) < 1e30]
     text = histogram([("a", kept), ("b", kept)], unit="u", label="l")
     assert text.startswith("<svg" if np.isfinite(kept).any() else "<p")
 
 
-def test_a_direction_stands_where_it_should() -> None:
+def test_directions_are_drawn_on_the_right_side_of_the_sphere() -> None:
     """From the front in the middle; from the object's right, +X, to the left; from above at the top."""
 
     def dot(direction: list[float]) -> tuple[float, float]:

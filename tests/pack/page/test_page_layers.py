@@ -98,9 +98,9 @@ def test_the_mask_layer_shows_the_masks_of_training(
             )
             assert shown[0] == points[r, s, int(rule)].astype(int).tolist()
             assert shown[1] == cells[t, r, s, int(rule)].astype(int).tolist()
-            said = page.locator("#mask-said").inner_text()
-            assert f"{points[r, s, int(rule)].sum()} of 64 patches" in said
-            assert f"{cells[t, r, s, int(rule)].sum()} of 196 image cells" in said
+            caption = page.locator("#mask-caption").inner_text()
+            assert f"{points[r, s, int(rule)].sum()} of 64 patches" in caption
+            assert f"{cells[t, r, s, int(rule)].sum()} of 196 image cells" in caption
             if rule and s == 0:
                 keep(page, f"mask-{strategy}")
     page.locator("#dots").set_checked(False)
@@ -113,9 +113,9 @@ def test_the_mask_layer_shows_the_masks_of_training(
         )
     i = int(indices[5, 3])
     page.mouse.move(*pixel_place(page, row, *(row["pixels"][i] + 0.5)))
-    told = readout(page)["patch"]
+    patches_read = readout(page)["patch"]
     masked = points[-1, 7, 1]
-    assert sorted(told.split(", ")) == sorted(
+    assert sorted(patches_read.split(", ")) == sorted(
         f"{g} {'masked' if masked[g] else 'visible'}"
         for g in np.unique(np.argwhere(indices == i)[:, 0])
     )
@@ -133,7 +133,7 @@ def test_the_mask_layer_shows_the_masks_of_training(
 
 
 @pytest.mark.needs("torch")
-def test_a_reconstruction_stands_beside_the_truth(
+def test_a_reconstruction_is_shown_beside_the_truth(
     gallery: Path, look: Look, keep: Any, tmp_path: Path
 ) -> None:
     from shapenet3d_cma.demo import pretrain_settings
@@ -156,7 +156,7 @@ def test_a_reconstruction_stands_beside_the_truth(
     before = page.locator("#cloud").screenshot()
     page.locator("#network-seed").fill("2")
     assert settled(page).locator("#cloud").screenshot() != before
-    assert "Chamfer distance" in page.locator("#network-said").inner_text()
+    assert "Chamfer distance" in page.locator("#network-caption").inner_text()
     keep(page, "reconstruction")
 
 

@@ -27,7 +27,7 @@ from shapenet3d_cma.tests.pack.page.browsing import (
 pytestmark = pytest.mark.needs("playwright", "bpy")
 
 
-def test_a_shifted_row_is_seen_as_wrong(
+def test_a_shifted_row_is_shown_as_wrong(
     gallery: Path, look: Look, keep: Any, tmp_path: Path
 ) -> None:
     opened = Shards(gallery / "shards")
@@ -49,15 +49,15 @@ def test_a_shifted_row_is_seen_as_wrong(
     row = opened[1]
     u, v = map(int, shifted.pixels[7])
     page.mouse.move(*pixel_place(page, row, u + 0.5, v + 0.5))
-    told = readout(page)
-    assert (told["stored"], told["pixel"], told["projects"]) == (
+    values = readout(page)
+    assert (values["stored"], values["pixel"], values["projects"]) == (
         "7",
         f"({u}, {v})",
         f"✗ {u - 0.5:.3f}, {v + 0.5:.3f}",
     )
     reds = []
-    for either in (right, page):
-        box, photo = canvas(either, "picture"), photograph(either)
+    for each in (right, page):
+        box, photo = canvas(each, "picture"), photograph(each)
         panel = photo[int(box["y"]) :, int(box["x"]) :][
             : int(box["height"]), : int(box["width"])
         ].astype(int)
@@ -83,7 +83,7 @@ def test_one_wrong_point_of_many_is_counted(gallery: Path, look: Look, tmp_path:
     assert right in (2045, 2046)
     assert page.locator("#verdict-text").inner_text().startswith(f"{right:,} of 2,048 ")
     assert "2,045 are their pixel’s depth" in page.locator("#verdict-more").inner_text()
-    assert page.locator("#about-told").get_attribute("data-verdict") == "broken"
+    assert page.locator("#about-points").get_attribute("data-verdict") == "broken"
     blind = dataclasses.replace(
         view, intrinsics=np.zeros((3, 3)), cam_from_obj=np.full((4, 4), np.nan)
     )

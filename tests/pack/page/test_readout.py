@@ -23,18 +23,26 @@ from shapenet3d_cma.tests.pack.page.browsing import (
 pytestmark = pytest.mark.needs("playwright", "bpy")
 
 
-def test_every_pixel_tells_its_point(gallery: Path, rows: Path, look: Look, keep: Any) -> None:
+def test_the_readout_of_a_pixel_names_its_point(
+    gallery: Path, rows: Path, look: Look, keep: Any
+) -> None:
     row, page = Shards(gallery / "shards")[1], look(rows)
     for i in np.linspace(0, 2047, 220).astype(int):
         page.mouse.move(*pixel_place(page, row, *(row["pixels"][i] + 0.5)))
         holds(readout(page), row, int(i))
     keep(page, "image-to-points")
     page.mouse.move(*pixel_place(page, row, 2.5, 2.5))
-    told = readout(page)
-    assert (told["stored"], told["pixel"], told["depth"]) == ("none", "(2, 2)", "0, background")
+    values = readout(page)
+    assert (values["stored"], values["pixel"], values["depth"]) == (
+        "none",
+        "(2, 2)",
+        "0, background",
+    )
 
 
-def test_every_point_tells_its_pixel(gallery: Path, rows: Path, look: Look, keep: Any) -> None:
+def test_the_readout_of_a_point_names_its_pixel(
+    gallery: Path, rows: Path, look: Look, keep: Any
+) -> None:
     row, page = Shards(gallery / "shards")[1], look(rows)
     page.evaluate("cma3d.cloud.go('object', true)")
     drawn = page.evaluate("cma3d.drawnPoints()")
@@ -74,20 +82,20 @@ def test_all_reconstructed_points_can_be_pointed_at(
     page.evaluate("cma3d.cloud.go('object', true)")
     settled(page)
     cloud = back_project(row["depth"], Camera(row["intrinsics"], row["cam_from_obj"], 224, 224))
-    box, found = canvas(page, "cloud"), 0
+    box, count = canvas(page, "cloud"), 0
     for x in np.linspace(0.3, 0.7, 12):
         for y in np.linspace(0.2, 0.8, 14):
             page.mouse.move(box["x"] + x * box["width"], box["y"] + y * box["height"])
             if page.locator("#readout").get_attribute("data-empty") == "yes":
                 continue
-            told = readout(page)
-            number = int(told["full"].split(" of ")[0].replace(",", ""))
-            assert told["pixel"] == "({}, {})".format(*cloud.pixels[number])
-            assert told["xyz"] == " ".join(
+            values = readout(page)
+            number = int(values["full"].split(" of ")[0].replace(",", ""))
+            assert values["pixel"] == "({}, {})".format(*cloud.pixels[number])
+            assert values["xyz"] == " ".join(
                 f"{value:.4f}" for value in cloud.points[number]
             ).replace("-", "−")
-            found += 1
-    assert found > 20
+            count += 1
+    assert count > 20
     keep(page, "all-points")
 
 
