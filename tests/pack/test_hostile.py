@@ -69,12 +69,12 @@ def test_nothing_outside_is_read_by_any_command(tiny: Path, tmp_path: Path, name
     vouch(shards)
     seen = outside.stat().st_atime_ns
     out = tmp_path / "out"
-    asked = ViewRequest(row=0)
+    request = ViewRequest(row=0)
     for act in (
         lambda: export_shards(shards, out / "png", "png", jobs=1),
-        lambda: inspect_data(shards, out / "a.html", asked, NetworkAnnotator),
-        lambda: inspect_data(shards, out / "a.png", asked, NetworkAnnotator),
-        lambda: inspect_data(renders, out / "b.html", asked, NetworkAnnotator),
+        lambda: inspect_data(shards, out / "a.html", request, NetworkAnnotator),
+        lambda: inspect_data(shards, out / "a.png", request, NetworkAnnotator),
+        lambda: inspect_data(renders, out / "b.html", request, NetworkAnnotator),
         lambda: pack_renders(renders, out / "shards", PACK, jobs=1),
         lambda: reconstruct_renders(renders, out / "clouds", CloudConfig(), jobs=1),
     ):

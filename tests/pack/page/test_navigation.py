@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from shapenet3d_cma.model.monitor.annotate import NetworkAnnotator
 from shapenet3d_cma.pack.page.inspect import ViewRequest, inspect_data, report_dataset
 from shapenet3d_cma.pack.reader import Shards
 from shapenet3d_cma.tests.pack.page.browsing import (
@@ -23,6 +22,7 @@ from shapenet3d_cma.tests.pack.page.browsing import (
     settled,
     until,
 )
+from shapenet3d_cma.tests.pack.page.plain import PlainAnnotator
 
 pytestmark = pytest.mark.needs("playwright", "bpy")
 
@@ -35,7 +35,7 @@ def test_views_are_shown_as_a_strip_and_as_cameras_in_the_scene(
             gallery / "renders",
             tmp_path / "a.html",
             ViewRequest(row=0, every=True),
-            NetworkAnnotator,
+            PlainAnnotator,
         )
     )
     strip = page.locator("#strip button")
@@ -77,7 +77,7 @@ def test_next_and_previous(gallery: Path, rows: Path, look: Look, tmp_path: Path
     until(page, "document.getElementById('row').textContent === 'row 0 of 8'")
     page = look(
         inspect_data(
-            gallery / "shards", tmp_path / "pages", ViewRequest(rows=(3, 5)), NetworkAnnotator
+            gallery / "shards", tmp_path / "pages", ViewRequest(rows=(3, 5)), PlainAnnotator
         )
     )
     assert page.locator("#previous").is_disabled()
@@ -200,7 +200,7 @@ def test_the_page_works_on_a_phone(gallery: Path, rows: Path, look: Look, keep: 
 
 
 def test_the_report_opens_the_pages(gallery: Path, look: Look, keep: Any, tmp_path: Path) -> None:
-    out = report_dataset(gallery / "shards", tmp_path / "report.html", NetworkAnnotator(), most=5)
+    out = report_dataset(gallery / "shards", tmp_path / "report.html", PlainAnnotator(), most=5)
     for scheme, width, height in (("light", 1280, 900), ("dark", 390, 844)):
         page = look(out, color_scheme=scheme, width=width, height=height)
         assert page.evaluate("document.documentElement.scrollWidth") <= width

@@ -22,7 +22,6 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image
 
 from shapenet3d_cma.core.errors import InputError
-from shapenet3d_cma.model.monitor.annotate import NetworkAnnotator
 from shapenet3d_cma.pack.page.charts import bars, histogram, round_ticks, sphere
 from shapenet3d_cma.pack.page.coded import code, decode
 from shapenet3d_cma.pack.page.html import page_html
@@ -37,6 +36,7 @@ from shapenet3d_cma.pack.page.survey import count_right, survey_shards
 from shapenet3d_cma.pack.page.view import View, render_views, shard_views
 from shapenet3d_cma.pack.reader import Shards
 from shapenet3d_cma.render.render_file import find_renders
+from shapenet3d_cma.tests.pack.page.plain import PlainAnnotator
 
 DTYPES = [np.uint8, np.uint16, np.uint32, np.float32, np.float64, np.bool_]
 SHAPES = hnp.array_shapes(min_dims=1, max_dims=4, min_side=0, max_side=7)
@@ -156,7 +156,7 @@ def test_a_view_of_a_render_equals_its_packed_row(renders: Path, shards: Path) -
 
 def test_missing_rows_and_files_are_refused(renders: Path, shards: Path, tmp_path: Path) -> None:
     out = tmp_path / "page.html"
-    for path, asked, message in (
+    for path, request, message in (
         (shards, ViewRequest(row=8), "has no row 8: it has rows 0 to 7"),
         (renders, ViewRequest(row=8), "has no model 8: it has models 0 to 7"),
         (shards, ViewRequest(rows=(8, 9)), "has no row 8"),
@@ -170,9 +170,9 @@ def test_missing_rows_and_files_are_refused(renders: Path, shards: Path, tmp_pat
         (tmp_path / "none", ViewRequest(row=0), "is not a folder of shards"),
     ):
         with pytest.raises(InputError, match=re.escape(message)):
-            inspect_data(path, out, asked, NetworkAnnotator)
+            inspect_data(path, out, request, PlainAnnotator)
     with pytest.raises(InputError, match=r"a name that ends in \.html, or in \.png"):
-        inspect_data(shards, tmp_path / "page.pdf", ViewRequest(row=0), NetworkAnnotator)
+        inspect_data(shards, tmp_path / "page.pdf", ViewRequest(row=0), PlainAnnotator)
     for wrong in ({}, {"row": 1, "model": "x"}, {"rows": (3, 3)}, {"rows": (0, 2), "every": True}):
         with pytest.raises(InputError):
             ViewRequest(**wrong)  # type: ignore[arg-type]
@@ -180,9 +180,9 @@ def test_missing_rows_and_files_are_refused(renders: Path, shards: Path, tmp_pat
 
 
 def test_a_row_comes_with_its_neighbours(shards: Path, renders: Path, tmp_path: Path) -> None:
-    def shown(path: Path, asked: ViewRequest) -> tuple[list[int], int, list[int]]:
+    def shown(path: Path, request: ViewRequest) -> tuple[list[int], int, list[int]]:
         payload = payload_of(
-            inspect_data(path, tmp_path / "a.html", asked, NetworkAnnotator).read_text(
+            inspect_data(path, tmp_path / "a.html", request, PlainAnnotator).read_text(
                 encoding="utf-8"
             )
         )
@@ -205,7 +205,7 @@ def test_a_row_comes_with_its_neighbours(shards: Path, renders: Path, tmp_path: 
 
 
 def test_a_folder_of_pages_is_linked(shards: Path, tmp_path: Path) -> None:
-    first = inspect_data(shards, tmp_path / "pages", ViewRequest(rows=(2, 5)), NetworkAnnotator)
+    first = inspect_data(shards, tmp_path / "pages", ViewRequest(rows=(2, 5)), PlainAnnotator)
     assert first == tmp_path / "pages" / "row-000002.html"
     links = []
     for path in sorted((tmp_path / "pages").glob("*.html")):
@@ -225,9 +225,9 @@ def test_a_contact_sheet_shows_the_rows_in_order(shards: Path, tmp_path: Path) -
     page = np.asarray(Image.open(sheet))
     assert page.shape == (6 * 80, 240, 3)
     opened = Shards(shards)
-    for place, index in enumerate(range(2, 8)):
+    for position, index in enumerate(range(2, 8)):
         row = opened[index]
-        tile = page[place * 80 :][:80]
+        tile = page[position * 80 :][:80]
         assert np.array_equal(tile[:, :80], row["rgb"])
         shown = (tile[:, 80:160] != 255).any(axis=-1)
         assert np.array_equal(shown, row["depth"] > 0)
@@ -295,7 +295,7 @@ def test_the_survey_counts_rows_models_and_points(shards: Path, shifted: Path) -
 
 
 def test_the_report_lists_faults_and_links_every_thumbnail(shifted: Path, tmp_path: Path) -> None:
-    out = report_dataset(shifted, tmp_path / "my report.html", NetworkAnnotator(), most=5)
+    out = report_dataset(shifted, tmp_path / "my report.html", PlainAnnotator(), most=5)
     text = out.read_text(encoding="utf-8")
     assert "1,792 of 2,048 stored points re-project" in text
     assert 'id="verdict" data-verdict="broken"' in text
@@ -310,7 +310,7 @@ def test_the_report_lists_faults_and_links_every_thumbnail(shifted: Path, tmp_pa
     assert sorted(path.name for path in (tmp_path / "my report-rows").glob("*.html")) == sorted(
         link.split("/")[1] for link in links
     )
-    bare = report_dataset(shifted, tmp_path / "bare.html", NetworkAnnotator(), most=0)
+    bare = report_dataset(shifted, tmp_path / "bare.html", PlainAnnotator(), most=0)
     assert not (tmp_path / "bare-rows").exists()
     assert "No thumbnails" in bare.read_text(encoding="utf-8")
 
@@ -319,9 +319,9 @@ def test_a_report_needs_shards_and_an_html_name(
     shards: Path, renders: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(InputError, match="a report is on shards"):
-        report_dataset(renders, tmp_path / "a.html", NetworkAnnotator())
+        report_dataset(renders, tmp_path / "a.html", PlainAnnotator())
     with pytest.raises(InputError, match=r"give a name that ends in \.html"):
-        report_dataset(shards, tmp_path / "a.txt", NetworkAnnotator())
+        report_dataset(shards, tmp_path / "a.txt", PlainAnnotator())
 
 
 @given(st.floats(-1e6, 1e6), st.floats(1e-6, 1e6))
