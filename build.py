@@ -36,7 +36,7 @@ def pack_names() -> tuple[set[str], set[str]]:
 def read_build_settings(
     config_file: Path | None, option_values: Mapping[str, Any]
 ) -> tuple[RenderConfig, PackConfig]:
-    """Merge defaults, a TOML file and options to the settings of both stages.
+    """Merge defaults, TOML file and options to settings of both stages.
 
     The file has the tables [render] and [pack]; an option that was not set is None.
 
@@ -118,7 +118,10 @@ def build_dataset(
 
 
 def _is_earlier(folder: Path) -> bool:
-    """Recognise a dataset of version 0.1, or of `cma3d render` and `cma3d pack` in such folders."""
+    """Recognise a dataset of version 0.1.
+
+    Or the output of `cma3d render` and `cma3d pack` in the same folders.
+    """
     from .pack.manifest import read_record
     from .render.rendering import read_render_settings
 

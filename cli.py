@@ -1,4 +1,4 @@
-"""The command `cma3d`: the group of verbs, the verbs that span several stages, and `main`.
+"""The command `cma3d`: its verbs, those of several stages, and `main`.
 
 Each stage brings its verbs in its own `commands.py`. Importing this module loads none of the large
 libraries; a verb imports its stage when it runs.
@@ -42,11 +42,11 @@ _SHARED_NAMES, _OWN_NAMES = pack_names()
 
 
 class _UnexpectedEndError(Exception):
-    """Replaces an EOFError, which click would take for the end of the user's input."""
+    """Replaces an EOFError, which click would take for a user's Ctrl-D."""
 
 
 class _Commands(click.Group):
-    """The group of commands; an EOFError in one is a fault like any other."""
+    """The group of commands, in which an EOFError is a fault."""
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command of the command line."""
@@ -62,7 +62,7 @@ class _Commands(click.Group):
 )
 @click.version_option(__version__, prog_name="cma3d")
 def cli() -> None:
-    """Regenerate ShapeNet3D-CMA from ShapeNet V2, check it, look at it, train CrossAlignNet on it.
+    """Regenerate ShapeNet3D-CMA from ShapeNet V2 and train CrossAlignNet on it.
 
     \b
     cma3d demo OUT                       every step, small, on procedural models
@@ -219,7 +219,7 @@ for _verb in (
 
 
 def main() -> None:
-    """Run the command line; report each error in one line and as exit status."""
+    """Run the command line; report errors as line and exit status."""
     speak_utf8()
     keep_streams()
     catch_stops()

@@ -41,7 +41,9 @@ def pack(
     config_file: Path | None,
     **values: Any,
 ) -> None:
-    """Turn RENDERS into SHARDS: depth to points that know their pixels, in farthest point order.
+    """Turn RENDERS into SHARDS: depth to points that know their pixels.
+
+    The points are in farthest point order.
 
     Finished shards are kept while their render files are the same, byte for byte. So the same
     command resumes a stopped run, and after a change of some renders it packs only their shards
@@ -88,10 +90,10 @@ def packing_text(packed: PackSummary, shards: Path) -> str:
 def verify(
     shards: tuple[Path, ...], source: Path | None, layout: Layout, as_json: bool, jobs: int | None
 ) -> None:
-    """Check every law of the conventions on every row of SHARDS; exit status 1 if one is broken.
+    """Check every law of the conventions on every row of SHARDS.
 
-    With several folders, such as the splits of a dataset, it also checks that no model is in two
-    of them.
+    The exit status is 1 if a law is broken. With several folders, such as the splits of a dataset,
+    it also checks that no model is in two of them.
 
     \b
     Examples:
@@ -136,7 +138,9 @@ def verify(
 def export(
     shards: Path, out: Path, name: ExportFormat, full: bool, jobs: int | None, redo: bool
 ) -> None:
-    """Write SHARDS in other formats, one folder a model; OUT/README.txt explains the files.
+    """Write SHARDS in other formats, one folder per model.
+
+    OUT/README.txt explains the files.
 
     \b
     bop   scene_camera.json, scene_gt.json, 16-bit depth, masks: for pose estimation

@@ -1,4 +1,4 @@
-"""Settings of packing, which decide the content of shards, and the formats of exports."""
+"""Settings of packing, which decide the content of shards; export formats."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ ExportFormat = Literal["bop", "nerf", "ply", "png"]
 
 @dataclass(frozen=True)
 class PackConfig:
-    """The settings of shards. The same renders and settings give the same rows."""
+    """The settings of shards.
+
+    The same renders and settings give the same rows.
+    """
 
     points: int = setting(
         2048, "Points of each row, by farthest point sampling.", low=1, high=1_000_000

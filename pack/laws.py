@@ -1,4 +1,4 @@
-"""The laws that a set of shards keeps, each with its limit, and the verdict on one law."""
+"""The laws of shards, each with its limit, and the verdict on a law."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""manifest.json: what a folder of shards holds, and the checksums that prove it."""
+"""manifest.json: content of a folder of shards, with checksums."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Packing of renders into shards: rows in a fixed order, then the manifest."""
+"""Packing of renders: shards with rows in fixed order, then the manifest."""
 
 from __future__ import annotations
 
@@ -207,7 +207,7 @@ class _Packing:
     def pack(
         self, path: Path, models: Sequence[RenderJob], parallel: Parallel, progress: Progress
     ) -> tuple[PackSummary, list[Path]]:
-        """Pack a slice of the models into a shard, or keep an equal one."""
+        """Pack a slice of models into a shard, or keep an equal one."""
         files = _parts(path)
         # a shard of this name exists: keep it if the same renders and settings made it
         if files:
@@ -390,7 +390,7 @@ def check_settings(shards: Path, settings: dict[str, Any]) -> None:
 
 
 def _essence(value: Any) -> Any:
-    """Return the value by which a setting is compared: of a file its sha256."""
+    """Return the value by which a setting is compared; a file's sha256."""
     return value["sha256"] if isinstance(value, dict) and "sha256" in value else value
 
 

@@ -30,7 +30,9 @@ _NAMES = tuple(field.name for field in SHARD_FIELDS)
 
 
 class Shards(Sequence[Row]):
-    """A folder of shards as a sequence of rows; a row is a dict of arrays by field name.
+    """A folder of shards as a sequence of rows.
+
+    A row is a dict of arrays by field name.
 
     `shards[5]` is a row; `shards[10:20]` and `shards[[5, 3, 8]]` are batches: the same fields with
     a leading axis. Files are opened when they are first read and their datasets are kept; a copy in
@@ -106,7 +108,7 @@ class Shards(Sequence[Row]):
         return (self[row] for row in range(len(self)))
 
     def __getitem__(self, row: SupportsIndex | slice | Sequence[int] | NDArray[Any]) -> Row:  # type: ignore[override]
-        """Return a row by its index, or a batch by a slice or indices.
+        """Return a row by its index, or a batch by indices or slice.
 
         Negative indices count from the end.
 
@@ -169,8 +171,8 @@ class Shards(Sequence[Row]):
         return batch
 
     def _runs(self, rows: NDArray[Any]) -> Iterator[tuple[int, slice, NDArray[Any]]]:
-        """Yield runs of neighbouring rows: file, rows in it, positions in the batch."""
-        # sorted rows (B,), broken where the next row is no neighbour or in another file
+        """Yield runs of neighbouring rows: file, its rows, positions in the batch."""
+        # sorted rows (B,), split where the next row is not a neighbour or in another file
         order = np.argsort(rows, kind="stable")
         files = np.searchsorted(self.starts, rows[order], side="right") - 1
         breaks = np.flatnonzero((np.diff(rows[order]) != 1) | (np.diff(files) != 0)) + 1
@@ -205,7 +207,7 @@ class Shards(Sequence[Row]):
         return opened.rows
 
     def check(self, index: int) -> Opened:
-        """Open a file and check it against the manifest; the caller closes it.
+        """Open a file and check it; the caller closes it.
 
         Raises
         ------
@@ -222,7 +224,7 @@ class Shards(Sequence[Row]):
             ) from None
         if (state.st_size, state.st_mtime_ns) != (entry["bytes"], self._stamps[index]):
             raise InputError(
-                f"{path} was changed while it was in use: start again with what is there now"
+                f"{path} was changed while it was in use: start again with the new file"
             )
         opened = open_checked(path, SHARD_FIELDS, "shard", **_CACHE)
         rows = len(opened.rows["rgb"])

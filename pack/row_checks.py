@@ -1,4 +1,4 @@
-"""The laws of one row, measured: its camera, its points and their pixels, its image."""
+"""The laws of one row, measured: camera, points, pixels, image."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def _stray_share(rgb: NDArray[np.uint8], depth: NDArray[np.float32]) -> float:
 
 
 def _order_excess(row: Row, camera: Camera) -> float:
-    """Measure how far the points are from farthest point order, in object units.
+    """Measure how far the points deviate from farthest point order, object units.
 
     Usually the same sample comes out again, and the excess is 0. The slow greedy reference runs
     only if it does not, as after a tie.

@@ -1,4 +1,4 @@
-"""The rows of one model, as one worker makes them: views chosen, clouds sampled."""
+"""The rows of one model: its chosen views, with sampled points."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ __all__ = ["PackSummary", "Packed", "RenderJob", "digest", "model_rows", "pack_m
 
 @dataclass
 class PackSummary:
-    """The counts of one shard or of all: rows, left-out views, failures, repairs.
+    """Counts of one shard or all: rows, left-out views, failures, repairs.
 
     Attributes
     ----------
@@ -56,7 +56,10 @@ class PackSummary:
 
 @dataclass(frozen=True)
 class RenderJob:
-    """A render file and the views that become rows; None for the choice of the settings."""
+    """A render file and the views to pack.
+
+    If views is None, the settings choose them.
+    """
 
     path: Path
     views: tuple[int, ...] | None = None
@@ -70,7 +73,7 @@ class RenderJob:
 
 @dataclass(frozen=True)
 class Packed:
-    """The encoded rows of a model, with the hash of its render file."""
+    """The encoded rows of a model, and the hash of its render file."""
 
     digest: str
     rows: list[EncodedRow]
@@ -85,7 +88,7 @@ def pack_model(job: RenderJob, config: PackConfig, render_hash: str) -> Packed:
 
 
 def digest(path: Path) -> str:
-    """Return the sha256 of a render file; empty if it cannot be read.
+    """Return the sha256 of a render file, or "" for an unreadable one.
 
     The packing of an unreadable file fails later, with the reason.
     """

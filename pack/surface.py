@@ -1,4 +1,4 @@
-"""Distances from stored points to the CAD model that they were rendered from.
+"""Distances from stored points to the CAD model of their render.
 
 The mesh is read by trimesh, not by the reader used for rendering, so that a fault of that reader
 shows. The project's own reader is used only if trimesh fails, as on a face index out of range.
@@ -34,7 +34,7 @@ _RAY_REACH = 1e-3
 
 @dataclass(frozen=True)
 class SourceMesh:
-    """A source model: triangles (T, 3, 3) float64, object frame, and Open3D's scene."""
+    """A source model: triangles (T, 3, 3) float64, object frame; Open3D's scene."""
 
     triangles: NDArray[np.float64]
     scene: Any
@@ -101,7 +101,7 @@ def _scene(triangles: NDArray[np.float64], name: str) -> SourceMesh:
 
 
 def _fan(mesh: Mesh) -> NDArray[np.float64]:
-    """Split each face into triangles from its first corner: (T, 3, 3) float64.
+    """Split faces into triangles from their first corners: (T, 3, 3) float64.
 
     Faces that the project's own reader refuses are left out.
     """

@@ -1,4 +1,4 @@
-"""Prove a folder of shards: every law of the conventions, on every row, with the worst figures."""
+"""Verification of shards: every law on every row, with the worst figures."""
 
 from __future__ import annotations
 
@@ -146,7 +146,9 @@ def _compare_sets(one: _RowIndex, two: _RowIndex, verdict: Verdict) -> None:
 
 
 class _RowIndex:
-    """The identities of a set's rows, 16 bytes each, since there may be millions.
+    """The identities of a set's rows.
+
+    A row takes 16 bytes, since there may be millions.
 
     Parameters
     ----------
@@ -323,7 +325,7 @@ def _check_row(
 def _stated_split(
     manifest: Mapping[str, Any],
 ) -> tuple[str, tuple[float, float, float], int] | None:
-    """Return the manifest's split, shares and seed; None if it states no split."""
+    """Return the split, shares and seed that the manifest states, or None."""
     try:
         train, val, test = map(float, manifest["selection"]["split_shares"])
         return (
@@ -336,7 +338,7 @@ def _stated_split(
 
 
 def _check_packages(source: Path | None, layout: Layout) -> None:
-    """Check `source`, and that the packages that the laws need can be imported."""
+    """Check `source`, and that the required packages can be imported."""
     if source is not None:
         try:
             list_models(source, Selection(layout=layout))

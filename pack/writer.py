@@ -1,4 +1,4 @@
-"""The writer of shards: whole files or none, a new one when a file is full.
+"""The writer of shards: complete files, a new one when one is full.
 
 Chunks are compressed by the workers and written as they are (`write_direct_chunk`): h5py's own
 filters would compress all rows in the one process that writes.
@@ -41,7 +41,9 @@ _FILE_OVERHEAD, _ROW_OVERHEAD = 64 * 1024, 512
 
 @dataclass(frozen=True)
 class EncodedRow:
-    """A row as its bytes in the file, so that many processes compress and one writes.
+    """A row as its bytes in the file.
+
+    So many processes compress, and one writes.
 
     Attributes
     ----------
@@ -99,7 +101,7 @@ def part_path(path: Path, part: int) -> Path:
 
 
 class ShardWriter(AbstractContextManager["ShardWriter"]):
-    """A shard to append rows to, written when its block ends without an error.
+    """A shard to append rows to; written when its block ends without error.
 
     A shard without rows is not written.
 
@@ -196,7 +198,10 @@ class ShardWriter(AbstractContextManager["ShardWriter"]):
 
 
 class _Part:
-    """A file under construction, in memory: on a full disk HDF5 would end the process."""
+    """A file under construction, in memory.
+
+    On a full disk, HDF5 would end the process.
+    """
 
     def __init__(self, shapes: dict[str, tuple[int, ...]]) -> None:
         self.rows, self.nbytes, self._shapes = 0, _FILE_OVERHEAD, shapes

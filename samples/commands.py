@@ -59,7 +59,9 @@ def samples(
     val: int,
     **values: Any,
 ) -> None:
-    """Write a small procedural ShapeNet to OUT, in V2's layout; with --task a small benchmark.
+    """Write a small procedural ShapeNet to OUT, or a small benchmark.
+
+    The ShapeNet has the layout of V2; --task chooses a benchmark.
 
     \b
     Examples:

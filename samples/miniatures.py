@@ -393,7 +393,9 @@ def write_miniature(
     val: int = 4,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Write a small benchmark to OUT/<its usual folder>, whole or not at all.
+    """Write a small benchmark to its usual folder in OUT.
+
+    The folder is complete or absent.
 
     Parameters
     ----------

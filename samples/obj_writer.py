@@ -1,4 +1,4 @@
-"""Text of OBJ and MTL files from parts, in the styles of ShapeNet's files.
+"""Text of OBJ and MTL files, in the styles of ShapeNet.
 
 A style is drawn for each model. Nearly every genuine ShapeNet model is two-sided by doubled faces;
 many carry normals averaged over hard edges, line elements and groups; most are off the origin.
@@ -54,7 +54,10 @@ class Style:
 
 
 def draw_style(rng: Rng) -> Style:
-    """Draw a style: 60 % of models doubled, 80 % off the origin by up to 0.2."""
+    """Draw a style.
+
+    60 % of models are doubled, 80 % are off the origin by up to 0.2.
+    """
     doubled, repeated, normals, polygons, lines = (
         chance(rng, p) for p in (0.6, 0.4, 0.6, 0.35, 0.5)
     )
@@ -93,7 +96,7 @@ def rows_text(template: str, rows: NDArray[np.generic]) -> str:
 
 
 def normalised(parts: Sequence[Part], offset: Sequence[float]) -> list[Part]:
-    """Scale to a bounding box of diagonal 1 with its centre at `offset`.
+    """Scale to a bounding box of diagonal 1, centred at `offset`.
 
     Vertices are rounded as they will be written.
     """
@@ -254,7 +257,7 @@ def back_sides(rng: Rng, parts: Sequence[Part]) -> dict[int, Material]:
 
 
 def model_files(parts: Sequence[Part], style: Style, rng: Rng) -> ModelFiles:
-    """Write a model in a style; `rng` draws the materials of the backs.
+    """Write a model in a style; `rng` draws the back materials.
 
     Parameters
     ----------

@@ -185,7 +185,7 @@ def label(rng: Rng) -> Material:
 
 
 def back(rng: Rng, front: Material) -> Material:
-    """Draw the back material of a doubled face; never equal to the front."""
+    """Draw the back material of a doubled face, unlike its front."""
     if chance(rng, 0.25):
         a, b = rgb("ff00c8"), draw(rng, PAINTS)
         return Material(a, texture=textures.checks(rng, a, b, 64), alpha=front.alpha)

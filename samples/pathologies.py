@@ -1,7 +1,7 @@
-"""One model for each known fault of ShapeNet's files, and the expected result.
+"""One model for each known fault of ShapeNet's files; expected results.
 
-Every entry of `PATHOLOGIES` says in words and figures what a renderer has to make of the model;
-`pathologies.json` beside the samples repeats that for programs.
+Each entry of `PATHOLOGIES` states in words and figures how the model must be rendered;
+`pathologies.json` beside the samples repeats this for programs.
 """
 
 from __future__ import annotations

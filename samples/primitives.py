@@ -46,7 +46,7 @@ __all__ = [
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 TO_FRONT = -90.0
-"""Degrees about x: turns what was built lying, its top up, to the front."""
+"""Degrees about x that turn a shape built lying on its back to the front."""
 Points = ArrayLike | Sequence[Any]
 """Nested sequences that mix int and float, which ArrayLike does not admit."""
 
@@ -116,7 +116,7 @@ class Mesh:
 
 
 def weld(mesh: Mesh) -> Mesh:
-    """Merge vertices that agree to 1e-7; drop corners and faces that become empty."""
+    """Merge vertices within 1e-7; drop corners and faces that collapse."""
     # + 0.0 turns -0.0 into 0.0
     keys = np.round(mesh.vertices, 7) + 0.0
     # first: (m,) old vertices that stay; inverse: (n,) new index of each old vertex.
@@ -134,7 +134,7 @@ def weld(mesh: Mesh) -> Mesh:
 
 
 def next_corner(mesh: Mesh) -> IntArray:
-    """Return, for each corner, the position of the next corner of its face."""
+    """Return the index of the next corner of the face, per corner."""
     following = np.arange(1, len(mesh.corners) + 1)
     # the last corner of a face is followed by its first
     following[mesh.starts + mesh.sizes - 1] = mesh.starts
@@ -142,7 +142,7 @@ def next_corner(mesh: Mesh) -> IntArray:
 
 
 def area_vectors(mesh: Mesh) -> FloatArray:
-    """Compute each face's outward normal, (f, 3) float64; its length is the area."""
+    """Compute normals of faces, (f, 3) float64, whose length is the area."""
     # cross product of each corner with the next one, (corners, 3); their sum is twice the area
     points = mesh.vertices[mesh.corners]
     crosses = np.cross(points, points[next_corner(mesh)])
@@ -197,11 +197,9 @@ def grid(points: Points, uvs: Points | None = None) -> Mesh:
 
 
 def polygon(outline: Points) -> Mesh:
-    """Fill a flat outline with one polygon, or with triangles around its centre.
+    """Fill a flat outline with one polygon, or triangles around its centre.
 
-    One polygon only if it is strictly convex.
-
-    Readers cut concave polygons differently; so none is ever written.
+    Only a strictly convex outline becomes one polygon, since readers cut concave ones differently.
 
     Parameters
     ----------

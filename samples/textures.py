@@ -53,7 +53,7 @@ def to_image(values: FloatArray) -> Image:
 
 
 def blend(a: Colour, b: Colour, amount: FloatArray) -> FloatArray:
-    """Mix two colours; `amount`, (h, w), is 0 for `a` and 1 for `b`."""
+    """Mix two colours; `amount` (h, w) goes from 0, `a`, to 1, `b`."""
     mixed: FloatArray = np.asarray(a) + amount[..., None] * (np.asarray(b) - np.asarray(a))
     return mixed
 
@@ -113,7 +113,7 @@ def weave(rng: np.random.Generator, warp: Colour, weft: Colour, size: int = 128)
 
 
 def checks(rng: np.random.Generator, ground: Colour, band: Colour, size: int = 128) -> Image:
-    """Paint tartan: crossing bands, a wide and a narrow one, on a ground."""
+    """Paint tartan: wide and narrow bands that cross on a ground."""
     position = np.arange(size) / size
     wide, narrow = (
         ((position > 0.1) & (position < 0.45)).astype(float),
@@ -162,7 +162,7 @@ def speckle(
 def label(
     rng: np.random.Generator, paper: Colour, ink: Colour, accent: Colour, size: int = 128
 ) -> Image:
-    """Return two square fields, each with a word, a sun and a wedge.
+    """Paint two square fields, each with word, sun and wedge.
 
     The sun stands above the word's left; the wedge rises to the left.
 
@@ -185,7 +185,7 @@ def label(
 def dial(
     rng: np.random.Generator, paper: Colour, ink: Colour, accent: Colour, size: int = 256
 ) -> Image:
-    """Return a clock's face: twelve strokes and a word.
+    """Paint a clock's face: twelve strokes and a word.
 
     The stroke at twelve o'clock is double, and the word stands below it.
     """
@@ -214,7 +214,7 @@ def dial(
 def screen(
     rng: np.random.Generator, dark: Colour, light: Colour, accent: Colour, size: int = 256
 ) -> Image:
-    """Return a desktop: a bar, a window with text and a chart, a word."""
+    """Paint a desktop: a bar, a window with a chart, a word."""
     picture = blend(dark, accent, 0.55 * noise(rng, size, 2, 2))
     picture[: size // 16] = 0.12
     picture[size // 5 : 4 * size // 5, size // 10 : size // 2] = light
@@ -231,7 +231,7 @@ def screen(
 
 
 def keyboard(ground: Colour, key: Colour, size: int = 256) -> Image:
-    """Return five shifted rows of keys with a space bar in the lowest."""
+    """Paint five shifted rows of keys, the lowest with a space bar."""
     picture = np.tile(np.asarray(ground, dtype=np.float64), (size, size, 1))
     pitch_x, pitch_y = size / 14, size / 5
     for row in range(5):
@@ -244,7 +244,7 @@ def keyboard(ground: Colour, key: Colour, size: int = 256) -> Image:
 
 
 def fuselage(rng: np.random.Generator, ground: Colour, band: Colour, size: int = 256) -> Image:
-    """Return an airliner's skin with windows, a band and a word on each side.
+    """Paint an airliner's skin: windows, band and word on each side.
 
     u goes around, 0.5 on top; v from nose to tail.
     """

@@ -1,4 +1,4 @@
-"""Charts as inline SVG, coloured by the page's style sheet for light and dark.
+"""Charts as inline SVG, coloured by the page's style sheet.
 
 SVG of matplotlib would fix colours and fonts in each element, so the style sheet could not change
 them, and would make a chart many times larger.

@@ -1,4 +1,4 @@
-"""The inspection page: one HTML file that holds its code and arrays and fetches nothing."""
+"""The inspection page: one HTML file with its code and arrays."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ class Annotator(Protocol):
     missing: dict[str, str]
 
     def add(self, view: View) -> View:
-        """Return the view with its layers, or with the reason why it has none."""
+        """Return the view with its layers, or with why it has none."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ class ViewRequest:
 
 
 class ViewSource:
-    """The data shown: rows of shards, models of a folder of renders, or one render file.
+    """The data of a page: rows of shards, or models of renders.
 
     Parameters
     ----------
@@ -144,7 +144,10 @@ class ViewSource:
         return rows
 
     def read(self, row: int, *, view: int | None = None, every: bool = False) -> list[View]:
-        """Read a row: of renders, the best view of a model, a chosen one, or all."""
+        """Read the views of a row.
+
+        Of renders these are the best view of a model, a chosen one, or all.
+        """
         self.check(row)
         if self.shards is not None:
             return shard_views(
@@ -155,7 +158,7 @@ class ViewSource:
         )
 
     def _siblings(self, row: int, view: int | None) -> list[int]:
-        """Return the rows of a row's model, or the one with a view."""
+        """Return the rows of the row's model, or the row of one view."""
         assert self.shards is not None
         names = self.shards.read([row], ["synset", "model_id"])
         rows = self.shards.find(f"{names['synset'][0]}/{names['model_id'][0]}")
@@ -178,7 +181,7 @@ def _holds_renders(path: Path) -> bool:
 def inspect_data(
     path: Path, out: Path, request: ViewRequest, annotate: Callable[[Path | None], Annotator]
 ) -> Path:
-    """Write a page, a folder of pages, or a picture of a row.
+    """Write a page, a folder of pages, or a picture.
 
     Parameters
     ----------
@@ -303,7 +306,7 @@ def as_row(view: View) -> Row:
 
 
 def _rows(source: ViewSource, request: ViewRequest) -> tuple[list[int], int]:
-    """Choose the rows of a page, and the index of the first shown.
+    """Choose the rows of a page and the first one shown.
 
     A single row comes with its neighbours.
     """
@@ -331,7 +334,7 @@ def write_pages(
     request: ViewRequest | None = None,
     home: str | None = None,
 ) -> dict[int, Path]:
-    """Write a page per row to a folder, each linked with its neighbours.
+    """Write a folder of pages, one per row, linked with their neighbours.
 
     Returns
     -------

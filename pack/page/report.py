@@ -1,4 +1,4 @@
-"""The report on a dataset: one HTML file with charts and linked thumbnails."""
+"""The report on a dataset: one HTML file, charts, linked thumbnails."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def report_html(
 
 
 def thumbnail(rgb: NDArray[np.uint8]) -> str:
-    """Return a small JPEG of an image as a data URI: (H, W, 3) uint8."""
+    """Return a small JPEG of an (H, W, 3) uint8 image as data URI."""
     image = Image.fromarray(rgb)
     image.thumbnail((_THUMBNAIL, _THUMBNAIL), Image.Resampling.LANCZOS)
     file = io.BytesIO()

@@ -24,7 +24,9 @@ _BATCH = 4096
 
 @dataclass(frozen=True)
 class Survey:
-    """Figures of a dataset of N rows; of M of them, evenly spread, all arrays were read.
+    """Figures of a dataset of N rows.
+
+    All arrays were read of M rows, evenly spread.
 
     Attributes
     ----------

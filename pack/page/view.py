@@ -1,4 +1,4 @@
-"""A view of a model as a page shows it: stored arrays and layers of the network."""
+"""A view of a model on a page: stored arrays and network layers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,9 @@ __all__ = ["AlignedMasks", "Reconstruction", "View", "render_views", "shard_view
 
 @dataclass(frozen=True)
 class AlignedMasks:
-    """The masks of a row for each strategy, ratio and seed of the page; True = masked.
+    """The masks of a row for each strategy, ratio and seed.
+
+    True = masked.
 
     Attributes
     ----------
@@ -148,7 +150,7 @@ def render_views(
 def _read_views(
     render: Render, row: int, views: Sequence[int] | None, *, every: bool
 ) -> list[View]:
-    """Read views one by one, since the depth of all may be large."""
+    """Read views one by one, since all depth may be large."""
     counts = count_points(render.view_depths())
     chosen = (
         range(len(counts)) if every else choose_views(counts, "best") if views is None else views

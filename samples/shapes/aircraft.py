@@ -77,7 +77,7 @@ def hull_of_revolution(stations: FloatArray, segments: int = 28) -> Mesh:
 
 
 def airplane(rng: Rng, number: int) -> list[Part]:
-    """Build an airliner, a jet with a T-tail, a fighter or a propeller plane."""
+    """Build an airliner, a T-tailed jet, a fighter or a propeller plane."""
     kind = ("airliner", "prop_high", "tail_jet", "fighter", "prop_low")[number % 5]
     ground, band = (
         rgb("f3f3f0")
@@ -249,7 +249,7 @@ def airplane_wings(
 
 
 def jets(rng: Rng, kind: str, length: float, r: float, accent: Material) -> list[Part]:
-    """Return two or four engines on pylons, under wings or at the tail."""
+    """Return two or four engines on pylons, at wings or tail."""
     outside = np.array([[0.24, 0.0], [0.3, 0.06], [0.33, 0.4], [0.29, 0.9], [0.2, 1.25]])
     inside = np.array([[0.17, 1.25], [0.2, 1.0], [0.25, 0.5], [0.22, 0.06], [0.24, 0.0]])
     # The axis is turned from y to z, so that the intake, at 0, is in front.

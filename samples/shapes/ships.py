@@ -88,7 +88,7 @@ def hull(
 
 
 def deck_plate(deck: FloatArray, thick: float, inset: float) -> Mesh:
-    """Return a deck along the sheer, just above the top of the hull."""
+    """Return a deck along the sheer, just above the hull."""
     z, half, top = deck[1:].T
     # Its ends must not lie in the hull's
     z = 0.994 * z
