@@ -80,7 +80,7 @@ class Verdict:
     Attributes
     ----------
     worst : the largest figure; inf if a figure could not be measured
-    where : the row of the worst figure, as `shard row synset/model view`
+    location : the row of the worst figure, as `shard row synset/model view`
     reason : why the worst figure is inf, or which row it duplicates; else empty
     broken : number of rows (or files) over the limit
     checked : number of rows (or files) that the law was applied to
@@ -88,18 +88,18 @@ class Verdict:
 
     law: Law
     worst: float = 0.0
-    where: str = ""
+    location: str = ""
     reason: str = ""
     broken: int = 0
     checked: int = 0
 
-    def add(self, figure: float, where: str, reason: str = "") -> None:
+    def add(self, figure: float, location: str, reason: str = "") -> None:
         """Count one row's figure; NaN counts as inf."""
         figure = np.inf if np.isnan(figure) else figure
         self.checked += 1
         self.broken += figure > self.law.limit
-        if not self.where or figure > self.worst:
-            self.worst, self.where, self.reason = figure, where, reason
+        if not self.location or figure > self.worst:
+            self.worst, self.location, self.reason = figure, location, reason
 
     def as_json(self) -> dict[str, Any]:
         """Return the entry that `--json` prints."""
@@ -109,7 +109,7 @@ class Verdict:
             "worst": self.worst if np.isfinite(self.worst) else str(self.worst),
             "limit": self.law.limit,
             "unit": self.law.unit,
-            "where": self.where,
+            "where": self.location,
             "reason": self.reason,
             "broken": self.broken,
             "checked": self.checked,

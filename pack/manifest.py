@@ -21,7 +21,7 @@ SHARD_NAME = re.compile(r"shard-\d{5,9}(_\d{2,9})?\.h5")
 
 _ENTRY = {"file": str, "rows": int, "bytes": int, "sha256": str}
 _LEAST_ROW = (
-    32  # bytes: six arrays, each at least a compressed chunk and its place in the file's index
+    32  # bytes: six arrays, each at least a compressed chunk and its entry in the file's index
 )
 _KINDS = {str: "a text", int: "a count"}
 
@@ -88,7 +88,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 def read_record(folder: Path) -> tuple[dict[str, Any], set[str]]:
     """Read the settings and file names that earlier calls recorded.
 
-    The record is {config, render_config} and, where it was written down, selection.
+    The record is {config, render_config} and, if it was recorded, selection.
 
     A missing or unreadable file is skipped; if both are, the record is empty.
     """
@@ -98,8 +98,9 @@ def read_record(folder: Path) -> tuple[dict[str, Any], set[str]]:
         try:
             record = read_json(folder / name)
             files |= {entry["file"] for entry in record["shards"]}
-            settings = {part: dict(record[part]) for part in ("config", "render_config")}
-            settings |= {part: dict(record[part]) for part in ("selection",) if part in record}
+            settings = {table: dict(record[table]) for table in ("config", "render_config")}
+            if "selection" in record:
+                settings["selection"] = dict(record["selection"])
         except (OSError, ValueError, KeyError, TypeError):
             continue
     return settings, {

@@ -107,9 +107,9 @@ def _pack_all(
         if config.num_samples:
             models = _draw(renders, paths, packing, parallel, summary)
         with Progress(len(models), "models") as progress:
-            for number, some in enumerate(_slices(models, config, int(render_config["views"]))):
+            for number, batch in enumerate(_slices(models, config, int(render_config["views"]))):
                 packed, files = packing.pack(
-                    shards / f"shard-{number:05}.h5", some, parallel, progress
+                    shards / f"shard-{number:05}.h5", batch, parallel, progress
                 )
                 summary.add(packed)
                 entries += map(_entry, files)
@@ -165,12 +165,12 @@ def _draw(
     begin = 0
     with Progress(missing, "samples found") as progress:
         while missing and begin < len(order):
-            some = order[begin : begin + max(64, missing)]
-            begin += len(some)
-            tasks = (delayed(plan_views)(path, config, packing.render_hash) for path in some)
+            batch = order[begin : begin + max(64, missing)]
+            begin += len(batch)
+            tasks = (delayed(plan_views)(path, config, packing.render_hash) for path in batch)
             with each(parallel, tasks) as results:
                 choices = list(results)
-            for path, (views, faults) in zip(some, choices, strict=True):
+            for path, (views, faults) in zip(batch, choices, strict=True):
                 if not missing:
                     break
                 summary.add(faults)

@@ -103,7 +103,7 @@ def _verify_set(
         for row, report in enumerate(track(results, len(shards), "rows")):
             for law, figure in report.figures.items():
                 reason = report.reasons.get(law, "")
-                verdicts[law].add(figure, f"{prefix}{report.where}", reason)
+                verdicts[law].add(figure, f"{prefix}{report.location}", reason)
             if report.key is not None:
                 index.note(row, report.key)
     # the set
@@ -141,8 +141,8 @@ def _compare_sets(one: _RowIndex, two: _RowIndex, verdict: Verdict) -> None:
         row_of_two = two.name(np.flatnonzero(two.known)[right])
         verdict.add(1.0, row_of_two, f"the model of {row_of_one}")
         verdict.checked -= 1  # the model is in the count of models already
-    if not len(shared) and not verdict.where:
-        verdict.where = str(two.shards.folder)
+    if not len(shared) and not verdict.location:
+        verdict.location = str(two.shards.folder)
 
 
 class _RowIndex:
@@ -221,7 +221,7 @@ def verdict_table(verdicts: list[Verdict]) -> str:
             reason = f": {verdict.reason}" if verdict.reason else ""
             lines.append(
                 f"BROKEN {verdict.law.name}: {verdict.broken} of {verdict.checked}, "
-                f"worst in {verdict.where}{reason}"
+                f"worst in {verdict.location}{reason}"
             )
     # models are counted in pairs of sets, not in rows
     rows = max(verdict.checked for verdict in verdicts if verdict.law.unit != "models")
@@ -236,12 +236,12 @@ class _RowReport:
 
     Attributes
     ----------
-    where : name of the row
+    location : name of the row
     figures, reasons : by law
     key : synset, model and view; None if the row cannot be read
     """
 
-    where: str
+    location: str
     figures: dict[str, float]
     reasons: dict[str, str] = field(default_factory=dict)
     key: tuple[str, str, int] | None = None
@@ -298,13 +298,13 @@ def _check_row(
 ) -> _RowReport:
     """Measure the laws of a row."""
     shards = _open_shards(folder, call)
-    where = _row_location(shards, index)
+    location = _row_location(shards, index)
     try:
         row = shards[index]
     except InputError as error:
-        return _RowReport(where, {"readable": 1.0}, {"readable": str(error)})
+        return _RowReport(location, {"readable": 1.0}, {"readable": str(error)})
     key = (str(row["synset"]), str(row["model_id"]), int(row["view"]))
-    where += f" {_key_text(key)}"
+    location += f" {_key_text(key)}"
     figures = {"readable": 0.0} | check_row(row)
     split = _stated_split(shards.manifest)
     if split is not None:
@@ -319,7 +319,7 @@ def _check_row(
     reasons: dict[str, str] = {}
     if source is not None:
         figures["surface"], reasons["surface"] = surface_distance(row, source, layout)
-    return _RowReport(where, figures, reasons, key)
+    return _RowReport(location, figures, reasons, key)
 
 
 def _stated_split(

@@ -90,6 +90,6 @@ def samples(
         return
     if names := given_options({"layout", "train", "test", "val"}):
         raise InputError(f"{names[0]} is for a benchmark: give it with --task")
-    made = write_samples(out, read_settings(SamplesConfig, config_file, values))
-    models, categories = sum(made["models"].values()), len(made["models"])
+    summary = write_samples(out, read_settings(SamplesConfig, config_file, values))
+    models, categories = sum(summary["models"].values()), len(summary["models"])
     tell(f"{count_text(models, 'model')} of {count_text(categories, 'category')} in {out}")

@@ -224,8 +224,8 @@ def inspect_data(
     first = next(i for i, view in enumerate(views) if view.row == rows[start])
     if request.every:  # begin with the requested row; of renders, with the view that packing keeps
         counts = [view.num_points for view in views]
-        mine = [i for i, view in enumerate(views) if view.row == request.row and view.stored]
-        first = mine[0] if mine else counts.index(max(counts))
+        stored = [i for i, view in enumerate(views) if view.row == request.row and view.stored]
+        first = stored[0] if stored else counts.index(max(counts))
     text = _page(source, [annotator.add(view) for view in views], first, annotator)
     return write_file(out, PAGE, text.encode(), inputs=inputs)
 

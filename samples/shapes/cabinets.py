@@ -51,14 +51,14 @@ def bookshelf(rng: Rng, number: int) -> list[Part]:
             )
         )
         if row < rows:
-            here = (
+            cells = (
                 max(1, round(reach / cell_w))
                 if kind != "stepped"
                 else columns - row
                 if row
                 else columns
             )
-            for column in range(max(1, here)):
+            for column in range(max(1, cells)):
                 low = -width / 2 + column * cell_w + t
                 things += shelf_load(
                     rng,

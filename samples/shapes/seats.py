@@ -63,8 +63,8 @@ def curved_back(width: float, low: float, high: float, z: float, bend: float, th
     """Return a backrest bent around the sitter, seen from above an arc."""
     rings = []
     # Thirteen sections, (4, 3) each; the outer ones come forward on a parabola.
-    for place in np.linspace(-1, 1, 13):
-        x, curve = place * width / 2, z - bend * place**2
+    for across in np.linspace(-1, 1, 13):
+        x, curve = across * width / 2, z - bend * across**2
         corners = [(low, -thick / 2), (high, -thick / 2), (high, thick / 2), (low, thick / 2)]
         rings.append([[x, y, curve + dz] for y, dz in corners])
     return box_uv(loft(rings))

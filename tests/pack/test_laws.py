@@ -25,5 +25,5 @@ def test_a_verdict_counts_rows_over_the_limit_and_names_the_worst(
     assert verdict.checked == len(figures)
     assert verdict.broken == sum(not figure <= limit for figure in measured)
     assert verdict.worst == max(measured)
-    assert verdict.where == f"row {measured.index(max(measured))}"
+    assert verdict.location == f"row {measured.index(max(measured))}"
     json.dumps(verdict.as_json(), allow_nan=False)

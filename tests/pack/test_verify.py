@@ -55,7 +55,7 @@ def test_a_row_over_another_is_found_across_shards(copy: Path) -> None:
     vouch(copy)
     verdicts = broken(copy)
     assert set(verdicts) == {"distinct rows", "manifest"}, "its category is counted there"
-    assert verdicts["distinct rows"].where.startswith("shard-00002.h5 row 1 ")
+    assert verdicts["distinct rows"].location.startswith("shard-00002.h5 row 1 ")
     assert verdicts["distinct rows"].reason.startswith("the same as shard-00000.h5 row 2 ")
 
 
@@ -114,7 +114,10 @@ def test_a_shard_with_other_attributes_is_found(
     vouch(copy)
     verdicts = broken(copy)
     assert set(verdicts) == {"attributes"}
-    assert (verdicts["attributes"].where, verdicts["attributes"].checked) == ("shard-00001.h5", 3)
+    assert (verdicts["attributes"].location, verdicts["attributes"].checked) == (
+        "shard-00001.h5",
+        3,
+    )
     assert verdicts["attributes"].reason == f"other than expected: {name}"
 
 
@@ -157,7 +160,7 @@ def test_every_flipped_bit_is_found(tiny: Path) -> None:
         shard.write_bytes(flipped)
         verdicts = {verdict.law.name: verdict for verdict in verify_shards(copy, jobs=1)}
         assert verdicts["sha256"].broken == 1
-        assert verdicts["sha256"].where == "shard-00001.h5"
+        assert verdicts["sha256"].location == "shard-00001.h5"
 
 
 def test_a_row_that_cannot_be_read_does_not_stop_the_rest(copy: Path) -> None:
@@ -170,7 +173,7 @@ def test_a_row_that_cannot_be_read_does_not_stop_the_rest(copy: Path) -> None:
     shard.write_bytes(data)
     verdicts = {verdict.law.name: verdict for verdict in verify_shards(copy, jobs=1)}
     assert (verdicts["readable"].broken, verdicts["readable"].checked) == (1, 8)
-    assert verdicts["readable"].where == "shard-00001.h5 row 1"
+    assert verdicts["readable"].location == "shard-00001.h5 row 1"
     assert (verdicts["point"].broken, verdicts["point"].checked) == (0, 7)
 
 

@@ -96,7 +96,7 @@ def test_a_model_in_two_sets_or_in_the_wrong_split_is_found(
     ]
     (verdict,) = broken
     assert (verdict.law.name, verdict.broken, verdict.checked) == ("distinct models", 2, 10)
-    assert verdict.where.startswith(f"{tmp_path / 'one'}/shard-00000.h5 row ")
+    assert verdict.location.startswith(f"{tmp_path / 'one'}/shard-00000.h5 row ")
     assert verdict.reason.startswith(f"the model of {shards}/shard-0000")
     path = tmp_path / "one" / "manifest.json"
     manifest = json.loads(path.read_text())
