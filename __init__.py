@@ -1,4 +1,4 @@
-"""ShapeNet3D-CMA: CAD models to RGB-D views, indexed point clouds, and a trained CrossAlignNet.
+"""ShapeNet3D-CMA: RGB-D views, indexed point clouds, and CrossAlignNet.
 
 The names of `__all__` are loaded when they are first used, so that importing the package loads
 neither torch nor any other large library.

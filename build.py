@@ -1,4 +1,4 @@
-"""`cma3d build`: ShapeNet to shards in one go."""
+"""`cma3d build`: from ShapeNet to shards in one run."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ __all__ = ["build_dataset", "pack_names", "read_build_settings"]
 
 
 def pack_names() -> tuple[set[str], set[str]]:
-    """Return the names of settings that packing shares with rendering, and its other names.
+    """Return the settings that packing shares with rendering, and its own.
 
-    In a build, the option of a shared one is `--pack-NAME`.
+    In a build, the option of a shared setting is `--pack-NAME`.
     """
     own = {field.name for field in dataclasses.fields(PackConfig)}
     shared = own & {field.name for field in dataclasses.fields(RenderConfig)}
@@ -34,18 +34,17 @@ def pack_names() -> tuple[set[str], set[str]]:
 
 
 def read_build_settings(
-    config_file: Path | None, given: Mapping[str, Any]
+    config_file: Path | None, option_values: Mapping[str, Any]
 ) -> tuple[RenderConfig, PackConfig]:
-    """Merge defaults, a TOML file, and options to the settings of rendering and of packing.
+    """Merge defaults, TOML file and options to settings of both stages.
 
-    The file has the tables [render] and [pack]; an option that is None was not given.
+    The file has the tables [render] and [pack]; an option that was not set is None.
 
-    Colour is given to the view that is packed, or to all of them where all are packed.
+    By default colour is rendered for the views that are packed.
 
     Raises
     ------
-    InputError : as `read_settings`; a table that is neither; views to pack that would have no
-        colour
+    InputError : as `read_settings`; an unknown table; packed views would have no colour
     """
     tables = {} if config_file is None else read_toml(config_file)
     unknown = sorted(
@@ -56,16 +55,18 @@ def read_build_settings(
     if unknown:
         raise InputError(
             f"{config_file}: {shorten(repr(unknown[0]))} is out of place; "
-            "the settings of a build stand in [render] and [pack]"
+            "the settings of a build belong into [render] and [pack]"
         )
     shared, own = pack_names()
-    pack_values = {name: given.get(name) for name in own} | {
-        name: given.get(f"pack_{name}") for name in shared
+    pack_values = {name: option_values.get(name) for name in own} | {
+        name: option_values.get(f"pack_{name}") for name in shared
     }
     pack = read_settings(PackConfig, config_file, pack_values, table="pack")
-    values = {field.name: given.get(field.name) for field in dataclasses.fields(RenderConfig)}
+    values = {
+        field.name: option_values.get(field.name) for field in dataclasses.fields(RenderConfig)
+    }
     if values["colour"] is None and "colour" not in tables.get("render", {}):
-        # the views that are packed need colour; all the others do without
+        # only the views that are packed need colour
         values["colour"] = pack.keep
     render = read_settings(RenderConfig, config_file, values, table="render")
     if pack.keep == "all" and render.colour != "all":
@@ -86,17 +87,19 @@ def build_dataset(
     jobs: int | None = None,
     **run: Any,
 ) -> tuple[RenderSummary, PackSummary]:
-    """Render models to `out/renders` and pack them to `out/shards`; goes on where it was stopped.
+    """Render models to `out/renders` and pack them to `out/shards`.
+
+    A second call resumes a stopped one.
 
     Parameters
     ----------
-    choice : of the renders that are packed, which may be more than these models; all where None
-    jobs : side by side; the number of cores where None
+    choice : renders to pack, which may be more than these models; all if None
+    jobs : processes; the number of cores if None
     run : further keyword arguments of `render_models`
 
     Raises
     ------
-    InputError : a stage cannot run here, or nothing can be packed
+    InputError : a stage cannot run here, or no row can be packed
     """
     from .pack.packing import check_settings, pack_renders
     from .render.rendering import render_models
@@ -115,7 +118,10 @@ def build_dataset(
 
 
 def _is_earlier(folder: Path) -> bool:
-    """Recognise a dataset of version 0.1, or of `cma3d render` and `cma3d pack` in such folders."""
+    """Recognise a dataset of version 0.1.
+
+    Or the output of `cma3d render` and `cma3d pack` in the same folders.
+    """
     from .pack.manifest import read_record
     from .render.rendering import read_render_settings
 

@@ -1,4 +1,4 @@
-"""The command `cma3d`: the group of all verbs, those that span several stages, and `main`.
+"""The command `cma3d`: its verbs, those of several stages, and `main`.
 
 Each stage brings its verbs in its own `commands.py`. Importing this module loads none of the large
 libraries; a verb imports its stage when it runs.
@@ -42,14 +42,14 @@ _SHARED_NAMES, _OWN_NAMES = pack_names()
 
 
 class _UnexpectedEndError(Exception):
-    """Stands in for an EOFError, which click would take for a user who has gone."""
+    """Replaces an EOFError, which click would take for a user's Ctrl-D."""
 
 
 class _Commands(click.Group):
-    """The commands, of which an EOFError is a fault like any other."""
+    """The group of commands, in which an EOFError is a fault."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command that was given."""
+        """Run the command of the command line."""
         try:
             return super().invoke(ctx)
         except EOFError as error:
@@ -62,26 +62,26 @@ class _Commands(click.Group):
 )
 @click.version_option(__version__, prog_name="cma3d")
 def cli() -> None:
-    """Regenerate ShapeNet3D-CMA from ShapeNet V2, check it, look at it, train CrossAlignNet on it.
+    """Regenerate ShapeNet3D-CMA from ShapeNet V2 and train CrossAlignNet on it.
 
     \b
-    cma3d demo OUT                       all of it, small, on procedural models
-    cma3d doctor SHAPENET                what is wrong with the models, before days are spent
+    cma3d demo OUT                       every step, small, on procedural models
+    cma3d doctor SHAPENET                faults of the models, before days of rendering
     cma3d render SHAPENET RENDERS        CAD models to RGB-D views (resumes by itself)
     cma3d pack RENDERS SHARDS            views to HDF5 shards of point clouds that know their pixels
-    cma3d build SHAPENET OUT             both in one go, the fast way
+    cma3d build SHAPENET OUT             render and pack in one run
     cma3d reconstruct RENDERS OUT        full clouds as PLY or NPZ, with colours and pixels
-    cma3d status OUT                     how far a render is, from another terminal
+    cma3d status OUT                     progress of a render, from another terminal
     cma3d verify SHARDS --source SHAPENET
     cma3d inspect SHARDS --row 0 --open  every pixel and its point, in a page
     cma3d report SHARDS                  one page on the whole dataset
-    cma3d export SHARDS OUT --format F   in the formats of others: bop, nerf, ply, png
+    cma3d export SHARDS OUT --format F   other formats: bop, nerf, ply, png
     cma3d pretrain SHARDS RUN
     cma3d finetune, fewshot, segment, probe, evaluate, ablate
-                                         the paper's evaluation of what was pretrained
+                                         the paper's evaluation of a pretrained encoder
 
-    Exit status: 0 done; 1 finished, with failures that are listed; 2 wrong use or bad input;
-    70 a fault of the program, whose report the last line names; 130 stopped, as by Ctrl-C.
+    Exit status: 0 done; 1 finished, with a list of failures; 2 wrong use or bad input; 70 a fault
+    of the program, whose report is named in the last line; 130 stopped, as by Ctrl-C.
     """
 
 
@@ -90,17 +90,17 @@ def cli() -> None:
 @selection_options
 @JSON
 @click.option(
-    "--task", type=click.Choice(get_args(Task)), help="Look for a benchmark's data instead."
+    "--task", type=click.Choice(get_args(Task)), help="Check the data of this benchmark instead."
 )
 @JOBS
 def doctor(
     shapenet: Path, selection: Selection, as_json: bool, task: Task | None, jobs: int | None
 ) -> None:
-    """Look over the models of SHAPENET before rendering: counts, missing files, faults.
+    """Check the models of SHAPENET before rendering: counts, missing files, faults.
 
-    Only text and headers are read. Exit status 1 where some models cannot be rendered; they are
-    listed. `cma3d render` mends or records the rest. With --task, SHAPENET is the folder of a
-    benchmark: which layout, whether it is whole, and what to get if not.
+    Only text and headers are read. Models that cannot be rendered are listed; then the exit status
+    is 1. `cma3d render` repairs or records the other faults. With --task, SHAPENET is the folder of
+    a benchmark: its layout, whether it is complete, and what is missing.
 
     \b
     Examples:
@@ -116,9 +116,9 @@ def doctor(
         from .model.tasks.benchmarks.check import diagnose_task
         from .model.tasks.benchmarks.check import diagnosis_text as task_text
 
-        found = diagnose_task(shapenet, task)
-        tell(json.dumps(found.as_json(), indent=1) if as_json else task_text(found))
-        sys.exit(1 if found.faults else 0)
+        report = diagnose_task(shapenet, task)
+        tell(json.dumps(report.as_json(), indent=1) if as_json else task_text(report))
+        sys.exit(1 if report.faults else 0)
     from .render.shapenet.doctor import diagnose, diagnosis_text
     from .render.shapenet.listing import list_models
 
@@ -148,10 +148,10 @@ def build(
     config_file: Path | None,
     **values: Any,
 ) -> None:
-    """Render and pack in one go, the fast way: OUT/renders and OUT/shards.
+    """Render and pack in one run: OUT/renders and OUT/shards.
 
-    Of each model all views are measured, and the one that is packed is shaded; with --keep all, all
-    are. A stopped build is resumed by the same command. A --config file has two tables, [render]
+    All views of a model get depth, and only the view that is packed gets colour; with --keep all,
+    all views do. The same command resumes a stopped build. A --config file has two tables, [render]
     and [pack].
 
     \b
@@ -193,7 +193,7 @@ def build(
 @click.argument("out", type=FOLDER)
 @JOBS
 def demo(out: Path, jobs: int | None) -> None:
-    """Do everything once, small: samples, renders, shards, proof, picture, pretraining.
+    """Run every step once, small: samples, renders, shards, checks, pictures, pretraining.
 
     The models are procedural: no ShapeNet is needed.
 
@@ -219,15 +219,15 @@ for _verb in (
 
 
 def main() -> None:
-    """Run the command line; report every error in one line and in the exit status."""
+    """Run the command line; report errors as line and exit status."""
     speak_utf8()
     keep_streams()
     catch_stops()
     status = run_command()
     if lost := lost_output():
         say(
-            f"cma3d: standard output cannot be written ({lost}): what was done is kept, what was "
-            "to be said here is lost; give the command again with another place for its output"
+            f"cma3d: standard output cannot be written ({lost}): the results are kept, but their "
+            "summary is lost; give the command again with another place for its output"
         )
         status = status or 2
     sys.exit(status)
@@ -246,7 +246,7 @@ def run_command() -> int:
         error.show()
         return 2
     except (InputError, click.ClickException) as error:
-        if stop_is_pending():  # to some libraries a stop is a failed import
+        if stop_is_pending():  # some libraries report a stop as a failed import
             exit_stopped()
         message = error.format_message() if isinstance(error, click.ClickException) else str(error)
         context = getattr(error, "ctx", None)

@@ -1,4 +1,4 @@
-"""`cma3d demo`: the whole way once, small, on procedural models."""
+"""`cma3d demo`: every step once, small, on procedural models."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ def _is_earlier(folder: Path) -> bool:
 def run_demo(out: Path, *, jobs: int | None = None) -> tuple[str, int]:
     """Make samples, render, pack, verify, draw and pretrain in `out`.
 
-    Steps that are done are not repeated.
+    Finished steps are not repeated.
 
     Returns
     -------
-    summary : text for the user: what was made, where it lies, what to look at, what to do next
+    summary : text for the user: results, their folders, files to look at, next commands
     failed : models and render files that failed
 
     Raises
@@ -57,7 +57,7 @@ def run_demo(out: Path, *, jobs: int | None = None) -> tuple[str, int]:
     from .model.train.pretraining import pretrain
     from .pack.card.sheet import draw_overview, draw_sheet
     from .pack.packing import pack_renders
-    from .pack.page.inspect import Asked, inspect_data, report_dataset
+    from .pack.page.inspect import ViewRequest, inspect_data, report_dataset
     from .pack.verify import verdict_table, verify_shards
     from .render.rendering import render_models
     from .render.shapenet.listing import find_models
@@ -70,9 +70,9 @@ def run_demo(out: Path, *, jobs: int | None = None) -> tuple[str, int]:
         )
 
         say(f"[1/6] samples: a procedural ShapeNet in {shapenet}")
-        made = write_samples(shapenet, SAMPLES)
+        written = write_samples(shapenet, SAMPLES)
         say(
-            f"[2/6] render: {sum(made['models'].values())} models, {RENDER.views} views each, "
+            f"[2/6] render: {sum(written['models'].values())} models, {RENDER.views} views each, "
             "with Blender's Cycles"
         )
         rendered = render_models(find_models(shapenet), renders, RENDER, jobs=jobs)
@@ -95,7 +95,7 @@ def run_demo(out: Path, *, jobs: int | None = None) -> tuple[str, int]:
         say("[6/6] pretrain: a small CrossAlignNet on these shards")
         trained = pretrain(shards, run, pretrain_settings(), report=say)
         page = inspect_data(
-            shards, out / "page.html", Asked(row=packed.rows // 2, run=run), NetworkAnnotator
+            shards, out / "page.html", ViewRequest(row=packed.rows // 2, run=run), NetworkAnnotator
         )
         report = report_dataset(shards, out / "report.html", NetworkAnnotator())
 
@@ -104,7 +104,7 @@ def run_demo(out: Path, *, jobs: int | None = None) -> tuple[str, int]:
     return _summary(
         out,
         minutes,
-        made,
+        written,
         packed.rows,
         failed,
         verdicts,
@@ -116,7 +116,7 @@ def run_demo(out: Path, *, jobs: int | None = None) -> tuple[str, int]:
 def _summary(
     out: Path,
     minutes: float,
-    made: dict[str, Any],
+    samples: dict[str, Any],
     rows: int,
     failed: int,
     verdicts: list[Verdict],
@@ -124,11 +124,11 @@ def _summary(
     pictures: list[Path],
 ) -> str:
     surface = next(verdict for verdict in verdicts if verdict.law.name == "surface")
-    models, categories = sum(made["models"].values()), len(made["models"])
+    models, categories = sum(samples["models"].values()), len(samples["models"])
     losses = f"{trained['first_loss']:.3f} -> {trained['last_loss']:.3f}"
     failures = f", {failed} failed" if failed else ""
     overview, first, last, page, report = pictures
-    looks = {
+    captions = {
         page: "in a browser: every pixel and its point, the masks, the network's reconstruction",
         report: "the whole dataset, each row a click away",
         overview: "every row's image",
@@ -136,10 +136,10 @@ def _summary(
         last: "",
         out / "run" / "run.html": "the run: losses, retrieval, linear probe, reconstructions",
     }
-    width = max(len(str(path)) for path in looks)
-    to_look_at = "\n".join(f"  {path!s:{width}}  {text}".rstrip() for path, text in looks.items())
+    width = max(len(str(path)) for path in captions)
+    lines = "\n".join(f"  {path!s:{width}}  {text}".rstrip() for path, text in captions.items())
     return f"""
-Done in {minutes:.1f} minutes. All of it is in {out}:
+Done in {minutes:.1f} minutes. Everything is in {out}:
 
   shapenet/   {models} procedural CAD models of {categories} categories, in ShapeNet V2's layout
   renders/    {RENDER.views} views of each: depth, cameras, colour of the best view{failures}
@@ -149,9 +149,9 @@ Done in {minutes:.1f} minutes. All of it is in {out}:
 
 Look at:
 
-{to_look_at}
+{lines}
 
-Next, with ShapeNetCore.v2 on a disk:
+Next, with ShapeNetCore.v2:
 
   cma3d build ShapeNetCore.v2 dataset
   cma3d verify dataset/shards --source ShapeNetCore.v2

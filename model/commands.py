@@ -100,7 +100,7 @@ def inspect(
       cma3d inspect shards --row 0 -o row.png            one row as a picture
       cma3d inspect shards --rows 0:64 --sheet sheet.png --show rgb --show depth --show points
     """
-    from ..pack.page.inspect import Asked, draw_contact_sheet, inspect_data, open_in_browser
+    from ..pack.page.inspect import ViewRequest, draw_contact_sheet, inspect_data, open_in_browser
     from .monitor.annotate import NetworkAnnotator
 
     if sheet is not None:
@@ -112,7 +112,9 @@ def inspect(
     else:
         if show:
             raise InputError("--show chooses what --sheet draws: give it with --sheet PNG")
-        asked = Asked(row=row, rows=rows, model=model, view=view, every=views == "all", run=run)
+        asked = ViewRequest(
+            row=row, rows=rows, model=model, view=view, every=views == "all", run=run
+        )
         written = inspect_data(data, out or Path("page.html"), asked, NetworkAnnotator)
     tell(written)
     if opens and not open_in_browser(written):

@@ -41,11 +41,13 @@ def pack(
     config_file: Path | None,
     **values: Any,
 ) -> None:
-    """Turn RENDERS into SHARDS: depth to points that know their pixels, in farthest point order.
+    """Turn RENDERS into SHARDS: depth to points that know their pixels.
 
-    Shards that stand are kept where their render files are the same, byte for byte, so a stopped
-    run is resumed by the same command, and after some renders changed it packs only their shards
-    anew.
+    The points are in farthest point order.
+
+    Finished shards are kept while their render files are the same, byte for byte. So the same
+    command resumes a stopped run, and after a change of some renders it packs only their shards
+    again.
 
     \b
     Examples:
@@ -65,7 +67,7 @@ def pack(
 
 
 def packing_text(packed: PackSummary, shards: Path) -> str:
-    """Return lines on what was packed, left out, and failed."""
+    """Format the counts of rows, of views left out, and the failures."""
     lines = [
         f"{count_text(packed.rows, 'row')} of "
         f"{count_text(len(packed.synsets), 'category')} in {shards}"
@@ -88,10 +90,10 @@ def packing_text(packed: PackSummary, shards: Path) -> str:
 def verify(
     shards: tuple[Path, ...], source: Path | None, layout: Layout, as_json: bool, jobs: int | None
 ) -> None:
-    """Check every law of the conventions on every row of SHARDS; exit status 1 where one is broken.
+    """Check every law of the conventions on every row of SHARDS.
 
-    Of several folders, such as the splits of a dataset, it also checks that they have no model in
-    common.
+    The exit status is 1 if a law is broken. With several folders, such as the splits of a dataset,
+    it also checks that no model is in two of them.
 
     \b
     Examples:
@@ -131,12 +133,14 @@ def verify(
 )
 @JOBS
 @click.option(
-    "--redo", is_flag=True, help="Replace what was exported otherwise, or from other shards."
+    "--redo", is_flag=True, help="Replace an export of other settings or of other shards."
 )
 def export(
     shards: Path, out: Path, name: ExportFormat, full: bool, jobs: int | None, redo: bool
 ) -> None:
-    """Write SHARDS in the formats of others, a folder a model; OUT/README.txt tells what is what.
+    """Write SHARDS in other formats, one folder per model.
+
+    OUT/README.txt explains the files.
 
     \b
     bop   scene_camera.json, scene_gt.json, 16-bit depth, masks: for pose estimation
@@ -144,7 +148,7 @@ def export(
     ply   points with colour and pixel: for Open3D, MeshLab, CloudCompare
     png   image, 16-bit depth, mask, and cameras.json: for everything else
 
-    Models that are there are not written again, so a stopped run is resumed by the same command.
+    Models that are complete are not written again, so the same command resumes a stopped run.
 
     \b
     Examples:
@@ -155,9 +159,9 @@ def export(
 
     if full and name != "ply":
         raise InputError(
-            f"--full is for --format ply, not for {name}, which has the depth of all pixels anyway"
+            f"--full is for --format ply, not for {name}, which holds the depth of all pixels anyway"
         )
     done = export_shards(shards, out, name, full=full, jobs=jobs, redo=redo)
-    before = f", {done.present} models there before" if done.present else ""
+    before = f", {done.present} models were complete before" if done.present else ""
     tell(f"{done.rows} views of {done.models} models{before}: {out}")
     end_with_failures(done.failures)

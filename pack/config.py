@@ -1,4 +1,4 @@
-"""Settings of packing, which decide the content of shards; formats of exports."""
+"""Settings of packing, which decide the content of shards; export formats."""
 
 from __future__ import annotations
 
@@ -10,12 +10,15 @@ from ..core.settings import setting
 __all__ = ["ExportFormat", "PackConfig"]
 
 ExportFormat = Literal["bop", "nerf", "ply", "png"]
-"""Formats of others that shards are exported to."""
+"""Formats that shards are exported to."""
 
 
 @dataclass(frozen=True)
 class PackConfig:
-    """The settings of shards. The same renders and settings give the same rows."""
+    """The settings of shards.
+
+    The same renders and settings give the same rows.
+    """
 
     points: int = setting(
         2048, "Points of each row, by farthest point sampling.", low=1, high=1_000_000
@@ -28,11 +31,11 @@ class PackConfig:
         "Rows to draw from the renders, model by model; 0 takes all. The paper has 41928.",
         low=0,
     )
-    seed: int = setting(0, "Seed of what is drawn: the split, the samples.", low=0, high=2**63 - 1)
+    seed: int = setting(0, "Seed of the drawn split and of the drawn rows.", low=0, high=2**63 - 1)
     shard_rows: int = setting(
         1024,
-        "Most rows of one shard. The views of a model stay together where they fit. A killed packing loses the shard "
-        "it was at.",
+        "Most rows of one shard. The views of a model stay together if they fit. "
+        "A killed packing loses the shard that it was writing.",
         low=1,
     )
     shard_mib: int = setting(

@@ -1,4 +1,4 @@
-"""The laws that a set of shards keeps, each with its limit, and the verdict on one law."""
+"""The laws of shards, each with its limit, and the verdict on a law."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LAWS = (
     Law("finite", 0, "values", "depth, points and camera are finite, depth is not negative"),
     Law("camera", 0, "errors", "K is a calibration matrix, R a rotation with determinant +1"),
     Law("pixel", 0, "pixels", "every point projects into the very pixel stored with it"),
-    Law("pixel centre", 1e-3, "pixels", "and to the middle of that pixel"),
+    Law("pixel centre", 1e-3, "pixels", "every point projects to the centre of its pixel"),
     Law(
         "point",
         1e-9,
@@ -44,7 +44,7 @@ LAWS = (
         "image",
         0,
         "images",
-        "the image is not of one colour alone; unless the background is black or transparent",
+        "the image has more than one colour (unless the background is black or transparent)",
     ),
     Law(
         "outline",
@@ -54,8 +54,8 @@ LAWS = (
     ),
     Law("view", 0, "views", "the view is one of those that were rendered"),
     Law("distinct rows", 0, "rows", "no other row is the same view of the same model"),
-    Law("split", 0, "rows", "the row's model is drawn into the split that the manifest states"),
-    Law("distinct models", 0, "models", "no model is in two of the sets (with several)"),
+    Law("split", 0, "rows", "the row's model belongs to the split that the manifest states"),
+    Law("distinct models", 0, "models", "no model is in two sets (if several are checked)"),
     Law(
         "attributes",
         0,
@@ -80,7 +80,7 @@ class Verdict:
     Attributes
     ----------
     worst : the largest figure; inf if a figure could not be measured
-    where : the row of the worst figure, as `shard row synset/model view`
+    location : the row of the worst figure, as `shard row synset/model view`
     reason : why the worst figure is inf, or which row it duplicates; else empty
     broken : number of rows (or files) over the limit
     checked : number of rows (or files) that the law was applied to
@@ -88,18 +88,18 @@ class Verdict:
 
     law: Law
     worst: float = 0.0
-    where: str = ""
+    location: str = ""
     reason: str = ""
     broken: int = 0
     checked: int = 0
 
-    def add(self, figure: float, where: str, reason: str = "") -> None:
+    def add(self, figure: float, location: str, reason: str = "") -> None:
         """Count one row's figure; NaN counts as inf."""
         figure = np.inf if np.isnan(figure) else figure
         self.checked += 1
         self.broken += figure > self.law.limit
-        if not self.where or figure > self.worst:
-            self.worst, self.where, self.reason = figure, where, reason
+        if not self.location or figure > self.worst:
+            self.worst, self.location, self.reason = figure, location, reason
 
     def as_json(self) -> dict[str, Any]:
         """Return the entry that `--json` prints."""
@@ -109,7 +109,7 @@ class Verdict:
             "worst": self.worst if np.isfinite(self.worst) else str(self.worst),
             "limit": self.law.limit,
             "unit": self.law.unit,
-            "where": self.where,
+            "where": self.location,
             "reason": self.reason,
             "broken": self.broken,
             "checked": self.checked,

@@ -1,4 +1,4 @@
-"""manifest.json: what a folder of shards holds, and the checksums that prove it."""
+"""manifest.json: content of a folder of shards, with checksums."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SHARD_NAME = re.compile(r"shard-\d{5,9}(_\d{2,9})?\.h5")
 
 _ENTRY = {"file": str, "rows": int, "bytes": int, "sha256": str}
 _LEAST_ROW = (
-    32  # bytes: six arrays, each at least a compressed chunk and its place in the file's index
+    32  # bytes: six arrays, each at least a compressed chunk and its entry in the file's index
 )
 _KINDS = {str: "a text", int: "a count"}
 
@@ -45,7 +45,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     except FileNotFoundError:
         remedy = "`cma3d pack RENDERS SHARDS` makes shards"
         if not folder.is_dir():
-            raise InputError(f"{folder} is no folder of shards: {remedy}") from None
+            raise InputError(f"{folder} is not a folder of shards: {remedy}") from None
         if (folder / SETTINGS).exists():
             raise InputError(f"{folder} holds renders, not shards: {remedy}") from None
         raise InputError(
@@ -62,7 +62,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     except ValueError as error:
         raise InputError(f"{path} cannot be read: {error}; copy it again, or pack again") from None
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-        raise InputError(f"{path} is no {FORMAT} manifest")
+        raise InputError(f"{path} is not a {FORMAT} manifest")
     if manifest.get("schema_version") != SCHEMA_VERSION:
         raise InputError(
             f"{path} has schema version {shown(manifest.get('schema_version'))}; "
@@ -88,18 +88,19 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 def read_record(folder: Path) -> tuple[dict[str, Any], set[str]]:
     """Read the settings and file names that earlier calls recorded.
 
-    The record is {config, render_config} and, where it was written down, selection.
+    The record is {config, render_config} and, if it was recorded, selection.
 
-    What is missing or cannot be read says nothing: an empty record.
+    A missing or unreadable file is skipped; if both are, the record is empty.
     """
     settings: dict[str, Any] = {}
     files: set[str] = set()
-    for name in (MANIFEST, UNFINISHED):  # the later one, where a kill left both, has the last word
+    for name in (MANIFEST, UNFINISHED):  # if a kill left both, the later one decides
         try:
             record = read_json(folder / name)
             files |= {entry["file"] for entry in record["shards"]}
-            settings = {part: dict(record[part]) for part in ("config", "render_config")}
-            settings |= {part: dict(record[part]) for part in ("selection",) if part in record}
+            settings = {table: dict(record[table]) for table in ("config", "render_config")}
+            if "selection" in record:
+                settings["selection"] = dict(record["selection"])
         except (OSError, ValueError, KeyError, TypeError):
             continue
     return settings, {
@@ -124,20 +125,21 @@ def _check_entry(path: Path, number: int, entry: Any) -> None:
     if name in ("", ".", "..") or "\0" in name or Path(name).name != name:
         raise InputError(f"{path} names a shard outside its folder: {shown(name)}")
     file = path.with_name(entry["file"])
-    where = f"{shown(path.parent, 4096)}/{shown(file.name, 255)}"  # longer names are on no disk
+    # no disk has longer names
+    shard = f"{shown(path.parent, 4096)}/{shown(file.name, 255)}"
     try:
         size = file.stat().st_size if file.is_file() else None
     except OSError as error:
         raise InputError(
-            f"{where} cannot be read: {error.strerror}; check its permissions"
+            f"{shard} cannot be read: {error.strerror}; check its permissions"
         ) from None
     if size is None:
         raise InputError(
-            f"{where} is missing, though the manifest lists it: copy it again, or pack again"
+            f"{shard} is missing, though the manifest lists it: copy it again, or pack again"
         )
     if size != entry["bytes"]:
         raise InputError(
-            f"{where} has {size} bytes, the manifest says {shown(entry['bytes'])}: "
+            f"{shard} has {size} bytes, the manifest says {shown(entry['bytes'])}: "
             "it was cut off or changed; copy it again, or pack again"
         )
     if entry["rows"] * _LEAST_ROW > size:

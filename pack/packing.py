@@ -1,4 +1,4 @@
-"""Packing of renders into shards: rows in a fixed order, then the manifest."""
+"""Packing of renders: shards with rows in fixed order, then the manifest."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ def pack_renders(
 
     Each shard is a function of the bytes of a fixed slice of the render files and of the settings,
     so the result does not depend on `jobs`, and a second call keeps the shards that a killed one
-    finished. The manifest is written last: without it a folder is not yet a set of shards. What
-    stood before is touched only when rows come out.
+    finished. The manifest is written last: without it a folder is not yet a set of shards. Shards
+    of an earlier call are replaced only when there are new rows.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ def pack_renders(
     Raises
     ------
     InputError : no renders, `shards` cannot be written or was made with other settings, a package
-        is missing, no row comes out, or fewer than were asked for
+        is missing, or the renders give no row, or fewer rows than requested
     """
     _check_packages()
     choice = choice or Choice()
@@ -95,28 +95,28 @@ def _pack_all(
         check_settings(shards, attributes)
     for name in (MANIFEST, UNFINISHED) if output.earlier else ():
         output.adopt(name)
-    # refuse files of others before any shard is touched
+    # refuse to replace the user's own files before any shard is touched
     for name in (MANIFEST, UNFINISHED):
         output.check_free(name)
     # pack slice by slice; a slice is a shard
     packing = _Packing(output, config, render_hash, attributes)
     summary, entries = PackSummary(), list[dict[str, Any]]()
     with workers(jobs) as parallel:
-        sources = [RenderJob(path) for path in paths]
+        models = [RenderJob(path) for path in paths]
         # a draw fixes all views before the first shard is written
         if config.num_samples:
-            sources = _draw(renders, paths, packing, parallel, summary)
-        with Progress(len(sources), "models") as progress:
-            for number, part in enumerate(_slices(sources, config, int(render_config["views"]))):
+            models = _draw(renders, paths, packing, parallel, summary)
+        with Progress(len(models), "models") as progress:
+            for number, batch in enumerate(_slices(models, config, int(render_config["views"]))):
                 packed, files = packing.pack(
-                    shards / f"shard-{number:05}.h5", part, parallel, progress
+                    shards / f"shard-{number:05}.h5", batch, parallel, progress
                 )
                 summary.add(packed)
                 entries += map(_entry, files)
-    # without a row no shard was written: those that stood before are as they were
+    # without a row no shard was written, so earlier shards are unchanged
     if not summary.rows:
         reason = next((entry["reason"] for entry in [*summary.failures, *summary.left_out]), "")
-        raise InputError(f"{renders} gives no row at all; of the first model: {reason}")
+        raise InputError(f"{renders} gives no row at all; the first model: {reason}")
     # the manifest makes the shards a set; then the leftovers of earlier settings go
     _write_manifest(output, renders, entries, summary, attributes)
     for name in sorted(packing.present() - {entry["file"] for entry in entries}):
@@ -138,12 +138,12 @@ def _is_shard(path: Path) -> bool:
 
 
 def _slices(
-    sources: Sequence[RenderJob], config: PackConfig, views: int
+    models: Sequence[RenderJob], config: PackConfig, views: int
 ) -> Iterable[Sequence[RenderJob]]:
     """Cut the models into the slices that shards are made of."""
     # a model gives one row, or one for each view; a slice has about `shard_rows` rows
     step = max(1, config.shard_rows // (1 if config.keep == "best" else views))
-    return (sources[begin : begin + step] for begin in range(0, len(sources), step))
+    return (models[begin : begin + step] for begin in range(0, len(models), step))
 
 
 def _draw(
@@ -165,12 +165,12 @@ def _draw(
     begin = 0
     with Progress(missing, "samples found") as progress:
         while missing and begin < len(order):
-            some = order[begin : begin + max(64, missing)]
-            begin += len(some)
-            tasks = (delayed(plan_views)(path, config, packing.render_hash) for path in some)
+            batch = order[begin : begin + max(64, missing)]
+            begin += len(batch)
+            tasks = (delayed(plan_views)(path, config, packing.render_hash) for path in batch)
             with each(parallel, tasks) as results:
                 choices = list(results)
-            for path, (views, faults) in zip(some, choices, strict=True):
+            for path, (views, faults) in zip(batch, choices, strict=True):
                 if not missing:
                     break
                 summary.add(faults)
@@ -181,10 +181,10 @@ def _draw(
     if missing:
         raise InputError(
             f"{renders} gives {config.num_samples - missing} rows of {config.points} "
-            f"points, {config.num_samples} were asked for: give fewer --num-samples, or render more"
+            f"points, {config.num_samples} were requested: lower --num-samples, or render more"
         )
     # rows are in the order of the paths, not of the draw
-    return sorted(drawn, key=lambda source: source.path)
+    return sorted(drawn, key=lambda model: model.path)
 
 
 @dataclass(frozen=True)
@@ -205,21 +205,21 @@ class _Packing:
         }
 
     def pack(
-        self, path: Path, part: Sequence[RenderJob], parallel: Parallel, progress: Progress
+        self, path: Path, models: Sequence[RenderJob], parallel: Parallel, progress: Progress
     ) -> tuple[PackSummary, list[Path]]:
-        """Pack a slice of the models into a shard, or keep an equal one."""
+        """Pack a slice of models into a shard, or keep an equal one."""
         files = _parts(path)
-        # a shard of that name exists: keep it if the same bytes and settings made it
+        # a shard of this name exists: keep it if the same renders and settings made it
         if files:
-            with each(parallel, (delayed(digest)(source.path) for source in part)) as results:
+            with each(parallel, (delayed(digest)(model.path) for model in models)) as results:
                 digests = list(results)
-            packed = _read_packed(files, self._plan(part, digests))
+            packed = _read_packed(files, self._plan(models, digests))
             if packed is not None:
-                progress.advance(len(part))
+                progress.advance(len(models))
                 return packed, files if packed.rows else []
-            # refuse files of others before the work begins, not after it
+            # refuse to replace the user's own file now, not after the work
             self.output.check_free(path.name)
-        tasks = (delayed(pack_model)(source, self.config, self.render_hash) for source in part)
+        tasks = (delayed(pack_model)(model, self.config, self.render_hash) for model in models)
         bounds: Any = {
             "max_rows": self.config.shard_rows,
             "max_bytes": self.config.shard_mib * 2**20,
@@ -228,37 +228,37 @@ class _Packing:
             each(parallel, tasks) as results,
             ShardWriter(path, dict(self.attributes), write=self._write, **bounds) as shard,
         ):
-            packed = self._append_all(shard, part, results, progress)
+            packed = self._append_all(shard, models, results, progress)
         return packed, shard.files
 
     def _append_all(
         self,
         shard: ShardWriter,
-        part: Sequence[RenderJob],
+        models: Sequence[RenderJob],
         results: Iterable[Packed],
         progress: Progress,
     ) -> PackSummary:
-        """Append models' rows as they come."""
+        """Append the rows of the models, in their order."""
         packed, digests = PackSummary(), []
-        for model in results:
-            shard.append(*model.rows)
-            packed.add(model.summary)
-            digests.append(model.digest)
+        for result in results:
+            shard.append(*result.rows)
+            packed.add(result.summary)
+            digests.append(result.digest)
             progress.advance()
         # the last file notes the checksums of the parts before it, and so vouches for them
         earlier = {file.name: sha256(file) for file in shard.files}
         shard.attributes |= {
             "packed": vars(packed),
-            "plan": self._plan(part, digests),
+            "plan": self._plan(models, digests),
             "earlier": earlier,
         }
         return packed
 
-    def _plan(self, part: Sequence[RenderJob], digests: Sequence[str]) -> str:
+    def _plan(self, models: Sequence[RenderJob], digests: Sequence[str]) -> str:
         """Return the hash of everything that decides a shard's content."""
-        names = [source.name for source in part]
-        made_with = [SCHEMA_VERSION, dataclasses.asdict(self.config), self.render_hash]
-        return hashlib.sha256(json.dumps([*made_with, names, list(digests)]).encode()).hexdigest()
+        names = [model.name for model in models]
+        settings = [SCHEMA_VERSION, dataclasses.asdict(self.config), self.render_hash]
+        return hashlib.sha256(json.dumps([*settings, names, list(digests)]).encode()).hexdigest()
 
     def _write(self, path: Path, content: memoryview) -> None:
         """Write a shard; right before it is named, mark the set unfinished."""
@@ -332,7 +332,7 @@ def _check_packages() -> None:
 def _render_settings(renders: Path, paths: Sequence[Path]) -> tuple[str, dict[str, Any]]:
     """Return the hash and settings of the renders.
 
-    They are those that the folder states, or else those of its first readable file.
+    The folder states them; else its first readable file does.
     """
     settings = read_render_settings(renders)
     if settings is not None:
@@ -341,22 +341,22 @@ def _render_settings(renders: Path, paths: Sequence[Path]) -> tuple[str, dict[st
     for path in paths:
         try:
             with open_render(path) as first:
-                identity, render_config = first.config_hash, first.json("config")
+                render_config = first.json("config")
                 _check_render_config(path, render_config)
-                return identity, render_config
+                return first.config_hash, render_config
         except InputError as error:
             say(f"{shown(path, 4096)} is skipped: {error}")
     raise InputError(f"{renders}: none of its {len(paths)} render files can be read; render again")
 
 
-def _check_render_config(where: Path, render_config: Any) -> None:
+def _check_render_config(path: Path, render_config: Any) -> None:
     bounds = {"seed": (0, 2**63 - 1), "views": (1, MOST_VIEWS)}
     for name, (low, high) in bounds.items():
         value = render_config.get(name) if isinstance(render_config, dict) else None
         if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
             raise InputError(
-                f"{where}: the settings of its render have {name} = {shown(repr(value))}, "
-                f"which is not a number from {low} to {high}: `cma3d render` with --redo writes them again"
+                f"{path}: the settings of its render have {name} = {shown(repr(value))}, "
+                f"which is not a number from {low} to {high}: `cma3d render --redo` writes them again"
             )
 
 
@@ -369,7 +369,7 @@ def check_settings(shards: Path, settings: dict[str, Any]) -> None:
 
     Raises
     ------
-    InputError : they differ from what stands in `shards`
+    InputError : `shards` was made with other settings
     """
     before, _ = read_record(shards)
     if not before:
@@ -377,23 +377,20 @@ def check_settings(shards: Path, settings: dict[str, Any]) -> None:
     defaults = {"config": dataclasses.asdict(PackConfig()), "selection": Choice().manifest_entry()}
     phrases = {"config": "packed", "render_config": "packed from renders", "selection": "packed"}
     settings = json.loads(json.dumps(settings))  # as JSON brings it back
-    for part, phrase in phrases.items():
+    for table in [name for name in phrases if name in settings]:
         # a setting that an older record lacks had its default value
-        was, now = (
-            defaults.get(part, {}) | before.get(part, {}),
-            settings.get(part, before.get(part, {})),
-        )
+        was, now = defaults.get(table, {}) | before.get(table, {}), settings[table]
         for name in sorted({*was, *now}):
             if _essence(was.get(name)) != _essence(now.get(name)):
                 raise InputError(
-                    f"{shards} was {phrase} with {name} = {_shown(was.get(name))}, "
+                    f"{shards} was {phrases[table]} with {name} = {_shown(was.get(name))}, "
                     f"not {_shown(now.get(name))}: "
                     "give the same settings, choose another folder, or replace all with --redo"
                 )
 
 
 def _essence(value: Any) -> Any:
-    """Return the comparable part of a setting: of a file its sha256."""
+    """Return the value by which a setting is compared; a file's sha256."""
     return value["sha256"] if isinstance(value, dict) and "sha256" in value else value
 
 

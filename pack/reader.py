@@ -20,17 +20,19 @@ from .manifest import read_manifest
 
 __all__ = ["Shards"]
 
-# files at a time in a process: systems allow 1,024 and less, and all of ShapeNet's views are more
+# open files of a process: systems allow 1,024 or fewer, and all of ShapeNet's views need more
 _MOST_OPEN = 128
-# for each dataset: enough for names and numbers, whose chunk holds many rows; images are read once.
-# HDF5 2 would give each a table of 8,191 slots besides, more than half of the 1.3 MiB that an open
-# file takes
+# chunk cache of each dataset: enough for names and numbers, whose chunks hold many rows; images
+# are read once. HDF5 2 would add a table of 8,191 slots to each, more than half of the 1.3 MiB that
+# an open file takes
 _CACHE: dict[str, Any] = {"rdcc_nbytes": 64 * 1024, "rdcc_nslots": 13}
 _NAMES = tuple(field.name for field in SHARD_FIELDS)
 
 
 class Shards(Sequence[Row]):
-    """A folder of shards as a sequence of rows; a row is a dict of arrays by field name.
+    """A folder of shards as a sequence of rows.
+
+    A row is a dict of arrays by field name.
 
     `shards[5]` is a row; `shards[10:20]` and `shards[[5, 3, 8]]` are batches: the same fields with
     a leading axis. Files are opened when they are first read and their datasets are kept; a copy in
@@ -43,12 +45,12 @@ class Shards(Sequence[Row]):
     fields : the default fields to read; all if None
     checksums : compare each shard's sha256 to the manifest's when it is opened (0.1 s or less for
         64 MiB)
-    most_open : files that are kept open, each about 1 MiB of memory; 1 is enough where rows are
-        read in their order
+    most_open : files that are kept open, each about 1 MiB of memory; 1 is enough if rows are read
+        in their order
 
     Raises
     ------
-    InputError : see `read_manifest` and `check`; a field that there is not
+    InputError : see `read_manifest` and `check`; an unknown field
 
     Examples
     --------
@@ -106,7 +108,7 @@ class Shards(Sequence[Row]):
         return (self[row] for row in range(len(self)))
 
     def __getitem__(self, row: SupportsIndex | slice | Sequence[int] | NDArray[Any]) -> Row:  # type: ignore[override]
-        """Return a row by its index, or a batch by a slice or indices.
+        """Return a row by its index, or a batch by indices or slice.
 
         Negative indices count from the end.
 
@@ -114,7 +116,7 @@ class Shards(Sequence[Row]):
         ------
         InputError : a shard that is missing, was changed, or cannot be read
         IndexError : a row out of range
-        TypeError : what is no index
+        TypeError : `row` is not an index
         """
         if isinstance(row, slice):
             return self.read(range(*row.indices(len(self))))
@@ -149,29 +151,28 @@ class Shards(Sequence[Row]):
 
         Raises
         ------
-        InputError : a shard that is missing, was changed, or cannot be read; a field that there is
-            not
+        InputError : a shard that is missing, was changed, or cannot be read; an unknown field
         IndexError : a row out of range
         """
         rows = np.asarray(rows, dtype=np.int64)
         if rows.size and not (0 <= rows.min() and rows.max() < len(self)):
-            raise IndexError(f"rows {rows.min()} to {rows.max()} asked of {len(self)} rows")
+            raise IndexError(f"rows {rows.min()} to {rows.max()} requested of {len(self)} rows")
         names = self.fields if fields is None else self._names(fields)
         if not rows.size:
             return {name: self._slice(0, self._open(0)[name], slice(0, 0)) for name in names}
         batch: Row = {}
-        for file, local, places in self._runs(rows):
+        for file, local, positions in self._runs(rows):
             datasets = self._open(file)
             for name in names:
                 values = self._slice(file, datasets[name], local)
                 if name not in batch:
                     batch[name] = np.empty((len(rows), *values.shape[1:]), values.dtype)
-                batch[name][places] = values
+                batch[name][positions] = values
         return batch
 
     def _runs(self, rows: NDArray[Any]) -> Iterator[tuple[int, slice, NDArray[Any]]]:
-        """Yield runs of neighbouring rows: file, rows in it, places in the batch."""
-        # sorted rows (B,), broken where the next row is no neighbour or in another file
+        """Yield runs of neighbouring rows: file, its rows, positions in the batch."""
+        # sorted rows (B,), split where the next row is not a neighbour or in another file
         order = np.argsort(rows, kind="stable")
         files = np.searchsorted(self.starts, rows[order], side="right") - 1
         breaks = np.flatnonzero((np.diff(rows[order]) != 1) | (np.diff(files) != 0)) + 1
@@ -191,7 +192,7 @@ class Shards(Sequence[Row]):
         if self.checksums and sha256(self.files[index]) != self.manifest["shards"][index]["sha256"]:
             opened.close()
             raise InputError(
-                f"{self.files[index]} has not the checksum of the manifest: "
+                f"{self.files[index]} does not have the checksum in the manifest: "
                 "copy it again, or pack again"
             )
         if len(self._datasets) >= self.most_open:
@@ -206,7 +207,7 @@ class Shards(Sequence[Row]):
         return opened.rows
 
     def check(self, index: int) -> Opened:
-        """Open a file and check it against the manifest; the caller closes it.
+        """Open a file and check it; the caller closes it.
 
         Raises
         ------
@@ -223,19 +224,21 @@ class Shards(Sequence[Row]):
             ) from None
         if (state.st_size, state.st_mtime_ns) != (entry["bytes"], self._stamps[index]):
             raise InputError(
-                f"{path} was changed while it was in use: start again with what is there now"
+                f"{path} was changed while it was in use: start again with the new file"
             )
         opened = open_checked(path, SHARD_FIELDS, "shard", **_CACHE)
         rows = len(opened.rows["rgb"])
         if rows != entry["rows"]:
             opened.close()
-            raise InputError(f"{path} holds {rows} rows, the manifest says otherwise: pack again")
+            raise InputError(
+                f"{path} holds {rows} rows, the manifest says {entry['rows']}: pack again"
+            )
         return opened
 
     def _slice(self, file: int, dataset: Rows, rows: slice) -> NDArray[Any]:
         try:
             return dataset[rows]
-        except FAULTS as error:  # ValueError: a string that is no UTF-8
+        except FAULTS as error:  # ValueError: a string that is not UTF-8
             raise InputError(
                 f"{self.files[file]}: rows {rows.start} to {rows.stop - 1} cannot be read "
                 f"({told(error)}): the file is damaged; copy it again, or pack again"

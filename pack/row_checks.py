@@ -1,4 +1,4 @@
-"""The laws of one row, measured: its camera, its points and their pixels, its image."""
+"""The laws of one row, measured: camera, points, pixels, image."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .surface import distance_to_mesh, source_mesh
 
 __all__ = ["check_row", "surface_distance"]
 
-# pixels that Blender's pixel filter spreads an edge over
+# pixels over which Blender's pixel filter spreads an edge
 _FILTER_REACH = 2
 
 
@@ -33,7 +33,7 @@ def check_row(row: Row) -> dict[str, float]:
     figures = {
         "finite": float(sum((~np.isfinite(array)).sum() for array in numbers) + (depth < 0).sum()),
         "image": float((rgb == rgb[0, 0]).all() and depth.any()),
-        "outline": _stray(rgb, depth),
+        "outline": _stray_share(rgb, depth),
     }
     try:
         camera = row_camera(row)
@@ -51,13 +51,13 @@ def _check_points(row: Row, camera: Camera) -> dict[str, float]:
     # each point, projected: uv (P, 2), planar depth (P,)
     uv, in_front = camera.project(points)
     # the worst point: by whole pixels, then from the centre of its pixel
-    off = np.abs(np.floor(uv) - pixels).max()
-    centre_off = np.abs(uv - (pixels + 0.5)).max()
+    pixel_error = np.abs(np.floor(uv) - pixels).max()
+    centre_error = np.abs(uv - (pixels + 0.5)).max()
     # a point behind the camera has a uv, too, but it means nothing
     visible = (in_front > 0).all()
     figures = {
-        "pixel": float(off) if visible else np.inf,
-        "pixel centre": float(centre_off) if visible else np.inf,
+        "pixel": float(pixel_error) if visible else np.inf,
+        "pixel centre": float(centre_error) if visible else np.inf,
         "distinct pixels": float(len(pixels) - len(np.unique(pixels, axis=0))),
         "num_points": float(abs(int(row["num_points"]) - np.count_nonzero(depth))),
     }
@@ -73,8 +73,8 @@ def _check_points(row: Row, camera: Camera) -> dict[str, float]:
     return figures
 
 
-def _stray(rgb: NDArray[np.uint8], depth: NDArray[np.float32]) -> float:
-    """Return the share of pixels that show something where no depth is near.
+def _stray_share(rgb: NDArray[np.uint8], depth: NDArray[np.float32]) -> float:
+    """Compute the share of pixels that show something far from the object.
 
     A pixel counts if it is more than two pixels from any depth, which is the reach of the pixel
     filter, and differs from the background by more than one of 255. The law allows some: a wire
@@ -94,7 +94,7 @@ def _stray(rgb: NDArray[np.uint8], depth: NDArray[np.float32]) -> float:
 
 
 def _order_excess(row: Row, camera: Camera) -> float:
-    """Measure how far the points are from farthest point order, in object units.
+    """Measure how far the points deviate from farthest point order, object units.
 
     Usually the same sample comes out again, and the excess is 0. The slow greedy reference runs
     only if it does not, as after a tie.
@@ -116,7 +116,7 @@ def surface_distance(row: Row, source: Path, layout: Layout) -> tuple[float, str
     Returns
     -------
     distance : object units; inf if it cannot be measured
-    reason : why it cannot be measured, or empty
+    reason : why it cannot be measured; else empty
     """
     if not np.isfinite(row["points"]).all():
         return np.inf, "points that are not finite"

@@ -1,4 +1,4 @@
-"""The rows of a model, made by one worker: views chosen, clouds sampled."""
+"""The rows of one model: its chosen views, with sampled points."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ __all__ = ["PackSummary", "Packed", "RenderJob", "digest", "model_rows", "pack_m
 
 @dataclass
 class PackSummary:
-    """The counts of one shard or of all: rows, left-out views, failures, repairs.
+    """Counts of one shard or all: rows, left-out views, failures, repairs.
 
     Attributes
     ----------
     synsets : rows by synset
-    left_out : views with less points than a row holds: {synset, model_id, view, reason}
+    left_out : views with fewer points than a row holds: {synset, model_id, view, reason}
     failures : render files that could not be used: {file, reason}
     repairs : models by the name of a repair
     """
@@ -56,21 +56,24 @@ class PackSummary:
 
 @dataclass(frozen=True)
 class RenderJob:
-    """A render file and its views that become rows; None: those that the settings choose."""
+    """A render file and the views to pack.
+
+    If views is None, the settings choose them.
+    """
 
     path: Path
     views: tuple[int, ...] | None = None
 
     @property
     def name(self) -> str:
-        """`synset/model.h5`, and the views where they are drawn."""
+        """`synset/model.h5`, and the views if they were drawn."""
         name = f"{self.path.parent.name}/{self.path.name}"
         return name if self.views is None else f"{name} {' '.join(map(str, self.views))}"
 
 
 @dataclass(frozen=True)
 class Packed:
-    """The encoded rows of a model, with the hash of its render file."""
+    """The encoded rows of a model, and the hash of its render file."""
 
     digest: str
     rows: list[EncodedRow]
@@ -79,13 +82,13 @@ class Packed:
 
 def pack_model(job: RenderJob, config: PackConfig, render_hash: str) -> Packed:
     """Make and encode the rows of a model; see `model_rows`."""
-    identity = digest(job.path)  # reads the whole file, which the system then caches
+    content_hash = digest(job.path)  # reads the whole file, which the system then caches
     rows, summary = model_rows(job.path, config, render_hash, job.views)
-    return Packed(identity, [encode_row(row) for row in rows], summary)
+    return Packed(content_hash, [encode_row(row) for row in rows], summary)
 
 
 def digest(path: Path) -> str:
-    """Return the sha256 of a render file; empty if it cannot be read.
+    """Return the sha256 of a render file, or "" for an unreadable one.
 
     The packing of an unreadable file fails later, with the reason.
     """
@@ -100,7 +103,7 @@ def model_rows(
 ) -> tuple[list[Row], PackSummary]:
     """Make the rows of one render file.
 
-    A view with less points than a row holds is left out: no point is stored twice to fill a row.
+    A view with fewer points than a row holds is left out: no point is stored twice to fill a row.
 
     Parameters
     ----------
@@ -118,7 +121,7 @@ def model_rows(
             rows = [_row(render, view, config) for view in kept if views is None or view in views]
             summary.synsets[render.synset] += len(rows)
             summary.repairs.update(_repairs(render))
-            if views is not None:  # counted when the views were drawn
+            if views is not None:  # already counted when the views were drawn
                 summary.left_out = []
     except (InputError, *FAULTS) as error:
         return [], _failed(path, error)
@@ -147,7 +150,7 @@ def _repairs(render: Render) -> list[str]:
     """Name the repairs of a model."""
     names = render.json("repairs")
     if not isinstance(names, dict | list) or not all(isinstance(name, str) for name in names):
-        raise InputError(f"{render.path} does not say its repairs: delete it and render again")
+        raise InputError(f"{render.path} does not list its repairs: delete it and render again")
     return list(names)
 
 

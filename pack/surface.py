@@ -1,7 +1,7 @@
-"""Distances from stored points to the CAD model that they were rendered from.
+"""Distances from stored points to the CAD model of their render.
 
-The mesh is read by trimesh, not by the reader that renders, so that a fault of one reader does not
-hide in the other. Only if trimesh fails (on a face index out of range) is the own reader used.
+The mesh is read by trimesh, not by the reader used for rendering, so that a fault of that reader
+shows. The project's own reader is used only if trimesh fails, as on a face index out of range.
 """
 
 from __future__ import annotations
@@ -25,15 +25,16 @@ from ..render.shapenet.selection import Layout
 
 __all__ = ["SourceMesh", "distance_to_mesh", "read_mesh", "source_mesh"]
 
-
-_ENLARGED = 1e3
-# share of a ray's length, before and behind its point, in which triangles that it meets count
-_AROUND = 1e-3
+# factor on triangles seen from a point: trimesh's tolerances are absolute and would take small
+# triangles for slivers
+_SCALE = 1e3
+# share of a ray's length, before and behind its point, within which its triangles count
+_RAY_REACH = 1e-3
 
 
 @dataclass(frozen=True)
 class SourceMesh:
-    """A source model: triangles (T, 3, 3) float64, object frame, and Open3D's scene."""
+    """A source model: triangles (T, 3, 3) float64, object frame; Open3D's scene."""
 
     triangles: NDArray[np.float64]
     scene: Any
@@ -45,7 +46,7 @@ def source_mesh(source: Path, synset: str, model_id: str, layout: Layout = "auto
 
     Raises
     ------
-    InputError : there is no such model, or its mesh cannot be read or holds no triangle
+    InputError : the model does not exist, or its mesh cannot be read or holds no triangle
     """
     model = source_model(source, synset, model_id, layout)
     with Scratch() as scratch:
@@ -100,9 +101,9 @@ def _scene(triangles: NDArray[np.float64], name: str) -> SourceMesh:
 
 
 def _fan(mesh: Mesh) -> NDArray[np.float64]:
-    """Return the triangles of a mesh, each face split from its first corner.
+    """Split faces into triangles from their first corners: (T, 3, 3) float64.
 
-    (T, 3, 3) float64, of the faces that the project's own reader accepts.
+    Faces that the project's own reader refuses are left out.
     """
     # for each triangle the first corner of its face, and its number within the face: (T,) each
     first = np.repeat(mesh.starts[:-1], np.maximum(mesh.sizes - 2, 0))
@@ -137,7 +138,7 @@ def distance_to_mesh(
 
     # candidate pairs of point and triangle: the nearest triangle of each point (P,) ...
     exact = points.astype(np.float64)
-    everyone = np.arange(len(points))
+    all_points = np.arange(len(points))
     nearest = mesh.scene.compute_closest_points(o3d.core.Tensor.from_numpy(points))[
         "primitive_ids"
     ].numpy()
@@ -147,16 +148,15 @@ def distance_to_mesh(
         np.float32
     )
     met = mesh.scene.list_intersections(o3d.core.Tensor.from_numpy(rays))
-    beside = np.abs(met["t_hit"].numpy() - 1) < _AROUND  # the ray is at its point at t = 1
+    near = np.abs(met["t_hit"].numpy() - 1) < _RAY_REACH  # the ray is at its point at t = 1
     # float64 distance of each pair; the smallest of each point counts
     distance = np.full(len(points), np.inf)
     for point, triangle in (
-        (everyone, nearest),
-        (met["ray_ids"].numpy()[beside], met["primitive_ids"].numpy()[beside]),
+        (all_points, nearest),
+        (met["ray_ids"].numpy()[near], met["primitive_ids"].numpy()[near]),
     ):
-        # seen from the point and enlarged: trimesh's tolerances are absolute and take small
-        # triangles for slivers
-        seen = (mesh.triangles[triangle] - exact[point][:, None]) * _ENLARGED
-        gap = np.linalg.norm(closest_point(seen, np.zeros((len(seen), 3))), axis=1) / _ENLARGED
-        np.minimum.at(distance, point, gap)
+        # (N, 3, 3) triangles with the point as origin, enlarged; then (N,) distances
+        corners = (mesh.triangles[triangle] - exact[point][:, None]) * _SCALE
+        gaps = np.linalg.norm(closest_point(corners, np.zeros((len(corners), 3))), axis=1) / _SCALE
+        np.minimum.at(distance, point, gaps)
     return distance

@@ -1,4 +1,4 @@
-"""Prove a folder of shards: every law of the conventions, on every row, with the worst figures."""
+"""Verification of shards: every law on every row, with the worst figures."""
 
 from __future__ import annotations
 
@@ -103,14 +103,14 @@ def _verify_set(
         for row, report in enumerate(track(results, len(shards), "rows")):
             for law, figure in report.figures.items():
                 reason = report.reasons.get(law, "")
-                verdicts[law].add(figure, f"{prefix}{report.where}", reason)
+                verdicts[law].add(figure, f"{prefix}{report.location}", reason)
             if report.key is not None:
                 index.note(row, report.key)
     # the set
     index.find_twins(verdicts["distinct rows"])
     wrong = _wrong_statements(index)
     verdicts["manifest"].add(
-        len(wrong), f"{prefix}{MANIFEST}", f"not as the shards: {', '.join(wrong)}"
+        len(wrong), f"{prefix}{MANIFEST}", f"differs from the shards: {', '.join(wrong)}"
     )
 
 
@@ -130,23 +130,25 @@ def _compare_sets(one: _RowIndex, two: _RowIndex, verdict: Verdict) -> None:
     """Find the models that both sets hold."""
     # the distinct models of each set, with the first row of each
     models = [np.unique(index.models[index.known], return_index=True) for index in (one, two)]
-    # (S,) each: the shared models, and their places in the two lists
+    # (S,) each: the shared models, and their indices in the two lists
     shared, first, second = np.intersect1d(
         models[0][0], models[1][0], assume_unique=True, return_indices=True
     )
     verdict.checked += len(models[0][0]) + len(models[1][0])
     for left, right in zip(models[0][1][first], models[1][1][second], strict=True):
-        # places among the readable rows become row numbers of the set
+        # indices among the readable rows become row numbers of the set
         row_of_one = one.name(np.flatnonzero(one.known)[left])
         row_of_two = two.name(np.flatnonzero(two.known)[right])
         verdict.add(1.0, row_of_two, f"the model of {row_of_one}")
         verdict.checked -= 1  # the model is in the count of models already
-    if not len(shared) and not verdict.where:
-        verdict.where = str(two.shards.folder)
+    if not len(shared) and not verdict.location:
+        verdict.location = str(two.shards.folder)
 
 
 class _RowIndex:
-    """The identities of a set's rows, 16 bytes each, since there may be millions.
+    """The identities of a set's rows.
+
+    A row takes 16 bytes, since there may be millions.
 
     Parameters
     ----------
@@ -183,7 +185,7 @@ class _RowIndex:
         # first[which[i]] is the first row with the key of row i; a twin is any later one
         _, first, which = np.unique(self.keys[rows], return_index=True, return_inverse=True)
         twins = np.flatnonzero(first[which] != np.arange(len(rows)))
-        # every row but the twins counts as sound; the first one gives the place
+        # every row but the twins counts as sound; the verdict names the first one
         if len(rows):
             verdict.add(0.0, self.name(int(rows[0])))
             verdict.checked += len(rows) - len(twins) - 1
@@ -193,7 +195,7 @@ class _RowIndex:
 
 
 def _hash64(key: tuple[str | int, ...]) -> np.uint64:
-    # 64 bits: of a million rows two agree by chance in one of about 4e7 sets
+    # with 64 bits, two of a million rows agree by chance in one of about 4e7 sets
     digest = hashlib.blake2b(json.dumps(key).encode(), digest_size=8).digest()
     return np.uint64(int.from_bytes(digest, "big"))
 
@@ -219,9 +221,9 @@ def verdict_table(verdicts: list[Verdict]) -> str:
             reason = f": {verdict.reason}" if verdict.reason else ""
             lines.append(
                 f"BROKEN {verdict.law.name}: {verdict.broken} of {verdict.checked}, "
-                f"worst in {verdict.where}{reason}"
+                f"worst in {verdict.location}{reason}"
             )
-    # models are counted in pairs of sets, so they say nothing of the number of rows
+    # models are counted in pairs of sets, not in rows
     rows = max(verdict.checked for verdict in verdicts if verdict.law.unit != "models")
     broken = sum(1 for verdict in verdicts if verdict.broken)
     lines.append(f"{rows} rows: " + (f"{broken} laws are broken" if broken else "every law holds"))
@@ -234,12 +236,12 @@ class _RowReport:
 
     Attributes
     ----------
-    where : name of the row
+    location : name of the row
     figures, reasons : by law
     key : synset, model and view; None if the row cannot be read
     """
 
-    where: str
+    location: str
     figures: dict[str, float]
     reasons: dict[str, str] = field(default_factory=dict)
     key: tuple[str, str, int] | None = None
@@ -296,13 +298,13 @@ def _check_row(
 ) -> _RowReport:
     """Measure the laws of a row."""
     shards = _open_shards(folder, call)
-    where = _row_location(shards, index)
+    location = _row_location(shards, index)
     try:
         row = shards[index]
     except InputError as error:
-        return _RowReport(where, {"readable": 1.0}, {"readable": str(error)})
+        return _RowReport(location, {"readable": 1.0}, {"readable": str(error)})
     key = (str(row["synset"]), str(row["model_id"]), int(row["view"]))
-    where += f" {_key_text(key)}"
+    location += f" {_key_text(key)}"
     figures = {"readable": 0.0} | check_row(row)
     split = _stated_split(shards.manifest)
     if split is not None:
@@ -317,13 +319,13 @@ def _check_row(
     reasons: dict[str, str] = {}
     if source is not None:
         figures["surface"], reasons["surface"] = surface_distance(row, source, layout)
-    return _RowReport(where, figures, reasons, key)
+    return _RowReport(location, figures, reasons, key)
 
 
 def _stated_split(
     manifest: Mapping[str, Any],
 ) -> tuple[str, tuple[float, float, float], int] | None:
-    """Return the manifest's split, shares and seed; None if it states no split."""
+    """Return the split, shares and seed that the manifest states, or None."""
     try:
         train, val, test = map(float, manifest["selection"]["split_shares"])
         return (
@@ -336,7 +338,7 @@ def _stated_split(
 
 
 def _check_packages(source: Path | None, layout: Layout) -> None:
-    """Check `source`, and that the packages that the laws need can be imported."""
+    """Check `source`, and that the required packages can be imported."""
     if source is not None:
         try:
             list_models(source, Selection(layout=layout))

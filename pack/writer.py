@@ -1,4 +1,8 @@
-"""The writer of shards: whole files or none, a new one when a file is full."""
+"""The writer of shards: complete files, a new one when one is full.
+
+Chunks are compressed by the workers and written as they are (`write_direct_chunk`): h5py's own
+filters would compress all rows in the one process that writes.
+"""
 
 from __future__ import annotations
 
@@ -31,13 +35,15 @@ from ..core.schema import (
 __all__ = ["EncodedRow", "ShardWriter", "encode_row", "part_path"]
 
 _GROWTH = 256  # rows by which the datasets grow; unused rows are cut off at the end
-# bytes at most that HDF5 adds to the compressed arrays
+# most bytes that HDF5 adds to the compressed arrays
 _FILE_OVERHEAD, _ROW_OVERHEAD = 64 * 1024, 512
 
 
 @dataclass(frozen=True)
 class EncodedRow:
-    """A row as its bytes in the file, so that many processes compress and one writes.
+    """A row as its bytes in the file.
+
+    So many processes compress, and one writes.
 
     Attributes
     ----------
@@ -95,19 +101,19 @@ def part_path(path: Path, part: int) -> Path:
 
 
 class ShardWriter(AbstractContextManager["ShardWriter"]):
-    """A shard to append rows to, written when its block ends without an error.
+    """A shard to append rows to; written when its block ends without error.
 
     A shard without rows is not written.
 
-    Where a model's rows would not fit within `max_rows` or `max_bytes`, the file is finished and
-    the next part begins: `shard-00000.h5`, `shard-00000_01.h5`, … Files are written whole or not at
+    If a model's rows do not fit within `max_rows` or `max_bytes`, the file is finished and the next
+    part begins: `shard-00000.h5`, `shard-00000_01.h5`, … Files are written whole or not at
     all. Until then a file is held in memory, compressed, so memory is bounded by `max_bytes`.
 
     Parameters
     ----------
     path : the first file
-    attributes : stored as text or JSON beside format, version and conventions; what is added before
-        the end of the block is stored in the last file
+    attributes : stored as text or JSON beside format, version and conventions; entries added before
+        the end of the block are stored in the last file
     write : writes a path's content, whole or not at all
     max_rows, max_bytes : of one file; exceeded only by a single model (or row) that is larger by
         itself
@@ -163,7 +169,7 @@ class ShardWriter(AbstractContextManager["ShardWriter"]):
 
     def _fits(self, part: _Part, rows: Sequence[EncodedRow]) -> bool:
         size = part.nbytes + sum(row.nbytes for row in rows)
-        # an empty file takes any row, so that a row above the limit has a place, too
+        # an empty file takes any row, even one above the limit
         return not part.rows or (
             part.rows + len(rows) <= self._max_rows and size <= self._max_bytes
         )
@@ -192,7 +198,10 @@ class ShardWriter(AbstractContextManager["ShardWriter"]):
 
 
 class _Part:
-    """A file being made, in memory: on a full disk HDF5 would end the process."""
+    """A file under construction, in memory.
+
+    On a full disk, HDF5 would end the process.
+    """
 
     def __init__(self, shapes: dict[str, tuple[int, ...]]) -> None:
         self.rows, self.nbytes, self._shapes = 0, _FILE_OVERHEAD, shapes

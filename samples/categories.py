@@ -90,4 +90,4 @@ PARENTS: list[tuple[str, str, tuple[str, ...]]] = [
     ),
     ("04524313", "vehicle", ("02691156", "02958343", "04530566")),
 ]
-"""Synsets that stand in the taxonomy and are no folders: id, lemmas, children."""
+"""Synsets of the taxonomy that have no folder of their own: id, lemmas, children."""

@@ -22,19 +22,32 @@ __all__ = ["samples"]
 @click.option(
     "--task",
     type=click.Choice(["modelnet40", "fewshot", "scanobjectnn", "shapenetpart"]),
-    help="A benchmark instead.",
+    help="Write this benchmark instead of a ShapeNet.",
 )
 @click.option(
-    "--layout", help="Of the benchmark, as `cma3d doctor --task` names it.  [default: its first]"
+    "--layout",
+    help="Layout of the benchmark, as `cma3d doctor --task` names it.  [default: its first]",
 )
 @click.option(
-    "--train", type=WholeRange(1), default=24, show_default=True, help="With --task: of each class."
+    "--train",
+    type=WholeRange(1),
+    default=24,
+    show_default=True,
+    help="With --task: training shapes of each class.",
 )
 @click.option(
-    "--test", type=WholeRange(1), default=20, show_default=True, help="With --task: of each class."
+    "--test",
+    type=WholeRange(1),
+    default=20,
+    show_default=True,
+    help="With --task: test shapes of each class.",
 )
 @click.option(
-    "--val", type=WholeRange(1), default=4, show_default=True, help="With --task: of each class."
+    "--val",
+    type=WholeRange(1),
+    default=4,
+    show_default=True,
+    help="With --task: validation shapes of each class.",
 )
 def samples(
     out: Path,
@@ -46,7 +59,9 @@ def samples(
     val: int,
     **values: Any,
 ) -> None:
-    """Write a small procedural ShapeNet to OUT, in V2's layout; with --task a small benchmark.
+    """Write a small procedural ShapeNet to OUT, or a small benchmark.
+
+    The ShapeNet has the layout of V2; --task chooses a benchmark.
 
     \b
     Examples:
@@ -75,6 +90,6 @@ def samples(
         return
     if names := given_options({"layout", "train", "test", "val"}):
         raise InputError(f"{names[0]} is for a benchmark: give it with --task")
-    made = write_samples(out, read_settings(SamplesConfig, config_file, values))
-    models, categories = sum(made["models"].values()), len(made["models"])
+    summary = write_samples(out, read_settings(SamplesConfig, config_file, values))
+    models, categories = sum(summary["models"].values()), len(summary["models"])
     tell(f"{count_text(models, 'model')} of {count_text(categories, 'category')} in {out}")

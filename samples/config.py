@@ -18,7 +18,7 @@ class SamplesConfig:
 
     Raises
     ------
-    ValueError : a category that isn't known, a count below one
+    ValueError : an unknown category, a count below one
     """
 
     per_category: int = setting(4, "Models in each category.", low=1, high=10000)

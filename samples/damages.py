@@ -1,4 +1,4 @@
-"""Writers of faulty models: a crate or a sample with one of ShapeNet's faults."""
+"""Writers of faulty models, each with one of ShapeNet's faults."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from PIL import Image
 
 from . import palette as materials
 from . import textures
+from .model_folder import write_model, write_text
 from .obj_writer import ModelFiles, Style, model_files, rows_text
 from .palette import Material, Part, Rng, rgb
 from .primitives import box, fit_uv
-from .rigging import write_model, write_text
 from .shapes import tableware
 
 __all__ = [
@@ -50,7 +50,7 @@ Edit = Callable[[ModelFiles], ModelFiles]
 
 
 def crate(material: Material) -> list[Part]:
-    """Return a box with a picture on each side, a lid and a foot.
+    """Return a box with pictures on its sides, lid and foot.
 
     It has 36 triangles.
     """
@@ -63,7 +63,7 @@ CRATE_FACES = 36
 
 
 def printed(rng: Rng) -> Material:
-    """Return a material whose picture shows left from right and up from down."""
+    """Return a material whose picture has no symmetry."""
     return Material(
         rgb("f4efe2"), texture=textures.label(rng, rgb("f4efe2"), rgb("1d2430"), rgb("c0392b"))
     )
@@ -121,7 +121,7 @@ def more_obj(text: str) -> Edit:
 
 
 def rename_texture(stored: str, named: str) -> Edit:
-    """Store the picture under one name and refer to it by another path."""
+    """Store the picture under one name; refer to it by another path."""
 
     def edit(files: ModelFiles) -> ModelFiles:
         mtl = files.mtl.replace("../images/texture0.png", named)
@@ -166,7 +166,10 @@ def without_files(*names: str) -> Writer:
 
 
 def only_texture(folder: Path, rng: Rng) -> None:
-    """Write a folder with a picture and no model, as for some twenty cars."""
+    """Write a folder with a picture and no model.
+
+    ShapeNet has some twenty such cars.
+    """
     edited()(folder, rng)
     shutil.rmtree(folder / "models")
 

@@ -1,8 +1,8 @@
 """Small procedural benchmarks in the layouts of the real ones.
 
-Shapes are those of `cma3d samples`: points drawn uniformly from the area of their parts. Scans see
-them from one side, with noise and, where the variant has it, a background. What is learned here
-says nothing about the benchmarks; it shows that the commands work, and how fast.
+Shapes are those of `cma3d samples`: points drawn uniformly from the area of their parts. Scans show
+them from one side, with noise and, in some variants, a background. Results on miniatures say nothing
+about the real benchmarks; they show that the commands work, and how fast.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ PART_NAMES: dict[str, dict[int, str]] = {
     "Mug": {36: "handle", 37: "body"},
     "Table": {47: "top", 48: "legs foot trestles", 49: "shelf apron body drawers handles"},
 }  # fmt: skip
-"""ShapeNetPart's category -> part label -> the procedural parts that carry it; other parts are left out."""
+"""ShapeNetPart's category -> part label -> the procedural parts with this label; other parts are left out."""
 CATEGORY = {name: name.lower() for name in PART_NAMES}
 FOLD_POINTS = 1024
 POINTS = 2048  # a shape; the pickled form of the real ModelNet40 has 8,192, its text 10,000
@@ -97,8 +97,8 @@ def draw_shape(
 
     Parameters
     ----------
-    category, seed, number : which model
-    labels : part name -> label; parts without one are left out. None takes all parts
+    category, seed, number : identify the model
+    labels : part name -> label; parts without a label are left out. If None, all parts are kept
 
     Returns
     -------
@@ -132,7 +132,7 @@ def numbered(split: str, counts: Counts) -> range:
 
 
 def modelnet_shapes(split: str, counts: Counts) -> Iterator[tuple[int, str, FloatArray]]:
-    """Return label, name and points of each shape."""
+    """Yield label, name and points of each shape."""
     for label, (name, category) in enumerate(MODELNET.items()):
         for number in numbered(split, counts):
             yield label, f"{name}_{number + 1:04}", draw_shape(category, counts.seed, number)[0]
@@ -181,7 +181,7 @@ def modelnet_h5(folder: Path, counts: Counts) -> None:
     write_lines(folder / "shape_names.txt", MODELNET)
     for split, files in (("train", 2), ("test", 1)):
         shapes = list(modelnet_shapes(split, counts))
-        # Shuffled, as the classes stand one after the other until here.
+        # Shuffled: until here the shapes are sorted by class.
         order = np.random.default_rng(counts.seed).permutation(len(shapes))
         listed = []
         for number, part in enumerate(np.array_split(order, files)):
@@ -249,12 +249,12 @@ def fewshot_pickles(folder: Path, counts: Counts) -> None:
 def scan(
     cloud: FloatArray, rng: np.random.Generator, *, background: bool, perturbed: bool
 ) -> tuple[FloatArray, IntArray]:
-    """Turn a model's surface into what a depth camera leaves of it.
+    """Turn a model's surface into a scan by a depth camera.
 
     Parameters
     ----------
     cloud : (n, 6) float32, points and normals
-    background : floor and wall stay in the box
+    background : add a floor
     perturbed : turned about the vertical, shifted, stretched and cut off, as in PB-T50-RS
 
     Returns
@@ -322,7 +322,7 @@ def labels_of(name: str) -> dict[str, int]:
 
 
 def part_shapes(split: str, counts: Counts) -> Iterator[tuple[str, str, FloatArray, IntArray]]:
-    """Return category, id, points with normals, and parts of each shape."""
+    """Yield category, id, points with normals, and parts of each shape."""
     for name, category in CATEGORY.items():
         for number in numbered(split, counts):
             cloud, parts = draw_shape(category, counts.seed, number, labels_of(name))
@@ -376,7 +376,7 @@ MINIATURES: dict[str, dict[str, Callable[[Path, Counts], None]]] = {
     "scanobjectnn": {"scanobjectnn-h5": scanobjectnn_h5},
     "shapenetpart": {"shapenetpart-text": shapenetpart_text, "shapenetpart-h5": shapenetpart_h5},
 }
-"""Benchmark -> layout -> what writes it; the first is written where none is asked for."""
+"""Benchmark -> layout -> its writer; the first layout is the default."""
 MARK = "MINIATURE.txt"
 ABOUT = """A procedural miniature of {task} ({layout}), made by `cma3d samples --task`. It holds nothing of the real
 benchmark; results on it cannot be compared with anything. CC0 1.0.
@@ -393,13 +393,15 @@ def write_miniature(
     val: int = 4,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Write a small benchmark to OUT/<its usual folder>, whole or not at all.
+    """Write a small benchmark to its usual folder in OUT.
+
+    The folder is complete or absent.
 
     Parameters
     ----------
-    out : made where it is missing
+    out : created if missing
     task : modelnet40, fewshot, scanobjectnn or shapenetpart
-    layout : which of its layouts; the first where None
+    layout : one of its layouts; the first if None
     train, test, val : shapes a class; few-shot folds need 20 of each
     seed : another seed gives other shapes
 
@@ -409,7 +411,7 @@ def write_miniature(
 
     Raises
     ------
-    InputError : an unknown layout, a folder that is there already, or that cannot be written
+    InputError : an unknown layout, a folder that exists already, or cannot be written
     """
     writers = MINIATURES[task]
     layout = layout or next(iter(writers))
@@ -417,7 +419,7 @@ def write_miniature(
         raise InputError(f"{task} has no layout {layout!r}: the layouts are {', '.join(writers)}")
     folder = out / next(each.folder for each in LAYOUTS if each.name == layout)
     if folder.exists():
-        raise InputError(f"{folder} is there already: remove it, or give another OUT")
+        raise InputError(f"{folder} exists already: remove it, or give another OUT")
     counts = Counts(train, test, val, seed)
     with claim(out, "benchmarks", earlier=_is_earlier) as output:
         try:
@@ -437,6 +439,6 @@ def write_miniature(
 
 
 def _is_earlier(out: Path) -> bool:
-    """Check for a folder of miniatures that version 0.1 wrote."""
+    """Recognise a folder of miniatures that version 0.1 wrote."""
     inner = [path for path in out.iterdir() if path.name != HIDDEN]
     return bool(inner) and all((path / MARK).is_file() for path in inner)

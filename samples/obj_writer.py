@@ -1,7 +1,7 @@
-"""Text of OBJ and MTL files from parts, in the styles of ShapeNet's files.
+"""Text of OBJ and MTL files, in the styles of ShapeNet.
 
-The manners, drawn for each model: nearly every genuine ShapeNet model is two-sided by doubling,
-many carry normals averaged over hard edges, line elements and groups, and most are off the origin.
+A style is drawn for each model. Nearly every genuine ShapeNet model is two-sided by doubled faces;
+many carry normals averaged over hard edges, line elements and groups; most are off the origin.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ class Style:
 
     Attributes
     ----------
-    doubled : every face is there twice, the second time turned over and with another material
-    repeated : the second faces have vertices of their own, in the same places
+    doubled : every face is written twice, the second time turned over and with another material
+    repeated : the second faces have vertices of their own, at the same positions
     normals : normals are stored, averaged over hard edges
     polygons : flat convex faces stay whole; else triangles only
     grouping : "g", "o" or "none"
-    lines : hard edges are written as line elements, too
+    lines : hard edges are also written as line elements
     offset : the centre of the bounding box, object units
     """
 
@@ -54,7 +54,10 @@ class Style:
 
 
 def draw_style(rng: Rng) -> Style:
-    """Draw a style: 60 % of models doubled, 80 % off the origin by up to 0.2."""
+    """Draw a style.
+
+    60 % of models are doubled, 80 % are off the origin by up to 0.2.
+    """
     doubled, repeated, normals, polygons, lines = (
         chance(rng, p) for p in (0.6, 0.4, 0.6, 0.35, 0.5)
     )
@@ -93,7 +96,7 @@ def rows_text(template: str, rows: NDArray[np.generic]) -> str:
 
 
 def normalised(parts: Sequence[Part], offset: Sequence[float]) -> list[Part]:
-    """Scale to a bounding box of diagonal 1 with its centre at `offset`.
+    """Scale to a bounding box of diagonal 1, centred at `offset`.
 
     Vertices are rounded as they will be written.
     """
@@ -113,11 +116,11 @@ def normalised(parts: Sequence[Part], offset: Sequence[float]) -> list[Part]:
 def triangulated(mesh: Mesh, *, keep_flat: bool) -> Mesh:
     """Cut faces into fans of triangles.
 
-    With `keep_flat` only those that aren't flat: each reader would cut them its own way, to another
-    surface.
+    With `keep_flat` only faces that are not flat: readers would cut those differently, into different
+    surfaces.
     """
     # (f,) faces that may stay as they are; all others are cut.
-    whole = mesh.sizes == 3
+    intact = mesh.sizes == 3
     if keep_flat:
         normals = area_vectors(mesh)
         normals /= np.linalg.norm(normals, axis=1, keepdims=True)
@@ -125,13 +128,13 @@ def triangulated(mesh: Mesh, *, keep_flat: bool) -> Mesh:
         first = mesh.vertices[mesh.corners[mesh.starts]]
         # (corners,) distance of each corner from the plane of its face.
         height = np.abs(((mesh.vertices[mesh.corners] - first[face]) * normals[face]).sum(axis=1))
-        whole |= np.maximum.reduceat(height, mesh.starts) < 2e-6
+        intact |= np.maximum.reduceat(height, mesh.starts) < 2e-6
     pieces = []
     # Faces of one size are a table (faces, size) of corners.
     for size in np.unique(mesh.sizes):
         for chosen, fan in (
-            ((mesh.sizes == size) & whole, False),
-            ((mesh.sizes == size) & ~whole, True),
+            ((mesh.sizes == size) & intact, False),
+            ((mesh.sizes == size) & ~intact, True),
         ):
             corner = mesh.starts[chosen][:, None] + np.arange(size)
             if fan:
@@ -144,7 +147,7 @@ def triangulated(mesh: Mesh, *, keep_flat: bool) -> Mesh:
 
 
 def drop_degenerate(mesh: Mesh) -> Mesh:
-    """Leave out faces that rounding has closed, with an area below 1e-10."""
+    """Drop faces that rounding has collapsed, with an area below 1e-10."""
     keep = np.linalg.norm(area_vectors(mesh), axis=1) > 1e-10
     corner = np.repeat(keep, mesh.sizes)
     return Mesh(mesh.vertices, mesh.sizes[keep], mesh.corners[corner], mesh.uvs[corner])
@@ -187,8 +190,8 @@ def faces_text(sizes: IntArray, columns: Sequence[IntArray | None]) -> str:
     Parameters
     ----------
     sizes : (f,) int64, corners of each face
-    columns : indices of vertex, texture coordinate and normal of each corner, counted from 1; None
-        where there are none
+    columns : indices of vertex, texture coordinate and normal of each corner, counted from 1, or
+        None
     """
     present = [column for column in columns if column is not None]
     corner = {1: " %d", 2: " %d/%d" if columns[2] is None else " %d//%d", 3: " %d/%d/%d"}[
@@ -203,7 +206,7 @@ def faces_text(sizes: IntArray, columns: Sequence[IntArray | None]) -> str:
 def mtl_entry(name: str, material: Material, texture: str | None = None) -> str:
     """Write one material; its colours are display values.
 
-    `texture` is the path as the file shall name it.
+    `texture` is the path that the file names.
     """
     # MTL multiplies the picture by Kd: white leaves it as it is.
     colour = (1.0, 1.0, 1.0) if texture else material.colour
@@ -226,13 +229,13 @@ class Materials:
 
     def __init__(self) -> None:
         self.names: dict[int, str] = {}
-        # Holds the objects, so that no id is given twice
+        # Keeps the objects alive, so that no id is used twice
         self.kept: list[Material] = []
         self.text = "# Procedural sample\n\n"
         self.textures: dict[str, NDArray[np.uint8]] = {}
 
     def name(self, material: Material) -> str:
-        """Return a material's name, and write it at its first use."""
+        """Return a material's name; at its first use, write its entry."""
         if id(material) not in self.names:
             name, path = f"material_{len(self.kept)}_24", None
             if material.texture is not None:
@@ -254,16 +257,16 @@ def back_sides(rng: Rng, parts: Sequence[Part]) -> dict[int, Material]:
 
 
 def model_files(parts: Sequence[Part], style: Style, rng: Rng) -> ModelFiles:
-    """Write a model in a style; `rng` draws the materials of the backs.
+    """Write a model in a style; `rng` draws the back materials.
 
     Parameters
     ----------
-    parts : metres, object frame, anywhere
+    parts : metres, object frame, at any position
 
     Returns
     -------
-    files : faces of all parts, wound counter-clockwise; in a doubled model each part's faces come
-        again, turned over
+    files : faces of all parts, wound counter-clockwise; a doubled model holds each part's faces a
+        second time, turned over
     """
     points = np.concatenate([part.mesh.vertices for part in parts])
     placed = normalised(parts, style.offset)

@@ -30,7 +30,7 @@ class Material:
     shininess : MTL's Ns, 0 to 1000
     alpha : MTL's d, 1 is opaque
     texture : (h, w, 3) uint8, sRGB, or None
-    repeat : how often the texture comes in one unit of the mesh's texture coordinates (a metre on
+    repeat : times that the texture fits into one unit of the mesh's texture coordinates (a metre on
         furniture)
     """
 
@@ -114,7 +114,7 @@ def rubber() -> Material:
 
 
 def dark_glass() -> Material:
-    """Return the dark of windows that nobody looks through."""
+    """Return the dark glass of closed windows."""
     return Material(rgb("1a2229"), specular=0.9, shininess=600)
 
 
@@ -185,7 +185,7 @@ def label(rng: Rng) -> Material:
 
 
 def back(rng: Rng, front: Material) -> Material:
-    """Draw the back material of a doubled face; never equal to the front."""
+    """Draw the back material of a doubled face, unlike its front."""
     if chance(rng, 0.25):
         a, b = rgb("ff00c8"), draw(rng, PAINTS)
         return Material(a, texture=textures.checks(rng, a, b, 64), alpha=front.alpha)

@@ -1,7 +1,7 @@
-"""One model for each known fault of ShapeNet's files, and the expected result.
+"""One model for each known fault of ShapeNet's files; expected results.
 
-Every entry of `PATHOLOGIES` says in words and figures what a renderer has to make of the model;
-`pathologies.json` beside the samples repeats that for programs.
+Each entry of `PATHOLOGIES` states in words and figures how the model must be rendered;
+`pathologies.json` beside the samples repeats this for programs.
 """
 
 from __future__ import annotations
@@ -46,12 +46,12 @@ class Pathology:
 
     Attributes
     ----------
-    category : the category that it stands in
-    fault : its name; the model's id is `pathology-` and this
-    outcome : "rendered" where something can be shown, "failed" where there is no surface at all
-    expected : what must come of it, in words
+    category : category of the model
+    fault : name of the fault; the model's id is `pathology-` and this name
+    outcome : "rendered", or "failed" for a model without any surface
+    expected : the expected result, in words
     writer : writes its files
-    properties : what can be checked: `faces` in the file, `faces_after_repair`, `texture_shown`;
+    properties : figures that tests check: `faces` in the file, `faces_after_repair`, `texture_shown`;
         `pairs`: repair makes one face of each two
     suffix : added to the id
     """

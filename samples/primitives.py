@@ -3,6 +3,9 @@
 All solids are closed, wound counter-clockwise seen from outside, and may penetrate one another. The
 frame is ShapeNet's: +Y up, -Z front, so somebody in front of an object has -X on their right. Units
 are metres.
+
+trimesh.creation has triangles without texture coordinates; these meshes keep flat polygons whole and
+know the place of each corner in a picture. Another construction would also change every sample.
 """
 
 from __future__ import annotations
@@ -43,9 +46,9 @@ __all__ = [
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 TO_FRONT = -90.0
-"""Degrees about x: turns what was built lying, its top up, to the front."""
+"""Degrees about x that turn a shape built lying on its back to the front."""
 Points = ArrayLike | Sequence[Any]
-"""Numbers that make an array, whole and broken ones mixed, which is more than ArrayLike admits."""
+"""Nested sequences that mix int and float, which ArrayLike does not admit."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,6 +99,7 @@ class Mesh:
     def flipped(self) -> Mesh:
         """Turn every face over."""
         ends = self.starts + self.sizes - 1
+        # (corners,) the face of each corner; then its corners in reverse order
         face = np.repeat(np.arange(len(self.sizes)), self.sizes)
         order = ends[face] - (np.arange(len(self.corners)) - self.starts[face])
         return dataclasses.replace(self, corners=self.corners[order], uvs=self.uvs[order])
@@ -112,7 +116,7 @@ class Mesh:
 
 
 def weld(mesh: Mesh) -> Mesh:
-    """Merge vertices that agree to 1e-7; drop corners and faces that become empty."""
+    """Merge vertices within 1e-7; drop corners and faces that collapse."""
     # + 0.0 turns -0.0 into 0.0
     keys = np.round(mesh.vertices, 7) + 0.0
     # first: (m,) old vertices that stay; inverse: (n,) new index of each old vertex.
@@ -122,7 +126,7 @@ def weld(mesh: Mesh) -> Mesh:
     keep = corners != corners[next_corner(mesh)]
     face = np.repeat(np.arange(len(mesh.sizes)), mesh.sizes)
     sizes = np.bincount(face[keep], minlength=len(mesh.sizes))
-    # A face with fewer than three different corners is no face any more.
+    # A face needs three different corners.
     keep &= sizes[face] >= 3
     return Mesh(
         mesh.vertices[first], sizes[sizes >= 3].astype(np.int64), corners[keep], mesh.uvs[keep]
@@ -130,18 +134,19 @@ def weld(mesh: Mesh) -> Mesh:
 
 
 def next_corner(mesh: Mesh) -> IntArray:
-    """Return, for each corner, the position of the next corner of its face."""
+    """Return the index of the next corner of the face, per corner."""
     following = np.arange(1, len(mesh.corners) + 1)
+    # the last corner of a face is followed by its first
     following[mesh.starts + mesh.sizes - 1] = mesh.starts
     return following
 
 
 def area_vectors(mesh: Mesh) -> FloatArray:
-    """Compute each face's outward normal, (f, 3) float64; its length is the area."""
+    """Compute normals of faces, (f, 3) float64, whose length is the area."""
+    # cross product of each corner with the next one, (corners, 3); their sum is twice the area
     points = mesh.vertices[mesh.corners]
-    vectors: FloatArray = (
-        np.add.reduceat(np.cross(points, points[next_corner(mesh)]), mesh.starts, axis=0) / 2
-    )
+    crosses = np.cross(points, points[next_corner(mesh)])
+    vectors: FloatArray = np.add.reduceat(crosses, mesh.starts, axis=0) / 2
     return vectors
 
 
@@ -192,11 +197,9 @@ def grid(points: Points, uvs: Points | None = None) -> Mesh:
 
 
 def polygon(outline: Points) -> Mesh:
-    """Fill a flat outline with one polygon, or with triangles around its centre.
+    """Fill a flat outline with one polygon, or triangles around its centre.
 
-    One polygon only if it is strictly convex.
-
-    Readers cut concave polygons differently; so none is ever written.
+    Only a strictly convex outline becomes one polygon, since readers cut concave ones differently.
 
     Parameters
     ----------
@@ -338,7 +341,7 @@ def tube(
 def bar(
     start: Points, end: Points, width: float, end_width: float | None = None, sides: int = 4
 ) -> Mesh:
-    """Return a straight bar between two points, tapered if asked; square with four sides."""
+    """Return a straight bar between two points; with `end_width` it tapers."""
     scale = 0.5 / math.cos(
         math.pi / sides
     )  # from the width across flats to the radius of the corners
@@ -352,7 +355,7 @@ def bar(
 
 
 def extrude(outline: Points, depth: float, bevel: float = 0.0) -> Mesh:
-    """Return a flat outline a thickness.
+    """Extrude a flat outline to a solid.
 
     Parameters
     ----------

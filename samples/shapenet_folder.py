@@ -1,10 +1,10 @@
-"""Writing of the samples in the layout of ShapeNet V2.
+"""The samples as a folder in the layout of ShapeNet V2.
 
 The same settings give the same bytes.
 
-Each model's folder is whole or absent, so a broken run goes on. A target that is there already must
-be an earlier one of the same seed: then new models are added, and whatever else lies in the folder
-stays.
+Each model's folder is whole or absent, so the same command resumes a stopped run. An existing
+target must hold samples of the same seed; then new models are added, and everything else in the
+folder stays.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from ..core.errors import InputError
 from ..core.outputs import Output, claim
 from .categories import BUILDERS, CATEGORIES, NAMES, PARENTS
 from .config import SamplesConfig
+from .model_folder import write_model
 from .obj_writer import Style, draw_style, model_files
 from .palette import Part, Rng
 from .pathologies import PATHOLOGIES, Pathology
-from .rigging import write_model
 
 __all__ = ["build_parts", "model_id", "random_stream", "write_samples"]
 
@@ -65,8 +65,8 @@ def model_id(seed: int, synset: str, number: int) -> str:
 def build_parts(name: str, seed: int, number: int) -> tuple[list[Part], Style]:
     """Build model `number` of a category: parts in metres, and their style."""
     synset = CATEGORIES[name]
-    # Where the kinds begin differs from seed to seed: else the first model of every seed were of
-    # one kind.
+    # The kinds begin elsewhere for each seed: else the first model of every seed would be of one
+    # kind.
     shift = digest("kind", seed, synset)[0] if seed else 0
     parts = BUILDERS[name](random_stream("shape", seed, synset, number), number + shift)
     return parts, draw_style(random_stream("style", seed, synset, number))
@@ -81,9 +81,9 @@ def write_samples(
 
     Parameters
     ----------
-    out : the folder to make: absent, empty, or samples of the same seed and no more models than now
-    config : what to make
-    progress : wraps the list of models and gives it back one by one; for a progress bar
+    out : folder to write: absent, empty, or with samples of the same seed and no other models
+    config : settings of the samples
+    progress : wraps the list of models, as a progress bar does
 
     Returns
     -------
@@ -98,7 +98,7 @@ def write_samples(
     ]
     jobs += list(PATHOLOGIES) if config.pathologies else []
     folders = [job_folder(job, config.seed) for job in jobs]
-    made = f"{__version__} seed {config.seed}"
+    stamp = f"{__version__} seed {config.seed}"
     try:
         check_target(out, set(folders))
         with claim(out, "samples", earlier=_is_earlier) as output:
@@ -106,8 +106,8 @@ def write_samples(
                 output.adopt(name)
             write_root(output, config, folders)
             for job in progress(jobs) if progress else jobs:
-                if not output.is_made(job_folder(job, config.seed), made):
-                    with output.write_folder(job_folder(job, config.seed), made) as folder:
+                if not output.is_made(job_folder(job, config.seed), stamp):
+                    with output.write_folder(job_folder(job, config.seed), stamp) as folder:
                         write_job(folder, job, config.seed)
             return summarise(out, config, folders)
     except OSError as error:
@@ -125,7 +125,7 @@ def job_folder(job: tuple[str, int] | Pathology, seed: int) -> str:
 
 
 def _is_earlier(folder: Path) -> bool:
-    """Recognise samples by their README, which those of version 0.1 have, too."""
+    """Recognise samples by their README, which version 0.1 wrote, too."""
     readme = folder / "README.txt"
     try:
         return readme.is_file() and readme.read_bytes().startswith(MARK.encode())
@@ -134,9 +134,9 @@ def _is_earlier(folder: Path) -> bool:
 
 
 def check_target(out: Path, planned: set[str]) -> None:
-    """Refuse samples that these settings do not make."""
-    there = {f"{path.parent.name}/{path.name}" for path in out.glob("[0-9]*/*") if path.is_dir()}
-    other = sorted(there - planned) if _is_earlier(out) else []
+    """Refuse a folder of samples that these settings do not make."""
+    present = {f"{path.parent.name}/{path.name}" for path in out.glob("[0-9]*/*") if path.is_dir()}
+    other = sorted(present - planned) if _is_earlier(out) else []
     if other:
         raise InputError(
             f"{out} holds {len(other)} models that these settings do not make (such as "
@@ -157,7 +157,7 @@ def write_job(folder: Path, job: tuple[str, int] | Pathology, seed: int) -> None
 
 
 def write_root(output: Output, config: SamplesConfig, folders: list[str]) -> None:
-    """Write taxonomy.json, README.txt and, where there are any, pathologies.json."""
+    """Write taxonomy.json, README.txt and, if requested, pathologies.json."""
     counts = count_models(folders)
     entries = [
         {"synsetId": s, "name": NAMES[s], "children": [], "numInstances": n}
@@ -165,8 +165,10 @@ def write_root(output: Output, config: SamplesConfig, folders: list[str]) -> Non
     ]
     for synset, name, children in PARENTS:
         total = sum(counts.get(child, 0) for child in children)
-        here = [child for child in children if child in counts]
-        entries.append({"synsetId": synset, "name": name, "children": here, "numInstances": total})
+        present = [child for child in children if child in counts]
+        entries.append(
+            {"synsetId": synset, "name": name, "children": present, "numInstances": total}
+        )
     output.write_text("taxonomy.json", json.dumps(entries, indent=1) + "\n")
     options = ("" if config.categories == "all" else f" --categories {','.join(config.chosen)}") + (
         " --pathologies" if config.pathologies else ""
@@ -192,7 +194,7 @@ def count_models(folders: list[str]) -> dict[str, int]:
 
 
 def summarise(out: Path, config: SamplesConfig, folders: list[str]) -> dict[str, Any]:
-    """Count what there is."""
+    """Count models, files and bytes."""
     paths = [
         *(out / name for name in _ROOT),
         *(path for folder in folders for path in (out / folder).rglob("*")),

@@ -1,6 +1,6 @@
 """Procedural pictures for the samples' surfaces: wood, cloth, stone, labels, dials, screens.
 
-All are (h, w, 3) uint8, sRGB, row 0 on top. Those that are to be repeated join at their edges.
+All are (h, w, 3) uint8, sRGB, row 0 on top. Patterns that are repeated join at their edges.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def to_image(values: FloatArray) -> Image:
 
 
 def blend(a: Colour, b: Colour, amount: FloatArray) -> FloatArray:
-    """Mix two colours; `amount`, (h, w), is 0 for `a` and 1 for `b`."""
+    """Mix two colours; `amount` (h, w) goes from 0, `a`, to 1, `b`."""
     mixed: FloatArray = np.asarray(a) + amount[..., None] * (np.asarray(b) - np.asarray(a))
     return mixed
 
@@ -79,17 +79,17 @@ def write_word(
     picture: FloatArray, word: str, row: int, column: int, scale: int, colour: Colour
 ) -> None:
     """Draw letters into a picture; what doesn't fit is cut off."""
-    for place, letter in enumerate(word):
+    for index, letter in enumerate(word):
         # (7, 5) pixels of a letter; np.kron makes a square of each.
         bits = np.array([[bit == "1" for bit in line] for line in GLYPHS[letter].split()])
         mask = np.kron(bits, np.ones((scale, scale), dtype=bool))
-        left = column + place * 6 * scale
+        left = column + index * 6 * scale
         window = picture[row : row + 7 * scale, left : left + 5 * scale]
         window[mask[: window.shape[0], : window.shape[1]]] = colour
 
 
 def wood(rng: np.random.Generator, light: Colour, dark: Colour, size: int = 192) -> Image:
-    """Grain that runs along u."""
+    """Paint wood grain that runs along u."""
     v = np.arange(size)[:, None] / size
     warp = noise(rng, size, 3, 2) + 0.35 * noise(rng, size, 7, 3)
     # A whole number of rings from edge to edge, so that the picture can be repeated.
@@ -102,22 +102,22 @@ def wood(rng: np.random.Generator, light: Colour, dark: Colour, size: int = 192)
 
 
 def weave(rng: np.random.Generator, warp: Colour, weft: Colour, size: int = 128) -> Image:
-    """Threads that go over and under, in two colours."""
+    """Paint threads that go over and under, in two colours."""
     pitch = 8
     row, column = np.indices((size, size))
     over = (row // pitch + column // pitch) % 2 == 0
-    # (size, size) place across the thread on top, 0 and 1 at its edges, which are darker.
+    # (size, size) position across the thread on top, 0 and 1 at its edges, which are darker.
     across = np.where(over, row % pitch, column % pitch) / (pitch - 1)
     shade = 0.8 + 0.2 * np.sin(np.pi * across) + 0.12 * (rng.random((size, size)) - 0.5)
     return to_image(blend(warp, weft, over.astype(float)) * shade[..., None])
 
 
 def checks(rng: np.random.Generator, ground: Colour, band: Colour, size: int = 128) -> Image:
-    """Tartan: crossing bands, a wide and a narrow one, on a ground."""
-    place = np.arange(size) / size
+    """Paint tartan: wide and narrow bands that cross on a ground."""
+    position = np.arange(size) / size
     wide, narrow = (
-        ((place > 0.1) & (place < 0.45)).astype(float),
-        ((place > 0.66) & (place < 0.74)).astype(float),
+        ((position > 0.1) & (position < 0.45)).astype(float),
+        ((position > 0.66) & (position < 0.74)).astype(float),
     )
     line = 0.5 * wide + 0.4 * narrow
     amount = (line[:, None] + line[None, :]) * (0.94 + 0.12 * rng.random((size, size)))
@@ -125,7 +125,7 @@ def checks(rng: np.random.Generator, ground: Colour, band: Colour, size: int = 1
 
 
 def stripes(rng: np.random.Generator, colours: Sequence[Colour], size: int = 128) -> Image:
-    """Upright stripes of unequal widths."""
+    """Paint upright stripes of unequal widths."""
     # (5,) edges on a raster of sixteenths, so that no stripe is thinner than that.
     edges = np.sort(rng.choice(np.arange(1, 16), size=5, replace=False)) * (size // 16)
     band = np.searchsorted(edges, np.arange(size), side="right") % len(colours)
@@ -134,7 +134,7 @@ def stripes(rng: np.random.Generator, colours: Sequence[Colour], size: int = 128
 
 
 def marble(rng: np.random.Generator, ground: Colour, vein: Colour, size: int = 192) -> Image:
-    """Veins that wander through a pale ground."""
+    """Paint veins that wander through a pale ground."""
     row, column = np.indices((size, size)) / size
     warp = noise(rng, size, 4, 4) + 0.5 * noise(rng, size, 9, 9) + 0.25 * noise(rng, size, 19, 19)
     # Whole factors of row and column make the veins meet at the picture's edges.
@@ -145,7 +145,7 @@ def marble(rng: np.random.Generator, ground: Colour, vein: Colour, size: int = 1
 def speckle(
     rng: np.random.Generator, ground: Colour, chips: Sequence[Colour], size: int = 128
 ) -> Image:
-    """Terrazzo: chips of stone in a ground."""
+    """Paint terrazzo: chips of stone in a ground."""
     picture = np.tile(np.asarray(ground, dtype=np.float64), (size, size, 1))
     rows, columns = np.indices((size, size))
     for _ in range(70):
@@ -162,7 +162,7 @@ def speckle(
 def label(
     rng: np.random.Generator, paper: Colour, ink: Colour, accent: Colour, size: int = 128
 ) -> Image:
-    """Return two square fields, each with a word, a sun and a wedge.
+    """Paint two square fields, each with word, sun and wedge.
 
     The sun stands above the word's left; the wedge rises to the left.
 
@@ -185,7 +185,7 @@ def label(
 def dial(
     rng: np.random.Generator, paper: Colour, ink: Colour, accent: Colour, size: int = 256
 ) -> Image:
-    """Return a clock's face: twelve strokes and a word.
+    """Paint a clock's face: twelve strokes and a word.
 
     The stroke at twelve o'clock is double, and the word stands below it.
     """
@@ -214,7 +214,7 @@ def dial(
 def screen(
     rng: np.random.Generator, dark: Colour, light: Colour, accent: Colour, size: int = 256
 ) -> Image:
-    """Return a desktop: a bar, a window with text and a chart, a word."""
+    """Paint a desktop: a bar, a window with a chart, a word."""
     picture = blend(dark, accent, 0.55 * noise(rng, size, 2, 2))
     picture[: size // 16] = 0.12
     picture[size // 5 : 4 * size // 5, size // 10 : size // 2] = light
@@ -231,7 +231,7 @@ def screen(
 
 
 def keyboard(ground: Colour, key: Colour, size: int = 256) -> Image:
-    """Return five shifted rows of keys with a space bar in the lowest."""
+    """Paint five shifted rows of keys, the lowest with a space bar."""
     picture = np.tile(np.asarray(ground, dtype=np.float64), (size, size, 1))
     pitch_x, pitch_y = size / 14, size / 5
     for row in range(5):
@@ -244,7 +244,7 @@ def keyboard(ground: Colour, key: Colour, size: int = 256) -> Image:
 
 
 def fuselage(rng: np.random.Generator, ground: Colour, band: Colour, size: int = 256) -> Image:
-    """Return an airliner's skin with windows, a band and a word on each side.
+    """Paint an airliner's skin: windows, band and word on each side.
 
     u goes around, 0.5 on top; v from nose to tail.
     """

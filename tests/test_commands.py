@@ -40,7 +40,7 @@ def kinds(kind: Any) -> Iterator[Any]:
         yield kind
 
 
-def test_every_option_has_a_type_that_knows_what_is_hostile() -> None:
+def test_every_option_has_a_type_that_refuses_hostile_values() -> None:
     """The law by construction: click's own numbers take NaN, infinity and any size, its own paths any pipe."""
     counts = {FiniteRange: 0, WholeRange: 0, GivenPath: 0}
     for name, parameter in parameters():
@@ -69,7 +69,9 @@ def test_the_limits_of_a_render_have_one_default() -> None:
 
 
 @pytest.mark.parametrize(("family", "values"), [(FiniteRange, FLOATS), (WholeRange, WHOLES)])
-def test_every_number_of_every_command_is_one(family: type[Any], values: tuple[str, ...]) -> None:
+def test_every_numeric_option_refuses_other_words(
+    family: type[Any], values: tuple[str, ...]
+) -> None:
     for name, parameter in parameters():
         for kind in kinds(parameter.type):
             if isinstance(kind, family):
@@ -96,8 +98,8 @@ def answer(
         monkeypatch.setattr(sys, "argv", ["cma3d", *words])
         with pytest.raises(SystemExit) as caught:
             module.main()
-        told = capsys.readouterr()
-        return int(caught.value.code), told.out, told.err
+        captured = capsys.readouterr()
+        return int(caught.value.code), captured.out, captured.err
 
     yield run
     for name, handler in before.items():
@@ -138,7 +140,7 @@ def one_of_each() -> list[Any]:
                 (name, type(kind).__name__, "" if plain else parameter.name),
                 (name, parameter, kind),
             )
-    return [pytest.param(*found, id=f"{found[0]}-{found[1].name}") for found in chosen.values()]
+    return [pytest.param(*case, id=f"{case[0]}-{case[1].name}") for case in chosen.values()]
 
 
 def strange_files(folder: Path) -> list[str]:
@@ -165,11 +167,11 @@ def test_hostile_values_are_refused_in_one_line(
     before = sorted(tmp_path.iterdir())
     for value in values:
         words = base(command)
-        given = [value] * parameter.nargs if parameter.nargs > 1 else [value]
+        words_of = [value] * parameter.nargs if parameter.nargs > 1 else [value]
         words[parameter.name] = (
-            given if isinstance(parameter, click.Argument) else [parameter.opts[-1], *given]
+            words_of if isinstance(parameter, click.Argument) else [parameter.opts[-1], *words_of]
         )
-        line = [word for part, found in words.items() for word in found]
+        line = [word for part, case in words.items() for word in case]
         status, out, err = answer(name, *line)
         assert status == 2, (value, err)
         assert out == "", value
@@ -187,7 +189,7 @@ def test_a_pipe_for_a_file_of_views_or_inside_of_a_folder_of_zips(
         os.mkfifo(tmp_path / pipe)
     (tmp_path / "flat").mkdir()
     (tmp_path / "flat" / "a.obj").write_text("v 0 0 0\n")
-    for words, says in (
+    for words, message in (
         (("render", "zips", "out"), "03001627.zip is no plain file: give a zip archive"),
         (("doctor", "zips/03001627.zip"), "is a pipe (FIFO): give a file or a folder"),
         (
@@ -197,7 +199,7 @@ def test_a_pipe_for_a_file_of_views_or_inside_of_a_folder_of_zips(
     ):
         status, out, err = answer(*words)
         assert (status, out) == (2, "")
-        assert says in err.splitlines()[-1]
+        assert message in err.splitlines()[-1]
     assert not (tmp_path / "out").exists()
 
 

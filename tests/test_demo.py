@@ -12,7 +12,7 @@ from shapenet3d_cma.samples.config import SamplesConfig
 
 
 @pytest.mark.needs("bpy", "torch")
-def test_the_demo_does_all_of_it_and_a_second_call_nothing(
+def test_the_demo_runs_every_step_and_a_second_call_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The same steps as for users, on fewer and smaller models."""

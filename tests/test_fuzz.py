@@ -33,7 +33,7 @@ def test_deadly(tmp_path):
 """
 
 
-def test_what_breaks_a_bound_is_counted_and_kept(tmp_path: Path) -> None:
+def test_a_broken_bound_is_counted_and_kept(tmp_path: Path) -> None:
     (tmp_path / "test_hostile.py").write_text(HOSTILE)
     (tmp_path / "scratch").mkdir()
     found = tmp_path / "found"
@@ -65,7 +65,7 @@ def test_what_breaks_a_bound_is_counted_and_kept(tmp_path: Path) -> None:
     assert [line.split()[0] for line in lines[1:4]] == ["deadly", "reader", "slow"]
 
 
-def test_nothing_is_found_where_nothing_is_wrong(tmp_path: Path) -> None:
+def test_sound_readers_give_no_findings(tmp_path: Path) -> None:
     (tmp_path / "test_hostile.py").write_text(HOSTILE.partition("        if len(content) > 9")[0])
     (tmp_path / "scratch").mkdir()
     tally = fuzz(

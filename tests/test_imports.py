@@ -84,7 +84,7 @@ def run_without(missing: set[str], code: str) -> subprocess.CompletedProcess[str
         ({"open3d", "trimesh", "fpsample"}, "nothing"),
     ],
 )
-def test_what_is_not_installed_is_only_missed_where_it_is_used(missing: set[str], but: str) -> None:
+def test_a_missing_package_matters_only_where_it_is_used(missing: set[str], but: str) -> None:
     names = [
         name.removesuffix(".__init__")
         for name in sources()
@@ -138,7 +138,7 @@ def test_a_missing_package_is_named_with_its_extra(
     assert not (tmp_path / "out").exists()
 
 
-def test_another_python_is_told_what_blender_needs() -> None:
+def test_another_python_is_refused_with_the_version_that_blender_needs() -> None:
     code = (
         "from shapenet3d_cma.render import workers\n"
         "workers.sys = type('sys', (), {'version_info': type('v', (tuple,), {'major': 3, 'minor': 13})((3, 13))})\n"

@@ -14,7 +14,7 @@ SOAK = Path(shapenet3d_cma.__file__).parent / "tools" / "soak.py"
 
 
 @pytest.mark.needs("bpy")
-def test_what_is_killed_and_begun_again_ends_as_if_nothing_had_been(tmp_path: Path) -> None:
+def test_killed_and_resumed_runs_end_like_uninterrupted_ones(tmp_path: Path) -> None:
     words = ["--models", "8", "--every", "4", "--least", "1"]
     done = subprocess.run(
         [sys.executable, str(SOAK), str(tmp_path / "soak"), *words],

@@ -67,9 +67,7 @@ def test_a_folder_that_is_written_to_is_refused(
         shutil.rmtree(tmp_path / "new", ignore_errors=True)
 
 
-def test_renders_that_are_read_are_not_rendered_into(
-    cma3d: Run, shapenet: Path, mine: Path
-) -> None:
+def test_render_refuses_a_folder_that_is_being_read(cma3d: Run, shapenet: Path, mine: Path) -> None:
     with held(mine, "renders", shared=True):
         pass  # from now on it has a record, and so a lock
     words = ("render", shapenet, mine, "--views", 4, "--size", 80, "--samples", 4, "--jobs", 1)
@@ -81,7 +79,7 @@ def test_renders_that_are_read_are_not_rendered_into(
     assert content(mine) == before
 
 
-def test_two_that_start_together_make_what_one_makes(
+def test_two_commands_at_once_give_the_result_of_one(
     renders: Path, shards: Path, tmp_path: Path
 ) -> None:
     def at_once(*words: object) -> None:
@@ -90,10 +88,10 @@ def test_two_that_start_together_make_what_one_makes(
             subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
             for _ in range(2)
         ]
-        said = [process.communicate(timeout=PATIENCE)[1] for process in both]
-        assert {process.returncode for process in both} <= {0, 2}, said
-        assert 0 in {process.returncode for process in both}, said
-        for process, text in zip(both, said, strict=True):
+        errors = [process.communicate(timeout=PATIENCE)[1] for process in both]
+        assert {process.returncode for process in both} <= {0, 2}, errors
+        assert 0 in {process.returncode for process in both}, errors
+        for process, text in zip(both, errors, strict=True):
             if process.returncode:
                 assert "is being written by another process" in text.splitlines()[-1]
 

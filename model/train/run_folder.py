@@ -113,7 +113,7 @@ def naming_failures(path: Path) -> Iterator[None]:
 def refuse_foreign(output: Output, names: Iterable[str]) -> None:
     """Refuse names that somebody else's files take.
 
-    Asked before the work whose end would write there.
+    ViewRequest before the work whose end would write there.
 
     Raises
     ------

@@ -1,1 +1,1 @@
-"""Pages: views of models with their point-pixel mappings, and a report on a dataset."""
+"""HTML pages: views of models with their point-pixel mapping; a dataset report."""

@@ -1,4 +1,4 @@
-"""The scripts of the pages: the ES modules of `web`, joined to one.
+"""The scripts of the pages: ES modules of `web`, joined to one.
 
 A page is opened from a disk, where a module cannot import another by its path. So the modules that
 a page needs are written one after the other, each behind those that it imports, and the words
@@ -19,17 +19,17 @@ _DECLARED = re.compile(r"^(export )?(?:async )?(?:const|let|function|class) (\w+
 
 
 def imports(script: str) -> dict[str, list[str]]:
-    """Return what a module imports: name of the other module -> names that it exports."""
+    """Return the imports of a module: other module -> imported names."""
     return {match[2]: match[1].split(", ") for match in _IMPORT.finditer(script)}
 
 
 def declarations(script: str) -> dict[str, bool]:
-    """Return the names that a module declares at its top, and whether each is exported."""
+    """Return the top-level names of a module, and whether each is exported."""
     return {match[2]: bool(match[1]) for match in _DECLARED.finditer(script)}
 
 
 def bundle(entry: str, read: Callable[[str], str]) -> str:
-    """Join a module and all that it imports, at once or through others, to one module.
+    """Join a module and all modules that it imports to one.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ def bundle(entry: str, read: Callable[[str], str]) -> str:
 
 
 def _check_names(scripts: Mapping[str, str]) -> None:
-    """Refuse imports of what is not exported, and names that two modules declare."""
+    """Refuse imports of unexported names, and names declared by two modules."""
     declared = {name: declarations(script) for name, script in scripts.items()}
     homes: dict[str, str] = {}
     for module, own in declared.items():

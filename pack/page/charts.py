@@ -1,4 +1,8 @@
-"""Charts as inline SVG, coloured by the page's style sheet for light and dark."""
+"""Charts as inline SVG, coloured by the page's style sheet.
+
+SVG of matplotlib would fix colours and fonts in each element, so the style sheet could not change
+them, and would make a chart many times larger.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +43,7 @@ def bars(counts: Mapping[str, int], *, label: str) -> str:
 
 
 def round_ticks(low: float, high: float, about: int = 5) -> NDArray[np.float64]:
-    """Return round values that divide a range into some parts."""
+    """Return round values that divide a range into about so many parts."""
     if not high > low:
         return np.array([low])
     rough = (high - low) / about
@@ -59,14 +63,14 @@ def histogram(series: Sequence[tuple[str, NDArray[Any]]], *, unit: str, label: s
     kept = [
         (name, np.asarray(values, dtype=np.float64)[np.isfinite(values)]) for name, values in series
     ]
-    whole = np.concatenate([values for _, values in kept])
-    if not whole.size:
+    pooled = np.concatenate([values for _, values in kept])
+    if not pooled.size:
         return '<p class="nothing">nothing to show</p>'
-    low, high = float(whole.min()), float(whole.max())
+    low, high = float(pooled.min()), float(pooled.max())
     if high == low:
         low, high = low - 0.5 * (abs(low) or 1), high + 0.5 * (abs(high) or 1)
     # bins: about twice the square root of the number of values, 8 to 40
-    edges = np.linspace(low, high, min(40, max(8, round(math.sqrt(whole.size)) * 2)) + 1)
+    edges = np.linspace(low, high, min(40, max(8, round(math.sqrt(pooled.size)) * 2)) + 1)
     counts = [np.histogram(values, edges)[0] for _, values in kept]
     top = max(int(count.max()) for count in counts)
     wide, high_px = _WIDTH - _LEFT - _RIGHT, _HEIGHT - _TOP - _BOTTOM
@@ -126,12 +130,14 @@ def sphere(directions: NDArray[np.float64], *, label: str, most: int = 3000) -> 
     Parameters
     ----------
     directions : (N, 3), length 1, object frame; ShapeNet: +Y up, -Z front, so +X is to its right
-    most : dots; of more directions some, evenly spread, are drawn
+    most : dots; of more directions, this many evenly spread ones are drawn
     """
     width, height = _WIDTH, 204
     scale, middle = 61.0, (width / 2, height / 2)
 
-    def place(longitude: NDArray[np.float64], latitude: NDArray[np.float64]) -> NDArray[np.float64]:
+    def project(
+        longitude: NDArray[np.float64], latitude: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
         # Hammer's formulas, then pixels of the picture, y down: (..., 2)
         root = np.sqrt(1 + np.cos(latitude) * np.cos(longitude / 2))
         across = 2 * math.sqrt(2) * np.cos(latitude) * np.sin(longitude / 2) / root
@@ -142,7 +148,7 @@ def sphere(directions: NDArray[np.float64], *, label: str, most: int = 3000) -> 
         longitude: NDArray[np.float64] | float, latitude: NDArray[np.float64] | float, name: str
     ) -> str:
         points = " ".join(
-            f"{x:.1f},{y:.1f}" for x, y in place(*np.broadcast_arrays(longitude, latitude))
+            f"{x:.1f},{y:.1f}" for x, y in project(*np.broadcast_arrays(longitude, latitude))
         )
         return f'<polyline class="{name}" points="{points}"/>'
 
@@ -160,11 +166,11 @@ def sphere(directions: NDArray[np.float64], *, label: str, most: int = 3000) -> 
     radius = 3.2 if len(chosen) <= 300 else 1.8
     parts += [
         f'<circle class="dot" cx="{x:.1f}" cy="{y:.1f}" r="{radius}"/>'
-        for x, y in place(longitude, latitude)
+        for x, y in project(longitude, latitude)
     ]
     names = [("front", 0.0, "middle"), ("right", -90.0, "middle"), ("left", 90.0, "middle")]
     for name, degrees, anchor in [*names, ("back", 178.0, "end"), ("back", -178.0, "start")]:
-        x, y = place(np.array([np.radians(degrees)]), np.array([0.0]))[0]
+        x, y = project(np.array([np.radians(degrees)]), np.array([0.0]))[0]
         parts.append(f'<text class="{anchor} halo" x="{x:.1f}" y="{y + 4:.1f}">{name}</text>')
     parts.append(f'<text class="middle" x="{middle[0]}" y="{height - 4}">below</text>')
     parts.append(f'<text class="middle" x="{middle[0]}" y="12">above</text>')

@@ -1,4 +1,4 @@
-"""Arrays as text that a page carries: exact, and small. `web/decode.js` reads them."""
+"""Arrays as exact, compressed text inside a page; `web/decode.js` reads them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def code(array: NDArray[Any], *, steps: bool = False) -> dict[str, Any]:
 
     Returns
     -------
-    coded : {dtype, shape, coding, data}, which JSON can hold
+    coded : {dtype, shape, coding, data}, all of them JSON values
     """
     coding, flat = "planes", np.ascontiguousarray(array).ravel()
     if array.dtype == np.bool_:
@@ -53,8 +53,8 @@ def decode(coded: dict[str, Any]) -> NDArray[Any]:
     if coded["coding"] == "bits":
         return np.unpackbits(raw, count=int(np.prod(coded["shape"]))).reshape(coded["shape"])
     dtype = np.dtype("<" + coded["dtype"])
-    # planes back to numbers
-    whole = np.ascontiguousarray(raw.reshape(dtype.itemsize, -1).T).ravel()
+    # byte planes (itemsize, length) back to numbers (length,)
+    joined = np.ascontiguousarray(raw.reshape(dtype.itemsize, -1).T).ravel()
     if coded["coding"] == "steps":
-        whole = np.cumsum(whole.view("<u4"), dtype=np.uint32).view(np.uint8)
-    return whole.view(dtype).reshape(coded["shape"])
+        joined = np.cumsum(joined.view("<u4"), dtype=np.uint32).view(np.uint8)
+    return joined.view(dtype).reshape(coded["shape"])

@@ -1,4 +1,4 @@
-"""The inspection page: one HTML file that holds its code and arrays and fetches nothing."""
+"""The inspection page: one HTML file with its code and arrays."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import base64
 import hashlib
 import html
 import json
-import re
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
+from string import Template
 from typing import Any
 
 import matplotlib as mpl
@@ -24,10 +24,10 @@ from .bundle import bundle
 from .coded import code
 from .view import AlignedMasks, Reconstruction, View
 
-__all__ = ["PAGE", "fill", "page_html", "policy", "style", "web_file"]
+__all__ = ["PAGE", "page_html", "policy", "style", "web_file"]
 
 PAGE = "page"
-"""Of single files, see `outputs`."""
+"""Kind of the file, see `core/outputs`."""
 
 
 @cache
@@ -36,23 +36,13 @@ def web_file(name: str) -> str:
     return (Path(__file__).parent / "web" / name).read_text(encoding="utf-8")
 
 
-def fill(template: str, values: Mapping[str, str]) -> str:
-    """Replace each {name} of a template once; values are not searched again.
-
-    Raises
-    ------
-    KeyError : a name without a value
-    """
-    return re.sub(r"\{(\w+)\}", lambda match: values[match[1]], template)
-
-
 def style(*names: str) -> str:
     """Join style sheets."""
     return "\n".join(web_file(name) for name in names)
 
 
 def policy(script: str) -> str:
-    """Return a Content-Security-Policy: this script only, and no fetches."""
+    """Return a Content-Security-Policy that allows this script and no fetches."""
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
     return (
         f"default-src 'none'; script-src 'sha256-{digest}'; "
@@ -77,11 +67,11 @@ def page_html(
     ----------
     views : what can be seen on it, at least one; those of one model are shown together
     start : index of the view that is shown first
-    total : rows (or models) of the whole, of which these are some; `unit` names them
-    source : what the views were read from, for people
+    total : number of all rows (or models); `unit` names them
+    source : name of the folder or file that the views were read from
     missing : layer ("patches", "mask", "network") -> why no view has it
     neighbours : pages before the first and after the last view, relative to this one
-    home : page that leads to this one
+    home : report that links to this page
     """
     first = views[start]
     aligned = next((view.aligned for view in views if view.aligned), None)
@@ -113,7 +103,7 @@ def page_html(
         "policy": policy(script),
         "style": style("base.css", "page.css"),
         "script": script,
-        # no "</script>" in a name can end the script early
+        # a name that holds "</script>" cannot end the script early
         "payload": json.dumps(payload, allow_nan=False).replace("<", "\\u003c"),
         "home": f'<a href="{html.escape(home)}">report</a>' if home else "",
         "strategies": "".join(
@@ -122,10 +112,8 @@ def page_html(
             for index, name in enumerate(strategies)
         ),
     }
-    return fill(
-        web_file("page.html"),
-        {name: html.escape(visible(value)) for name, value in text.items()} | markup,
-    )
+    escaped = {name: html.escape(visible(value)) for name, value in text.items()}
+    return Template(web_file("page.html")).substitute(escaped | markup)
 
 
 def _name(synset: str) -> str:

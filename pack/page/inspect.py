@@ -1,7 +1,7 @@
 """`cma3d inspect` and `cma3d report`: the choice of views, and their pages.
 
-Masks and reconstructions are those of the network, of which this folder knows nothing: whoever
-calls hands in an `Annotator` that adds them to a view.
+Masks and reconstructions come from the network, which this folder does not import: the caller
+passes an `Annotator` that adds them to a view.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from .view import View, render_views, shard_views
 
 __all__ = [
     "Annotator",
-    "Asked",
+    "ViewRequest",
     "draw_contact_sheet",
     "inspect_data",
     "open_in_browser",
@@ -53,21 +53,21 @@ class Annotator(Protocol):
     missing: dict[str, str]
 
     def add(self, view: View) -> View:
-        """Return the view with its layers, or with the reason for having none."""
+        """Return the view with its layers, or with why it has none."""
 
 
 @dataclass(frozen=True)
-class Asked:
+class ViewRequest:
     """The views requested: exactly one of row, rows and model.
 
     Attributes
     ----------
     row : index of a row; of renders, of a model's file
-    rows : the first, and the one behind the last
+    rows : the first, and the one after the last
     model : id, or synset/id
-    view : of that model; if None the row's own, of renders the one with the most points
+    view : of the model; if None the row's own, of renders the one with the most points
     every : all views of the model
-    run : a run whose network shall reconstruct
+    run : folder of a run whose network reconstructs the row
     """
 
     row: int | None = None
@@ -79,7 +79,7 @@ class Asked:
 
     def __post_init__(self) -> None:
         if [self.row, self.rows, self.model].count(None) != 2:
-            raise InputError("give either --row I or --model ID, or --rows A:B")
+            raise InputError("give one of --row I, --model ID and --rows A:B")
         if self.rows is not None and not 0 <= self.rows[0] < self.rows[1]:
             raise InputError(
                 f"--rows {self.rows[0]}:{self.rows[1]} is empty: A:B are the rows from A to B - 1"
@@ -93,12 +93,12 @@ class Asked:
 
 
 class ViewSource:
-    """The data shown: rows of shards, models of a folder of renders, or one render file.
+    """The data of a page: rows of shards, or models of renders.
 
     Parameters
     ----------
-    path : folder of shards, folder of renders, a render file, or what `cma3d build` makes, whose
-        shards are meant
+    path : folder of shards, folder of renders, a render file, or the output of `cma3d build`, whose
+        shards are shown
 
     Raises
     ------
@@ -144,7 +144,10 @@ class ViewSource:
         return rows
 
     def read(self, row: int, *, view: int | None = None, every: bool = False) -> list[View]:
-        """Read a row: of renders, the best view of a model, a chosen one, or all."""
+        """Read the views of a row.
+
+        Of renders these are the best view of a model, a chosen one, or all.
+        """
         self.check(row)
         if self.shards is not None:
             return shard_views(
@@ -155,7 +158,7 @@ class ViewSource:
         )
 
     def _siblings(self, row: int, view: int | None) -> list[int]:
-        """Return the rows of a row's model, or the one with a view."""
+        """Return the rows of the row's model, or the row of one view."""
         assert self.shards is not None
         names = self.shards.read([row], ["synset", "model_id"])
         rows = self.shards.find(f"{names['synset'][0]}/{names['model_id'][0]}")
@@ -176,23 +179,23 @@ def _holds_renders(path: Path) -> bool:
 
 
 def inspect_data(
-    path: Path, out: Path, request: Asked, annotate: Callable[[Path | None], Annotator]
+    path: Path, out: Path, request: ViewRequest, annotate: Callable[[Path | None], Annotator]
 ) -> Path:
-    """Write a page, a folder of pages, or a picture of a row.
+    """Write a page, a folder of pages, or a picture.
 
     Parameters
     ----------
     path : shards or renders, see `ViewSource`
     out : name.html; name.png for a picture; a folder, which gets a page for each row
-    annotate : makes what adds the layers of a network; it is given the folder of a run, or None
+    annotate : returns the annotator for the folder of a run, or for None
 
     Returns
     -------
-    path : of what was written; of a folder's pages the first
+    path : the file that was written; of a folder of pages the first
 
     Raises
     ------
-    InputError : nothing there that was asked for, or `out` cannot be written
+    InputError : the requested row or view does not exist, or `out` cannot be written
     """
     source = ViewSource(path)
     kind = out.suffix.lower()
@@ -219,15 +222,15 @@ def inspect_data(
         view for row in rows for view in source.read(row, view=request.view, every=request.every)
     ]
     first = next(i for i, view in enumerate(views) if view.row == rows[start])
-    if request.every:  # begin with the row asked for; of renders, with the view that packing keeps
+    if request.every:  # begin with the requested row; of renders, with the view that packing keeps
         counts = [view.num_points for view in views]
-        mine = [i for i, view in enumerate(views) if view.row == request.row and view.stored]
-        first = mine[0] if mine else counts.index(max(counts))
+        stored = [i for i, view in enumerate(views) if view.row == request.row and view.stored]
+        first = stored[0] if stored else counts.index(max(counts))
     text = _page(source, [annotator.add(view) for view in views], first, annotator)
     return write_file(out, PAGE, text.encode(), inputs=inputs)
 
 
-def _draw_picture(source: ViewSource, row: int, request: Asked, out: Path) -> Path:
+def _draw_picture(source: ViewSource, row: int, request: ViewRequest, out: Path) -> Path:
     """Draw a row to a PNG."""
     from ..card.sheet import write_row
 
@@ -248,12 +251,12 @@ def draw_contact_sheet(
     Parameters
     ----------
     path : shards or renders, see `ViewSource`; of renders the best view of each model is drawn
-    rows : the first and the one behind the last
-    shows : see `pack.sheet.contact_png`
+    rows : the first and the one after the last
+    shows : see `card.sheet.contact_png`
 
     Raises
     ------
-    InputError : no such rows, or `out` is no PNG or cannot be written
+    InputError : the rows do not exist, or `out` is not a PNG or cannot be written
     """
     from ..card.sheet import PICTURE, contact_png
 
@@ -261,7 +264,9 @@ def draw_contact_sheet(
         raise InputError(f"{out}: the sheet is a picture, give a name that ends in .png")
     source = ViewSource(path)
     chosen = (
-        spread_indices(source.total, MOST) if rows is None else _rows(source, Asked(rows=rows))[0]
+        spread_indices(source.total, MOST)
+        if rows is None
+        else _rows(source, ViewRequest(rows=rows))[0]
     )
     if len(chosen) > SHEET_MOST:
         raise InputError(
@@ -277,31 +282,31 @@ def as_row(view: View) -> Row:
 
     Raises
     ------
-    InputError : it was not shaded, or holds what cannot be drawn
+    InputError : it was not shaded, or holds values that cannot be drawn
     """
     height, width = view.depth.shape
-    where, wrong = f"view {view.view} of {view.synset}/{view.model_id}", ""
+    name, fault = f"view {view.view} of {view.synset}/{view.model_id}", ""
     if view.rgb is None:
-        raise InputError(f"{where} has no colour: choose another --view")
+        raise InputError(f"{name} has no colour: choose another --view")
     # pixels are (u, v), so the order is (width, height)
     if (view.pixels >= (width, height)).any():
-        wrong = "pixels outside its image"
+        fault = "pixels outside its image"
     elif not np.isfinite(view.points).all():
-        wrong = "points that are not finite"
+        fault = "points that are not finite"
     else:
         try:
             Camera(view.intrinsics, view.cam_from_obj, width, height)
         except ValueError as error:
-            wrong = f"no camera ({error})"
-    if wrong:
+            fault = f"no valid camera ({error})"
+    if fault:
         raise InputError(
-            f"{where} has {wrong}: no picture, but its page (-o page.html) shows what there is"
+            f"{name} has {fault}: it cannot be drawn, but its page (-o page.html) shows what it holds"
         )
     return {field.name: np.asarray(getattr(view, field.name)) for field in SHARD_FIELDS}
 
 
-def _rows(source: ViewSource, request: Asked) -> tuple[list[int], int]:
-    """Choose the rows of a page, and the index of the first shown.
+def _rows(source: ViewSource, request: ViewRequest) -> tuple[list[int], int]:
+    """Choose the rows of a page and the first one shown.
 
     A single row comes with its neighbours.
     """
@@ -326,10 +331,10 @@ def write_pages(
     folder: Path,
     annotator: Annotator,
     *,
-    request: Asked | None = None,
+    request: ViewRequest | None = None,
     home: str | None = None,
 ) -> dict[int, Path]:
-    """Write a page per row to a folder, each linked with its neighbours.
+    """Write a folder of pages, one per row, linked with their neighbours.
 
     Returns
     -------
@@ -338,11 +343,11 @@ def write_pages(
     names = {row: f"{source.unit}-{row:06d}.html" for row in rows}
     every, view = (request.every, request.view) if request else (False, None)
     with claim(folder, "pages", inputs=[source.path, annotator.run]) as output:
-        for place, row in enumerate(track(rows, len(rows), "pages")):
-            views = [annotator.add(found) for found in source.read(row, view=view, every=every)]
-            before = names[rows[place - 1]] if place else None
-            after = names[rows[place + 1]] if place + 1 < len(rows) else None
-            start = next((i for i, found in enumerate(views) if found.row == row), 0)
+        for index, row in enumerate(track(rows, len(rows), "pages")):
+            views = [annotator.add(each) for each in source.read(row, view=view, every=every)]
+            before = names[rows[index - 1]] if index else None
+            after = names[rows[index + 1]] if index + 1 < len(rows) else None
+            start = next((i for i, each in enumerate(views) if each.row == row), 0)
             text = _page(source, views, start, annotator, neighbours=(before, after), home=home)
             try:
                 output.write_text(names[row], text)
@@ -387,7 +392,7 @@ def report_dataset(path: Path, out: Path, annotator: Annotator, *, most: int = M
     path : shards
     out : name.html; the pages lie in name-rows/
     annotator : adds the layers of a network to the pages
-    most : thumbnails; of more rows some, evenly spread, are shown
+    most : thumbnails; of more rows, this many evenly spread ones are shown
 
     Raises
     ------
@@ -413,14 +418,14 @@ def report_dataset(path: Path, out: Path, annotator: Annotator, *, most: int = M
         source.shards,
         survey,
         pages={row: quote(f"{folder.name}/{page.name}") for row, page in written.items()},
-        thumbnails={row: thumbnail(fields["rgb"][place]) for place, row in enumerate(rows)},
+        thumbnails={row: thumbnail(fields["rgb"][index]) for index, row in enumerate(rows)},
         names={
             row: (
-                str(fields["synset"][place]),
-                str(fields["model_id"][place]),
-                int(fields["view"][place]),
+                str(fields["synset"][index]),
+                str(fields["model_id"][index]),
+                int(fields["view"][index]),
             )
-            for place, row in enumerate(rows)
+            for index, row in enumerate(rows)
         },
     )
     return write_file(out, REPORT, text.encode(), inputs=[source.path])

@@ -1,4 +1,4 @@
-"""The report on a dataset: one HTML file with charts and linked thumbnails."""
+"""The report on a dataset: one HTML file, charts, linked thumbnails."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import html
 import io
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from string import Template
 from typing import Any
 
 import numpy as np
@@ -20,13 +21,13 @@ from ...render.shapenet.synsets import V2_NAMES
 from ..reader import Shards
 from .bundle import bundle
 from .charts import bars, histogram, sphere
-from .html import fill, policy, style, web_file
+from .html import policy, style, web_file
 from .survey import Survey
 
 __all__ = ["REPORT", "report_html", "thumbnail"]
 
 REPORT = "report"
-"""Of single files, see `outputs`."""
+"""Kind of the file, see `core/outputs`."""
 
 _THUMBNAIL = 112  # pixels a side
 _REASONS = 12  # reasons shown of each list
@@ -94,11 +95,11 @@ def report_html(
         "repairs": _repairs(manifest, survey),
         "thumbnails": _thumbnails(pages, thumbnails, names, survey.rows),
     }
-    return fill(web_file("report.html"), values)
+    return Template(web_file("report.html")).substitute(values)
 
 
 def thumbnail(rgb: NDArray[np.uint8]) -> str:
-    """Return a small JPEG of an image as a data URI: (H, W, 3) uint8."""
+    """Return a small JPEG of an (H, W, 3) uint8 image as data URI."""
     image = Image.fromarray(rgb)
     image.thumbnail((_THUMBNAIL, _THUMBNAIL), Image.Resampling.LANCZOS)
     file = io.BytesIO()
@@ -144,18 +145,18 @@ def _failures(manifest: Mapping[str, Any]) -> str:
     if not any(entries for _, entries in lists):
         return "<p>Nothing failed: every model that was rendered is in the shards.</p>"
     parts = []
-    for what, entries in lists:
+    for outcome, entries in lists:
         if not entries:
             continue
-        subject = "" if what.startswith("views") else "models "
-        parts.append(f"<h3>{len(entries):,} {subject}{what}</h3><table>")
+        subject = "" if outcome.startswith("views") else "models "
+        parts.append(f"<h3>{len(entries):,} {subject}{outcome}</h3><table>")
         reasons = Counter(str(entry.get("reason", "")) for entry in entries)
         for reason, count in reasons.most_common(_REASONS):
             example = next(entry for entry in entries if str(entry.get("reason", "")) == reason)
-            where = example.get("file") or f"{example.get('synset')}/{example.get('model_id')}"
+            model = example.get("file") or f"{example.get('synset')}/{example.get('model_id')}"
             parts.append(
                 f'<tr><td class="count">{count:,}</td><td>{html.escape(reason)}<br>'
-                f"<code>{html.escape(str(where))}</code></td></tr>"
+                f"<code>{html.escape(str(model))}</code></td></tr>"
             )
         if len(reasons) > _REASONS:
             parts.append(

@@ -24,7 +24,9 @@ _BATCH = 4096
 
 @dataclass(frozen=True)
 class Survey:
-    """Figures of a dataset of N rows; M of them, evenly spread, were read whole.
+    """Figures of a dataset of N rows.
+
+    All arrays were read of M rows, evenly spread.
 
     Attributes
     ----------
@@ -58,7 +60,7 @@ def survey_shards(shards: Shards, *, depths: int = DEPTHS) -> Survey:
 
     Parameters
     ----------
-    depths : rows to read whole at most
+    depths : most rows whose depth and points are read
 
     Raises
     ------
@@ -73,17 +75,17 @@ def survey_shards(shards: Shards, *, depths: int = DEPTHS) -> Survey:
         ).items():
             parts.setdefault(name, []).append(values)
     # batches joined: (N, ...) for each name
-    whole = {name: np.concatenate(values) for name, values in parts.items()}
+    columns = {name: np.concatenate(values) for name, values in parts.items()}
     # depth and points of some rows
     near, far, checked, right = _depths(shards, spread_indices(len(shards), depths))
     first = shards.read([0], ["depth", "points"])
     return Survey(
         rows=len(shards),
-        models=len(set(zip(whole["synset"], whole["model_id"], strict=True))),
-        synsets=Counter(str(synset) for synset in whole["synset"]),
-        num_points=whole["num_points"],
-        directions=-whole["cam_from_obj"][:, 2, :3],  # the optical axis, turned round
-        views=whole["view"],
+        models=len(set(zip(columns["synset"], columns["model_id"], strict=True))),
+        synsets=Counter(str(synset) for synset in columns["synset"]),
+        num_points=columns["num_points"],
+        directions=-columns["cam_from_obj"][:, 2, :3],  # the optical axis, turned round
+        views=columns["view"],
         near=near,
         far=far,
         checked=checked,
@@ -100,11 +102,11 @@ def _depths(
     # (M,) each; NaN stays where a row has no depth
     near, far = (np.full(len(rows), np.nan, dtype=np.float32) for _ in range(2))
     checked = right = 0
-    for place, index in enumerate(track(rows, len(rows), "rows")):
+    for position, index in enumerate(track(rows, len(rows), "rows")):
         row = shards[index]
         seen = row["depth"][row["depth"] > 0]
         if seen.size:
-            near[place], far[place] = seen.min(), seen.max()
+            near[position], far[position] = seen.min(), seen.max()
         checked += len(row["points"])
         right += count_right(row)
     return near, far, checked, right
@@ -114,7 +116,7 @@ def count_right(row: Row) -> int:
     """Count the points that re-project to their stored pixel."""
     try:
         camera = row_camera(row)
-    except ValueError:  # no camera at all: nothing projects
+    except ValueError:  # without a valid camera nothing projects
         return 0
     uv, depth = camera.project(row["points"])
     return int(((np.floor(uv) == row["pixels"]).all(axis=1) & (depth > 0)).sum())

@@ -1,4 +1,4 @@
-"""A view of a model as a page shows it: stored arrays and layers of the network."""
+"""A view of a model on a page: stored arrays and network layers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,9 @@ __all__ = ["AlignedMasks", "Reconstruction", "View", "render_views", "shard_view
 
 @dataclass(frozen=True)
 class AlignedMasks:
-    """The masks of a row for each strategy, ratio and seed of the page; True = masked.
+    """The masks of a row for each strategy, ratio and seed.
+
+    True = masked.
 
     Attributes
     ----------
@@ -73,12 +75,12 @@ class View:
     Attributes
     ----------
     row : index in the shards; of renders, of the model's file
-    stored : whether points and pixels are as a shard stores them, or are made here from the depth
-        of a render
-    rgb : (H, W, 3) uint8; None where the view was not shaded
-    depth, intrinsics, cam_from_obj, points, pixels : see `pack.schema`
+    stored : True if a shard stores the points and pixels; False if they are computed here from the
+        depth of a render
+    rgb : (H, W, 3) uint8; None if the view was not shaded
+    depth, intrinsics, cam_from_obj, points, pixels : see `core/schema`
     num_points : points of the view before sampling
-    normal : (H, W, 3) float32, object frame, as rendered; None where it was not asked for
+    normal : (H, W, 3) float32, object frame, as rendered; None if it was not rendered
     aligned, reconstruction : the layers of the network, or None
     missing : why there are no masks, in a sentence; else empty
     """
@@ -127,9 +129,9 @@ def render_views(
 
     Parameters
     ----------
-    row : index of the file among all, or any number that tells models apart
-    views : which; if None the one with the most points, which packing keeps
-    every : all of them
+    row : index of the file among all, or any number that identifies the model
+    views : indices; if None the view with the most points, which packing keeps
+    every : read all views
 
     Raises
     ------
@@ -141,16 +143,14 @@ def render_views(
     except FAULTS as error:
         raise InputError(f"{path} is damaged: {told(error)}; delete it and render again") from None
     if not loaded:
-        raise InputError(
-            f"{path}: no view shows anything of the model; see what it was rendered from"
-        )
+        raise InputError(f"{path}: no view shows any part of the model; check its source model")
     return loaded
 
 
 def _read_views(
     render: Render, row: int, views: Sequence[int] | None, *, every: bool
 ) -> list[View]:
-    """Read views one by one, since the depth of all may be large."""
+    """Read views one by one, since all depth may be large."""
     counts = count_points(render.view_depths())
     chosen = (
         range(len(counts)) if every else choose_views(counts, "best") if views is None else views
@@ -173,7 +173,7 @@ def _read_views(
             if every:  # a view from which nothing is seen has nothing to show
                 continue
             raise InputError(
-                f"{render.path}: view {view} shows nothing of the model; choose another"
+                f"{render.path}: view {view} shows no part of the model; choose another"
             )
         sample = cloud[_sample(cloud.points)]
         loaded.append(

@@ -1,1 +1,1 @@
-"""Builders of the samples, one module a kind of thing."""
+"""Builders of the sample models, one module for each kind of object."""

@@ -77,7 +77,7 @@ def hull_of_revolution(stations: FloatArray, segments: int = 28) -> Mesh:
 
 
 def airplane(rng: Rng, number: int) -> list[Part]:
-    """Build an airliner, a jet with a T-tail, a fighter or a propeller plane."""
+    """Build an airliner, a T-tailed jet, a fighter or a propeller plane."""
     kind = ("airliner", "prop_high", "tail_jet", "fighter", "prop_low")[number % 5]
     ground, band = (
         rgb("f3f3f0")
@@ -249,7 +249,7 @@ def airplane_wings(
 
 
 def jets(rng: Rng, kind: str, length: float, r: float, accent: Material) -> list[Part]:
-    """Return two or four engines on pylons, under wings or at the tail."""
+    """Return two or four engines on pylons, at wings or tail."""
     outside = np.array([[0.24, 0.0], [0.3, 0.06], [0.33, 0.4], [0.29, 0.9], [0.2, 1.25]])
     inside = np.array([[0.17, 1.25], [0.2, 1.0], [0.25, 0.5], [0.22, 0.06], [0.24, 0.0]])
     # The axis is turned from y to z, so that the intake, at 0, is in front.
@@ -260,23 +260,27 @@ def jets(rng: Rng, kind: str, length: float, r: float, accent: Material) -> list
         .turned("x", -90)
     )
     if kind == "tail_jet":
-        places = [(s * (r + 0.4), 0.28, length * 0.2) for s in (-1, 1)]
+        positions = [(s * (r + 0.4), 0.28, length * 0.2) for s in (-1, 1)]
         pylons = [
             box((0.5, 0.1, 0.8), (s * (r + 0.1), 0.28, length * 0.2 + 0.55), 0.03) for s in (-1, 1)
         ]
     else:
         spans = (1.65, 2.9) if chance(rng, 0.35) else (1.75,)
-        places = [
+        positions = [
             (s * x, -0.55 * r - 0.36 + 0.09 * x, -1.75 + 0.45 * x) for x in spans for s in (-1, 1)
         ]
-        pylons = [box((0.07, 0.34, 0.9), (x, y + 0.34, z + 0.75), 0.02) for x, y, z in places]
+        pylons = [box((0.07, 0.34, 0.9), (x, y + 0.34, z + 0.75), 0.02) for x, y, z in positions]
     return [
         Part(
             "nacelles",
-            join([nacelle.moved(*place) for place in places]),
+            join([nacelle.moved(*position) for position in positions]),
             accent if chance(rng, 0.6) else materials.plain("d9dadc", 0.6),
         ),
-        Part("fans", join([fan.moved(*place) for place in places]), materials.plain("26282b", 0.6)),
+        Part(
+            "fans",
+            join([fan.moved(*position) for position in positions]),
+            materials.plain("26282b", 0.6),
+        ),
         Part("pylons", join(pylons), materials.plain("c9ccd0", 0.5)),
     ]
 
@@ -316,8 +320,8 @@ def propeller(rng: Rng, kind: str, length: float, r: float, accent: Material) ->
     tyres = [
         lathe([[0, -0.09], [0.2, -0.09], [0.26, -0.05], [0.26, 0.05], [0.2, 0.09], [0, 0.09]], 24)
         .turned("z", 90)
-        .moved(*place)
-        for place in track
+        .moved(*position)
+        for position in track
     ]
     legs = [bar([x * 0.9, y, z], [x * 0.35, -r * 0.5, z + 0.05], 0.09, 0.13) for x, y, z in track]
     return [

@@ -20,7 +20,7 @@ __all__ = ["bed"]
 
 
 def bed(rng: Rng, number: int) -> list[Part]:
-    """Panel, posts with a canopy, bars, upholstered, and a bunk."""
+    """Build a bed: panel, canopy posts, bars, upholstered, or bunk."""
     kind = ("panel", "upholstered", "poster", "bars", "bunk")[number % 5]
     width, length = (
         (between(rng, 1.35, 1.85), between(rng, 1.95, 2.1)) if kind != "bunk" else (0.95, 2.0)

@@ -51,14 +51,14 @@ def bookshelf(rng: Rng, number: int) -> list[Part]:
             )
         )
         if row < rows:
-            here = (
+            cells = (
                 max(1, round(reach / cell_w))
                 if kind != "stepped"
                 else columns - row
                 if row
                 else columns
             )
-            for column in range(max(1, here)):
+            for column in range(max(1, cells)):
                 low = -width / 2 + column * cell_w + t
                 things += shelf_load(
                     rng,
@@ -115,7 +115,7 @@ def shelf_uprights(
 def shelf_load(
     rng: Rng, low: float, high: float, y: float, height: float, depth: float, z: float
 ) -> list[Part]:
-    """Return the books, box or vase between `low` and `high` on one board."""
+    """Return the books, box or vase on one board."""
     what = rng.random()
     if what < 0.12:
         return []
@@ -227,7 +227,7 @@ def cabinet(rng: Rng, number: int) -> list[Part]:
 
 
 def door(width: float, height: float, *, glazed: bool) -> tuple[list[Mesh], list[Mesh]]:
-    """Return a framed front around the origin; if glazed, with pane and bars."""
+    """Return a framed front at the origin; glazed, with pane and bars."""
     stile = min(0.05, 0.2 * width, 0.2 * height)
     frame = [box((stile, height, 0.03), (s * (width - stile) / 2, 0, 0)) for s in (-1, 1)]
     frame += [

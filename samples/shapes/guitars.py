@@ -33,7 +33,7 @@ def polar_outline(
 
 
 def guitar(rng: Rng, number: int) -> list[Part]:
-    """Build an acoustic, double cut, single cut or arrow guitar, or a ukulele."""
+    """Build an acoustic, double-cut, single-cut or arrow guitar, or ukulele."""
     kind = ("acoustic", "double", "single", "ukulele", "arrow")[number % 5]
     size = 0.62 if kind == "ukulele" else 1.0
     acoustic = kind in ("acoustic", "ukulele")

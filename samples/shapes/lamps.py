@@ -20,7 +20,7 @@ __all__ = ["lamp"]
 
 
 def shade(top: float, bottom: float, height: float, segments: int = 40) -> Mesh:
-    """Return a lampshade: an open sheet with its lower rim at the origin."""
+    """Return a lampshade: an open sheet, lower rim at the origin."""
     return lathe([[bottom, 0], [top, height]], segments)
 
 

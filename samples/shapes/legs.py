@@ -1,4 +1,4 @@
-"""Legs and feet of several kinds of furniture. Metres, +Y up, front -Z."""
+"""Legs and feet of furniture: metres, +Y up, front -Z."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["corner_legs", "pedestal"]
 def corner_legs(
     width: float, depth: float, top: float, thick: float, foot: float, splay: float, sides: int
 ) -> Mesh:
-    """Return four legs that reach the corners of a seat or a top.
+    """Return four legs to the corners of a seat or top.
 
     They go from `top` down to the floor.
     """

@@ -63,8 +63,8 @@ def curved_back(width: float, low: float, high: float, z: float, bend: float, th
     """Return a backrest bent around the sitter, seen from above an arc."""
     rings = []
     # Thirteen sections, (4, 3) each; the outer ones come forward on a parabola.
-    for place in np.linspace(-1, 1, 13):
-        x, curve = place * width / 2, z - bend * place**2
+    for across in np.linspace(-1, 1, 13):
+        x, curve = across * width / 2, z - bend * across**2
         corners = [(low, -thick / 2), (high, -thick / 2), (high, thick / 2), (low, thick / 2)]
         rings.append([[x, y, curve + dz] for y, dz in corners])
     return box_uv(loft(rings))
@@ -133,7 +133,7 @@ def armrests(width: float, depth: float, seat: float, thick: float) -> Mesh:
 
 
 def chair(rng: Rng, number: int) -> list[Part]:
-    """Build a chair or a stool: six bases, five backs, with or without arms."""
+    """Build a chair or stool: six bases, five backs, arms or none."""
     base = ("four", "swivel", "sled", "splayed", "stool", "pedestal")[number % 6]
     width, depth = between(rng, 0.42, 0.52), between(rng, 0.4, 0.5)
     seat, height = between(rng, 0.42, 0.48), between(rng, 0.36, 0.58)
@@ -203,7 +203,7 @@ def chair(rng: Rng, number: int) -> list[Part]:
 
 
 def sofa(rng: Rng, number: int) -> list[Part]:
-    """Build a sofa: two to four seats, an L, rolled arms, or slim with wooden legs."""
+    """Build a sofa: straight, L-shaped, with rolled arms, or slim."""
     kind = ("box", "rolled", "slim", "corner")[number % 4]
     seats = (3, 2, 3, 3)[number % 4] if chance(rng, 0.6) else int(rng.integers(2, 5))
     each, depth, seat = between(rng, 0.55, 0.7), between(rng, 0.8, 0.95), between(rng, 0.38, 0.44)
@@ -274,7 +274,7 @@ def sofa_arm(kind: str, x: float, arm: float, depth: float, low: float, seat: fl
 
 
 def bench(rng: Rng, number: int) -> list[Part]:
-    """Build a park bench, a plank on trestles, an upholstered bench or a stone slab."""
+    """Build a bench: park, plank on trestles, upholstered, or stone."""
     kind = ("park", "plank", "padded", "stone")[number % 4]
     width, depth, seat = between(rng, 1.2, 1.8), between(rng, 0.36, 0.46), between(rng, 0.42, 0.47)
     planks = materials.wood(rng)

@@ -88,7 +88,7 @@ def hull(
 
 
 def deck_plate(deck: FloatArray, thick: float, inset: float) -> Mesh:
-    """Return a deck along the sheer, just above the top of the hull."""
+    """Return a deck along the sheer, just above the hull."""
     z, half, top = deck[1:].T
     # Its ends must not lie in the hull's
     z = 0.994 * z
@@ -101,7 +101,7 @@ def deck_plate(deck: FloatArray, thick: float, inset: float) -> Mesh:
 
 
 def vessel(rng: Rng, number: int) -> list[Part]:
-    """Sailing boat, container ship, motor yacht, tug, rowing boat."""
+    """Build a sailing boat, container ship, motor yacht, tug or rowing boat."""
     kind = ("sail", "cargo", "yacht", "tug", "rowing")[number % 5]
     if kind == "rowing":
         return rowing_boat(rng)

@@ -18,7 +18,7 @@ __all__ = ["bottle", "mug"]
 
 
 def mug(rng: Rng, number: int) -> list[Part]:
-    """Build a straight, bellied or conical mug, a travel mug, or a cup.
+    """Build a straight, bellied, conical or travel mug, or a cup.
 
     Five handles.
     """

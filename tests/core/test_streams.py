@@ -39,7 +39,7 @@ def test_output_that_cannot_be_written(tmp_path: Path, place: str, says: str) ->
     assert status == 2
     (line,) = err.splitlines()
     assert line.startswith(
-        f"cma3d: standard output cannot be written ({says}): what was done is kept"
+        f"cma3d: standard output cannot be written ({says}): the results are kept"
     )
     assert len(list((tmp_path / "out").glob("*/*/models/model_normalized.obj"))) == 1
 

@@ -20,7 +20,8 @@ from shapenet3d_cma.pack.reader import Shards
 from shapenet3d_cma.pack.verify import verify_shards
 from shapenet3d_cma.render.choice import Choice
 from shapenet3d_cma.render.render_file import find_renders
-from shapenet3d_cma.tests.pack.test_packing import FULL_DISK, PACK, everything, vouch
+from shapenet3d_cma.tests.fuzz.made import vouch
+from shapenet3d_cma.tests.pack.packed import FULL_DISK, PACK, everything
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -50,12 +51,12 @@ def test_a_shard_that_is_cut_anywhere_is_refused(shards: Path, damaged: Path, sh
 @settings(max_examples=25)
 @given(st.integers(0, 2**32), st.binary(min_size=1, max_size=64))
 def test_no_garbage_in_a_shard_gets_through_or_stops_verify(
-    shards: Path, damaged: Path, place: int, garbage: bytes
+    shards: Path, damaged: Path, position: int, garbage: bytes
 ) -> None:
     """Whatever bytes stand there: a refusal that names the file, or a broken law; never another error."""
     name = "shard-00001.h5"
     data = bytearray((shards / name).read_bytes())
-    begin = place % len(data)
+    begin = position % len(data)
     data[begin : begin + len(garbage)] = garbage[: len(data) - begin]
     changed = bytes(data) != (shards / name).read_bytes()
     (damaged / name).write_bytes(data)
@@ -72,28 +73,23 @@ def test_no_garbage_in_a_shard_gets_through_or_stops_verify(
     "verb", ["reconstruct ply", "reconstruct npz", "export png", "export nerf"]
 )
 def test_a_full_disk_ends_other_writers_in_one_line(
-    renders: Path, shards: Path, tmp_path: Path, verb: str
+    cma3d_inside: Run, renders: Path, shards: Path, tmp_path: Path, verb: str
 ) -> None:
-    """Files may not grow beyond a limit, which is an error of writing as that of a full disk; with several workers."""
+    """With several workers. A limit on the size of files is an error of writing, as a full disk is."""
     command, kind = verb.split()
     source = renders if command == "reconstruct" else shards
     words = [command, str(source), str(tmp_path / "out"), "--format", kind, "--jobs", "2"]
-    line = [sys.executable, "-c", FULL_DISK, "1500", *words]
-    done = subprocess.run(line, capture_output=True, text=True, check=False)
+    command = [sys.executable, "-c", FULL_DISK, "1500", *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2, done.stderr
-    (said,) = done.stderr.splitlines()
-    assert said.startswith(f"cma3d: {tmp_path / 'out'}")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"cma3d: {tmp_path / 'out'}")
     assert (
-        "cannot be written: File too large; free some space, then the same command goes on" in said
+        "cannot be written: File too large; free some space, then the same command goes on" in line
     )
     record = json.loads(next((tmp_path / "out").glob("*.json")).read_text())
     assert "last_run" not in record
-    again = subprocess.run(
-        [sys.executable, "-m", "shapenet3d_cma.cli", *line[4:]],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    again = cma3d_inside(*words)
     assert again.returncode == 0, again.stderr
     assert len(list((tmp_path / "out").glob("0*/*"))) == 8
 
@@ -124,15 +120,17 @@ def test_a_packing_that_stops_at_a_full_disk_keeps_what_is_finished(
     assert all(path.stat().st_mtime_ns == stamp for path, stamp in finished.items())
 
 
-def test_renders_in_the_place_of_shards_are_named(cma3d: Run, renders: Path) -> None:
-    done = cma3d("verify", renders)
+def test_renders_given_as_shards_are_refused(cma3d_inside: Run, renders: Path) -> None:
+    done = cma3d_inside("verify", renders)
     assert done.returncode == 2
     assert done.stderr.startswith(f"cma3d: {renders} holds renders, not shards: ")
 
 
-def test_a_choice_that_leaves_nothing_is_said(cma3d: Run, renders: Path, tmp_path: Path) -> None:
+def test_a_choice_without_models_is_refused(
+    cma3d_inside: Run, renders: Path, tmp_path: Path
+) -> None:
     words = ("--split-shares", 1, 0, 0, "--split", "test")
-    done = cma3d("pack", renders, tmp_path / "shards", *words)
+    done = cma3d_inside("pack", renders, tmp_path / "shards", *words)
     assert done.returncode == 2
     assert done.stderr == f"cma3d: {renders}: none of its 8 models is in the split test\n"
     assert not (tmp_path / "shards").exists()
@@ -143,9 +141,9 @@ def test_a_render_that_is_cut_anywhere_is_listed_and_the_rest_is_packed(
 ) -> None:
     world = Path(shutil.copytree(renders, tmp_path / "renders"))
     paths = find_renders(world)
-    for place, path in enumerate(paths[:4]):
+    for position, path in enumerate(paths[:4]):
         data = path.read_bytes()
-        path.write_bytes(data[: len(data) * (place + 1) // 5])
+        path.write_bytes(data[: len(data) * (position + 1) // 5])
     packed = pack_renders(world, tmp_path / "shards", PACK, jobs=1)
     assert packed.rows == 4
     assert [failure["file"] for failure in packed.failures] == [
@@ -191,13 +189,13 @@ except InputError as error:
 """
 
 
-def test_a_worker_that_dies_is_said_in_one_line(tmp_path: Path) -> None:
+def test_the_death_of_a_worker_is_reported_in_one_line(tmp_path: Path) -> None:
     command = [sys.executable, "-c", DYING, str(tmp_path / "seen")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    one, said = done.stdout.splitlines()
+    one, line = done.stdout.splitlines()
     assert one == "1"
-    assert said.startswith(
+    assert line.startswith(
         "a worker process died: killed, as where memory runs out, or by a damaged file; "
     )
     assert "Traceback" not in done.stderr

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -21,29 +20,16 @@ from shapenet3d_cma.model.monitor.annotate import NetworkAnnotator
 from shapenet3d_cma.pack.export.shard_export import export_shards
 from shapenet3d_cma.pack.manifest import read_record
 from shapenet3d_cma.pack.packing import pack_renders
-from shapenet3d_cma.pack.page.inspect import Asked, inspect_data
+from shapenet3d_cma.pack.page.inspect import ViewRequest, inspect_data
 from shapenet3d_cma.pack.reader import Shards
 from shapenet3d_cma.pack.verify import verdict_table, verify_shards
 from shapenet3d_cma.reconstruct.clouds import CloudConfig, reconstruct_renders
 from shapenet3d_cma.tests.fuzz import bounds, faults
 from shapenet3d_cma.tests.fuzz.bounds import bounded
-from shapenet3d_cma.tests.fuzz.made import MODELS, PACK, make_renders, make_shards, vouch
+from shapenet3d_cma.tests.fuzz.made import MODELS, PACK, vouch
 
 FIELDS = ("rgb", "synset")
 refusal = partial(bounds.refusal, "hdf5")
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("made")
-    make_shards(make_renders(folder / "renders"), folder / "shards")
-    return folder
-
-
-@pytest.fixture
-def tiny(made: Path, tmp_path: Path) -> Path:
-    """A folder with `renders` and `shards` that a test may damage."""
-    return Path(shutil.copytree(made, tmp_path / "tiny"))
 
 
 def broken_laws(shards: Path) -> set[str]:
@@ -55,7 +41,7 @@ def damage(path: Path, fault: faults.Fault, field: str, outside: Path) -> None:
         fault(file, field, outside)
 
 
-def test_what_is_made_for_these_tests_holds_every_law(tiny: Path) -> None:
+def test_the_tiny_shards_hold_every_law(tiny: Path) -> None:
     assert broken_laws(tiny / "shards") == set()
 
 
@@ -83,12 +69,12 @@ def test_nothing_outside_is_read_by_any_command(tiny: Path, tmp_path: Path, name
     vouch(shards)
     seen = outside.stat().st_atime_ns
     out = tmp_path / "out"
-    asked = Asked(row=0)
+    request = ViewRequest(row=0)
     for act in (
         lambda: export_shards(shards, out / "png", "png", jobs=1),
-        lambda: inspect_data(shards, out / "a.html", asked, NetworkAnnotator),
-        lambda: inspect_data(shards, out / "a.png", asked, NetworkAnnotator),
-        lambda: inspect_data(renders, out / "b.html", asked, NetworkAnnotator),
+        lambda: inspect_data(shards, out / "a.html", request, NetworkAnnotator),
+        lambda: inspect_data(shards, out / "a.png", request, NetworkAnnotator),
+        lambda: inspect_data(renders, out / "b.html", request, NetworkAnnotator),
         lambda: pack_renders(renders, out / "shards", PACK, jobs=1),
         lambda: reconstruct_renders(renders, out / "clouds", CloudConfig(), jobs=1),
     ):
@@ -128,7 +114,7 @@ def test_a_hostile_render_is_listed_and_the_rest_is_packed(
         clouds = reconstruct_renders(tiny / "renders", tiny / "clouds", CloudConfig(), jobs=1)
         assert len(clouds.failures) == 1 or (field == "rgb" and "chunk" not in name)
     with pytest.raises(InputError):
-        inspect_data(path, tiny / "a.html", Asked(row=0), NetworkAnnotator)
+        inspect_data(path, tiny / "a.html", ViewRequest(row=0), NetworkAnnotator)
 
 
 @pytest.mark.parametrize("name", ["config", "repairs", "synset"])
@@ -142,7 +128,7 @@ def test_odd_attributes_of_a_render_are_answered(tiny: Path, name: str, value: s
         pack_renders(tiny / "renders", tiny / "packed", PACK, jobs=1)
         reconstruct_renders(tiny / "renders", tiny / "clouds", CloudConfig(), jobs=1)
     with bounded("hdf5", inside=tiny):
-        inspect_data(path, tiny / "a.html", Asked(row=0), NetworkAnnotator)
+        inspect_data(path, tiny / "a.html", ViewRequest(row=0), NetworkAnnotator)
 
 
 @pytest.mark.parametrize("name", ["config", "seed"])
@@ -190,7 +176,7 @@ def test_a_manifest_of_another_shape_is_refused_in_one_line(tiny: Path, content:
 @pytest.mark.parametrize(
     "value", [1e300, 1e999, float("nan"), -1, True, "4", None, [], 10**12, 2**63, 10**4000]
 )
-def test_counts_that_cannot_be_are_refused(tiny: Path, key: str, value: Any) -> None:
+def test_impossible_counts_are_refused(tiny: Path, key: str, value: Any) -> None:
     manifest = json.loads((tiny / "shards/manifest.json").read_text())
     manifest["shards"][0][key] = value
     (tiny / "shards/manifest.json").write_text(json.dumps(manifest))
@@ -213,7 +199,7 @@ def test_counts_that_cannot_be_are_refused(tiny: Path, key: str, value: Any) -> 
         5,
     ],
 )
-def test_names_of_shards_that_lead_elsewhere_are_refused(tiny: Path, name: Any) -> None:
+def test_shard_names_outside_the_folder_are_refused(tiny: Path, name: Any) -> None:
     manifest = json.loads((tiny / "shards/manifest.json").read_text())
     manifest["shards"][0]["file"] = name
     (tiny / "shards/manifest.json").write_text(json.dumps(manifest))
@@ -249,7 +235,7 @@ def test_a_shard_that_is_listed_twice_is_refused(tiny: Path) -> None:
         ({"selection": {}}, "attributes"),
     ],
 )
-def test_a_manifest_that_states_other_than_the_shards_breaks_a_law(
+def test_a_manifest_that_contradicts_its_shards_breaks_a_law(
     tiny: Path, stated: dict[str, Any], law: str
 ) -> None:
     change(tiny / "shards", **stated)
@@ -260,7 +246,7 @@ def test_a_manifest_that_states_other_than_the_shards_breaks_a_law(
     "record", [b"[" * 10**5, b"\xff", b"[]", b'{"config": [], "since": 1e999}', b'{"since": NaN}']
 )
 @pytest.mark.parametrize("command", ["export", "reconstruct"])
-def test_a_record_of_another_shape_says_nothing(tiny: Path, record: bytes, command: str) -> None:
+def test_a_record_of_another_shape_is_ignored(tiny: Path, record: bytes, command: str) -> None:
     out = tiny / "out"
     out.mkdir()
     act: Callable[[], object]
@@ -276,7 +262,7 @@ def test_a_record_of_another_shape_says_nothing(tiny: Path, record: bytes, comma
         act()
 
 
-def test_training_refuses_what_leads_outside(tiny: Path, tmp_path: Path) -> None:
+def test_training_refuses_links_that_lead_outside(tiny: Path, tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
     from shapenet3d_cma.model.train.dataset import RowDataset
 

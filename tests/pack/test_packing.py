@@ -1,14 +1,13 @@
-"""Writer, packing and reader: what goes in comes out, whole or not at all."""
+"""Packing: the rows that come out, again after a kill, a full disk, or renders that changed."""
 
 from __future__ import annotations
 
 import json
-import multiprocessing
-import pickle
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any, Literal
 
 import h5py
 import numpy as np
@@ -17,36 +16,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shapenet3d_cma.core.errors import InputError
-from shapenet3d_cma.core.schema import SCHEMA_VERSION, SHARD_FIELDS, Row
+from shapenet3d_cma.core.schema import SCHEMA_VERSION, SHARD_FIELDS
 from shapenet3d_cma.pack import packing as pack_run
 from shapenet3d_cma.pack import rows as pack_rows
 from shapenet3d_cma.pack.card.card import CARD
 from shapenet3d_cma.pack.config import PackConfig
-from shapenet3d_cma.pack.packing import pack_renders
+from shapenet3d_cma.pack.packing import check_settings, pack_renders
 from shapenet3d_cma.pack.reader import Shards
+from shapenet3d_cma.pack.rows import RenderJob
 from shapenet3d_cma.pack.writer import ShardWriter
 from shapenet3d_cma.reconstruct.backproject import back_project
 from shapenet3d_cma.render.render_file import find_renders, open_render
+from shapenet3d_cma.tests.pack.packed import FULL_DISK, PACK, assert_same, everything
 from shapenet3d_cma.tests.same import content, leftovers
-from shapenet3d_cma.tests.waiting import PATIENCE
-
-PACK = PackConfig(points=256, shard_rows=3)
-
-
-def everything(folder: Path) -> Row:
-    shards = Shards(folder)
-    return shards.read(range(len(shards)))
-
-
-def assert_same(one: Row, two: Row) -> None:
-    assert set(one) == set(two)
-    for name, array in one.items():
-        assert np.array_equal(array, two[name]), name
-
-
-@pytest.fixture
-def copy(shards: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(shards, tmp_path / "shards"))
 
 
 def test_a_row_is_the_best_view_of_a_model_and_nothing_else(renders: Path, shards: Path) -> None:
@@ -64,12 +46,12 @@ def test_a_row_is_the_best_view_of_a_model_and_nothing_else(renders: Path, shard
             assert np.array_equal(row["rgb"], render.rgb(view))
             assert np.array_equal(row["cam_from_obj"], render.camera(view).cam_from_obj)
             cloud = back_project(render.depth[view], render.camera(view))
-            places = {
+            point_of = {
                 tuple(pixel): point
                 for pixel, point in zip(cloud.pixels.tolist(), cloud.points, strict=True)
             }
             for pixel, point in zip(row["pixels"].tolist(), row["points"], strict=True):
-                assert np.array_equal(places[tuple(pixel)], point)
+                assert np.array_equal(point_of[tuple(pixel)], point)
 
 
 def test_the_files_follow_the_schema(shards: Path) -> None:
@@ -94,60 +76,6 @@ def test_the_files_follow_the_schema(shards: Path) -> None:
                     )
 
 
-@given(
-    st.lists(st.integers(0, 7), max_size=12),
-    st.permutations([field.name for field in SHARD_FIELDS]),
-    st.data(),
-)
-def test_rows_are_read_in_the_order_asked_for(
-    shards: Path, rows: list[int], names: list[str], data: st.DataObject
-) -> None:
-    asked = names[: data.draw(st.integers(1, len(names)))]
-    reader = Shards(shards)
-    batch = reader.read(rows, asked)
-    assert list(batch) == asked
-    for name in asked:
-        assert len(batch[name]) == len(rows)
-        for place, row in enumerate(rows):
-            assert np.array_equal(batch[name][place], reader[row][name])
-
-
-def test_a_reader_is_a_sequence(shards: Path) -> None:
-    reader = Shards(shards)
-    assert np.array_equal(reader[-1]["points"], reader[7]["points"])
-    assert len(list(reader)) == 8
-    for row in (8, -9):
-        with pytest.raises(IndexError, match="of 8 rows"):
-            reader[row]
-    with pytest.raises(IndexError, match="of 8 rows"):
-        reader.read([0, 8])
-    assert (
-        reader.find(reader[4]["model_id"])
-        == reader.find(f"{reader[4]['synset']}/{reader[4]['model_id']}")
-        == [4]
-    )
-    with pytest.raises(InputError, match="no row of the model 'zebra'; it has 8 rows"):
-        reader.find("zebra")
-
-
-def first_depth(reader: Shards, answers: multiprocessing.Queue) -> None:  # type: ignore[type-arg]
-    answers.put(reader[0]["depth"].tobytes())
-
-
-@pytest.mark.parametrize("method", ["fork", "spawn"])
-@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
-def test_a_reader_in_use_may_be_handed_to_another_process(shards: Path, method: str) -> None:
-    reader = Shards(shards)
-    mine = reader[0]["depth"].tobytes()
-    context = multiprocessing.get_context(method)
-    answers = context.Queue()
-    process = context.Process(target=first_depth, args=(reader, answers))
-    process.start()
-    assert answers.get(timeout=PATIENCE) == mine
-    process.join()
-    assert pickle.loads(pickle.dumps(reader))[0]["depth"].tobytes() == mine
-
-
 def test_any_number_of_processes_packs_the_same(
     renders: Path, shards: Path, tmp_path: Path
 ) -> None:
@@ -155,7 +83,7 @@ def test_any_number_of_processes_packs_the_same(
     assert content(tmp_path) == content(shards), "byte for byte, the card included"
 
 
-def test_a_killed_packing_goes_on(
+def test_a_killed_packing_is_resumed(
     renders: Path, shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Killed(BaseException):
@@ -182,7 +110,7 @@ def test_a_killed_packing_goes_on(
     assert_same(everything(shards), everything(tmp_path))
 
 
-def test_other_settings_are_refused_and_replace_what_was_there_when_asked(
+def test_other_settings_are_refused_and_replace_the_shards_with_redo(
     renders: Path, copy: Path
 ) -> None:
     (copy / "shard-mine.h5").write_bytes(b"mine")
@@ -268,7 +196,7 @@ def test_renders_that_changed_are_packed_again_and_only_their_shards(
     assert all(path.stat().st_mtime_ns == stamp for path, stamp in others.items())
 
 
-def test_what_failed_is_tried_again_though_its_file_is_the_same(
+def test_a_failed_render_is_tried_again_although_its_file_is_the_same(
     renders: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(path: Path) -> object:
@@ -294,9 +222,7 @@ def test_a_render_under_another_models_name_is_a_failure(renders: Path, tmp_path
     assert "twin.h5 holds the model" in failure["reason"]
 
 
-def test_render_settings_that_lack_something_are_said_in_one_line(
-    renders: Path, tmp_path: Path
-) -> None:
+def test_incomplete_render_settings_are_reported_in_one_line(renders: Path, tmp_path: Path) -> None:
     world = Path(shutil.copytree(renders, tmp_path / "renders"))
     (world / "render.json").write_text('{"config_hash": "a", "config": {}}')
     with pytest.raises(InputError, match="have seed = None, which is not a number"):
@@ -304,16 +230,8 @@ def test_render_settings_that_lack_something_are_said_in_one_line(
     assert not (tmp_path / "shards").exists()
 
 
-FULL_DISK = """
-import resource, sys
-from shapenet3d_cma.cli import main
-resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), int(sys.argv.pop(1))))
-main()
-"""
-
-
 @pytest.mark.parametrize("limit", [0, 5_000, 60_000])
-def test_a_full_disk_is_said_in_one_line_and_harms_nothing(
+def test_a_full_disk_is_reported_in_one_line_and_changes_nothing(
     renders: Path, copy: Path, limit: int
 ) -> None:
     """Files may not grow beyond a limit, which is an error of writing as that of a full disk."""
@@ -374,160 +292,37 @@ def test_a_damaged_render_is_listed_and_the_rest_is_packed(renders: Path, tmp_pa
     assert "other settings" in reasons[f"{second.parent.name}/{second.name}"]
 
 
-def test_a_shard_that_fails_leaves_nothing(shards: Path, tmp_path: Path) -> None:
-    row = Shards(shards)[0]
-    path = tmp_path / "shard.h5"
-
-    def write_unequal_rows() -> None:
-        with ShardWriter(path, {}) as shard:
-            shard.append(row)
-            shard.append(row | {"points": row["points"][:9]})
-
-    with pytest.raises(ValueError, match=r"points has shape \(9, 3\)"):
-        write_unequal_rows()
-    assert list(tmp_path.iterdir()) == []
-    with ShardWriter(path, {}) as shard:
-        for _ in range(300):  # more than the datasets grow by at once
-            shard.append(row)
-    with h5py.File(path) as file:
-        assert {len(file[field.name]) for field in SHARD_FIELDS} == {300}
-        assert np.array_equal(file["points"][299], row["points"])
-
-
-def test_what_is_missing_or_changed_is_said_in_one_line(copy: Path, tmp_path: Path) -> None:
-    shard = copy / "shard-00001.h5"
-    whole = shard.read_bytes()
-    for damage, says in (
-        (shard.unlink, "shard-00001.h5 is missing"),
-        (
-            lambda: shard.write_bytes(whole[:-1]),
-            f"has {len(whole) - 1} bytes, the manifest says {len(whole)}",
-        ),
-        (lambda: shard.write_bytes(b"\0" * len(whole)), "cannot be opened"),
-    ):
-        damage()
-        with pytest.raises(InputError, match=says):
-            everything(copy)
-        shard.write_bytes(whole)
-    manifest = copy / "manifest.json"
-    text = manifest.read_text()
-    for damaged, says in (
-        (
-            text.replace('"schema_version": 1', '"schema_version": 2'),
-            "schema version 2; this program reads version 1",
-        ),
-        (text[:-20], "cannot be read"),
-        ('{"format": "other"}', "no shapenet3d-cma manifest"),
-        (text.replace("shard-00001.h5", "../shard-00001.h5"), "outside its folder"),
-    ):
-        manifest.write_text(damaged)
-        with pytest.raises(InputError, match=says):
-            Shards(copy)
-    with pytest.raises(InputError, match="no folder of shards"):
-        Shards(tmp_path / "none")
-
-
-def vouch(folder: Path) -> None:
-    """Make the manifest agree with the lengths of its shards."""
-    manifest = json.loads((folder / "manifest.json").read_text())
-    for entry in manifest["shards"]:
-        entry["bytes"] = (folder / entry["file"]).stat().st_size
-    (folder / "manifest.json").write_text(json.dumps(manifest))
-
-
-@pytest.mark.parametrize(
-    ("name", "value", "says"),
-    [
-        ("file", 5, "file of entry 1 of shards is 5, not a text"),
-        ("file", "", "names a shard outside its folder"),
-        ("rows", "x", "rows of entry 1 of shards is 'x', not a count"),
-        ("rows", None, "rows of entry 1 of shards is None"),
-        ("rows", True, "rows of entry 1 of shards is True"),
-        ("rows", -1, "rows of entry 1 of shards is -1"),
-        ("bytes", 1.5, "bytes of entry 1 of shards is 1.5"),
-        ("sha256", None, "sha256 of entry 1 of shards is None, not a text"),
-        (None, None, "file of entry 1 of shards is None"),
-    ],
-)
-def test_a_manifest_whose_entries_are_no_entries_is_refused(
-    copy: Path, name: str | None, value: object, says: str
+@given(st.integers(0, 50), st.integers(1, 40), st.sampled_from(["best", "all"]), st.integers(1, 30))
+def test_slices_hold_all_models_in_order(
+    count: int, shard_rows: int, keep: Literal["best", "all"], views: int
 ) -> None:
-    path = copy / "manifest.json"
-    manifest = json.loads(path.read_text())
-    if name is None:
-        manifest["shards"][1] = value
-    else:
-        manifest["shards"][1][name] = value
-    path.write_text(json.dumps(manifest))
-    with pytest.raises(InputError, match=says):
-        Shards(copy)
+    models = [RenderJob(Path(f"{number}.h5")) for number in range(count)]
+    config = PackConfig(keep=keep, shard_rows=shard_rows)
+    slices = list(pack_run._slices(models, config, views))
+    assert [model for part in slices for model in part] == models
+    rows = 1 if keep == "best" else views
+    assert all(len(part) * rows <= max(shard_rows, rows) for part in slices)
+    assert len({len(part) for part in slices[:-1]}) <= 1
 
 
-@pytest.mark.parametrize(
-    "damaged", ["null", "[]", '{"format": "shapenet3d-cma", "schema_version": 1}', '"x"']
-)
-def test_a_manifest_without_shards_is_refused(copy: Path, damaged: str) -> None:
-    (copy / "manifest.json").write_text(damaged)
-    with pytest.raises(InputError, match="manifest"):
-        Shards(copy)
+COUNT = st.integers(1, 1000)
+SETTINGS = {"points": COUNT, "keep": st.sampled_from(["best", "all"]), "num_samples": COUNT,
+            "seed": COUNT, "shard_rows": COUNT, "shard_mib": COUNT}  # fmt: skip
 
 
-def test_a_file_is_no_folder_of_shards(copy: Path) -> None:
-    with pytest.raises(InputError, match=r"shard-00000\.h5 is a file: give the folder of shards"):
-        Shards(copy / "shard-00000.h5")
-
-
-def reshape(file: h5py.File, name: str, shape: tuple[int, ...]) -> None:
-    dtype = file[name].dtype
-    del file[name]
-    file.create_dataset(name, shape, dtype)
-
-
-@pytest.mark.parametrize(
-    ("name", "shape"),
-    [
-        ("pixels", (3, 255, 2)),
-        ("pixels", (3, 256, 3)),
-        ("rgb", (3, 80, 79, 3)),
-        ("rgb", (3, 81, 80, 3)),
-        ("rgb", (3, 80, 80, 4)),
-        ("intrinsics", (3, 4, 4)),
-        ("view", (2,)),
-    ],
-)
-def test_fields_whose_sizes_differ_are_refused(
-    copy: Path, name: str, shape: tuple[int, ...]
+@given(st.fixed_dictionaries(SETTINGS), st.fixed_dictionaries({}, optional=SETTINGS))
+def test_settings_are_refused_exactly_if_one_differs(
+    tmp_path_factory: pytest.TempPathFactory, before: dict[str, Any], changes: dict[str, Any]
 ) -> None:
-    with h5py.File(copy / "shard-00000.h5", "a") as file:
-        reshape(file, name, shape)
-    vouch(copy)
-    with pytest.raises(
-        InputError, match=r"shard-00000\.h5: \w+ has the shape .*; the other fields call for"
-    ):
-        Shards(copy)[0]
-
-
-def test_a_name_that_is_no_text_is_damage(copy: Path) -> None:
-    with h5py.File(copy / "shard-00000.h5", "a") as file:
-        file["synset"][1] = b"\xff\xfe"
-    vouch(copy)
-    with pytest.raises(InputError, match="rows 1 to 1 cannot be read"):
-        Shards(copy)[1]
-
-
-def test_another_schema_version_in_a_shard_is_refused(copy: Path) -> None:
-    shard = copy / "shard-00000.h5"
-    with h5py.File(shard, "a") as file:
-        file.attrs["schema_version"] = 7
-    vouch(copy)
-    with pytest.raises(
-        InputError, match=r"shard-00000\.h5 has schema version 7; this program reads version 1"
-    ):
-        Shards(copy)[0]
-
-
-def test_a_render_file_is_no_shard(renders: Path, copy: Path) -> None:
-    shutil.copy(find_renders(renders)[0], copy / "shard-00000.h5")
-    vouch(copy)
-    with pytest.raises(InputError, match="is a render file; a shard file is needed"):
-        Shards(copy)[0]
+    folder = tmp_path_factory.getbasetemp() / "settings"
+    folder.mkdir(exist_ok=True)
+    record = {"shards": [], "config": before, "render_config": {}}
+    (folder / "manifest.json").write_text(json.dumps(record))
+    now = before | changes
+    different = sorted(name for name in before if before[name] != now[name])
+    if not different:
+        check_settings(folder, {"config": now})
+        return
+    name = different[0]
+    with pytest.raises(InputError, match=f"with {name} = {before[name]}, not {now[name]}: give"):
+        check_settings(folder, {"config": now})

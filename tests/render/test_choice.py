@@ -96,7 +96,7 @@ def test_a_model_in_two_sets_or_in_the_wrong_split_is_found(
     ]
     (verdict,) = broken
     assert (verdict.law.name, verdict.broken, verdict.checked) == ("distinct models", 2, 10)
-    assert verdict.where.startswith(f"{tmp_path / 'one'}/shard-00000.h5 row ")
+    assert verdict.location.startswith(f"{tmp_path / 'one'}/shard-00000.h5 row ")
     assert verdict.reason.startswith(f"the model of {shards}/shard-0000")
     path = tmp_path / "one" / "manifest.json"
     manifest = json.loads(path.read_text())
@@ -279,7 +279,7 @@ def test_samples_are_drawn_by_the_seed_alone(renders: Path, tmp_path: Path, keep
 
 def test_more_samples_than_there_are_is_refused(renders: Path, tmp_path: Path) -> None:
     with pytest.raises(
-        InputError, match=r"gives 8 rows of 256 points, 9 were asked for: give fewer --num-samples"
+        InputError, match=r"gives 8 rows of 256 points, 9 were requested: lower --num-samples"
     ):
         pack_renders(renders, tmp_path, PackConfig(points=256, num_samples=9), jobs=1)
     assert not list(tmp_path.glob("*.h5"))
@@ -336,12 +336,12 @@ def test_a_build_packs_the_split_that_it_renders(
 
 
 def test_samples_that_are_not_there_leave_no_folder(renders: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="give fewer --num-samples"):
+    with pytest.raises(InputError, match="lower --num-samples"):
         pack_renders(
             renders, tmp_path / "a" / "b", PackConfig(points=16, num_samples=10**6), jobs=1
         )
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "mine").mkdir()
-    with pytest.raises(InputError, match="give fewer --num-samples"):
+    with pytest.raises(InputError, match="lower --num-samples"):
         pack_renders(renders, tmp_path / "mine", PackConfig(points=16, num_samples=10**6), jobs=1)
     assert list(tmp_path.iterdir()) == [tmp_path / "mine"], "what was there before stays"

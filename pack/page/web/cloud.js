@@ -17,7 +17,7 @@ function besides([x, y, z], angle) {
 }
 
 export class CloudPanel {
-  /** Whoever listens sets `calls`: mark(set, index, pins) of what is under the pointer, unmark(pins), choose(frame). */
+  /** The listener sets `calls`: mark(set, index, pins) of what is under the pointer, unmark(pins), choose(frame). */
   constructor(canvas) {
     this.canvas = canvas;
     this.calls = {};

@@ -26,7 +26,7 @@ function describeMask() {
   byId("ratio").setAttribute("aria-valuetext", masks.ratios[state.mask.ratio]);
   put("ratio-value", masks.ratios[state.mask.ratio].toFixed(2).replace(/0$/, ""));
   put("seed-value", String(masks.seeds[state.mask.seed]));
-  put("mask-said", maskSummary(chosenMasks(shown.current, state), grid));
+  put("mask-caption", maskSummary(chosenMasks(shown.current, state), grid));
 }
 
 function maskSummary(masks, [rows, columns]) {
@@ -47,7 +47,7 @@ function describeNetwork() {
   const { network, grid } = shown.current;
   byId("network-seed").max = network.seeds.length - 1;
   put("network-seed-value", String(network.seeds[state.networkSeed]));
-  put("network-said",
+  put("network-caption",
     `${network.about} ${maskSummary(chosenMasks(shown.current, state), grid)} ` +
     `Chamfer distance ${network.chamfer[state.networkSeed].toPrecision(3)}.`);
 }

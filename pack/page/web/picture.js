@@ -5,7 +5,7 @@ import { fitCanvas, listen } from "./gestures.js";
 import { chosenMasks } from "./layers.js";
 
 export class PicturePanel {
-  /** Whoever listens sets `calls`: mark(u, v, pins) of the pixel under the pointer, and unmark(). */
+  /** The listener sets `calls`: mark(u, v, pins) of the pixel under the pointer, and unmark(). */
   constructor(canvas) {
     this.canvas = canvas;
     this.calls = {};

@@ -26,9 +26,9 @@ export function showAbout(frame) {
   put("about-eye", triple(camera.eye));
   put("about-depth", frame.fullCount ? `${frame.near.toFixed(4)} to ${frame.far.toFixed(4)}` : "none");
   put("about-full", figures(frame.fullCount));
-  const told = byId("about-told");
-  told.textContent = figures(coded.num_points);
-  told.dataset.verdict = coded.num_points === frame.fullCount ? "holds" : "broken";
+  const count = byId("about-points");
+  count.textContent = figures(coded.num_points);
+  count.dataset.verdict = coded.num_points === frame.fullCount ? "holds" : "broken";
 }
 
 /** Fill the read-out for a mark, or for none. */
@@ -73,8 +73,8 @@ function showPatch(frame, state, stored) {
   if (!frame.patches) return;
   const list = stored >= 0 ? frame.patchesOf[stored] : [];
   const masks = chosenMasks(frame, state);
-  const said = list.map((patch) => `${patch}${masks ? (masks.points[patch] ? " masked" : " visible") : ""}`);
-  put("out-patch", said.length ? said.join(", ") : stored >= 0 ? "in none" : "–");
+  const texts = list.map((patch) => `${patch}${masks ? (masks.points[patch] ? " masked" : " visible") : ""}`);
+  put("out-patch", texts.length ? texts.join(", ") : stored >= 0 ? "in none" : "–");
 }
 
 /** Draw the pixels around the marked one, its border, and where its point projects. */

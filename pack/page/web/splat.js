@@ -1,4 +1,4 @@
-// Points as round splats with a z-buffer and an id buffer, on a plain canvas: no GPU is asked for.
+// Points as round splats with a z-buffer and an id buffer, on a plain canvas: no GPU is needed.
 
 const LARGEST = 14; // radius of a splat in pixels
 export const NOTHING = -1;

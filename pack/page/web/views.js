@@ -15,7 +15,7 @@ export function choose(name, value) {
   if (name in state) state[name] = value;
 }
 
-let requested = null; // the view asked for last
+let requested = null; // the view requested last
 
 /** Draw everything anew: after another view, layer or theme. */
 export function redraw() {
@@ -42,7 +42,7 @@ export async function go(index) {
   const target = (requested = frames[index]);
   const same = (frame) => frame.coded.synset === target.coded.synset && frame.coded.model_id === target.coded.model_id;
   const loaded = await Promise.all(frames.filter(same).map((frame) => frame.load()));
-  if (requested !== target) return; // meanwhile another was asked for
+  if (requested !== target) return; // meanwhile another was requested
   for (const frame of loaded) frame.table = payload.viridis;
   const other = !shown.current || !same(shown.current);
   state.at = index;

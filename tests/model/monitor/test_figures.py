@@ -23,7 +23,7 @@ from shapenet3d_cma.model.network import CrossAlignNet
 from shapenet3d_cma.model.noise import sample_seeds
 from shapenet3d_cma.model.patches import make_patches, normalise_cloud
 from shapenet3d_cma.model.train.pretraining import pretrain
-from shapenet3d_cma.pack.page.inspect import Asked, ViewSource, inspect_data
+from shapenet3d_cma.pack.page.inspect import ViewRequest, ViewSource, inspect_data
 from shapenet3d_cma.pack.reader import Shards
 from shapenet3d_cma.tests.waiting import PATIENCE
 
@@ -171,10 +171,10 @@ def test_without_torch_the_page_comes_without_masks_and_says_so(
     code = (
         "import sys\nsys.modules['torch'] = None\nfrom pathlib import Path\n"
         "from shapenet3d_cma.model.monitor.annotate import NetworkAnnotator as Annotator\n"
-        "from shapenet3d_cma.pack.page.inspect import Asked, inspect_data\n"
-        f"inspect_data(Path({str(shards)!r}), Path({str(out)!r}), Asked(row=0), Annotator)\n"
+        "from shapenet3d_cma.pack.page.inspect import ViewRequest, inspect_data\n"
+        f"inspect_data(Path({str(shards)!r}), Path({str(out)!r}), ViewRequest(row=0), Annotator)\n"
         "from shapenet3d_cma.core.errors import InputError\n"
-        f"try: inspect_data(Path({str(shards)!r}), Path({str(out)!r}), Asked(row=0, run=Path('x')), Annotator)\n"
+        f"try: inspect_data(Path({str(shards)!r}), Path({str(out)!r}), ViewRequest(row=0, run=Path('x')), Annotator)\n"
         "except InputError as error: print(error)\n"
     )
     done = subprocess.run(
@@ -184,5 +184,5 @@ def test_without_torch_the_page_comes_without_masks_and_says_so(
     text = out.read_text(encoding="utf-8")
     assert re.search(r'"mask": "No patches and masks: torch is not installed here', text)
     assert '"masks"' not in text
-    inspect_data(shards, out, Asked(row=0), NetworkAnnotator)
+    inspect_data(shards, out, ViewRequest(row=0), NetworkAnnotator)
     assert '"masks"' in out.read_text(encoding="utf-8")

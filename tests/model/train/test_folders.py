@@ -382,6 +382,6 @@ def test_miniatures_go_to_a_folder_of_their_own(
         write_miniature(out, "shapenetpart")
         assert sorted(path.name for path in (out / "hdf5_data").iterdir()) == [MARK, "a.txt"]
         with pytest.raises(
-            InputError, match="hdf5_data is there already: remove it, or give another OUT"
+            InputError, match="hdf5_data exists already: remove it, or give another OUT"
         ):
             write_miniature(out, "shapenetpart")

@@ -61,7 +61,7 @@ def test_a_script_imports_the_functions_of_others_that_it_calls(name: str) -> No
             assert not called, f"{name} calls {declared} of {other} without importing it"
 
 
-def test_modules_stand_behind_what_they_import() -> None:
+def test_modules_come_after_their_imports() -> None:
     scripts = {
         "a.js": '// A.\n\nimport { b } from "./b.js";\nimport { c, d } from "./c.js";\n\nb(c, d);\n',
         "b.js": 'import { c } from "./c.js";\nexport function b() {\n  return c;\n}\n',
@@ -72,7 +72,7 @@ def test_modules_stand_behind_what_they_import() -> None:
     )
 
 
-def test_what_cannot_be_joined_is_refused() -> None:
+def test_modules_that_cannot_be_joined_are_refused() -> None:
     scripts = {"a.js": 'import { b } from "./b.js";\n', "b.js": "const b = 1;\n"}
     with pytest.raises(ValueError, match=r"a\.js imports b, which b\.js does not export"):
         bundle("a.js", scripts.__getitem__)

@@ -22,12 +22,11 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image
 
 from shapenet3d_cma.core.errors import InputError
-from shapenet3d_cma.model.monitor.annotate import NetworkAnnotator
 from shapenet3d_cma.pack.page.charts import bars, histogram, round_ticks, sphere
 from shapenet3d_cma.pack.page.coded import code, decode
-from shapenet3d_cma.pack.page.html import fill, page_html
+from shapenet3d_cma.pack.page.html import page_html
 from shapenet3d_cma.pack.page.inspect import (
-    Asked,
+    ViewRequest,
     as_row,
     draw_contact_sheet,
     inspect_data,
@@ -37,6 +36,7 @@ from shapenet3d_cma.pack.page.survey import count_right, survey_shards
 from shapenet3d_cma.pack.page.view import View, render_views, shard_views
 from shapenet3d_cma.pack.reader import Shards
 from shapenet3d_cma.render.render_file import find_renders
+from shapenet3d_cma.tests.pack.page.plain import PlainAnnotator
 
 DTYPES = [np.uint8, np.uint16, np.uint32, np.float32, np.float64, np.bool_]
 SHAPES = hnp.array_shapes(min_dims=1, max_dims=4, min_side=0, max_side=7)
@@ -57,7 +57,7 @@ def page(views: list[View], **given: Any) -> str:
 
 
 @given(st.sampled_from(DTYPES).flatmap(lambda dtype: hnp.arrays(dtype, SHAPES)))
-def test_what_was_coded_is_decoded_bit_by_bit(array: np.ndarray) -> None:
+def test_coded_arrays_are_decoded_bit_for_bit(array: np.ndarray) -> None:
     again = decode(json.loads(json.dumps(code(array))))
     assert again.shape == array.shape
     if array.dtype == np.bool_:
@@ -75,12 +75,6 @@ def test_steps_lose_nothing(array: np.ndarray) -> None:
 def test_steps_are_for_floats_of_four_bytes() -> None:
     with pytest.raises(ValueError, match="steps are for float32, got uint8"):
         code(np.zeros(3, np.uint8), steps=True)
-
-
-def test_a_template_is_filled_once() -> None:
-    assert fill("{a} {b} { c }", {"a": "{b}", "b": "x"}) == "{b} x { c }"
-    with pytest.raises(KeyError):
-        fill("{c}", {})
 
 
 def test_the_page_carries_the_arrays_as_they_are_stored(shards: Path) -> None:
@@ -147,9 +141,7 @@ def test_a_row_of_the_default_size_stays_under_a_megabyte() -> None:
     assert len(page([view]).encode()) < 1_000_000
 
 
-def test_a_view_of_a_render_is_the_row_that_packing_makes_of_it(
-    renders: Path, shards: Path
-) -> None:
+def test_a_view_of_a_render_equals_its_packed_row(renders: Path, shards: Path) -> None:
     opened = Shards(shards)
     for index, path in enumerate(find_renders(renders)[:3]):
         (view,) = render_views(path, index)
@@ -162,31 +154,35 @@ def test_a_view_of_a_render_is_the_row_that_packing_makes_of_it(
         assert len(render_views(path, index, every=True)) == 6
 
 
-def test_what_is_not_there_is_said(renders: Path, shards: Path, tmp_path: Path) -> None:
+def test_missing_rows_and_files_are_refused(renders: Path, shards: Path, tmp_path: Path) -> None:
     out = tmp_path / "page.html"
-    for path, asked, says in (
-        (shards, Asked(row=8), "has no row 8: it has rows 0 to 7"),
-        (renders, Asked(row=8), "has no model 8: it has models 0 to 7"),
-        (shards, Asked(rows=(8, 9)), "has no row 8"),
-        (renders, Asked(row=0, view=6), "has no view 6: it has views 0 to 5"),
-        (shards, Asked(row=0, view=77), "holds no view 77 of the model"),
-        (renders, Asked(model="zebra"), "has no render of the model 'zebra'; it has 8 models"),
-        (tmp_path / "none", Asked(row=0), "is no folder of shards"),
+    for path, request, message in (
+        (shards, ViewRequest(row=8), "has no row 8: it has rows 0 to 7"),
+        (renders, ViewRequest(row=8), "has no model 8: it has models 0 to 7"),
+        (shards, ViewRequest(rows=(8, 9)), "has no row 8"),
+        (renders, ViewRequest(row=0, view=6), "has no view 6: it has views 0 to 5"),
+        (shards, ViewRequest(row=0, view=77), "holds no view 77 of the model"),
+        (
+            renders,
+            ViewRequest(model="zebra"),
+            "has no render of the model 'zebra'; it has 8 models",
+        ),
+        (tmp_path / "none", ViewRequest(row=0), "is not a folder of shards"),
     ):
-        with pytest.raises(InputError, match=re.escape(says)):
-            inspect_data(path, out, asked, NetworkAnnotator)
+        with pytest.raises(InputError, match=re.escape(message)):
+            inspect_data(path, out, request, PlainAnnotator)
     with pytest.raises(InputError, match=r"a name that ends in \.html, or in \.png"):
-        inspect_data(shards, tmp_path / "page.pdf", Asked(row=0), NetworkAnnotator)
+        inspect_data(shards, tmp_path / "page.pdf", ViewRequest(row=0), PlainAnnotator)
     for wrong in ({}, {"row": 1, "model": "x"}, {"rows": (3, 3)}, {"rows": (0, 2), "every": True}):
         with pytest.raises(InputError):
-            Asked(**wrong)  # type: ignore[arg-type]
+            ViewRequest(**wrong)  # type: ignore[arg-type]
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_row_comes_with_the_rows_beside_it(shards: Path, renders: Path, tmp_path: Path) -> None:
-    def shown(path: Path, asked: Asked) -> tuple[list[int], int, list[int]]:
+def test_a_row_comes_with_its_neighbours(shards: Path, renders: Path, tmp_path: Path) -> None:
+    def shown(path: Path, request: ViewRequest) -> tuple[list[int], int, list[int]]:
         payload = payload_of(
-            inspect_data(path, tmp_path / "a.html", asked, NetworkAnnotator).read_text(
+            inspect_data(path, tmp_path / "a.html", request, PlainAnnotator).read_text(
                 encoding="utf-8"
             )
         )
@@ -196,20 +192,20 @@ def test_a_row_comes_with_the_rows_beside_it(shards: Path, renders: Path, tmp_pa
             [f["view"] for f in payload["frames"]],
         )
 
-    assert shown(shards, Asked(row=3))[:2] == ([2, 3, 4], 1)
-    assert shown(shards, Asked(row=0))[:2] == ([0, 1], 0)
-    assert shown(shards, Asked(rows=(5, 99)))[:2] == ([5, 6, 7], 0)
-    rows, start, views = shown(renders, Asked(row=2, every=True))
+    assert shown(shards, ViewRequest(row=3))[:2] == ([2, 3, 4], 1)
+    assert shown(shards, ViewRequest(row=0))[:2] == ([0, 1], 0)
+    assert shown(shards, ViewRequest(rows=(5, 99)))[:2] == ([5, 6, 7], 0)
+    rows, start, views = shown(renders, ViewRequest(row=2, every=True))
     assert (rows, views) == ([2] * 6, list(range(6)))
     (best,) = render_views(find_renders(renders)[2], 2)
     assert views[start] == best.view
-    assert shown(renders, Asked(row=2, view=5)) == ([2], 0, [5])
+    assert shown(renders, ViewRequest(row=2, view=5)) == ([2], 0, [5])
     model = find_renders(renders)[4].stem
-    assert shown(renders, Asked(model=model))[:2] == ([3, 4, 5], 1)
+    assert shown(renders, ViewRequest(model=model))[:2] == ([3, 4, 5], 1)
 
 
 def test_a_folder_of_pages_is_linked(shards: Path, tmp_path: Path) -> None:
-    first = inspect_data(shards, tmp_path / "pages", Asked(rows=(2, 5)), NetworkAnnotator)
+    first = inspect_data(shards, tmp_path / "pages", ViewRequest(rows=(2, 5)), PlainAnnotator)
     assert first == tmp_path / "pages" / "row-000002.html"
     links = []
     for path in sorted((tmp_path / "pages").glob("*.html")):
@@ -222,16 +218,16 @@ def test_a_folder_of_pages_is_linked(shards: Path, tmp_path: Path) -> None:
     ]
 
 
-def test_a_contact_sheet_shows_each_row_at_its_place(shards: Path, tmp_path: Path) -> None:
+def test_a_contact_sheet_shows_the_rows_in_order(shards: Path, tmp_path: Path) -> None:
     sheet = draw_contact_sheet(
         shards, tmp_path / "sheet.png", rows=(2, 8), shows=("rgb", "depth", "points")
     )
     page = np.asarray(Image.open(sheet))
     assert page.shape == (6 * 80, 240, 3)
     opened = Shards(shards)
-    for place, index in enumerate(range(2, 8)):
+    for position, index in enumerate(range(2, 8)):
         row = opened[index]
-        tile = page[place * 80 :][:80]
+        tile = page[position * 80 :][:80]
         assert np.array_equal(tile[:, :80], row["rgb"])
         shown = (tile[:, 80:160] != 255).any(axis=-1)
         assert np.array_equal(shown, row["depth"] > 0)
@@ -245,16 +241,16 @@ def test_a_contact_sheet_shows_each_row_at_its_place(shards: Path, tmp_path: Pat
         draw_contact_sheet(shards, sheet / "sheet.png")
 
 
-def test_what_cannot_be_drawn_is_said(shards: Path) -> None:
+def test_views_that_cannot_be_drawn_are_refused(shards: Path) -> None:
     (view,) = shard_views(Shards(shards), [0])
     assert np.array_equal(as_row(view)["points"], view.points)
-    for wrong, says in (
+    for wrong, message in (
         ({"rgb": None}, "has no colour: choose another --view"),
         ({"pixels": view.pixels + np.uint16(60)}, "pixels outside its image"),
         ({"points": view.points * np.float32(np.nan)}, "points that are not finite"),
-        ({"intrinsics": np.zeros((3, 3))}, "no camera"),
+        ({"intrinsics": np.zeros((3, 3))}, "no valid camera"),
     ):
-        with pytest.raises(InputError, match=says):
+        with pytest.raises(InputError, match=message):
             as_row(dataclasses.replace(view, **wrong))  # type: ignore[arg-type]
 
 
@@ -279,7 +275,7 @@ def shifted(shards: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return copy
 
 
-def test_the_survey_counts_what_is_there(shards: Path, shifted: Path) -> None:
+def test_the_survey_counts_rows_models_and_points(shards: Path, shifted: Path) -> None:
     opened = Shards(shards)
     survey = survey_shards(opened)
     assert (survey.rows, survey.models, survey.points, survey.image) == (8, 8, 256, (80, 80))
@@ -298,8 +294,8 @@ def test_the_survey_counts_what_is_there(shards: Path, shifted: Path) -> None:
     assert count_right(broken) == 0
 
 
-def test_the_report_tells_faults_and_links_every_thumbnail(shifted: Path, tmp_path: Path) -> None:
-    out = report_dataset(shifted, tmp_path / "my report.html", NetworkAnnotator(), most=5)
+def test_the_report_lists_faults_and_links_every_thumbnail(shifted: Path, tmp_path: Path) -> None:
+    out = report_dataset(shifted, tmp_path / "my report.html", PlainAnnotator(), most=5)
     text = out.read_text(encoding="utf-8")
     assert "1,792 of 2,048 stored points re-project" in text
     assert 'id="verdict" data-verdict="broken"' in text
@@ -314,16 +310,18 @@ def test_the_report_tells_faults_and_links_every_thumbnail(shifted: Path, tmp_pa
     assert sorted(path.name for path in (tmp_path / "my report-rows").glob("*.html")) == sorted(
         link.split("/")[1] for link in links
     )
-    bare = report_dataset(shifted, tmp_path / "bare.html", NetworkAnnotator(), most=0)
+    bare = report_dataset(shifted, tmp_path / "bare.html", PlainAnnotator(), most=0)
     assert not (tmp_path / "bare-rows").exists()
     assert "No thumbnails" in bare.read_text(encoding="utf-8")
 
 
-def test_a_report_is_on_shards_and_a_page(shards: Path, renders: Path, tmp_path: Path) -> None:
+def test_a_report_needs_shards_and_an_html_name(
+    shards: Path, renders: Path, tmp_path: Path
+) -> None:
     with pytest.raises(InputError, match="a report is on shards"):
-        report_dataset(renders, tmp_path / "a.html", NetworkAnnotator())
+        report_dataset(renders, tmp_path / "a.html", PlainAnnotator())
     with pytest.raises(InputError, match=r"give a name that ends in \.html"):
-        report_dataset(shards, tmp_path / "a.txt", NetworkAnnotator())
+        report_dataset(shards, tmp_path / "a.txt", PlainAnnotator())
 
 
 @given(st.floats(-1e6, 1e6), st.floats(1e-6, 1e6))
@@ -336,14 +334,14 @@ def test_ticks_are_few_round_and_inside(low: float, width: float) -> None:
 
 
 @given(hnp.arrays(np.float32, st.integers(0, 30), elements=st.floats(width=32)))
-def test_a_histogram_draws_whatever_it_is_given(values: np.ndarray) -> None:
+def test_a_histogram_accepts_any_values(values: np.ndarray) -> None:
     with np.errstate(over="ignore"):
         kept = values[np.abs(values) < 1e30]
     text = histogram([("a", kept), ("b", kept)], unit="u", label="l")
     assert text.startswith("<svg" if np.isfinite(kept).any() else "<p")
 
 
-def test_a_direction_stands_where_it_should() -> None:
+def test_directions_are_drawn_on_the_right_side_of_the_sphere() -> None:
     """From the front in the middle; from the object's right, +X, to the left; from above at the top."""
 
     def dot(direction: list[float]) -> tuple[float, float]:
@@ -365,8 +363,8 @@ def test_bars_are_sorted_and_escaped() -> None:
     assert text.index("<span>b</span>") < text.index("<span>&lt;a&gt;</span>")
 
 
-def test_the_command_writes_and_names(
-    cma3d: Callable[..., Any], shards: Path, renders: Path, tmp_path: Path
+def test_the_command_writes_a_file_and_prints_its_name(
+    cma3d_inside: Callable[..., Any], shards: Path, renders: Path, tmp_path: Path
 ) -> None:
     for words in (
         ("inspect", shards, "--row", 1, "-o", tmp_path / "row.html"),
@@ -375,16 +373,26 @@ def test_the_command_writes_and_names(
         ("inspect", renders, "--row", 1, "-o", tmp_path / "row.png"),
         ("report", shards, "-o", tmp_path / "report.html"),
     ):
-        done = cma3d(*words)
+        done = cma3d_inside(*words)
         assert (done.returncode, done.stdout.strip()) == (0, str(words[-1])), done.stderr
         assert Path(str(words[-1])).stat().st_size > 1000
+
+
+def test_open_shows_the_page_in_the_users_browser(
+    cma3d: Callable[..., Any], shards: Path, tmp_path: Path
+) -> None:
     browser = tmp_path / "browser"
     browser.write_text(f'#!/bin/sh\necho "$1" >"{tmp_path}/opened"\n')
     browser.chmod(0o755)
     words = ("inspect", shards, "--row", 0, "-o", tmp_path / "row.html", "--open")
     assert cma3d(*words, env={"BROWSER": f"{browser} %s"}).returncode == 0
     assert (tmp_path / "opened").read_text().strip() == (tmp_path / "row.html").as_uri()
-    for words, says in (
+
+
+def test_options_that_contradict_each_other_are_refused(
+    cma3d_inside: Callable[..., Any], shards: Path, tmp_path: Path
+) -> None:
+    for words, message in (
         (
             ("inspect", shards, "--row", 0, "--views", "all", "-o", tmp_path / "a.png"),
             "a picture shows one view",
@@ -393,6 +401,6 @@ def test_the_command_writes_and_names(
         (("inspect", shards, "--row", "0", "--sheet", "s.png"), "--sheet draws many rows"),
         (("inspect", shards, "--row", "0", "--show", "rgb"), "--show chooses what --sheet draws"),
     ):
-        done = cma3d(*words)
+        done = cma3d_inside(*words)
         assert done.returncode == 2
-        assert says in done.stderr
+        assert message in done.stderr

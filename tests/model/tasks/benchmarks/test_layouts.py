@@ -99,7 +99,7 @@ def test_another_task_s_data_are_named(benchmarks: dict[str, Path], tmp_path: Pa
 
 def test_a_miniature_is_never_written_over(tmp_path: Path) -> None:
     (tmp_path / "hdf5_data").mkdir()
-    with pytest.raises(InputError, match="hdf5_data is there already"):
+    with pytest.raises(InputError, match="hdf5_data exists already"):
         write_miniature(tmp_path, "shapenetpart", layout="shapenetpart-h5")
     with pytest.raises(InputError, match="has no layout 'off': the layouts are modelnet40-dat"):
         write_miniature(tmp_path, "modelnet40", layout="off")

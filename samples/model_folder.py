@@ -1,4 +1,4 @@
-"""Put a model's text and pictures on the disk."""
+"""One model as a folder: its text files and pictures."""
 
 from __future__ import annotations
 
