@@ -388,6 +388,9 @@ def _forgiving(top: Path, reference: str, folders: dict[Path, dict[str, str]]) -
         if not (path / part).exists() and path.is_dir():
             part = _alike(path, folders).get(part.casefold(), part)  # noqa: PLW2901
         path = path / part
+        # Nothing lies below a name that is missing: a path of thousands of them ends here.
+        if not os.path.lexists(path):
+            return None
         # A link may lead out of the model's folder.
         if not path.resolve().is_relative_to(top):
             return None
