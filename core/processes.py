@@ -1,4 +1,8 @@
-"""Worker processes that end with the process that started them, whatever ends it."""
+"""Worker processes that end with the process that started them, whatever ends it.
+
+The pools are joblib's; only the end is added here, since joblib's workers wait for five more
+minutes after their parent was killed.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +22,7 @@ from joblib import Parallel
 
 from .errors import InputError
 
-__all__ = ["count_cores", "each", "end_with_parent", "workers"]
+__all__ = ["count_cores", "end_with_parent", "results_in_order", "workers"]
 
 _LOOK = 0.5  # seconds between two looks at whether the parent lives
 
@@ -53,7 +57,9 @@ def workers(jobs: int | None = None, **given: Any) -> Parallel:
 
 
 @contextmanager
-def each(parallel: Parallel, tasks: Iterable[Callable[..., Any]]) -> Iterator[Iterator[Any]]:
+def results_in_order(
+    parallel: Parallel, tasks: Iterable[Callable[..., Any]]
+) -> Iterator[Iterator[Any]]:
     """Yield the results of tasks in their order, as they come.
 
     Where the block is left early, by an error such as a full disk, no further task is begun, and
@@ -69,12 +75,12 @@ def each(parallel: Parallel, tasks: Iterable[Callable[..., Any]]) -> Iterator[It
     ------
     InputError : a worker died
     """
-    left = False
+    is_left = False
 
     def until_left() -> Iterator[Callable[..., Any]]:
         for task in tasks:
             # checked before each task, since joblib takes tasks one after the other
-            if left:
+            if is_left:
                 return
             yield task
 
@@ -87,7 +93,7 @@ def each(parallel: Parallel, tasks: Iterable[Callable[..., Any]]) -> Iterator[It
             "the same command goes on from there, best with fewer --jobs"
         ) from None
     finally:
-        left = True
+        is_left = True
         # wait for the tasks that still run, and drop their results
         with suppress(BrokenProcessPool):
             for _ in results:

@@ -3,6 +3,9 @@
 A stage declares its fields once with `setting`; `options` turns them into click options,
 `read_settings` merges defaults, a TOML file and the options given, and checks every value with the
 same types.
+
+pydantic-settings and jsonargparse bring command lines of their own, without click's help, types and
+one-line errors; cattrs checks types, but makes no options. So this module builds click's options.
 """
 
 from __future__ import annotations

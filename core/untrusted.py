@@ -1,4 +1,7 @@
-"""Text and JSON that others wrote, read within bounds of size and depth, shown on one line."""
+"""Text and JSON that others wrote, read within bounds of size and depth, shown on one line.
+
+The parser is Python's own `json`; it bounds neither length nor depth, so both are checked before.
+"""
 
 from __future__ import annotations
 

@@ -195,7 +195,7 @@ def render(
         renders,
         config,
         jobs=jobs,
-        said=(listing.title, *listing.notes),
+        messages=(listing.title, *listing.notes),
         source=shapenet,
         **run,
     )

@@ -67,7 +67,7 @@ def render_models(
     redo: bool = False,
     retry_failed: bool = False,
     scheduler: str | None = None,
-    said: Sequence[str] = (),
+    messages: Sequence[str] = (),
     source: Path | None = None,
 ) -> RenderSummary:
     """Render models that have no file yet to `renders/<synset>/<model_id>.h5`.
@@ -85,7 +85,7 @@ def render_models(
     retry_failed : try again what failed in earlier runs
     scheduler : address of a Dask scheduler (tcp://host:port) whose workers render; this machine
         where None
-    said : messages, printed once the checks have passed, before rendering starts
+    messages : printed once the checks have passed, before rendering starts
     source : the folder or archive that holds the models
 
     Raises
@@ -113,7 +113,7 @@ def render_models(
             identity = config_hash(config)
             check_places(renders, {model.synset for model in models})
             _check_settings(output, config, identity, redo=redo)
-            for line in said:
+            for line in messages:
                 say(line)
             remaining, summary = _what_is_left(models, output, identity, retry_failed=retry_failed)
             keys = [(model.synset, model.model_id) for model in models]

@@ -1,4 +1,9 @@
-"""Blender workers: processes that are started, watched, stopped and replaced."""
+"""Blender workers: processes that are started, watched, stopped and replaced.
+
+Pools such as pebble's or joblib's run functions in forks of this program, stop by a time limit
+alone, and keep no log of a process: a worker here is a program of its own, whose memory is watched
+and whose output is reported when it crashes.
+"""
 
 from __future__ import annotations
 

@@ -392,7 +392,7 @@ def _forgiving(top: Path, reference: str, folders: dict[Path, dict[str, str]]) -
         if not os.path.lexists(path):
             return None
         # A link may lead out of the model's folder.
-        if not path.resolve().is_relative_to(top):
+        if path.is_symlink() and not path.resolve().is_relative_to(top):
             return None
     return path.resolve() if path.is_file() else None
 

@@ -6,6 +6,9 @@ Nearly every ShapeNet model is two-sided by doubling: each face stands twice, wi
 and often another material, as the modelling program had a front and a back. A renderer that sees
 both shows one of them at random, in stripes, or speckles by self-shadow. Here each opposite pair
 becomes one face that remembers both sides.
+
+`row_keys` is like `trimesh.grouping.hashable_rows`, which is as fast, but its keys do not sort as
+the rows do: the faces of polygons would come in another order.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ...core.errors import ModelError
-from ...core.processes import count_cores, each, workers
+from ...core.processes import count_cores, results_in_order, workers
 from ...core.progress import track
 from ...core.scratch import Scratch
 from ..mesh.bounds import MOST_LOOKUPS, in_reach, mesh_path, read_mesh_bytes
@@ -365,7 +365,9 @@ def diagnose(listing: Listing, *, jobs: int | None = None) -> Diagnosis:
     # Batches, so that little time goes into handing models over.
     batches = [models[begin : begin + _BATCH] for begin in range(0, len(models), _BATCH)]
     jobs = max(1, min(jobs or count_cores(), len(batches)))
-    with each(workers(jobs), (delayed(_examine_batch)(batch) for batch in batches)) as results:
+    with results_in_order(
+        workers(jobs), (delayed(_examine_batch)(batch) for batch in batches)
+    ) as results:
         examined = list(track(chain.from_iterable(results), len(models), "models"))
     # Models with the same bytes are named, whichever came first.
     times = Counter(model.digest for model in examined if model.size)

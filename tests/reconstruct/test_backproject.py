@@ -54,7 +54,8 @@ def test_a_depth_of_another_size_is_refused(rows: int, columns: int) -> None:
 @given(
     depths,
     st.tuples(st.integers(0, 8), st.integers(0, 13)),
-    st.just(np.nan) | st.just(np.inf) | st.floats(-np.inf, np.float32(-1e-6), width=32),
+    st.sampled_from([np.nan, np.inf, -np.inf, -1e-6, -0.5])
+    | st.floats(-np.inf, np.float32(-1e-6), width=32),
 )
 def test_one_negative_or_infinite_depth_is_refused(
     depth: np.ndarray, pixel: tuple[int, int], bad: float

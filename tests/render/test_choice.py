@@ -319,7 +319,7 @@ def test_more_samples_than_there_are_is_refused(renders: Path, tmp_path: Path) -
 
 @pytest.mark.needs("bpy")
 def test_a_build_packs_the_split_that_it_renders(
-    cma3d: Run, shapenet: Path, renders: Path, tmp_path: Path
+    cma3d: Run, cma3d_inside: Run, shapenet: Path, renders: Path, tmp_path: Path
 ) -> None:
     path = table(tmp_path / "all.csv", renders)
     words = (
@@ -352,7 +352,7 @@ def test_a_build_packs_the_split_that_it_renders(
     manifest = json.loads((tmp_path / "out" / "shards" / "manifest.json").read_text())
     assert (manifest["split"], manifest["rows"]) == ("val", 2)
     assert (manifest["config"]["seed"], manifest["render_config"]["seed"]) == (5, 0)
-    other = cma3d(
+    other = cma3d_inside(
         *words, "--split-csv", path, "--split", "test", "--num-samples", 2, "--pack-seed", 5
     )
     assert other.returncode == 2

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -19,22 +19,11 @@ from shapenet3d_cma.render import cluster as cluster_module
 from shapenet3d_cma.render.rendering import read_failures, render_models
 from shapenet3d_cma.render.shapenet.listing import Model, find_models
 from shapenet3d_cma.render.workers import Limits
-from shapenet3d_cma.tests.render.test_workers import (
-    CONFIG,
-    WORDS,
-    blenders,
-    rendered,
-    start,
-    unbroken,
-    world,
-)
+from shapenet3d_cma.tests.render.long_runs import CONFIG, WORDS, Run, blenders, rendered, start
 from shapenet3d_cma.tests.same import assert_same_renders
 from shapenet3d_cma.tests.waiting import PATIENCE, ended, wait_for
 
 pytest.importorskip("distributed")
-__all__ = ["unbroken", "world"]  # fixtures
-
-Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
 class Cluster:
@@ -103,7 +92,7 @@ def test_a_killed_dask_worker_costs_nothing(
                 )
 
     def kill_in_the_middle() -> None:
-        wait_for(lambda: len(rendered(tmp_path)) >= random.Random(5).randrange(2, 7))
+        wait_for(lambda: len(rendered(tmp_path)) >= random.Random(5).randrange(2, 5))
         victim = cluster.workers.pop(0)
         orphans = below([victim])
         victim.send_signal(signal.SIGKILL)
@@ -118,7 +107,7 @@ def test_a_killed_dask_worker_costs_nothing(
     threads[1].join()
     stop.set()
     threads[0].join()
-    assert (done.rendered, done.failures) == (16, [])
+    assert (done.rendered, done.failures) == (8, [])
     assert set(writes) == set(rendered(tmp_path))
     assert_same_renders(unbroken, tmp_path)
     wait_for(lambda: not below(cluster.workers))

@@ -265,10 +265,12 @@ def test_faces_stay_in_the_order_of_the_file_whatever_their_size(order: list[int
 def test_unused_vertices_do_not_count(
     soup: tuple[np.ndarray, list[list[int]]], further: int
 ) -> None:
+    """Neither those that no face uses, nor those of faces that are dropped."""
     vertices, faces = soup
-    more = np.concatenate([vertices, np.full((further, 3), 99.0)])
+    more = np.concatenate([vertices, np.full((further, 3), 9.0), [[9.5, 9.5, 9.5]]])
     used = vertices[np.unique(np.array(faces))]
-    bounds = repair(mesh(more, faces, [0] * len(faces))).bounds
+    flat = [len(vertices), len(more) - 1, len(vertices)]
+    bounds = repair(mesh(more, [*faces, flat], [0] * (len(faces) + 1))).bounds
     assert np.array_equal(bounds, [used.min(axis=0), used.max(axis=0)])
 
 

@@ -142,7 +142,7 @@ def test_a_damaged_archive_costs_the_model(tmp_path: Path) -> None:
         ("a.stl", bytes(80) + b"\1\0\0\0" + bytes(50), None),
     ],
 )
-def test_other_formats_are_told_by_their_headers(
+def test_other_formats_are_judged_by_their_headers(
     tmp_path: Path, name: str, data: bytes, fatal: str | None
 ) -> None:
     (tmp_path / name).write_bytes(data)
@@ -150,20 +150,22 @@ def test_other_formats_are_told_by_their_headers(
     assert list(model.found) == ([fatal] if fatal else [])
 
 
-def test_people_and_programs_are_told(cma3d, broken: Path, tmp_path: Path) -> None:
+def test_people_get_a_table_and_programs_get_json(
+    cma3d, cma3d_inside, broken: Path, tmp_path: Path
+) -> None:
     people = cma3d("doctor", broken)
     assert people.returncode == 1
     assert "cannot be rendered: 02958343/pathology-empty-obj: empty OBJ" in people.stdout
     assert "30 of 33 models can be rendered" in people.stdout
     assert "ShapeNetCore.v2 in folders, 33 models" in people.stderr
-    programs = cma3d("doctor", broken, "--json", "--jobs", 1)
+    programs = cma3d_inside("doctor", broken, "--json", "--jobs", 1)
     document = json.loads(programs.stdout)
     assert programs.returncode == 1
     assert len(document["fatal"]) == 3
     assert document["faces"] > LARGE
     doubled = next(row for row in document["findings"] if row["finding"] == "doubled faces")
     assert 0 < doubled["share"] < 1
-    assert cma3d("doctor", broken, "--synset", "mug").returncode == 0
-    none = cma3d("doctor", tmp_path)
+    assert cma3d_inside("doctor", broken, "--synset", "mug").returncode == 0
+    none = cma3d_inside("doctor", tmp_path)
     assert none.returncode == 2
     assert none.stderr.count("\n") == 1
