@@ -82,7 +82,7 @@ def read_arrays(path: Path, names: Sequence[str]) -> dict[str, NDArray[Any]]:
                     for name, entry in zip(names, chosen, strict=True)
                 }
         except _DAMAGED:
-            raise ValueError("it is cut short, or no archive of NumPy") from None
+            raise ValueError("it is cut short, or not a NumPy archive") from None
 
 
 def _array(content: bytes) -> NDArray[Any]:
@@ -90,7 +90,7 @@ def _array(content: bytes) -> NDArray[Any]:
     start = 12 if content[6:7] in (b"\x02", b"\x03") else 10
     length = int.from_bytes(content[8:start], "little")
     if content[:6] != b"\x93NUMPY" or length > _MOST_HEADER:
-        raise ValueError("it is no array of NumPy")
+        raise ValueError("it is not a NumPy array")
     try:
         header = ast.literal_eval(content[start : start + length].decode("latin1").strip())
         dtype, shape = np.dtype(header["descr"]), header["shape"]

@@ -37,10 +37,10 @@ _PACKAGES = (
 )
 _AGAIN = "then give the same command again, what was finished is kept"
 _REMEDIES = {
-    errno.EACCES: f"see to its rights, {_AGAIN}",
-    errno.EPERM: f"see to its rights, {_AGAIN}",
+    errno.EACCES: f"check its permissions, {_AGAIN}",
+    errno.EPERM: f"check its permissions, {_AGAIN}",
     errno.EROFS: "choose a place that can be written",
-    errno.EIO: f"the disk, or the way to it, is damaged: see to it, {_AGAIN}",
+    errno.EIO: f"the disk, or the way to it, is damaged: check it, {_AGAIN}",
     errno.EMFILE: f"raise the limit (`ulimit -n`) or give fewer --jobs, {_AGAIN}",
     errno.ENFILE: f"close other programs or give fewer --jobs, {_AGAIN}",
     errno.EFBIG: f"raise the limit of file sizes (`ulimit -f`), {_AGAIN}",
@@ -91,7 +91,7 @@ def _of_system(error: OSError) -> str:
     if error.errno == errno.ENOMEM:
         return f"{where}memory ran out: give fewer --jobs, {_AGAIN}"
     reason = error.strerror or type(error).__name__
-    return f"{where}{reason}: {_REMEDIES.get(error.errno or 0, f'see to it, {_AGAIN}')}"
+    return f"{where}{reason}: {_REMEDIES.get(error.errno or 0, f'check it, {_AGAIN}')}"
 
 
 def _in_short(error: BaseException) -> str:

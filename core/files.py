@@ -40,7 +40,7 @@ def sha256(path: Path) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise InputError(
-            f"{path} cannot be read: {error.strerror}; see to the file or its rights"
+            f"{path} cannot be read: {error.strerror}; check the file and its permissions"
         ) from None
 
 

@@ -24,11 +24,11 @@ __all__ = [
     "FAULTS",
     "Chunks",
     "Rows",
+    "fault_text",
     "is_of_kind",
     "json_attribute",
     "open_file",
     "read_attribute",
-    "told",
 ]
 
 FAULTS = (
@@ -53,7 +53,7 @@ Chunks = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.uint32]]
 """(N,) each: offset of a row in the file, its bytes (0: never written), its filter mask."""
 
 
-def told(error: BaseException) -> str:
+def fault_text(error: BaseException) -> str:
     """Return the words of an error on one line."""
     # str() of a KeyError would put its text in quotes
     words = error.args[0] if isinstance(error, KeyError) and error.args else error
@@ -70,7 +70,7 @@ def open_file(path: Path, **driver: Any) -> h5py.File:
 
     Raises
     ------
-    OSError : it cannot be opened, is no plain file or no HDF5
+    OSError : it cannot be opened, is not a plain file, or not HDF5
     ValueError : a member is a link that leads elsewhere
     """
     os.close(open_regular(path))  # h5py waits for ever where it is a pipe
@@ -158,7 +158,7 @@ def json_attribute(file: h5py.h5f.FileID, name: str) -> Any:
 
     Raises
     ------
-    ValueError : there is none, or it is no JSON, or it is nested too deeply
+    ValueError : there is none, or it is not JSON, or it is nested too deeply
     OSError, RuntimeError : it is damaged
     """
     text = read_attribute(file, name)
@@ -405,7 +405,7 @@ def _check_type(member: h5py.h5d.DatasetID, name: str, storage: np.dtype[Any] | 
     else:
         fits = kind.equal(h5py.h5t.py_create(storage, logical=True))
     if kind.committed() or not fits:
-        found = (
+        stored_type = (
             str(kind.dtype)
             if kind.get_class() in (h5py.h5t.INTEGER, h5py.h5t.FLOAT)
             else "another kind"
@@ -413,4 +413,4 @@ def _check_type(member: h5py.h5d.DatasetID, name: str, storage: np.dtype[Any] | 
         expected = (
             "plain numbers" if storage is None else "text" if storage.hasobject else str(storage)
         )
-        raise ValueError(f"{name} is of {found}; expected {expected}")
+        raise ValueError(f"{name} is of {stored_type}; expected {expected}")

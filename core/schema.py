@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from .. import __version__
 from .camera import CONVENTIONS, Camera
 from .errors import InputError
-from .hdf5 import FAULTS, Rows, json_attribute, open_file, read_attribute, told
+from .hdf5 import FAULTS, Rows, fault_text, json_attribute, open_file, read_attribute
 from .untrusted import shown
 
 __all__ = [
@@ -253,7 +253,7 @@ class Opened:
             return read(self.file.id, name)
         except FAULTS as error:
             raise InputError(
-                f"{shown(self.path, 4096)} is damaged: {told(error)}; make it again"
+                f"{shown(self.path, 4096)} is damaged: {fault_text(error)}; make it again"
             ) from None
 
 
@@ -286,16 +286,18 @@ def open_checked(
     try:
         file = open_file(path, **driver)
     except OSError as error:
-        raise InputError(f"{where} cannot be opened as HDF5: {told(error)}; {remedy}") from None
+        raise InputError(
+            f"{where} cannot be opened as HDF5: {fault_text(error)}; {remedy}"
+        ) from None
     except FAULTS as error:
-        raise InputError(f"{where} is damaged: {told(error)}; {remedy}") from None
+        raise InputError(f"{where} is damaged: {fault_text(error)}; {remedy}") from None
     try:
         _check_kind(file, where, kind)
         return Opened(path, file, _check_fields(file, where, fields, extras))
     except BaseException as error:
         file.close()
         if isinstance(error, FAULTS):  # h5py's words for damaged metadata
-            raise InputError(f"{where} is damaged: {told(error)}; {remedy}") from None
+            raise InputError(f"{where} is damaged: {fault_text(error)}; {remedy}") from None
         raise
 
 
@@ -303,7 +305,7 @@ def _check_kind(file: h5py.File, name: str, kind: str) -> None:
     stated = {key: read_attribute(file.id, key) for key in ("format", "kind", "schema_version")}
     if stated["format"] != FORMAT:
         raise WrongFileError(
-            f"{name} is no {FORMAT} file (attribute format is {shown(repr(stated['format']))})"
+            f"{name} is not a {FORMAT} file (attribute format is {shown(repr(stated['format']))})"
         )
     if stated["kind"] != kind:
         raise WrongFileError(

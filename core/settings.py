@@ -134,7 +134,7 @@ class GivenPath(click.Path):
         name = os.fsdecode(value)
         # Path takes an empty name for the current folder, and no system call takes a NUL
         if not name or "\0" in name:
-            self.fail(f"{name!r} is no name of a file or a folder.", param, ctx)
+            self.fail(f"{name!r} is not the name of a file or folder.", param, ctx)
         path = Path(os.fsdecode(super().convert(value, param, ctx)))
         try:
             mode = path.stat().st_mode
@@ -269,7 +269,7 @@ def read_settings(
         values = values.get(table, {})
         where = f"{where}[{table}] " if config_file else ""
         if not isinstance(values, dict):
-            raise InputError(f"{where}is no table of settings")
+            raise InputError(f"{where}is not a table of settings")
     fields = {field.name: field for field in dataclasses.fields(settings)}  # type: ignore[arg-type]
     unknown = sorted(set(values) - set(fields))
     if unknown:

@@ -80,7 +80,7 @@ def parse_json(
     try:
         return json.loads(text)
     except ValueError as error:
-        raise ValueError(f"it is no JSON ({error})") from None
+        raise ValueError(f"it is not JSON ({error})") from None
 
 
 def _is_deep(text: str, most: int) -> bool:
@@ -94,7 +94,7 @@ def _is_deep(text: str, most: int) -> bool:
 
 
 def kind_of(mode: int) -> str:
-    """Name what is no plain file, by its `st_mode`; "" of a plain file."""
+    """Name what is not a plain file, by its `st_mode`; "" of a plain file."""
     return _KINDS.get(stat.S_IFMT(mode), "")
 
 
@@ -105,7 +105,7 @@ def open_regular(path: Path) -> int:
 
     Raises
     ------
-    OSError : it cannot be opened, or is no plain file; `strerror` says why
+    OSError : it cannot be opened, or is not a plain file; `strerror` says why
     """
     # O_NONBLOCK: to open a pipe without a writer would wait for one
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
@@ -121,7 +121,7 @@ def read_bytes(path: Path, most: int) -> bytes:
 
     Raises
     ------
-    OSError : it cannot be read, or is no plain file
+    OSError : it cannot be read, or is not a plain file
     ValueError : it is longer than `most` bytes
     """
     with os.fdopen(open_regular(path), "rb") as file:
@@ -141,7 +141,7 @@ def read_plain(path: Path, most: int, remedy: str) -> bytes:
 
     Raises
     ------
-    InputError : it cannot be read, is no plain file, or is too large
+    InputError : it cannot be read, is not a plain file, or is too large
     """
     try:
         return read_bytes(path, most)
@@ -168,7 +168,7 @@ def read_json(path: Path, *, most_depth: int = MOST_DEPTH, most_bytes: int = MOS
 
     Raises
     ------
-    OSError : it cannot be read, or is no plain file
+    OSError : it cannot be read, or is not a plain file
     ValueError : one line that says what is wrong with its content
     """
     return parse_json(read_bytes(path, most_bytes), most_depth=most_depth, most_bytes=most_bytes)
@@ -187,7 +187,7 @@ def read_json_lines(
 
     Raises
     ------
-    OSError : it cannot be read, or is no plain file
+    OSError : it cannot be read, or is not a plain file
     """
     with os.fdopen(open_regular(path), "rb") as file:
         whole = True  # whether what comes next begins a line
@@ -207,13 +207,13 @@ def shown(value: object, most: int = MOST_SHOWN) -> str:
     A plain text stays as it is; one with line breaks, escape sequences or what is no UTF-8 has them
     escaped.
     """
-    text = str(value) if isinstance(value, str | Path) else _told(value)
+    text = str(value) if isinstance(value, str | Path) else _represent(value)
     if len(text) > most:
         text = text[:most] + " …"
     return visible(text).replace("\n", "\\n").replace("\t", "\\t")
 
 
-def _told(value: object) -> str:
+def _represent(value: object) -> str:
     try:
         return repr(value)
     except (

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..core.errors import InputError
 from ..core.files import sha256
-from ..core.hdf5 import FAULTS, told
+from ..core.hdf5 import FAULTS, fault_text
 from ..core.schema import Row
 from ..reconstruct.backproject import back_project
 from ..reconstruct.resume import Summary
@@ -133,7 +133,7 @@ def plan_views(
 
 def _failed(path: Path, error: Exception) -> PackSummary:
     return PackSummary(
-        failures=[{"file": f"{path.parent.name}/{path.name}", "reason": told(error)}]
+        failures=[{"file": f"{path.parent.name}/{path.name}", "reason": fault_text(error)}]
     )
 
 

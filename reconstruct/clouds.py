@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ..core.camera import Camera
 from ..core.errors import InputError, needs
-from ..core.hdf5 import FAULTS, told
+from ..core.hdf5 import FAULTS, fault_text
 from ..core.outputs import Output, cannot_write, claim, reading
 from ..core.processes import results_in_order, workers
 from ..core.progress import Progress
@@ -145,7 +145,7 @@ def _reconstruct(
                 return InputError(cannot_write(output.path / _name(path), error))
     except (InputError, *FAULTS) as error:
         return CloudSummary(
-            failures=[{"file": f"{path.parent.name}/{path.name}", "reason": told(error)}]
+            failures=[{"file": f"{path.parent.name}/{path.name}", "reason": fault_text(error)}]
         )
 
 

@@ -142,12 +142,12 @@ def lot(seed: int, purpose: str, key: str) -> float:
 def drawn_split(key: str, shares: tuple[float, float, float], seed: int) -> str:
     """Return the part, train, val or test, into which a model is drawn."""
     # The three shares lie side by side from 0 to their sum; the lot falls on one.
-    place = lot(seed, "split", key) * sum(shares)
+    position = lot(seed, "split", key) * sum(shares)
     return (
         SPLITS[0]
-        if place < shares[0]
+        if position < shares[0]
         else SPLITS[1]
-        if place < shares[0] + shares[1]
+        if position < shares[0] + shares[1]
         else SPLITS[2]
     )
 

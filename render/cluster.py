@@ -161,7 +161,7 @@ def _check_address(scheduler: str, remedy: str) -> None:
         right = False
     if not right or not scheduler.isprintable():
         raise InputError(
-            f"--scheduler {shorten(scheduler)} is no address of a Dask scheduler: {remedy}"
+            f"--scheduler {shorten(scheduler)} is not the address of a Dask scheduler: {remedy}"
         )
 
 

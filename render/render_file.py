@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ..core.camera import Camera
 from ..core.errors import InputError
-from ..core.hdf5 import Rows, is_of_kind, read_attribute, told
+from ..core.hdf5 import Rows, fault_text, is_of_kind, read_attribute
 from ..core.outputs import write_new
 from ..core.schema import (
     FORMAT,
@@ -132,7 +132,7 @@ class Render:
     def _text(self, name: str) -> str:
         text = self.opened.attribute(name)
         if not isinstance(text, str):
-            raise InputError(f"{self.path} does not say its {name}: delete it and render again")
+            raise InputError(f"{self.path} does not state its {name}: delete it and render again")
         return text
 
     def json(self, name: str) -> Any:
@@ -197,7 +197,7 @@ def read_config_hash(path: Path) -> str:
     try:
         text = read_attribute(file, "config_hash")
     except (ValueError, RuntimeError, TypeError) as error:
-        raise OSError(told(error)) from None
+        raise OSError(fault_text(error)) from None
     finally:
         file.close()
     if not isinstance(text, str):

@@ -195,7 +195,7 @@ def _follow(
                 raise _disk_full(renders, reply["reason"])
             if reply["kind"] == "start":
                 raise InputError(
-                    f"{reply['reason']}; nothing more can be rendered: mend that, give the "
+                    f"{reply['reason']}; nothing more can be rendered: repair that, and give the "
                     "command again"
                 )
             names = {

@@ -117,7 +117,7 @@ def read_failures(renders: Path) -> list[dict[str, Any]]:
 
     Raises
     ------
-    InputError : it is no plain file, or cannot be read
+    InputError : it is not a plain file, or cannot be read
     """
     path = renders / FAILURES
     last: dict[Key, dict[str, Any]] = {}
@@ -218,7 +218,7 @@ def read_status(out: Path) -> dict[str, Any]:
     )
     if renders is None:
         raise InputError(
-            f"{out} is no folder of renders: `cma3d render SHAPENET RENDERS` or `cma3d build` "
+            f"{out} is not a folder of renders: `cma3d render SHAPENET RENDERS` or `cma3d build` "
             "makes one"
         )
     identity = _identity(renders / SETTINGS)
@@ -258,12 +258,12 @@ def _identity(path: Path) -> str:
         settings = read_json(path)
     except OSError as error:
         raise InputError(
-            f"{path} cannot be read: {error.strerror}; see to the file or its rights"
+            f"{path} cannot be read: {error.strerror}; check the file and its permissions"
         ) from None
     except ValueError as error:
-        raise InputError(f"{path} is damaged: {error}; `cma3d render` writes it anew") from None
+        raise InputError(f"{path} is damaged: {error}; `cma3d render` writes it again") from None
     if not isinstance(settings, dict) or not isinstance(settings.get("config_hash"), str):
-        raise InputError(f"{path} does not say what was rendered: `cma3d render` writes it anew")
+        raise InputError(f"{path} does not state what was rendered: `cma3d render` writes it again")
     return str(settings["config_hash"])
 
 

@@ -43,7 +43,7 @@ def name_parts(name: str) -> list[str]:
     """
     parts = name.split("/")
     if any(part in ("", ".", "..", HIDDEN) or "\0" in part for part in parts):
-        raise InputError(f"{name!r} is no name within an output folder")
+        raise InputError(f"{name!r} is not a name within an output folder")
     return parts
 
 
@@ -181,5 +181,5 @@ def cannot_write(path: Path, error: OSError | RuntimeError) -> str:
     full = is_full(error) or getattr(error, "errno", None) == errno.EFBIG
     remedy = "free some space, then the same command goes on"
     if not full:
-        remedy = "see to the folder or its rights, or choose another folder"
+        remedy = "check the folder and its permissions, or choose another folder"
     return f"{path} cannot be written: {getattr(error, 'strerror', None) or error}; {remedy}"

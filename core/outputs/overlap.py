@@ -18,20 +18,20 @@ def refuse_overlap(out: Path, inputs: Iterable[Path | None]) -> None:
     ------
     InputError : names both
     """
-    here = resolve(out)
-    for given in inputs:
-        if given is None:
+    target = resolve(out)
+    for path in inputs:
+        if path is None:
             continue
-        there = resolve(given)
-        if here == there:
+        source = resolve(path)
+        if target == source:
             raise InputError(f"{out} is what is read: choose another place to write to")
-        if here.is_relative_to(there):
+        if target.is_relative_to(source):
             raise InputError(
-                f"{out} lies in {given}, which is read: choose a place outside to write to"
+                f"{out} lies in {path}, which is read: choose a place outside to write to"
             )
-        if there.is_relative_to(here):
+        if source.is_relative_to(target):
             raise InputError(
-                f"{given}, which is read, lies in {out}: choose another place to write to"
+                f"{path}, which is read, lies in {out}: choose another place to write to"
             )
 
 

@@ -105,6 +105,6 @@ def check_file(path: Path, kind: str, inputs: Sequence[Path | None] = ()) -> boo
         raise InputError(cannot_write(path, error)) from None
     if not ours:
         raise InputError(
-            f"{path} is there and is no {kind} that cma3d wrote: move it away, or give another name"
+            f"{path} is there and is not a {kind} that cma3d wrote: move it away, or give another name"
         )
     return True

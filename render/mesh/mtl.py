@@ -339,7 +339,7 @@ def find_inside(
             )
         return _find_exactly(top, reference, base, quoted)
     except ValueError:  # as that of half a surrogate pair is, which JSON may hold
-        return None, f"{quoted} is no file's name"
+        return None, f"{quoted} is not a file name"
     except (OSError, RuntimeError) as error:  # a name too long, links in a ring
         return None, f"{quoted} cannot be looked up: {error_reason(error)}"
 
@@ -350,8 +350,8 @@ def _find(
     if reference.startswith("/") or reference[1:2] == ":":
         return None, f"{quoted} refused: an absolute path"
     # First as written, then from the folders where models keep pictures, then from the top.
-    for place in dict.fromkeys((base, f"{base}/images", "images", "")):
-        path = _forgiving(top, f"{place}/{reference}", folders)
+    for start in dict.fromkeys((base, f"{base}/images", "images", "")):
+        path = _forgiving(top, f"{start}/{reference}", folders)
         if path is not None:
             return path, ""
     name = reference.rsplit("/", 1)[-1]

@@ -97,10 +97,10 @@ def check_obj(data: bytes) -> None:
     ------
     ModelError : so it is; the message says why
     """
-    place = data.find(b"\0")
-    if place >= 0:
-        line = data.count(b"\n", 0, place) + 1
-        raise ModelError(f"its OBJ is no text: there is a null character in line {line}")
+    position = data.find(b"\0")
+    if position >= 0:
+        line = data.count(b"\n", 0, position) + 1
+        raise ModelError(f"its OBJ is not text: there is a null character in line {line}")
     if data.count(b"\n") + data.count(b"\r") > MOST_LINES:
         raise ModelError(f"its OBJ has more than {MOST_LINES:,} lines")
 
@@ -269,9 +269,9 @@ def _numbers(lines: _Lines, width: int) -> NDArray[np.float64]:
     table = np.full((lines.total, width), np.nan)
     row = 0
     for piece in _pieces(lines.join()):
-        part = _table(piece, width)
-        table[row : row + len(part)] = part
-        row += len(part)
+        table_part = _table(piece, width)
+        table[row : row + len(table_part)] = table_part
+        row += len(table_part)
     return table
 
 

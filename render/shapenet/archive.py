@@ -62,7 +62,7 @@ def list_archive(path: Path, strays: list[str] | None = None) -> dict[tuple[str,
     """
     if not path.is_file():
         raise InputError(
-            f"{path} is no plain file: give a zip archive, or the folder that they lie in"
+            f"{path} is not a plain file: give a zip archive, or the folder that they lie in"
         )
     try:
         index = _index(_open(path), path, strays)
@@ -195,14 +195,14 @@ def _model_of(name: str, stem: str) -> tuple[str, str] | None:
     if parts[0] == _OF_MACOS:
         return None
     if SYNSET.fullmatch(stem):
-        synset, place = stem, parts.index(stem) if stem in parts else -1
+        synset, position = stem, parts.index(stem) if stem in parts else -1
     else:
-        place = next(
+        position = next(
             (index for index, part in enumerate(parts) if SYNSET.fullmatch(part)), len(parts)
         )
-        synset = parts[place] if place < len(parts) else ""
-    folder = parts[: place + 2]
-    if len(parts) < len(folder) + 1 or place == len(parts) or {"", ".", ".."} & set(folder):
+        synset = parts[position] if position < len(parts) else ""
+    folder = parts[: position + 2]
+    if len(parts) < len(folder) + 1 or position == len(parts) or {"", ".", ".."} & set(folder):
         return None
     return synset, "/".join(folder)
 

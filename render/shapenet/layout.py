@@ -69,7 +69,7 @@ def recognise_layout(root: Path) -> Layout:
     if not nested and next(model_files(root, [], []), None):
         hint = "; it holds model files, which --layout flat takes"
     raise InputError(
-        f"{root} is no ShapeNet, it has no synset folder such as 03001627: {REMEDY}{hint}"
+        f"{root} is not a ShapeNet folder, it has no synset folder such as 03001627: {REMEDY}{hint}"
     )
 
 

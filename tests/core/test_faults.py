@@ -173,7 +173,7 @@ def test_a_fault_in_a_worker_is_reported_from_where_it_was(
         ),
         (
             fail(IsADirectoryError(errno.EISDIR, "Is a directory", "d")),
-            "d: Is a directory: see to it",
+            "d: Is a directory: check it",
         ),
         (recurse, "nested too deeply to be read"),
         (fail(InputError("a\nb\x1b[31m: mend it")), r"a b\x1b[31m: mend it"),

@@ -189,7 +189,7 @@ def test_a_task_that_runs_again_renders_nothing_twice(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("address", "says"),
     [
-        ("nonsense://x", "--scheduler nonsense://x is no address of a Dask scheduler"),
+        ("nonsense://x", "--scheduler nonsense://x is not the address of a Dask scheduler"),
         ("tcp://127.0.0.1:1", "no Dask scheduler answers at tcp://127.0.0.1:1 ("),
     ],
 )

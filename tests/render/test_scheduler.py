@@ -87,6 +87,6 @@ def test_a_scheduler_that_does_not_answer_leaves_nothing_behind(
     ],
 )
 def test_what_is_no_address_is_refused(tmp_path: Path, address: str) -> None:
-    with pytest.raises(InputError, match="is no address of a Dask scheduler"):
+    with pytest.raises(InputError, match="is not the address of a Dask scheduler"):
         build_dataset([], tmp_path / "out", RenderConfig(), PackConfig(), scheduler=address)
     assert list(tmp_path.iterdir()) == []

@@ -53,7 +53,7 @@ def test_the_status_counts_models_done_failed_and_left(
         )
     nothing = cma3d_inside("status", tmp_path / "nothing")
     assert nothing.returncode == 2
-    assert "is no folder of renders" in nothing.stderr
+    assert "is not a folder of renders" in nothing.stderr
 
 
 def test_the_status_of_a_running_run_has_rate_and_time_left(world: Path, tmp_path: Path) -> None:

@@ -41,13 +41,13 @@ def test_what_the_broken_are_made_of_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "says"),
     [
-        ("a.ply", ply(vertices=-3), "its PLY says '-3' elements 'vertex', which is no count"),
+        ("a.ply", ply(vertices=-3), "its PLY says '-3' elements 'vertex', which is not a count"),
         (
             "a.ply",
             ply(vertices=10**15),
             "its PLY says 1,000,000,000,000,000 elements 'vertex', and is too short",
         ),
-        ("a.ply", ply(vertices="1" * 5000), "which is no count"),
+        ("a.ply", ply(vertices="1" * 5000), "which is not a count"),
         ("a.ply", ply(faces=10**9), "elements 'face', and is too short for them"),
         ("a.ply", ply(form="binary_little_endian", faces=2**31), "and is too short for them"),
         (
@@ -55,7 +55,7 @@ def test_what_the_broken_are_made_of_is_read(tmp_path: Path) -> None:
             ply(properties="property float x\nproperty float y\n"),
             "no vertices with x, y and z",
         ),
-        ("a.ply", ply(properties="property string x\n"), "a property that is no such thing"),
+        ("a.ply", ply(properties="property string x\n"), "an invalid property"),
         ("a.ply", ply(form="rubbish"), "unknown format"),
         ("a.ply", ply(body="0 0 0\n"), "elements 'vertex', and is too short for them"),
         (
@@ -64,13 +64,13 @@ def test_what_the_broken_are_made_of_is_read(tmp_path: Path) -> None:
             "coordinates not finite, or too large",
         ),
         ("a.ply", "ply\n" + "comment x\n" * 200_000, "no header"),
-        ("a.off", "OFF\n-3 1 0\n", "its OFF says '-3' vertices, which is no count"),
+        ("a.off", "OFF\n-3 1 0\n", "its OFF says '-3' vertices, which is not a count"),
         (
             "a.off",
             "OFF\n3 1000000000000 0\n",
             "its OFF says 1,000,000,000,000 faces, and is too short",
         ),
-        ("a.off", "OFF\nthree 1 0\n", "'three' vertices, which is no count"),
+        ("a.off", "OFF\nthree 1 0\n", "'three' vertices, which is not a count"),
         ("a.off", "OFF\n3 1 0\n0 0 0\n1 0 0\n0 1 0\n3 0 1 9\n", "damaged"),
         ("a.off", "OFF", "ends before it says"),
         (
@@ -86,7 +86,7 @@ def test_what_the_broken_are_made_of_is_read(tmp_path: Path) -> None:
         ),
         ("a.glb", b"glTF" + struct.pack("<4I", 1, 20, 0, 0x4E4F534A), "of version 1"),
         ("a.gltf", '{"a":' * 100_000, "nested deeper"),
-        ("a.gltf", "[]", "no glTF document"),
+        ("a.gltf", "[]", "not a glTF document"),
         (
             "a.gltf",
             gltf(accessors=[{"componentType": 5126, "count": 10**12, "type": "VEC3"}]),
@@ -95,7 +95,7 @@ def test_what_the_broken_are_made_of_is_read(tmp_path: Path) -> None:
         (
             "a.gltf",
             gltf(accessors=[{"componentType": 5126, "count": -1, "type": "VEC3"}]),
-            "which is no count",
+            "which is not a count",
         ),
         ("a.gltf", gltf(accessors=5), "accessors that are no list"),
         ("a.gltf", gltf(nodes=[{"mesh": 0, "children": [0]}]), "in a ring"),
@@ -109,12 +109,12 @@ def test_what_the_broken_are_made_of_is_read(tmp_path: Path) -> None:
         (
             "a.gltf",
             gltf(buffers=[{"byteLength": 42, "uri": "http://x/y"}]),
-            "no file of the model's: refused",
+            "not a file of the model: refused",
         ),
         (
             "a.gltf",
             gltf(buffers=[{"byteLength": 42, "uri": "file:///etc/passwd"}]),
-            "no file of the model's: refused",
+            "not a file of the model: refused",
         ),
         ("a.gltf", gltf(buffers=[{"byteLength": 42, "uri": "../secret"}]), "leads outside"),
         ("a.gltf", gltf(buffers=[{"byteLength": 42, "uri": "%2e%2e/secret"}]), "leads outside"),

@@ -58,14 +58,14 @@ def test_material_libraries_without_end(tmp_path: Path, text: str | bytes) -> No
         (lambda path: png(path, 2**31 - 1, 2**31 - 1), "it has more than 134,217,728 pixels"),
         (
             lambda path: path.write_bytes(b"GIF89a\1\0\1\0\0\0\0\0"),
-            "it is no picture that can be read",
+            "it is not a readable picture",
         ),
         (
             lambda path: path.write_bytes(b"\x89PNG\r\n\x1a\n\0\0"),
-            "it is no picture that can be read",
+            "it is not a readable picture",
         ),
-        (lambda path: path.write_bytes(b""), "it is no picture that can be read"),
-        (lambda path: path.write_text("no picture"), "it is no picture that can be read"),
+        (lambda path: path.write_bytes(b""), "it is not a readable picture"),
+        (lambda path: path.write_text("no picture"), "it is not a readable picture"),
         (lambda path: path.symlink_to("/etc/hostname"), "leads outside"),
         (lambda path: path.symlink_to("/dev/zero"), "leads outside"),
         (lambda path: path.symlink_to(path), "cannot be looked up"),

@@ -66,7 +66,7 @@ def test_polygons_of_many_sizes_are_split_as_those_of_few(tmp_path: Path) -> Non
         ("v 0 nan 0", "coordinates that are not finite: nan in line 3"),
         ("v 0 -inf 0", "coordinates that are not finite: -inf in line 3"),
         ("v 0 1", "a vertex of 2 numbers in line 3"),
-        ("v 0 one 0", "'one' is no number in line 3"),
+        ("v 0 one 0", "'one' is not a number in line 3"),
     ],
 )
 def test_coordinates_that_cannot_be_shown_are_told(tmp_path: Path, vertex: str, says: str) -> None:
@@ -128,7 +128,7 @@ def test_lines_and_runs_without_end(tmp_path: Path, data: bytes) -> None:
 )
 def test_what_is_no_text_is_told(tmp_path: Path, data: bytes) -> None:
     folder = put_model(tmp_path, data)
-    assert "its OBJ is no text: there is a null character in line" in reading_error(folder)
+    assert "its OBJ is not text: there is a null character in line" in reading_error(folder)
     (found,) = diagnose(list_models(tmp_path), jobs=1).models
     assert found.found == {"unreadable": 1}
 
@@ -139,8 +139,8 @@ def test_more_than_any_model_has_is_refused(
     folder = put_model(tmp_path)
     with (folder / V2).open("ab") as file:
         file.truncate(bounds.MOST_BYTES + 1)  # a hole: it takes no room
-    assert "more than 1,073,741,824, which no mesh has" in reading_error(folder)
-    with pytest.raises(InputError, match="which no mesh has"):
+    assert "more than 1,073,741,824, which is too large for a mesh" in reading_error(folder)
+    with pytest.raises(InputError, match="which is too large for a mesh"):
         source_mesh(tmp_path, "03001627", "abc")
     names = "".join(f"usemtl {number}\n" for number in range(bounds.MOST_MATERIALS + 1))
     assert "more than 65,535 materials" in reading_error(

@@ -212,7 +212,7 @@ def test_pipes_sockets_and_devices_are_not_waited_for(
         assert diagnose(list_models(tmp_path), jobs=1).fatal
         told = reading_error(folder)
         assert told in (
-            "its OBJ is no plain file",
+            "its OBJ is not a plain file",
             "its OBJ is a link that leads outside the model's folder",
         )
         for refused in (

@@ -86,7 +86,7 @@ def test_a_folder_without_models_is_refused_with_the_remedy(tmp_path: Path, shap
     for name, says in (
         ("none", "does not exist"),
         ("file", "is a file"),
-        ("empty", "is no ShapeNet"),
+        ("empty", "is not a ShapeNet folder"),
         ("hollow", "no model in them"),
     ):
         with pytest.raises(InputError, match=f"{name} .*{says}.*cma3d samples"):
