@@ -1,4 +1,4 @@
-"""Worker processes that end with the process that started them, whatever ends it.
+"""Worker processes that end with the process that started them.
 
 The pools are joblib's; only the end is added here, since joblib's workers wait for five more
 minutes after their parent was killed.
@@ -37,7 +37,7 @@ def count_cores() -> int:
 
 
 def workers(jobs: int | None = None, **given: Any) -> Parallel:
-    """Make a pool whose processes end when this one does, be it by SIGKILL.
+    """Make a pool whose processes end with this one, even by SIGKILL.
 
     Left to themselves they would wait five more minutes for tasks, and hold their memory.
 
@@ -60,7 +60,7 @@ def workers(jobs: int | None = None, **given: Any) -> Parallel:
 def results_in_order(
     parallel: Parallel, tasks: Iterable[Callable[..., Any]]
 ) -> Iterator[Iterator[Any]]:
-    """Yield the results of tasks in their order, as they come.
+    """Yield the results of tasks, in the order of the tasks.
 
     Where the block is left early, by an error such as a full disk, no further task is begun, and
     those under way end: joblib would report each of them on the terminal, after the one line that
@@ -128,6 +128,6 @@ def _look_after(parent: int) -> None:
 
 
 def _end_without(parent: int) -> None:
-    """End this process where its parent is another by now; nobody is left to tell."""
+    """End this process if its parent has changed."""
     if os.getppid() != parent:
         os._exit(1)

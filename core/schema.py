@@ -1,4 +1,4 @@
-"""The schema of shards and render files: one table for writer, reader, verifier and card.
+"""The schema of shards and render files, in one table.
 
 It imports only modules of `core`, so that every stage may use it.
 """
@@ -67,7 +67,7 @@ class WrongFileError(InputError):
 
 @dataclass(frozen=True)
 class Field:
-    """One dataset of a file: dtype, shape behind the leading axis, and meaning.
+    """One dataset of a file: dtype, shape of a row, meaning.
 
     A shape's letters are sizes of the file: H, W image rows and columns, P points a row.
     """
@@ -142,7 +142,7 @@ def create_field(
     level: int = RENDER_LEVEL,
     **letters: int,
 ) -> h5py.Dataset:
-    """Create a field's dataset; a chunk is one row, so a row is one read.
+    """Create a field's dataset, in chunks of one row.
 
     Parameters
     ----------
@@ -178,7 +178,7 @@ def shuffle(row: NDArray[Any], field: Field) -> memoryview:
 
 
 def row_camera(row: Mapping[str, NDArray[Any]]) -> Camera:
-    """Return the camera of a row; its image size is that of the depth.
+    """Return the camera of a row, with the size of its depth.
 
     Parameters
     ----------
@@ -211,7 +211,7 @@ def file_stamp(kind: str, *, versioned: bool = True) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Opened:
-    """An open file that follows the table, with its datasets by field name.
+    """An open file that follows the table: datasets by field name.
 
     Datasets are read row by row. Close the file after use.
     """
@@ -231,7 +231,7 @@ class Opened:
         self.file.close()
 
     def attribute(self, name: str) -> str | int | None:
-        """Read an attribute that is a text or a whole number, or None.
+        """Read an attribute, a text or a whole number, or None.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""Settings of a stage: one frozen dataclass, read alike from the command line and from TOML.
+"""Settings of a stage: one dataclass, from command line and TOML.
 
 A stage declares its fields once with `setting`; `options` turns them into click options,
 `read_settings` merges defaults, a TOML file and the options given, and checks every value with the
@@ -64,7 +64,7 @@ def setting(
     given: bool = True,
     identity: bool = True,
 ) -> Any:
-    """Declare a dataclass field with its default, one line of help and an inclusive range.
+    """Declare a dataclass field: default, help and inclusive range.
 
     Parameters
     ----------
@@ -86,7 +86,10 @@ def identity_names(settings: Any) -> list[str]:
 
 
 class FiniteRange(click.FloatRange):
-    """A range of floats that holds neither NaN, which passes any comparison, nor infinity."""
+    """A range of finite floats: no NaN, no infinity.
+
+    click's own range would let NaN pass, since no comparison with it is true.
+    """
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
@@ -102,7 +105,7 @@ class FiniteRange(click.FloatRange):
 
 
 class WholeRange(click.IntRange):
-    """A range of whole numbers that fit in 64 bits, whatever its own bounds."""
+    """A range of whole numbers of at most 64 bits."""
 
     def __init__(self, least: int | None = None, most: int | None = None) -> None:
         super().__init__(-(2**63) if least is None else least, 2**63 - 1 if most is None else most)
@@ -116,7 +119,7 @@ class WholeRange(click.IntRange):
         return int(super().convert(value, param, ctx))
 
     def _describe_range(self) -> str:
-        """Leave out of the help the bounds that are those of 64 bits."""
+        """Describe the range in the help, without the 64-bit bounds."""
         low, high = self.min != -(2**63), self.max != 2**63 - 1
         if low and high:
             return f"{self.min}<=x<={self.max}"
@@ -124,7 +127,10 @@ class WholeRange(click.IntRange):
 
 
 class GivenPath(click.Path):
-    """A file or folder, existing or not; no pipe, device or socket, whose reading may not end."""
+    """A file or folder, existing or not; no pipe, device or socket.
+
+    Reading from one of those may never end.
+    """
 
     def __init__(self) -> None:
         super().__init__(path_type=Path)
@@ -199,7 +205,7 @@ def options(
     defaults: Mapping[str, Any] | None = None,
     config: bool = True,
 ) -> Callable[[F], F]:
-    """Decorate a click command with `--config` and one option per field of a settings dataclass.
+    """Decorate a click command with an option per setting, and `--config`.
 
     The command gets the options that were given as keyword arguments, None for the others:
     hand them to `read_settings`.
@@ -250,7 +256,7 @@ def read_settings(
     *,
     table: str | None = None,
 ) -> T:
-    """Merge defaults, a TOML file and given values (None: not given) into a settings dataclass.
+    """Merge defaults, a TOML file and given values into settings.
 
     Parameters
     ----------
@@ -348,7 +354,7 @@ def _levels(values: Any) -> int:
 
 
 def _repr(value: Any) -> str:
-    """Write a value as Python does, also one that Python refuses to write."""
+    """Return the repr of a value, even of one without repr."""
     try:
         return repr(value)
     except (ValueError, RecursionError):
@@ -360,7 +366,7 @@ def _repr(value: Any) -> str:
 
 
 def assignments(words: Sequence[str]) -> dict[str, Any]:
-    """Read words such as `epochs=30` as settings by name; values are TOML's, or bare text.
+    """Parse words such as `epochs=30`: TOML values, or bare text.
 
     Raises
     ------
@@ -381,7 +387,10 @@ def assignments(words: Sequence[str]) -> dict[str, Any]:
 
 
 def _fits(value: Any, hint: Any) -> bool:
-    """Check whether a value has a field's type: TOML has types, so "3" and 2.7 are no counts."""
+    """Check whether a value of TOML has a field's type.
+
+    TOML has types, so "3" and 2.7 are not counts.
+    """
     if typing.get_origin(hint) is tuple:
         arms = typing.get_args(hint)
         return (

@@ -1,4 +1,4 @@
-"""Text and JSON that others wrote, read within bounds of size and depth, shown on one line.
+"""Text and JSON of others, read within bounds, shown on one line.
 
 The parser is Python's own `json`; it bounds neither length nor depth, so both are checked before.
 """
@@ -55,7 +55,7 @@ _BRACKET = re.compile(r"[\[\]{}]")
 def parse_json(
     text: str | bytes, *, most_depth: int = MOST_DEPTH, most_bytes: int = MOST_BYTES
 ) -> Any:
-    """Parse JSON that may be hostile: length and depth are checked before it is parsed.
+    """Parse JSON of others; check length and depth before.
 
     Parameters
     ----------
@@ -151,7 +151,7 @@ def read_plain(path: Path, most: int, remedy: str) -> bytes:
 
 
 def read_plain_text(path: Path, most: int, remedy: str) -> str:
-    """Read a plain file as UTF-8 text, without a byte order mark; see `read_plain`.
+    """Read a plain file as UTF-8 text, without byte order mark.
 
     Raises
     ------
@@ -202,7 +202,7 @@ def read_json_lines(
 
 
 def shown(value: object, most: int = MOST_SHOWN) -> str:
-    """Return a value for a message: on one line, without control characters, shortened.
+    """Return a value for a message: one line, escaped, shortened.
 
     A plain text stays as it is; one with line breaks, escape sequences or what is no UTF-8 has them
     escaped.

@@ -1,4 +1,4 @@
-"""`cma3d reconstruct`: one cloud file per view, every point with its pixel and colour."""
+"""Cloud files, one a view: points with pixels and colours."""
 
 from __future__ import annotations
 

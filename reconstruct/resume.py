@@ -1,4 +1,4 @@
-"""Folders that are filled model by model, with the settings that a second call resumes."""
+"""Folders filled model by model, with settings for a later call."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["Summary", "begin", "record", "remove_others"]
 
 @dataclass
 class Summary:
-    """The counts and lists of a run; its fields are those of the subclasses."""
+    """The counts and lists of a run; subclasses have the fields."""
 
     def add(self, other: Self) -> None:
         """Add another summary's counts and lists."""

@@ -221,7 +221,7 @@ class _View:
 
 
 def load_view_file(config: RenderConfig) -> RenderConfig:
-    """Replace the name of a view file in the settings by its content.
+    """Replace a view file's name in the settings by its content.
 
     So the settings of a render state its views, also after the file has changed.
 
@@ -288,7 +288,7 @@ def _check_view(entry: Any) -> None:
 
 
 def _check_pose(rows: Any) -> None:
-    """Check a 4x4 matrix of JSON: finite numbers, a rotation, a place in reach."""
+    """Check a 4x4 pose of JSON: finite, rotation, in reach."""
     if (
         not isinstance(rows, list)
         or not all(isinstance(row, list) for row in rows)

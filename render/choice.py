@@ -1,4 +1,4 @@
-"""The choice of rendered models that are packed: by synset, id or split, or drawn."""
+"""The choice of rendered models by synset, id or split."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ def lot(seed: int, purpose: str, key: str) -> float:
 
 
 def drawn_split(key: str, shares: tuple[float, float, float], seed: int) -> str:
-    """Return the part, train, val or test, into which a model is drawn."""
+    """Return the split, train, val or test, drawn for a model."""
     # The three shares lie side by side from 0 to their sum; the lot falls on one.
     position = lot(seed, "split", key) * sum(shares)
     return (

@@ -297,7 +297,7 @@ def _render(
 
 
 def _pool(setup: Setup) -> Pool | None:
-    """Return the pool of a run, made at its first task here; None once stopped."""
+    """Return the pool of a run here; None once stopped."""
     from distributed import get_worker
 
     with _LOCK:

@@ -144,7 +144,7 @@ def choice_options(*, drawn: bool) -> Callable[[Callable[..., None]], Callable[.
 
 
 def _decorated(command: Callable[..., Any], decorators: Sequence[Any]) -> Callable[..., Any]:
-    """Return a command with options, in the order in which the help lists them."""
+    """Return a command with options, in the order of the help."""
     for decorator in reversed(decorators):
         command = decorator(command)
     return command

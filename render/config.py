@@ -134,7 +134,9 @@ class RenderConfig:
 
 @dataclass(frozen=True)
 class Limits:
-    """What one model and one worker may take; these decide which models fail, not what files hold.
+    """Limits of a model and of a worker: time, memory, device.
+
+    They decide which models fail, not what the files hold.
 
     A worker is also renewed when it holds, after a model, more than three quarters of `memory_gib`.
     """

@@ -209,7 +209,7 @@ def _neighbour_faces(
     right: NDArray[np.float32],
     limit: NDArray[np.float32],
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return pixels, (M,), and for each the nearer face of a neighbour, (M,).
+    """Return pixels and the nearer face of a neighbour, (M,) each.
 
     A pixel comes once for each of its four neighbours that is nearer and on another face.
     """
@@ -273,7 +273,7 @@ def _reached(
 def _nearest(
     ray: NDArray[np.float64], faces: NDArray[np.int64], surface: Surface, camera: Camera
 ) -> tuple[float, int]:
-    """Cast one ray, (3,), at triangles; return depth and face of the nearest hit.
+    """Cast one ray, (3,), at triangles; return the nearest hit.
 
     Depth is planar z. Both are 0 if the ray hits nothing.
     """
@@ -330,7 +330,7 @@ def seen_normal(
 def seen_material(
     depth: NDArray[np.float32], face: NDArray[np.int64], surface: Surface, camera: Camera
 ) -> NDArray[np.uint16]:
-    """Return the material of each pixel: of the side of its face that is seen.
+    """Return the material of each pixel, of its face's visible side.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Render files: all views of one model in one HDF5 file, whole or absent."""
+"""Render files: all views of a model in one HDF5 file."""
 
 from __future__ import annotations
 

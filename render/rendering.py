@@ -231,7 +231,7 @@ def _job(model: Model, output: Output, config: RenderConfig) -> dict[str, Any]:
 def _render_here(
     models: list[Model], output: Output, config: RenderConfig, limits: Limits, jobs: int | None
 ) -> Generator[tuple[Model, Reply], None, None]:
-    """Render on this machine; yield each model with its reply, as they end."""
+    """Render on this machine; yield models and replies as they end."""
     # No more workers than models, and all cores shared among them.
     jobs = max(1, min(jobs or count_cores(), len(models)))
     pool = Pool(config, max(1, count_cores() // jobs), limits)
@@ -253,7 +253,7 @@ def _render_here(
 def _render_there(
     models: list[Model], output: Output, config: RenderConfig, limits: Limits, scheduler: str
 ) -> Generator[tuple[Model, Reply], None, None]:
-    """Render on a Dask cluster; yield each model with its reply, as they end."""
+    """Render on a Dask cluster; yield models and replies as they end."""
     from .cluster import render_on_cluster
 
     jobs = [_job(model, output, config) for model in models]
@@ -263,7 +263,7 @@ def _render_there(
 
 
 def read_render_settings(renders: Path) -> tuple[str, dict[str, Any]] | None:
-    """Read the settings of a folder's renders and their hash; None if unknown."""
+    """Read the settings and hash of a folder's renders, or None."""
     try:
         settings = read_json(renders / SETTINGS)
     except (OSError, ValueError):

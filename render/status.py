@@ -1,4 +1,4 @@
-"""The state of a run as others see it: its plan and its sign of life.
+"""The state of a run: its plan and its sign of life.
 
 What is done is not written down a second time: a model is done when its file is there. So runs that
 share a folder, such as the tasks of a job array, need not agree on anything, and a killed run
@@ -187,7 +187,7 @@ def forget_failures(output: Output, keys: Iterable[Key]) -> None:
 
 
 def _failed_key(line: bytes) -> Key | None:
-    """Return the model of a failure line; None if the line is not an entry."""
+    """Return the model of a failure line, or None."""
     try:
         entry = parse_json(line)
     except ValueError:
@@ -334,7 +334,7 @@ def _synset_table(synsets: dict[str, dict[str, int]]) -> list[str]:
 
 
 def _read_plans(renders: Path) -> list[dict[str, Any]]:
-    """Read the plans of all runs of a folder, and when each last signed."""
+    """Read the plans of all runs, with their last sign of life."""
     plans = []
     for path in sorted((renders / RUNS).glob("[!.]*.json")):
         with contextlib.suppress(OSError, ValueError):
@@ -372,7 +372,7 @@ def _is_plan(plan: Any) -> bool:
 
 
 def _lives(plan: dict[str, Any]) -> bool:
-    """Check whether a run is alive: a recent sign of life, and its process exists.
+    """Check whether a run is alive, by sign and process.
 
     A process on another machine cannot be checked.
     """

@@ -12,7 +12,7 @@ __all__ = ["followed_file", "followed_folder", "refuse_overlap", "resolve"]
 
 
 def refuse_overlap(out: Path, inputs: Iterable[Path | None]) -> None:
-    """Refuse an output that is an input, lies in one, or holds one, also through links and `..`.
+    """Refuse an output that is, lies in or holds an input.
 
     Raises
     ------
@@ -36,12 +36,12 @@ def refuse_overlap(out: Path, inputs: Iterable[Path | None]) -> None:
 
 
 def followed_folder(path: Path) -> Path:
-    """Resolve a path with `..`: new/../data is data, even if there is no new."""
+    """Resolve a path with `..`: new/../data is data, even without new."""
     return resolve(path) if ".." in path.parts else path
 
 
 def followed_file(path: Path) -> Path:
-    """Resolve `..` on the way to a file, whose own name may be a link."""
+    """Resolve `..` in the path of a file; keep its own name."""
     return resolve(path) if path.name == ".." else followed_folder(path.parent) / path.name
 
 

@@ -1,4 +1,4 @@
-"""Upper bounds of a model's files, checked before anything is read or allocated.
+"""Upper bounds of a model's files, checked before reading.
 
 No honest model comes near them.
 """
@@ -53,7 +53,7 @@ MOST_ELEMENTS = 100_000_000
 
 
 def mesh_path(folder: Path, file: str) -> Path:
-    """Return the path of a model's mesh file after checking that it may be read.
+    """Return the path of a mesh file that may be read.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Headers of PLY, OFF, STL and glTF files, checked against the files' sizes.
+"""Headers of PLY, OFF, STL and glTF, checked against file sizes.
 
 The check comes before trimesh reads the file.
 
@@ -252,7 +252,7 @@ def _bytes_of(component: Any) -> int:
 
 
 def _check_scene(document: dict[str, Any], kind: str) -> None:
-    """Refuse a scene whose nodes are not a tree, or that repeats its parts too often."""
+    """Refuse a scene that repeats its parts too often."""
     counts = [
         _whole(accessor.get("count", 0), "elements", kind)
         for accessor in _objects(document, "accessors", kind)

@@ -27,7 +27,7 @@ _READ = ("BMP", "DDS", "JPEG", "JPEG2000", "PNG", "PSD", "SGI", "TGA", "TIFF", "
 
 @dataclass(frozen=True)
 class Picture:
-    """The header of a picture; `fault` is why it is not shown, or empty."""
+    """The header of a picture, with its fault or ""."""
 
     pixels: int = 0
     has_alpha: bool = False

@@ -1,4 +1,4 @@
-"""Reading one model of any format: OBJ by this package, others by trimesh."""
+"""Reading a model: OBJ by this package, other formats by trimesh."""
 
 from __future__ import annotations
 
@@ -160,7 +160,7 @@ def load_geometries(folder: Path, file: str) -> list[Any]:
 
 
 def _parts(loaded: Any) -> list[Any]:
-    """Return the triangle meshes of a scene, each as often as the scene shows it.
+    """Return the triangle meshes of a scene, repeated as shown.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Materials of a ShapeNet model: MTL files and the textures that they name.
+"""Materials of a model: MTL files and their textures.
 
 Textures are looked for inside the model's folder only; faults become notes.
 """
@@ -173,7 +173,7 @@ class Pictures:
     _pixels: int = 0
 
     def find(self, reference: str) -> tuple[Path | None, str]:
-        """Find a picture that may be shown; return its path or None, and the reason."""
+        """Find a picture; return its path, or None and the reason."""
         if reference not in self._found:
             if len(self._found) >= MOST_LOOKUPS:
                 return (

@@ -1,4 +1,4 @@
-"""Reading of Wavefront OBJ as ShapeNet writes it; faults are counted, not guessed at."""
+"""Reading of Wavefront OBJ as ShapeNet writes it; faults are counted."""
 
 from __future__ import annotations
 

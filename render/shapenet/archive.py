@@ -1,4 +1,4 @@
-"""ShapeNet's zip archives, read in place, the files of one model at a time."""
+"""ShapeNet's zip archives, read in place, model by model."""
 
 from __future__ import annotations
 
@@ -208,7 +208,7 @@ def _model_of(name: str, stem: str) -> tuple[str, str] | None:
 
 
 def _refusal(info: zipfile.ZipInfo, name: str) -> str:
-    """Return why an entry is not unpacked; "" if nothing is wrong with it."""
+    """Return why an entry is not unpacked, or ""."""
     kind = stat.S_IFMT(info.external_attr >> 16)
     if name.startswith("/") or name[1:2] == ":":
         return "an absolute path"

@@ -1,4 +1,4 @@
-"""Layouts of a folder of models: ShapeNetCore v2 or v1, zip archives, or any model files."""
+"""Layouts: ShapeNetCore v2 or v1, zip archives, or any files."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ LAYOUT_NAMES = {
 
 
 def recognise_layout(root: Path) -> Layout:
-    """Return the layout of a folder, v2, v1 or zip, by a few subfolders.
+    """Recognise the layout of a folder by a few subfolders.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Models on disk: ShapeNetCore v2 or v1, in folders or zips, or any model files.
+"""Models on disk: ShapeNetCore in folders or zips, or any files.
 
 Listing opens no model. A `Model` knows where its files lie; `fetch` makes them a folder.
 """
@@ -282,7 +282,7 @@ def _zipped(root: Path, synsets: tuple[str, ...], notes: list[str]) -> list[Mode
 
 
 def _flat(root: Path, notes: list[str]) -> list[Model]:
-    """List model files: the synset is the first folder, the id the rest of the path."""
+    """List model files: the first folder is the synset."""
     if not root.is_dir():
         raise InputError(f"{root} is not a folder: --layout flat takes a folder of model files")
     hidden: list[str] = []

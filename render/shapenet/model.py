@@ -1,4 +1,4 @@
-"""One model of a listing: its name and the place of its files."""
+"""One model of a listing: its name and its files."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Model:
 
     @property
     def obj(self) -> Path:
-        """The path of its mesh, if it has one and lies in no archive."""
+        """The path of its mesh on disk."""
         return self.folder / self.file
 
     @property

@@ -1,4 +1,4 @@
-"""Stored normals of an OBJ, which the render does not read, for the doctor."""
+"""Stored normals of an OBJ, which only the doctor reads."""
 
 from __future__ import annotations
 

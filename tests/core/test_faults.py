@@ -153,7 +153,7 @@ def test_a_fault_in_a_worker_is_reported_from_where_it_was(
         ),
         (
             fail(PermissionError(errno.EACCES, "Permission denied", "/secret")),
-            "/secret: Permission denied: see to",
+            "/secret: Permission denied: check",
         ),
         (
             fail(OSError(errno.EIO, "Input/output error", "/disk")),
