@@ -139,9 +139,7 @@ def test_help_shows_every_field_with_its_default() -> None:
         ("count = ", "cannot be read as TOML"),
     ],
 )
-def test_bad_toml_is_answered_with_file_name_and_value(
-    tmp_path: Path, toml: str, says: str
-) -> None:
+def test_bad_toml_is_refused_with_file_and_value(tmp_path: Path, toml: str, says: str) -> None:
     path = tmp_path / "s.toml"
     path.write_text(toml)
     with pytest.raises(InputError) as caught:
@@ -169,7 +167,7 @@ def test_an_assignment_needs_no_quotes_and_may_have_blanks() -> None:
         ("flag=1", "flag = 1: expected true or false"),
     ],
 )
-def test_assignments_that_do_not_fit_are_named(word: str, says: str) -> None:
+def test_invalid_assignments_are_refused_by_name(word: str, says: str) -> None:
     with pytest.raises(InputError, match=says):
         read_settings(Settings, None, assignments([word]))
 

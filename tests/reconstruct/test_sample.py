@@ -46,7 +46,7 @@ def test_each_point_is_the_farthest_from_those_before_it(
 
 @settings(max_examples=20)
 @given(st.integers(0, 10**6), st.integers(2, 60))
-def test_it_is_the_definition_from_its_own_start(seed: int, size: int) -> None:
+def test_the_order_is_that_of_the_definition(seed: int, size: int) -> None:
     points = cloud(seed, size)
     order = farthest_point_order(points, size // 2)
     assert order.tolist() == by_the_book(points.astype(np.float64), size // 2, int(order[0]))

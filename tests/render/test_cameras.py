@@ -168,7 +168,7 @@ def test_the_views_of_a_file_stand_at_their_angles_and_distances(
         ("[7]", "view 0"),
     ],
 )
-def test_bad_view_files_are_answered(tmp_path: Path, text: str, says: str) -> None:
+def test_bad_view_files_are_refused(tmp_path: Path, text: str, says: str) -> None:
     path = tmp_path / "views.json"
     path.write_text(text)
     with pytest.raises(InputError, match=says):

@@ -113,7 +113,7 @@ def test_a_killed_dask_worker_costs_nothing(
     wait_for(lambda: not below(cluster.workers))
 
 
-def test_blenders_end_where_the_run_that_asked_for_them_was_killed(
+def test_blenders_end_after_their_run_was_killed(
     world: Path, tmp_path: Path, cluster: Cluster
 ) -> None:
     process = start("render", world, tmp_path, *WORDS, "--scheduler", cluster.address)
@@ -162,7 +162,7 @@ def test_a_killed_supervisor_is_followed_by_another(
     wait_for(lambda: not below(cluster.workers))
 
 
-def test_a_faulty_model_is_recorded_from_the_cluster_too(
+def test_a_faulty_model_is_recorded_on_a_cluster_too(
     world: Path, tmp_path: Path, cluster: Cluster
 ) -> None:
     (tmp_path / "hollow").mkdir()
@@ -193,7 +193,7 @@ def test_a_task_that_runs_again_renders_nothing_twice(tmp_path: Path) -> None:
         ("tcp://127.0.0.1:1", "no Dask scheduler answers at tcp://127.0.0.1:1 ("),
     ],
 )
-def test_a_scheduler_that_is_not_there_is_named(
+def test_an_absent_scheduler_is_reported(
     world: Path,
     tmp_path: Path,
     cma3d_inside: Run,

@@ -52,7 +52,7 @@ def test_blender_dies_with_its_supervisor_in_the_middle_of_a_long_render(
     wait_for(lambda: ended([worker]), 300)  # long before the render ends
 
 
-def test_killed_blenders_cost_nothing(world: Path, unbroken: Path, tmp_path: Path) -> None:
+def test_killed_blenders_change_no_result(world: Path, unbroken: Path, tmp_path: Path) -> None:
     """SIGKILL to a worker at drawn moments: each victim has a second try in a fresh process.
 
     Between two kills a model is rendered, as fast as the machine may be: else only Blenders that
@@ -124,7 +124,7 @@ def tiny_disk(folder: Path, size: str) -> Iterator[None]:
         subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
-def test_a_large_file_on_a_full_disk_is_an_error_that_python_can_tell(tmp_path: Path) -> None:
+def test_a_large_file_on_a_full_disk_raises_an_oserror(tmp_path: Path) -> None:
     """HDF5, left to write by itself, ends the process."""
     code = (
         "import sys, numpy as np; from pathlib import Path; from shapenet3d_cma.core.camera import Camera\n"
@@ -152,9 +152,7 @@ def test_a_full_disk_and_other_errors_are_told_apart(tmp_path: Path) -> None:
     assert blender_worker._full_disk(OSError(13, "Permission denied"), tmp_path) == ""
 
 
-def test_a_model_that_takes_for_ever_is_quarantined_and_the_rest_is_rendered(
-    world: Path, tmp_path: Path
-) -> None:
+def test_a_model_over_its_time_limit_is_quarantined(world: Path, tmp_path: Path) -> None:
     models = find_models(world)[:3]
     huge = RenderConfig(views=1, size=512, samples=65536, colour="best")
     begin = time.monotonic()
@@ -173,7 +171,7 @@ def test_a_model_that_takes_for_ever_is_quarantined_and_the_rest_is_rendered(
     assert render_models(models[:1], tmp_path / "slow", huge, jobs=1).quarantined == done.failures
 
 
-def test_a_model_that_eats_memory_is_quarantined_and_the_rest_is_rendered(
+def test_a_model_over_its_memory_limit_is_quarantined_and_the_rest_is_rendered(
     world: Path, unbroken: Path, tmp_path: Path
 ) -> None:
     glutton = Model("03001627", "glutton", tmp_path / "shapenet" / "03001627" / "glutton")
@@ -220,7 +218,7 @@ def test_renewed_workers_write_the_same_content(
     assert_same_renders(unbroken, tmp_path, some=True)
 
 
-def test_a_machine_that_cannot_start_blender_is_to_blame_and_no_model(
+def test_a_blender_that_does_not_start_stops_the_run_and_blames_no_model(
     world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(supervise, "START_LIMIT", 0.01)

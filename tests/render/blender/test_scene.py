@@ -80,7 +80,7 @@ def test_the_object_is_upright_and_in_frame(shapenet: Path, renders: Path) -> No
                 assert high[1] < low[1], "+Y must point up in the image"
 
 
-def test_colour_stands_where_depth_stands_and_background_elsewhere(renders: Path) -> None:
+def test_pixels_with_depth_have_colour_and_the_others_background(renders: Path) -> None:
     for path in find_renders(renders):
         with open_render(path) as render:
             assert render.shaded.all()
@@ -325,7 +325,7 @@ def broken(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def test_each_pathology_comes_out_as_announced(broken: Path, tmp_path: Path) -> None:
+def test_each_pathology_has_its_announced_outcome(broken: Path, tmp_path: Path) -> None:
     announced = json.loads((broken / "pathologies.json").read_text(encoding="utf-8"))
     done = render_models(find_models(broken), tmp_path, RenderConfig(views=3, size=64, samples=2))
     failed = {(failure["synset"], failure["model_id"]) for failure in done.failures}

@@ -28,7 +28,7 @@ from shapenet3d_cma.tests.render.mesh.broken_models import (
 )
 
 
-def test_what_the_broken_are_made_of_is_read(tmp_path: Path) -> None:
+def test_the_unbroken_templates_are_read(tmp_path: Path) -> None:
     for name, text in (
         ("a.ply", ply()),
         ("a.gltf", gltf()),
@@ -126,7 +126,7 @@ def test_what_the_broken_are_made_of_is_read(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_counts_and_references_that_cannot_be_true(
+def test_impossible_counts_and_references_are_refused(
     tmp_path: Path, name: str, content: str | bytes, says: str
 ) -> None:
     folder = tmp_path / "in"

@@ -69,7 +69,9 @@ def test_polygons_of_many_sizes_are_split_as_those_of_few(tmp_path: Path) -> Non
         ("v 0 one 0", "'one' is not a number in line 3"),
     ],
 )
-def test_coordinates_that_cannot_be_shown_are_told(tmp_path: Path, vertex: str, says: str) -> None:
+def test_unusable_coordinates_are_reported_with_their_line(
+    tmp_path: Path, vertex: str, says: str
+) -> None:
     text = f"v 0 0 0\nv 1 0 0\n{vertex}\nf 1 2 3\n"
     folder = put_model(tmp_path, text)
     assert reading_error(folder) == f"its OBJ has no usable face: {says}"
@@ -92,7 +94,7 @@ def test_a_vertex_of_two_numbers_beside_one_of_four_shifts_no_other() -> None:
 
 
 @pytest.mark.parametrize("size", [1e-150, 1e-200, 1e-308, 5e-324])
-def test_a_model_too_small_to_divide_by_is_no_crash(size: float) -> None:
+def test_a_model_too_small_for_float64_has_no_face(size: float) -> None:
     data = f"v 0 0 0\nv {size} 0 0\nv 0 {size} 0\nf 1 2 3\n".encode()
     assert not len(repair(parse_obj(data)).front)
 
@@ -100,7 +102,7 @@ def test_a_model_too_small_to_divide_by_is_no_crash(size: float) -> None:
 @pytest.mark.parametrize(
     "index", ["0", "4", "-4", "1" + "0" * 30, "-1" + "0" * 30, "1.5", "x", "9" * 5000]
 )
-def test_indices_that_no_vertex_has(tmp_path: Path, index: str) -> None:
+def test_invalid_indices_cost_one_face(tmp_path: Path, index: str) -> None:
     mesh = parse_obj((TRIANGLE + f"f 1 2 {index}\n").encode())
     assert len(mesh.sizes) == 1
     assert sum(mesh.faults.values()) == 1
@@ -126,7 +128,7 @@ def test_lines_and_runs_without_end(tmp_path: Path, data: bytes) -> None:
 @pytest.mark.parametrize(
     "data", [b"\x7fELF\0\0\0", TRIANGLE.encode() + b"\0", TRIANGLE.encode("utf-16")]
 )
-def test_what_is_no_text_is_told(tmp_path: Path, data: bytes) -> None:
+def test_binary_files_are_refused_with_a_line_number(tmp_path: Path, data: bytes) -> None:
     folder = put_model(tmp_path, data)
     assert "its OBJ is not text: there is a null character in line" in reading_error(folder)
     (found,) = diagnose(list_models(tmp_path), jobs=1).models

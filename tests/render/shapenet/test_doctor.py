@@ -101,7 +101,7 @@ def test_counts_against_those_expected(broken: Path) -> None:
     assert "not known" in diagnosis_text(part)
 
 
-def test_pictures_that_are_none(tmp_path: Path) -> None:
+def test_unreadable_pictures(tmp_path: Path) -> None:
     folder = tmp_path / "03001627" / "abc"
     (folder / "models").mkdir(parents=True)
     obj = folder / "models" / "model_normalized.obj"

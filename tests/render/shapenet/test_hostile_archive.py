@@ -25,7 +25,7 @@ from shapenet3d_cma.tests.render.mesh.broken_models import (
 )
 
 
-def test_zips_that_lie(tmp_path: Path) -> None:
+def test_zips_with_false_directories(tmp_path: Path) -> None:
     path = tmp_path / "03001627.zip"
     names = [
         f"03001627/abc/{V2}",
@@ -66,7 +66,7 @@ def test_two_models_of_one_name_are_two(tmp_path: Path) -> None:
     assert listing.notes[0].startswith("1 models are called otherwise")
 
 
-def test_entries_that_are_not_unpacked_are_told(tmp_path: Path) -> None:
+def test_entries_that_are_not_unpacked_are_reported(tmp_path: Path) -> None:
     path = tmp_path / "03001627.zip"
     with zipfile.ZipFile(path, "w") as file:
         file.writestr("03001627/locked/" + V2, TRIANGLE)

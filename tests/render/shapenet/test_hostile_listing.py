@@ -52,7 +52,7 @@ NAMES = [
 ]
 
 
-def test_whatever_a_model_is_called_it_is_listed_under_a_name_that_all_can_carry(
+def test_models_with_unusable_names_are_listed_under_safe_ids(
     tmp_path: Path,
 ) -> None:
     for name in NAMES:
@@ -87,7 +87,7 @@ def test_whatever_a_model_is_called_it_is_listed_under_a_name_that_all_can_carry
         lambda name: b"/" not in name and b"\0" not in name
     )
 )
-def test_an_id_is_printable_and_tells_names_apart(name: bytes) -> None:
+def test_ids_are_printable_and_differ_for_different_names(name: bytes) -> None:
     text = os.fsdecode(name)
     made = safe_id(text)
     assert made.isprintable()
@@ -97,7 +97,7 @@ def test_an_id_is_printable_and_tells_names_apart(name: bytes) -> None:
     assert safe_id(made) == made
 
 
-def test_what_is_left_out_of_a_listing_is_told(tmp_path: Path) -> None:
+def test_a_listing_notes_what_it_leaves_out(tmp_path: Path) -> None:
     put_model(tmp_path)
     (tmp_path / "chairs\x1b[31m" / "abc").mkdir(parents=True)
     (tmp_path / "03001628.zip").write_bytes(b"")
@@ -169,12 +169,12 @@ def fails(model: Model, factory: pytest.TempPathFactory) -> bool:
     return not len(repair(mesh).front)
 
 
-def test_what_is_said_is_nothing_that_a_terminal_obeys(capsys: pytest.CaptureFixture[str]) -> None:
+def test_printed_lines_hold_no_control_characters(capsys: pytest.CaptureFixture[str]) -> None:
     say("a\x1b[31m\nb\u202e\udcff")
     assert capsys.readouterr().err == "a\\x1b[31m\nb\\u202e\\xff\n"
 
 
-def test_failures_of_names_that_no_file_has(tmp_path: Path) -> None:
+def test_failures_with_impossible_names(tmp_path: Path) -> None:
     why = {"kind": "model", "reason": "none"}
     entries = [
         {"synset": "03001627", "model_id": name, **why}
@@ -227,7 +227,7 @@ def test_pipes_sockets_and_devices_are_not_waited_for(
                 refused()
 
 
-def test_tables_that_are_none(tmp_path: Path) -> None:
+def test_oversized_tables_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "all.csv"
     path.write_text(
         "id,synsetId,subSynsetId,modelId,split\n1,03001627,x," + "a" * 200_000 + ",train\n"

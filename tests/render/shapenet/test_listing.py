@@ -95,7 +95,7 @@ def test_a_folder_without_models_is_refused_with_the_remedy(tmp_path: Path, shap
         find_models(shapenet.parent)
 
 
-def test_a_broken_taxonomy_only_costs_the_names(tmp_path: Path) -> None:
+def test_a_broken_taxonomy_costs_only_the_names(tmp_path: Path) -> None:
     (tmp_path / "03001627" / "abc").mkdir(parents=True)
     (tmp_path / "taxonomy.json").write_text("[{]")
     assert category_names(tmp_path) == {}
