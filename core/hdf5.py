@@ -158,7 +158,7 @@ def json_attribute(file: h5py.h5f.FileID, name: str) -> Any:
 
     Raises
     ------
-    ValueError : there is none, or it is not JSON, or it is nested too deeply
+    ValueError : it is missing, not JSON, or nested too deeply
     OSError, RuntimeError : it is damaged
     """
     text = read_attribute(file, name)
@@ -179,7 +179,7 @@ class Rows:
     ----------
     file : of `open_file`; keep it open
     name : of the dataset, a member of the root
-    storage : the dtype that it must have; any plain numbers where None
+    storage : the dtype that it must have; any plain numbers if None
 
     Attributes
     ----------

@@ -36,15 +36,15 @@ def count_cores() -> int:
     return cores
 
 
-def workers(jobs: int | None = None, **given: Any) -> Parallel:
+def workers(jobs: int | None = None, **settings: Any) -> Parallel:
     """Make a pool whose processes end with this one, even by SIGKILL.
 
     Left to themselves they would wait five more minutes for tasks, and hold their memory.
 
     Parameters
     ----------
-    jobs : processes; the number of cores where None
-    given : further arguments of `joblib.Parallel`; results come as a generator
+    jobs : processes; the number of cores if None
+    settings : further arguments of `joblib.Parallel`; results come as a generator
     """
     return Parallel(
         n_jobs=jobs or count_cores(),
@@ -52,7 +52,7 @@ def workers(jobs: int | None = None, **given: Any) -> Parallel:
         initializer=end_with_parent,
         # the id is taken here: a late worker may already have another parent
         initargs=(os.getpid(),),
-        **given,
+        **settings,
     )
 
 

@@ -213,7 +213,7 @@ def options(
     Parameters
     ----------
     prefix : put before the names of all options, and of the keyword arguments
-    defaults : told in the help in place of the dataclass's own
+    defaults : shown in the help in place of those of the dataclass
     config : whether `--config` is among them
     """
 
@@ -260,7 +260,7 @@ def read_settings(
 
     Parameters
     ----------
-    table : of the TOML file that holds these settings; where None they stand at its top
+    table : of the TOML file that holds these settings; None is the top of the file
 
     Raises
     ------

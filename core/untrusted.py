@@ -32,9 +32,9 @@ __all__ = [
 ]
 
 MOST_BYTES = 2**28
-"""Of a JSON document: the manifest of all of ShapeNet takes a tenth of it."""
+"""Bytes of a JSON document: the manifest of all of ShapeNet takes a tenth of it."""
 MOST_DEPTH = 64
-"""Of nested lists and objects: honest documents need less than ten."""
+"""Levels of lists and objects: usual documents need less than ten."""
 MOST_SHOWN = 200
 """Characters of a text that a message repeats."""
 

@@ -29,7 +29,7 @@ class Choice:
     synsets : offsets or names; all where empty
     ids : file of ids, one a line: `id` or `synset/id`
     split_csv : ShapeNet's official table id,synsetId,subSynsetId,modelId,split
-    split : its part to take, such as `train`; all of the table where None. Without a table: train,
+    split : its part to take, such as `train`; all of the table if None. Without a table: train,
         val or test
     shares : how much of the models train, val and test get when there is no table. All views of a
         model go together

@@ -235,5 +235,5 @@ def status(out: Path, as_json: bool) -> None:
     """
     from .status import read_status, status_table
 
-    found = read_status(out)
-    tell(json.dumps(found, indent=1) if as_json else status_table(found))
+    progress = read_status(out)
+    tell(json.dumps(progress, indent=1) if as_json else status_table(progress))

@@ -13,7 +13,7 @@ from .mesh.repair import Surface
 __all__ = ["NO_MATERIAL", "refine_depth", "seen_material", "seen_normal", "seen_position"]
 
 NO_MATERIAL = 65535
-"""Stands in the field material where nothing is seen."""
+"""The material of background pixels."""
 
 # All three are relative to the depth.
 _BESIDE = 1e-4  # error of float32 on a face
@@ -24,13 +24,13 @@ _STEP = 1e-4  # second difference of 1/z above which neighbouring pixels lie on 
 def refine_depth(
     depth: NDArray[np.float32], face: NDArray[np.int64], surface: Surface, camera: Camera
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Take each hit anew, in float64, on the face that was hit.
+    """Recompute each hit in float64, on the face that was hit.
 
-    A renderer intersects in float32: it may name a place up to 1e-4 beside its own ray where a face
-    is a sliver, and take a ray that passes a face's edge, or a face seen edge-on, for a hit, or the
-    other way round. So where the exact ray misses the face it is cast anew, first among the faces
-    around, then among all; and where a pixel beside sees another face farther in front, that face
-    is tried, too. Polygons that are no triangles keep the given depth.
+    A renderer intersects in float32. On a sliver it may return a point up to 1e-4 beside its ray,
+    and at an edge it may report a hit where the ray misses, or a miss where it hits. So if the
+    exact ray misses the face, it is cast again, first at the faces around, then at all faces. If a
+    neighbouring pixel shows a nearer face, that face is tried, too. Polygons with more than three
+    corners keep the given depth.
 
     Parameters
     ----------
@@ -92,7 +92,7 @@ class _Planes:
         shown = np.zeros(len(surface.front), dtype=bool)
         shown[face] = True
         faces = np.flatnonzero(shown)
-        # Of each face in the table
+        # (F,) column of each face in the table
         self._slot = np.zeros(len(shown), dtype=np.int64)
         self._slot[faces] = np.arange(len(faces))
         corner, along, across = surface.edges.take(faces, axis=2)

@@ -104,7 +104,7 @@ def write_render(
 
 @dataclass(frozen=True)
 class Render:
-    """An open render file: arrays are read when asked for."""
+    """An open render file: arrays are read on access."""
 
     path: Path
     opened: Opened
@@ -126,7 +126,7 @@ class Render:
 
     @property
     def config_hash(self) -> str:
-        """Stands for the settings that the file was made with."""
+        """Hash of the settings that the file was made with."""
         return self._text("config_hash")
 
     def _text(self, name: str) -> str:
@@ -171,7 +171,7 @@ class Render:
 
         Raises
         ------
-        ValueError : it is none
+        ValueError : the file holds no valid camera
         """
         height, width = self.rows["depth"].shape[1:]
         return Camera(self.rows["intrinsics"][view], self.rows["cam_from_obj"][view], width, height)
@@ -183,10 +183,10 @@ def is_render(path: Path) -> bool:
 
 
 def read_config_hash(path: Path) -> str:
-    """Read what stands for a file's settings.
+    """Read the hash of a file's settings.
 
     Through HDF5's low level, which is five times as fast as `open_render`: a run that is resumed
-    asks 52,000 files.
+    reads 52,000 files.
 
     Raises
     ------

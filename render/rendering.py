@@ -72,19 +72,19 @@ def render_models(
 ) -> RenderSummary:
     """Render models that have no file yet to `renders/<synset>/<model_id>.h5`.
 
-    A model that fails, or on which Blender crashes, hangs or swells twice, is recorded in
+    A model that fails, or on which Blender twice crashes or exceeds a limit, is recorded in
     `failures.jsonl` with the tail of Blender's log, and the run goes on. It is not tried again by
     later runs unless `retry_failed`. The content of the files does not depend on `jobs`, on
     `scheduler` or on resuming.
 
     Parameters
     ----------
-    jobs : workers; the number of cores where None; of no meaning on a cluster
+    jobs : workers; the number of cores if None; ignored on a cluster
     timeout, memory_gib, renew_after, device : see `Limits`
     redo : replace files made with other settings instead of refusing
     retry_failed : try again what failed in earlier runs
     scheduler : address of a Dask scheduler (tcp://host:port) whose workers render; this machine
-        where None
+        if None
     messages : printed once the checks have passed, before rendering starts
     source : the folder or archive that holds the models
 
@@ -144,7 +144,7 @@ def _what_is_left(
 ) -> tuple[list[Model], RenderSummary]:
     """Choose the models to render: those without a file that never failed."""
     renders = output.path
-    missing = [model for model in models if not _stands(output, model, identity)]
+    missing = [model for model in models if not _is_current(output, model, identity)]
     for path in (_path(renders, model) for model in missing):
         if path.is_dir():
             raise InputError(
@@ -246,7 +246,7 @@ def _render_here(
         )(delayed(render_one)(model) for model in models)
     finally:
         pool.close()
-        # What a Blender was writing when it was ended
+        # remove files that a killed Blender left unfinished
         output.tidy()
 
 
@@ -323,7 +323,7 @@ def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def _stands(output: Output, model: Model, identity: str) -> bool:
+def _is_current(output: Output, model: Model, identity: str) -> bool:
     """Check whether a model's file was made with these settings.
 
     One of ours that was made with others is removed.
@@ -340,7 +340,7 @@ def _stands(output: Output, model: Model, identity: str) -> bool:
 
 
 def _present(path: Path, identity: str) -> bool:
-    """Check whether a render file stands, made with these settings."""
+    """Check whether a render file exists, made with these settings."""
     try:
         return read_config_hash(path) == identity
     except (OSError, KeyError):  # absent, or damaged: rendered again

@@ -44,9 +44,9 @@ FAILURES = "failures.jsonl"
 RUNS = ".runs"
 BEAT = 20.0  # seconds between signs of life
 SILENT = 90.0  # seconds without one after which a run is taken for dead
-REASONS = 5  # of each kind of failure that are told to people
+REASONS = 5  # examples of each kind of failure in the table
 MOST_VIEWS, MOST_SECONDS = 2**16 - 1, 1e11  # of a plan that can be believed
-RECENT = 300.0  # seconds over which the rate is told
+RECENT = 300.0  # seconds over which the rate is averaged
 
 Key = tuple[str, str]
 """Synset and model id."""
@@ -85,7 +85,7 @@ def announce(output: Output, keys: Sequence[Key], identity: str, views: int) -> 
     finally:
         stop.set()
         thread.join()
-        # The disk may be full: the silence will tell
+        # on a full disk: others notice by the missing sign of life
         with contextlib.suppress(OSError):
             output.write_text(name, json.dumps(run | {"ended": time.time()} | plan))
 
@@ -95,7 +95,7 @@ def check_places(renders: Path, synsets: Iterable[str]) -> None:
 
     Raises
     ------
-    InputError : names what stands in the way
+    InputError : names the path that is in the way
     """
     folders = [renders / RUNS, *(renders / synset for synset in sorted(synsets))]
     places = [(path, Path.is_dir, "a folder") for path in folders]
@@ -253,7 +253,7 @@ def read_status(out: Path) -> dict[str, Any]:
 
 
 def _identity(path: Path) -> str:
-    """Read what stands for the settings of a folder of renders."""
+    """Read the hash of the settings of a folder of renders."""
     try:
         settings = read_json(path)
     except OSError as error:

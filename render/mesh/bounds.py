@@ -33,19 +33,19 @@ __all__ = [
 ]
 
 MOST_BYTES = 2**30
-"""Of a mesh file; the largest of ShapeNet holds a fifth of it."""
+"""Bytes of a mesh file; the largest of ShapeNet holds a fifth of it."""
 MOST_LINES = 50_000_000
-"""Of an OBJ: 5 million faces with vertices, normals and uvs take some 20 million."""
+"""Lines of an OBJ: 5 million faces with vertices, normals and uvs take some 20 million."""
 MOST_RUNS = 10_000_000
 """Changes from one kind of line to another in an OBJ."""
 MOST_COORDINATE = 1e9
 """Object units. Renderers work in float32; to Cycles a depth of 1e9 and above is background."""
 MOST_FACES = 2**24
-"""Faces that can be told apart by a float32, in which Blender hands them back."""
+"""Faces that a float32 can distinguish: Blender returns the index of a face as one."""
 MOST_MATERIALS = 65_535
-"""Materials that a uint16 can tell apart."""
+"""Materials that a uint16 can distinguish."""
 MOST_LINE_BYTES = 8192
-"""Of a line that names a file or a material: twice what any file system takes for a path."""
+"""Bytes of a line that names a file or a material: twice what any file system takes for a path."""
 MOST_LOOKUPS = 10_000
 """Files that a model's materials may name."""
 MOST_ELEMENTS = 100_000_000
@@ -114,7 +114,7 @@ def check_faces(number: int) -> None:
     """
     if number > MOST_FACES:
         raise ModelError(
-            f"it has {number:,} faces: more than {MOST_FACES:,} cannot be told apart in a render"
+            f"it has {number:,} faces: more than {MOST_FACES:,} cannot be distinguished in a render"
         )
 
 

@@ -2,8 +2,8 @@
 
 The check comes before trimesh reads the file.
 
-Each function takes a file's bytes and refuses, in words that its owner understands, what cannot be
-true: counts that the file is too short for, or that would take more memory than any honest model.
+Each function takes a file's bytes and refuses impossible counts: more than the file has bytes for,
+or more than any model needs. The messages are for the owner of the file.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _HARMLESS = re.compile(
 
 
 def check_header(data: bytes, kind: str, size_of: Callable[[str], int]) -> None:
-    """Refuse a file whose header cannot be true.
+    """Refuse a file with an impossible header.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ def check_header(data: bytes, kind: str, size_of: Callable[[str], int]) -> None:
 
     Raises
     ------
-    ModelError : so it is; the message says why
+    ModelError : the header is impossible; the message says why
     """
     if not data:
         raise ModelError(f"its {kind.upper()} is empty")

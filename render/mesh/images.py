@@ -53,7 +53,7 @@ def _read_header(path: Path) -> tuple[int, bool]:
 
     Raises
     ------
-    OSError, ValueError : it is none that may be shown
+    OSError, ValueError : it cannot be read, or may not be shown
     """
     from PIL import Image
 

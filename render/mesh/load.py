@@ -41,7 +41,7 @@ def read_model(
 
     Returns
     -------
-    mesh, materials by name, and notes of what was amiss, one line each
+    mesh, materials by name, and warnings, one line each
 
     Raises
     ------
@@ -79,7 +79,7 @@ def check_mesh(folder: Path, file: str, data: bytes) -> None:
 
     Raises
     ------
-    ModelError : so it is; the message says why
+    ModelError : it cannot be read; the message says why
     """
     kind = Path(file).suffix[1:].lower()
     if kind == "obj":
@@ -147,7 +147,7 @@ def load_geometries(folder: Path, file: str) -> list[Any]:
         raise ModelError(
             f"{shown(file)} cannot be read: it needs more memory than there is"
         ) from None
-    except Exception:  # trimesh raises whatever its parsers meet, in words that are its own
+    except Exception:  # trimesh raises any kind of error, in words for programmers
         raise ModelError(
             f"{shown(file)} cannot be read: its {kind.upper()} is damaged, or of a kind unknown"
         ) from None
@@ -203,7 +203,7 @@ def _convert(parts: list[Any], scratch: Path) -> tuple[Mesh, dict[str, Material]
         owner.append(np.full(len(triangles), number))
         offset += len(points)
     check_materials(len(materials))
-    # The empty tables give the right shape where there is no part at all.
+    # The empty tables give the right shape if there is no part.
     corners = np.concatenate([*faces, np.zeros((0, 3), dtype=np.int64)]).ravel()
     mesh = usable_mesh(
         np.concatenate([*vertices, np.zeros((0, 3))]),

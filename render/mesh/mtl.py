@@ -60,7 +60,7 @@ GREY = Material()
 """Stands in for a material that no MTL defines."""
 
 LOST_TEXTURE = "texture"
-"""How a note begins that tells of a texture that is missing, refused or unreadable."""
+"""The first word of a note on a missing, refused or unreadable texture."""
 
 METALLIC = ("3", "4", "5", "6", "7", "8", "9")
 """Values of `illum` that stand for reflections, to some programs for metal."""
@@ -109,7 +109,7 @@ def read_materials(
     Returns
     -------
     materials : by name
-    notes : what was amiss, one line each, without order or repetition mattering
+    notes : warnings, one line each, without repetition
     """
     materials: dict[str, Material] = {}
     notes: list[str] = []
@@ -233,7 +233,7 @@ def _take_library(
             materials[name] = _read_value(materials[name], key, rest)
             if key == "illum":
                 (matt.add if rest in MATT else matt.discard)(name)
-    # Wherever `Ks` stands
+    # a matt material has no highlights, whether `Ks` comes before or after `illum`
     for name in matt:
         materials[name] = replace(materials[name], highlight=0.0)
 
@@ -262,7 +262,7 @@ def _number(word: str, default: float) -> float:
         value = float(word.split(maxsplit=1)[0])
     except (ValueError, IndexError):
         return default
-    # Also refuses NaN
+    # the comparison is false for NaN, too
     return value if abs(value) < 1e9 else default
 
 
@@ -321,12 +321,12 @@ def find_inside(
     folder : the model's folder
     reference : path as written, relative to the folder's `base`
     base : where the file that refers lies, relative to `folder`; "" is the folder itself
-    folders : keeps what the folders hold from one look to the next
+    folders : a cache of the names in each folder
 
     Returns
     -------
     path : an existing plain file inside `folder` (links resolved), or None
-    note : why there is none, else ""
+    note : why the path is None, or ""
     """
     quoted = repr(shown(reference))
     try:

@@ -2,7 +2,7 @@
 
 Vertices are welded, doubled faces merged, faces without area dropped.
 
-Nearly every ShapeNet model is two-sided by doubling: each face stands twice, with opposite winding
+Nearly every ShapeNet model is two-sided by doubling: each face is there twice, with opposite winding
 and often another material, as the modelling program had a front and a back. A renderer that sees
 both shows one of them at random, in stripes, or speckles by self-shadow. Here each opposite pair
 becomes one face that remembers both sides.
@@ -264,9 +264,9 @@ def _pair(
     # Equal readings are a set; its first face is the front.
     _, front, group = np.unique(row_keys(cycle), return_index=True, return_inverse=True)
     group = group.ravel()
-    # The first face of the other winding becomes the back, -1 if there is none.
+    # The first face of the other winding becomes the back; -1 without one.
     opposite = np.flatnonzero(turned != turned[front[group]])
-    # len(faces) stands for "none", as np.minimum keeps any smaller row.
+    # len(faces) is larger than any row, so that np.minimum replaces it.
     back = np.full(len(front), len(faces))
     np.minimum.at(back, group[opposite], opposite)
     back = np.where(back == len(faces), -1, back)
@@ -395,7 +395,7 @@ def _assemble(
     begins = np.concatenate([[0], np.cumsum(sizes)])[:-1]
     sizes, begins = sizes[order], begins[order]
     starts = np.concatenate([[0], np.cumsum(sizes)])
-    # where each corner of the result stands in the concatenation of all parts
+    # (C,) index of each corner in the concatenation of all parts
     source = np.repeat(begins - starts[:-1], sizes) + np.arange(starts[-1])
 
     def per_corner(name: str, width: tuple[int, ...]) -> NDArray[np.float64]:

@@ -20,7 +20,7 @@ __all__ = ["MAX_BYTES", "MAX_ENTRIES", "SYNSET", "list_archive", "unpack"]
 
 SYNSET = re.compile(r"[0-9]{8}")
 MAX_BYTES = 2 << 30
-"""What the files of one model may hold, unpacked; the largest of ShapeNet holds a tenth of it."""
+"""Bytes of one model's files, unpacked; the largest of ShapeNet has a tenth of it."""
 MAX_ENTRIES = 10_000
 """Files that one model may have."""
 _NOT_NEEDED = ".binvox"
@@ -58,7 +58,7 @@ def list_archive(path: Path, strays: list[str] | None = None) -> dict[tuple[str,
 
     Raises
     ------
-    InputError : it is no zip archive, or a damaged one
+    InputError : it is not a zip archive, or damaged
     """
     if not path.is_file():
         raise InputError(

@@ -111,7 +111,7 @@ FINDINGS: dict[str, Finding] = {
     "missing JSON": Finding("note", "no model_normalized.json: not needed"),
     "same OBJ": Finding("note", "byte for byte the mesh of another model"),
 }
-"""All that the doctor tells, gravest first."""
+"""All findings of the doctor, the gravest first."""
 
 _OF_REPAIR = {
     "faces with an index out of range": "bad index",
@@ -359,7 +359,7 @@ def diagnose(listing: Listing, *, jobs: int | None = None) -> Diagnosis:
 
     Parameters
     ----------
-    jobs : processes; the number of cores where None
+    jobs : processes; the number of cores if None
     """
     models = listing.models
     # Batches, so that little time goes into handing models over.

@@ -44,7 +44,7 @@ def recognise_layout(root: Path) -> Layout:
 
     Raises
     ------
-    InputError : it is none of them
+    InputError : it has none of these layouts
     """
     if root.is_file() and root.suffix.lower() == ".zip":
         return "zip"

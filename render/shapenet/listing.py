@@ -339,7 +339,7 @@ def _of_synsets(models: list[Model], synsets: tuple[str, ...], root: Path) -> li
 
 
 def _offsets(synsets: tuple[str, ...], there: Iterable[str], root: Path) -> list[str]:
-    """Return the synsets asked for by offset or name.
+    """Return the synsets requested by offset or name.
 
     Raises
     ------

@@ -9,7 +9,7 @@ from typing import Any
 __all__ = ["V1_FILE", "V2_FILE", "Model"]
 
 V2_FILE, V1_FILE = "models/model_normalized.obj", "model.obj"
-"""Where ShapeNetCore keeps a model's mesh, by its version."""
+"""Path of the mesh in a model's folder, by version of ShapeNetCore."""
 
 
 @dataclass(frozen=True, order=True, slots=True)

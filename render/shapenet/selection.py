@@ -32,7 +32,7 @@ class Selection:
     synsets : offsets or names; all where empty
     ids : file of ids, one a line: `id` or `synset/id`; `#` begins a comment
     split_csv : ShapeNet's official table id,synsetId,subSynsetId,modelId,split
-    split : its part to take, such as `train`; all of the table where None
+    split : its part to take, such as `train`; all of the table if None
     limit : the first so many of each synset
     shard : `i/n`, 0 <= i < n: one of n shares, applied last. A model's share depends on its synset
         and id alone
