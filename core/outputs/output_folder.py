@@ -31,7 +31,7 @@ class Output:
     ----------
     path : the folder
     kind : of output
-    claim : stands for this claim among all of the folder
+    claim : id of this claim
     earlier : whether version 0.1, which kept no record, began the folder
     """
 
@@ -52,7 +52,7 @@ class Output:
         ] = {}  # by this object: what is as it was left needs no reading
 
     def __getstate__(self) -> dict[str, Any]:
-        # a worker may have another working folder, and reads the record anew
+        # a worker may have another working folder, and reads the record again
         return self.__dict__ | {"path": self.path.absolute(), "_record": None, "_written": {}}
 
     def write(
@@ -73,7 +73,7 @@ class Output:
 
         Raises
         ------
-        InputError : a file of that name is not ours, or a folder on the way is none
+        InputError : a file of that name is not ours, or a file is in place of a folder
         OSError : the disk is full, rights are missing
         """
         path = self._place(name)
@@ -111,11 +111,11 @@ class Output:
 
         A file that holds them already is left: a full disk would refuse to write it again.
         """
-        if self._stands(name, content):
+        if self._holds(name, content):
             return self.path / name
         return self.write(name, lambda path: path.write_bytes(content), before=before, live=live)
 
-    def _stands(self, name: str, content: bytes | memoryview) -> bool:
+    def _holds(self, name: str, content: bytes | memoryview) -> bool:
         path = self.path / name
         try:
             same = name in self.record and path.stat().st_size == len(content) and self.owns(name)
@@ -144,7 +144,7 @@ class Output:
 
         Parameters
         ----------
-        made : stands for all that decides the content, for `is_made`
+        made : key of all that decides the content, for `is_made`
 
         Raises
         ------
@@ -152,8 +152,8 @@ class Output:
         OSError : the disk is full, rights are missing
         """
         path = self._place(name)
-        with self._partial("") as place:
-            partial = place / path.name
+        with self._partial("") as parent:
+            partial = parent / path.name
             partial.mkdir(parents=True)
             yield partial
             # all files, then the folders that name them
@@ -162,13 +162,13 @@ class Output:
             entry = {"name": name, "digest": folder_digest(partial), "made": made}
             if self._is_equal(name, entry["digest"]):
                 return
-            stands = self.check_free(name, folder=True)
+            replaces = self.check_free(name, folder=True)
             # until the new folder has its name, `is_made` must not take the old one for it
-            self._note(entry | {"made": ""} if stands else entry)
+            self._note(entry | {"made": ""} if replaces else entry)
             with self._out_of_the_way(path):
                 partial.rename(path)  # over an empty folder at most
             sync(path.parent)
-            if stands:
+            if replaces:
                 self._note(entry)
 
     def _is_equal(self, name: str, digest: str) -> bool:

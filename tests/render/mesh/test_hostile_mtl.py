@@ -100,7 +100,7 @@ def test_pictures_that_may_not_be_shown_are_left_out(
     )
     assert vars(materials["m"])["texture"] is vars(materials["m"])["mask"] is None
     (found,) = diagnose(list_models(tmp_path), jobs=1).models
-    assert {"unreadable texture", "missing texture", "refused reference"} & set(found.found)
+    assert {"unreadable texture", "missing texture", "refused reference"} & set(found.counts)
 
 
 def test_many_large_pictures_together_are_bounded(

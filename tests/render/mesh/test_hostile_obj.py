@@ -132,7 +132,7 @@ def test_binary_files_are_refused_with_a_line_number(tmp_path: Path, data: bytes
     folder = put_model(tmp_path, data)
     assert "its OBJ is not text: there is a null character in line" in reading_error(folder)
     (found,) = diagnose(list_models(tmp_path), jobs=1).models
-    assert found.found == {"unreadable": 1}
+    assert found.counts == {"unreadable": 1}
 
 
 def test_more_than_any_model_has_is_refused(

@@ -67,14 +67,14 @@ def test_every_pathology_is_named(broken: Path) -> None:
     for entry in announced:
         model = found[f"{entry['synset']}/{entry['model_id']}"]
         name = NAMED[entry["fault"]]
-        assert name is None or name in model.found, entry["fault"]
-        assert name is not None or not set(model.found) - {"same OBJ"}, entry["fault"]
+        assert name is None or name in model.counts, entry["fault"]
+        assert name is not None or not set(model.counts) - {"same OBJ"}, entry["fault"]
         assert model.fatal == (entry["outcome"] == "failed"), entry["fault"]
         if "faces" in entry.get("properties", {}):
             assert model.faces == entry["properties"]["faces"]
     sound = [model for model in diagnosis.models if "pathology" not in model.key]
     assert not any(
-        FINDINGS[name].weight in ("fatal", "lost") for model in sound for name in model.found
+        FINDINGS[name].weight in ("fatal", "lost") for model in sound for name in model.counts
     )
 
 
@@ -112,12 +112,12 @@ def test_unreadable_pictures(tmp_path: Path) -> None:
     (folder / "models" / "fake.png").write_bytes(b"no picture")
     (folder / "models" / "a.gif").write_bytes(b"GIF89a\1\0\1\0\0\0\0\0")
     (model,) = diagnose(list_models(tmp_path), jobs=1).models
-    assert model.found["unreadable texture"] == 2
-    assert model.found["refused reference"] == 1
+    assert model.counts["unreadable texture"] == 2
+    assert model.counts["refused reference"] == 1
     obj.unlink()
     obj.symlink_to("/etc/hostname")
     (model,) = diagnose(list_models(tmp_path), jobs=1).models
-    assert model.found == {"unreadable": 1}
+    assert model.counts == {"unreadable": 1}
 
 
 def test_a_damaged_archive_costs_the_model(tmp_path: Path) -> None:
@@ -127,7 +127,7 @@ def test_a_damaged_archive_costs_the_model(tmp_path: Path) -> None:
     data = bytearray(path.read_bytes())
     data[75:80] = b"\xff" * 5
     path.write_bytes(data)
-    assert [model.found for model in diagnose(list_models(tmp_path), jobs=1).models] == [
+    assert [model.counts for model in diagnose(list_models(tmp_path), jobs=1).models] == [
         {"unreadable": 1}
     ]
 
@@ -147,7 +147,7 @@ def test_other_formats_are_judged_by_their_headers(
 ) -> None:
     (tmp_path / name).write_bytes(data)
     (model,) = diagnose(list_models(tmp_path, Selection(layout="flat")), jobs=1).models
-    assert list(model.found) == ([fatal] if fatal else [])
+    assert list(model.counts) == ([fatal] if fatal else [])
 
 
 def test_people_get_a_table_and_programs_get_json(
