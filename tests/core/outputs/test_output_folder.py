@@ -248,7 +248,7 @@ def test_names_that_lead_elsewhere_are_refused(tmp_path: Path, name: str) -> Non
     before = snapshot(tmp_path)
     with claim(tmp_path / "out", "kind") as output:
         for attempt in attempts(output, name):
-            with pytest.raises(InputError, match="no name within an output folder"):
+            with pytest.raises(InputError, match="not a name within an output folder"):
                 attempt()
         assert not output.owns(name)
     assert snapshot(tmp_path) == before
