@@ -175,7 +175,7 @@ def build(
         pack_config,
         choice,
         jobs=jobs,
-        said=(listing.title, *listing.notes),
+        messages=(listing.title, *listing.notes),
         source=shapenet,
         **run,
     )

@@ -1,4 +1,4 @@
-"""NumPy's files, read without trust, and indices that are evenly spread over an array.
+"""NumPy files read without trust, and evenly spread indices.
 
 No array is made that its file has no bytes for, whatever the header of the file claims.
 """
@@ -40,7 +40,7 @@ _NO_HEADER = (
 
 
 def spread_indices(count: int, most: int) -> list[int]:
-    """Return up to `most` of the indices below `count`, evenly spread and rising."""
+    """Return up to `most` indices below `count`, evenly spread, rising."""
     number = min(most, count)
     # the steps are at least 1, so that no index is chosen twice
     chosen: list[int] = np.linspace(0, count - 1, number).astype(np.int64).tolist()
@@ -60,7 +60,7 @@ def read_array(path: Path) -> NDArray[Any]:
 
 
 def read_arrays(path: Path, names: Sequence[str]) -> dict[str, NDArray[Any]]:
-    """Read arrays of numbers of an .npz file that `numpy.savez` wrote, which packs nothing.
+    """Read arrays of numbers from an uncompressed .npz file, as of `numpy.savez`.
 
     Raises
     ------
@@ -82,15 +82,15 @@ def read_arrays(path: Path, names: Sequence[str]) -> dict[str, NDArray[Any]]:
                     for name, entry in zip(names, chosen, strict=True)
                 }
         except _DAMAGED:
-            raise ValueError("it is cut short, or no archive of NumPy") from None
+            raise ValueError("it is cut short, or not a NumPy archive") from None
 
 
 def _array(content: bytes) -> NDArray[Any]:
-    """Read the bytes of a .npy file, whose header is Python's notation of a dictionary."""
+    """Read the bytes of a .npy file; its header is a Python dictionary."""
     start = 12 if content[6:7] in (b"\x02", b"\x03") else 10
     length = int.from_bytes(content[8:start], "little")
     if content[:6] != b"\x93NUMPY" or length > _MOST_HEADER:
-        raise ValueError("it is no array of NumPy")
+        raise ValueError("it is not a NumPy array")
     try:
         header = ast.literal_eval(content[start : start + length].decode("latin1").strip())
         dtype, shape = np.dtype(header["descr"]), header["shape"]

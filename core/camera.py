@@ -38,7 +38,7 @@ CONVENTIONS = {
 
 
 def _cross(a: FloatArray, b: FloatArray) -> FloatArray:
-    """(3,) product of two vectors, in a fifth of the time of `np.cross`."""
+    """Compute a cross product, (3,), five times as fast as `np.cross`."""
     (ax, ay, az), (bx, by, bz) = a.tolist(), b.tolist()
     return np.array([ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx])
 
@@ -97,7 +97,7 @@ class Camera:
 
     @classmethod
     def from_fov(cls, fov: float, width: int, height: int) -> Camera:
-        """Make a camera at the origin with square pixels and the principal point in the middle.
+        """Make a camera at the origin: square pixels, central principal point.
 
         Parameters
         ----------
@@ -143,7 +143,7 @@ class Camera:
         return dataclasses.replace(self, cam_from_obj=pose)
 
     def crop(self, window: Window) -> Camera:
-        """Return the camera of a part of the image: the same rays, counted from that part's corner.
+        """Return the camera of a part of the image, with the same rays.
 
         Parameters
         ----------
@@ -211,7 +211,7 @@ class Camera:
             return uvw[..., :2] / depth[..., None], depth
 
     def unproject(self, uv: ArrayLike, depth: ArrayLike) -> FloatArray:
-        """Lift image positions to points of the object frame; the inverse of `project`.
+        """Lift image positions to points; the inverse of `project`.
 
         Parameters
         ----------
@@ -234,7 +234,7 @@ class Camera:
     def unproject_image(
         self, depth: NDArray[np.floating[Any]]
     ) -> tuple[FloatArray, NDArray[np.int64]]:
-        """Lift every pixel that has depth, at its centre, to a point of the object.
+        """Lift the centre of every pixel with depth to a point.
 
         Parameters
         ----------

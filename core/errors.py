@@ -1,4 +1,4 @@
-"""The errors that a user can mend, and those that cost one model."""
+"""Errors that a user can correct, and errors of one model."""
 
 
 class InputError(Exception):

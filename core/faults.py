@@ -1,4 +1,4 @@
-"""Errors that nobody foresaw: one line for the user, and a file that shows where it was."""
+"""Unforeseen errors: one line for the user, and a report in a file."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ _PACKAGES = (
 )
 _AGAIN = "then give the same command again, what was finished is kept"
 _REMEDIES = {
-    errno.EACCES: f"see to its rights, {_AGAIN}",
-    errno.EPERM: f"see to its rights, {_AGAIN}",
+    errno.EACCES: f"check its permissions, {_AGAIN}",
+    errno.EPERM: f"check its permissions, {_AGAIN}",
     errno.EROFS: "choose a place that can be written",
-    errno.EIO: f"the disk, or the way to it, is damaged: see to it, {_AGAIN}",
+    errno.EIO: f"the disk, or the way to it, is damaged: check it, {_AGAIN}",
     errno.EMFILE: f"raise the limit (`ulimit -n`) or give fewer --jobs, {_AGAIN}",
     errno.ENFILE: f"close other programs or give fewer --jobs, {_AGAIN}",
     errno.EFBIG: f"raise the limit of file sizes (`ulimit -f`), {_AGAIN}",
@@ -51,7 +51,7 @@ _REMEDIES = {
 
 
 def answer(error: BaseException) -> tuple[str, int]:
-    """Return the one line that says what happened and what to do, and the exit status.
+    """Return one line on what happened and its remedy, and the exit status.
 
     The machine's limits and the state of its disks are the user's to mend: status 2. All else is
     our fault: 70, with a report in a file; where none can be written, the report follows the line.
@@ -77,7 +77,7 @@ def answer(error: BaseException) -> tuple[str, int]:
 
 
 def _is_memory(error: BaseException) -> bool:
-    """Check whether torch, which has errors of its own, ran out of memory."""
+    """Check whether torch ran out of memory, by its own errors."""
     words = ("can't allocate memory", "not enough memory", "out of memory")
     return isinstance(error, RuntimeError) and any(word in str(error) for word in words)
 
@@ -91,7 +91,7 @@ def _of_system(error: OSError) -> str:
     if error.errno == errno.ENOMEM:
         return f"{where}memory ran out: give fewer --jobs, {_AGAIN}"
     reason = error.strerror or type(error).__name__
-    return f"{where}{reason}: {_REMEDIES.get(error.errno or 0, f'see to it, {_AGAIN}')}"
+    return f"{where}{reason}: {_REMEDIES.get(error.errno or 0, f'check it, {_AGAIN}')}"
 
 
 def _in_short(error: BaseException) -> str:
@@ -111,7 +111,7 @@ def _reported(error: BaseException) -> tuple[str, str]:
 
 
 def write_report(text: str) -> Path | None:
-    """Write a report to a new temporary file; return its path, or None if that fails."""
+    """Write a report to a temporary file; return its path or None."""
     name = None
     try:
         descriptor, name = tempfile.mkstemp(prefix="cma3d-fault-", suffix=".txt")

@@ -1,4 +1,7 @@
-"""Facts about files and disks, and hashes of files and words; what writes is in `outputs`."""
+"""Facts about files and disks; hashes of files and texts.
+
+Functions that write files are in `outputs`.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ __all__ = ["hash_text", "hash_to_fraction", "is_full", "random_stream", "sha256"
 
 
 def is_full(error: BaseException) -> bool:
-    """Check whether an error says that a disk, or the user's quota, is full.
+    """Check whether an error means a full disk or quota.
 
     HDF5 raises its own errors, which have the system's error in their text alone.
     """
@@ -40,7 +43,7 @@ def sha256(path: Path) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise InputError(
-            f"{path} cannot be read: {error.strerror}; see to the file or its rights"
+            f"{path} cannot be read: {error.strerror}; check the file and its permissions"
         ) from None
 
 
@@ -55,5 +58,5 @@ def hash_to_fraction(text: str) -> float:
 
 
 def random_stream(text: str) -> np.random.Generator:
-    """Return a random generator that depends on a text alone, on every machine."""
+    """Return a random generator seeded by a text, the same on every machine."""
     return np.random.Generator(np.random.PCG64(int.from_bytes(hash_text(text), "big")))

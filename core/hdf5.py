@@ -1,4 +1,4 @@
-"""HDF5 files of others: no link in them leads outside, and memory is bounded.
+"""HDF5 files of others: no links to other files, bounded memory.
 
 libhdf5 follows external links, virtual datasets and external storage wherever they lead, trusts the
 sizes that a file declares, and where a chunk inflates to less than its dataset calls for it reads
@@ -24,11 +24,11 @@ __all__ = [
     "FAULTS",
     "Chunks",
     "Rows",
+    "fault_text",
     "is_of_kind",
     "json_attribute",
     "open_file",
     "read_attribute",
-    "told",
 ]
 
 FAULTS = (
@@ -53,7 +53,7 @@ Chunks = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.uint32]]
 """(N,) each: offset of a row in the file, its bytes (0: never written), its filter mask."""
 
 
-def told(error: BaseException) -> str:
+def fault_text(error: BaseException) -> str:
     """Return the words of an error on one line."""
     # str() of a KeyError would put its text in quotes
     words = error.args[0] if isinstance(error, KeyError) and error.args else error
@@ -62,7 +62,7 @@ def told(error: BaseException) -> str:
 
 
 def open_file(path: Path, **driver: Any) -> h5py.File:
-    """Open a plain file as HDF5 for reading; all members of its root must be its own.
+    """Open a plain file as HDF5; refuse links at its root.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ def open_file(path: Path, **driver: Any) -> h5py.File:
 
     Raises
     ------
-    OSError : it cannot be opened, is no plain file or no HDF5
+    OSError : it cannot be opened, is not a plain file, or not HDF5
     ValueError : a member is a link that leads elsewhere
     """
     os.close(open_regular(path))  # h5py waits for ever where it is a pipe
@@ -105,7 +105,7 @@ def _check_root(file: h5py.File) -> None:
 
 
 def is_of_kind(path: Path, format: str, kind: str) -> bool:  # noqa: A002
-    """Check whether a file is HDF5 whose root says that it is of a format and kind."""
+    """Check whether a file is HDF5 of a format and kind."""
     try:
         with open_file(path) as file:
             return (read_attribute(file.id, "format"), read_attribute(file.id, "kind")) == (
@@ -117,7 +117,7 @@ def is_of_kind(path: Path, format: str, kind: str) -> bool:  # noqa: A002
 
 
 def read_attribute(file: h5py.h5f.FileID, name: str) -> str | int | None:
-    """Read an attribute of a file's root, a text or a whole number, or return None.
+    """Read a text or integer attribute of a file's root, or None.
 
     Raises
     ------
@@ -158,7 +158,7 @@ def json_attribute(file: h5py.h5f.FileID, name: str) -> Any:
 
     Raises
     ------
-    ValueError : there is none, or it is no JSON, or it is nested too deeply
+    ValueError : it is missing, not JSON, or nested too deeply
     OSError, RuntimeError : it is damaged
     """
     text = read_attribute(file, name)
@@ -171,7 +171,7 @@ def json_attribute(file: h5py.h5f.FileID, name: str) -> Any:
 
 
 class Rows:
-    """A dataset that lies in the file itself, row by row along its first axis.
+    """A dataset of the file itself, read row by row.
 
     `rows[5]` is a row, `rows[2:9]` are some, `rows[...]` are all.
 
@@ -179,7 +179,7 @@ class Rows:
     ----------
     file : of `open_file`; keep it open
     name : of the dataset, a member of the root
-    storage : the dtype that it must have; any plain numbers where None
+    storage : the dtype that it must have; any plain numbers if None
 
     Attributes
     ----------
@@ -243,7 +243,7 @@ class Rows:
         return values
 
     def _layout(self, raw: int) -> tuple[bool, bool, bool]:
-        """Read whether a chunk is one row, shuffled, deflated; check data of another layout."""
+        """Return whether a chunk is one row, shuffled, deflated; check other layouts."""
         plist = self._id.get_create_plist()
         # contiguous data: all of it must lie in the file
         if plist.get_layout() != h5py.h5d.CHUNKED:
@@ -310,7 +310,10 @@ class Rows:
         return self.chunks
 
     def _check_place(self, place: int, size: int, inflated: int) -> None:
-        """Refuse a chunk outside of the file, or larger than deflate ever makes one."""
+        """Refuse a chunk outside of the file, or too large for deflate.
+
+        Deflate makes data larger by a thousandth at most.
+        """
         if place + size > self._file_bytes or size > inflated + inflated // 64 + 1024:
             raise ValueError(
                 f"{self.name} has a chunk of {size} bytes for {inflated}, "
@@ -325,7 +328,7 @@ class Rows:
             raise OSError(f"{self.name} cannot be read: {error.strerror}") from None
 
     def _read(self, row: int, values: NDArray[Any]) -> None:
-        """Read a row that is a chunk into an array of its shape."""
+        """Read one row, stored as a chunk, into an array."""
         places, sizes, masks = self._table()
         size = int(sizes[row])
         if not size:
@@ -373,7 +376,10 @@ class Rows:
 
 
 def _plain_dataset(file: h5py.File, name: str, storage: np.dtype[Any] | None) -> h5py.h5d.DatasetID:
-    """Open a dataset once it is known to lie in the file; its shape may not be asked for before."""
+    """Open a dataset after checking that it lies in the file.
+
+    The check comes first: to ask for a shape follows links.
+    """
     key = name.encode()
     if not file.id.links.exists(key):
         raise ValueError(f"it has no dataset {name}")
@@ -392,7 +398,7 @@ def _plain_dataset(file: h5py.File, name: str, storage: np.dtype[Any] | None) ->
 
 
 def _native(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """Return the dtype as NumPy writes it down by itself, where it is the machine's own."""
+    """Return a native dtype in NumPy's own notation."""
     own = dtype.newbyteorder("=")
     return own if own == dtype and not dtype.hasobject else dtype
 
@@ -405,7 +411,7 @@ def _check_type(member: h5py.h5d.DatasetID, name: str, storage: np.dtype[Any] | 
     else:
         fits = kind.equal(h5py.h5t.py_create(storage, logical=True))
     if kind.committed() or not fits:
-        found = (
+        stored_type = (
             str(kind.dtype)
             if kind.get_class() in (h5py.h5t.INTEGER, h5py.h5t.FLOAT)
             else "another kind"
@@ -413,4 +419,4 @@ def _check_type(member: h5py.h5d.DatasetID, name: str, storage: np.dtype[Any] | 
         expected = (
             "plain numbers" if storage is None else "text" if storage.hasobject else str(storage)
         )
-        raise ValueError(f"{name} is of {found}; expected {expected}")
+        raise ValueError(f"{name} is of {stored_type}; expected {expected}")

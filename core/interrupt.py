@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: a stop that no library swallows, and an exit whose status is 130.
+"""Ctrl-C and SIGTERM: a stop that no library swallows, exit status 130.
 
 Python turns Ctrl-C into one KeyboardInterrupt, raised wherever the program happens to be. For a
 command that runs for days inside of large libraries this is not enough, for four reasons:
@@ -51,7 +51,7 @@ def stop_is_pending() -> bool:
 
 
 def exit_stopped() -> NoReturn:
-    """Print that the command was stopped, end its workers, and exit with status 130."""
+    """Report the stop, end the workers, and exit with status 130."""
     # a second Ctrl-C from here on would only cut the clean-up short
     for name in _SIGNALS:
         signal.signal(name, signal.SIG_IGN)
@@ -75,7 +75,7 @@ def _stop(*_: object) -> None:
 
 
 def _unraisable(unraisable: sys.UnraisableHookArgs) -> None:
-    """Repeat a stop that was lost in a callback; show other errors as Python does."""
+    """Repeat a stop lost in a callback; show other errors as usual."""
     if unraisable.exc_type is KeyboardInterrupt:
         signal.setitimer(signal.ITIMER_REAL, 0.05)
     else:

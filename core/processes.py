@@ -1,4 +1,8 @@
-"""Worker processes that end with the process that started them, whatever ends it."""
+"""Worker processes that end with the process that started them.
+
+The pools are joblib's; only the end is added here, since joblib's workers wait for five more
+minutes after their parent was killed.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +22,7 @@ from joblib import Parallel
 
 from .errors import InputError
 
-__all__ = ["count_cores", "each", "end_with_parent", "workers"]
+__all__ = ["count_cores", "end_with_parent", "results_in_order", "workers"]
 
 _LOOK = 0.5  # seconds between two looks at whether the parent lives
 
@@ -32,15 +36,15 @@ def count_cores() -> int:
     return cores
 
 
-def workers(jobs: int | None = None, **given: Any) -> Parallel:
-    """Make a pool whose processes end when this one does, be it by SIGKILL.
+def workers(jobs: int | None = None, **settings: Any) -> Parallel:
+    """Make a pool whose processes end with this one, even by SIGKILL.
 
     Left to themselves they would wait five more minutes for tasks, and hold their memory.
 
     Parameters
     ----------
-    jobs : processes; the number of cores where None
-    given : further arguments of `joblib.Parallel`; results come as a generator
+    jobs : processes; the number of cores if None
+    settings : further arguments of `joblib.Parallel`; results come as a generator
     """
     return Parallel(
         n_jobs=jobs or count_cores(),
@@ -48,13 +52,15 @@ def workers(jobs: int | None = None, **given: Any) -> Parallel:
         initializer=end_with_parent,
         # the id is taken here: a late worker may already have another parent
         initargs=(os.getpid(),),
-        **given,
+        **settings,
     )
 
 
 @contextmanager
-def each(parallel: Parallel, tasks: Iterable[Callable[..., Any]]) -> Iterator[Iterator[Any]]:
-    """Yield the results of tasks in their order, as they come.
+def results_in_order(
+    parallel: Parallel, tasks: Iterable[Callable[..., Any]]
+) -> Iterator[Iterator[Any]]:
+    """Yield the results of tasks, in the order of the tasks.
 
     Where the block is left early, by an error such as a full disk, no further task is begun, and
     those under way end: joblib would report each of them on the terminal, after the one line that
@@ -69,12 +75,12 @@ def each(parallel: Parallel, tasks: Iterable[Callable[..., Any]]) -> Iterator[It
     ------
     InputError : a worker died
     """
-    left = False
+    is_left = False
 
     def until_left() -> Iterator[Callable[..., Any]]:
         for task in tasks:
             # checked before each task, since joblib takes tasks one after the other
-            if left:
+            if is_left:
                 return
             yield task
 
@@ -87,7 +93,7 @@ def each(parallel: Parallel, tasks: Iterable[Callable[..., Any]]) -> Iterator[It
             "the same command goes on from there, best with fewer --jobs"
         ) from None
     finally:
-        left = True
+        is_left = True
         # wait for the tasks that still run, and drop their results
         with suppress(BrokenProcessPool):
             for _ in results:
@@ -122,6 +128,6 @@ def _look_after(parent: int) -> None:
 
 
 def _end_without(parent: int) -> None:
-    """End this process where its parent is another by now; nobody is left to tell."""
+    """End this process if its parent has changed."""
     if os.getppid() != parent:
         os._exit(1)

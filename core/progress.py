@@ -1,4 +1,4 @@
-"""Progress for people: a bar with rate and time left on a terminal, plain lines elsewhere."""
+"""Progress: a bar on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def say(line: str) -> None:
 
 
 class Progress(AbstractContextManager["Progress"]):
-    """Show how many of `total` items are done, at which rate, and the time left.
+    """Show the items done of `total`, their rate and the time left.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The schema of shards and render files: one table for writer, reader, verifier and card.
+"""The schema of shards and render files, in one table.
 
 It imports only modules of `core`, so that every stage may use it.
 """
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from .. import __version__
 from .camera import CONVENTIONS, Camera
 from .errors import InputError
-from .hdf5 import FAULTS, Rows, json_attribute, open_file, read_attribute, told
+from .hdf5 import FAULTS, Rows, fault_text, json_attribute, open_file, read_attribute
 from .untrusted import shown
 
 __all__ = [
@@ -67,7 +67,7 @@ class WrongFileError(InputError):
 
 @dataclass(frozen=True)
 class Field:
-    """One dataset of a file: dtype, shape behind the leading axis, and meaning.
+    """One dataset of a file: dtype, shape of a row, meaning.
 
     A shape's letters are sizes of the file: H, W image rows and columns, P points a row.
     """
@@ -142,7 +142,7 @@ def create_field(
     level: int = RENDER_LEVEL,
     **letters: int,
 ) -> h5py.Dataset:
-    """Create a field's dataset; a chunk is one row, so a row is one read.
+    """Create a field's dataset, in chunks of one row.
 
     Parameters
     ----------
@@ -178,7 +178,7 @@ def shuffle(row: NDArray[Any], field: Field) -> memoryview:
 
 
 def row_camera(row: Mapping[str, NDArray[Any]]) -> Camera:
-    """Return the camera of a row; its image size is that of the depth.
+    """Return the camera of a row, with the size of its depth.
 
     Parameters
     ----------
@@ -211,7 +211,7 @@ def file_stamp(kind: str, *, versioned: bool = True) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Opened:
-    """An open file that follows the table, with its datasets by field name.
+    """An open file that follows the table: datasets by field name.
 
     Datasets are read row by row. Close the file after use.
     """
@@ -231,7 +231,7 @@ class Opened:
         self.file.close()
 
     def attribute(self, name: str) -> str | int | None:
-        """Read an attribute that is a text or a whole number, or None.
+        """Read an attribute, a text or a whole number, or None.
 
         Raises
         ------
@@ -253,7 +253,7 @@ class Opened:
             return read(self.file.id, name)
         except FAULTS as error:
             raise InputError(
-                f"{shown(self.path, 4096)} is damaged: {told(error)}; make it again"
+                f"{shown(self.path, 4096)} is damaged: {fault_text(error)}; make it again"
             ) from None
 
 
@@ -286,16 +286,18 @@ def open_checked(
     try:
         file = open_file(path, **driver)
     except OSError as error:
-        raise InputError(f"{where} cannot be opened as HDF5: {told(error)}; {remedy}") from None
+        raise InputError(
+            f"{where} cannot be opened as HDF5: {fault_text(error)}; {remedy}"
+        ) from None
     except FAULTS as error:
-        raise InputError(f"{where} is damaged: {told(error)}; {remedy}") from None
+        raise InputError(f"{where} is damaged: {fault_text(error)}; {remedy}") from None
     try:
         _check_kind(file, where, kind)
         return Opened(path, file, _check_fields(file, where, fields, extras))
     except BaseException as error:
         file.close()
         if isinstance(error, FAULTS):  # h5py's words for damaged metadata
-            raise InputError(f"{where} is damaged: {told(error)}; {remedy}") from None
+            raise InputError(f"{where} is damaged: {fault_text(error)}; {remedy}") from None
         raise
 
 
@@ -303,7 +305,7 @@ def _check_kind(file: h5py.File, name: str, kind: str) -> None:
     stated = {key: read_attribute(file.id, key) for key in ("format", "kind", "schema_version")}
     if stated["format"] != FORMAT:
         raise WrongFileError(
-            f"{name} is no {FORMAT} file (attribute format is {shown(repr(stated['format']))})"
+            f"{name} is not a {FORMAT} file (attribute format is {shown(repr(stated['format']))})"
         )
     if stated["kind"] != kind:
         raise WrongFileError(

@@ -1,4 +1,4 @@
-"""Scratch folders in the system's temporary folder, and what killed processes left there."""
+"""Scratch folders in the temporary folder, swept after killed processes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MARK = ".cma3d-scratch"
 
 
 class Scratch:
-    """A new scratch folder, whose mark is locked as long as its process lives.
+    """A new scratch folder, locked as long as its process lives.
 
     Attributes
     ----------
@@ -52,7 +52,7 @@ class Scratch:
 
 
 def sweep_scratch() -> None:
-    """Remove the scratch folders of ended processes: with a mark of ours that nobody locks."""
+    """Remove the scratch folders of processes that have ended."""
     for folder in Path(tempfile.gettempdir()).glob(f"{SCRATCH}*"):
         with suppress(OSError):  # no mark, or it is held
             if folder.is_symlink() or folder.stat().st_uid != os.geteuid():

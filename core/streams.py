@@ -27,7 +27,7 @@ __all__ = [
 
 
 class _Kept(io.BufferedWriter):
-    """A buffer that accepts every write; `failure` is why, from some point on, nothing arrives.
+    """A buffer that accepts every write; `failure` is the first error.
 
     What writes at last is Python's own FileIO: a signal between its return and ours would have
     bytes written twice.
@@ -121,7 +121,7 @@ def _kept_stream(descriptor: int, before: TextIO | None, closed: bool) -> TextIO
 
 
 def tell(text: object = "") -> None:
-    """Print a result on standard output, with what a terminal would obey written out."""
+    """Print a result on standard output, with control characters escaped."""
     print(visible(str(text)), flush=True)
 
 
@@ -131,7 +131,7 @@ def failure_text(failure: Mapping[str, Any]) -> str:
 
 
 def end_with_failures(failures: Sequence[Mapping[str, Any]]) -> None:
-    """Print failures, a line each, and exit with status 1; return if there are none."""
+    """Print failures and exit with status 1; return without any."""
     for failure in failures:
         tell(failure_text(failure))
     if failures:
@@ -139,7 +139,7 @@ def end_with_failures(failures: Sequence[Mapping[str, Any]]) -> None:
 
 
 def lost_output() -> str:
-    """Return why a part of standard output is lost, or "" if nothing is.
+    """Return why standard output is incomplete, or "".
 
     A reader that has closed a pipe, as `head` does, has lost nothing.
     """

@@ -1,4 +1,7 @@
-"""Text and JSON that others wrote, read within bounds of size and depth, shown on one line."""
+"""Text and JSON of others, read within bounds, shown on one line.
+
+The parser is Python's own `json`; it bounds neither length nor depth, so both are checked before.
+"""
 
 from __future__ import annotations
 
@@ -29,9 +32,9 @@ __all__ = [
 ]
 
 MOST_BYTES = 2**28
-"""Of a JSON document: the manifest of all of ShapeNet takes a tenth of it."""
+"""Bytes of a JSON document: the manifest of all of ShapeNet takes a tenth of it."""
 MOST_DEPTH = 64
-"""Of nested lists and objects: honest documents need less than ten."""
+"""Levels of lists and objects: usual documents need less than ten."""
 MOST_SHOWN = 200
 """Characters of a text that a message repeats."""
 
@@ -52,7 +55,7 @@ _BRACKET = re.compile(r"[\[\]{}]")
 def parse_json(
     text: str | bytes, *, most_depth: int = MOST_DEPTH, most_bytes: int = MOST_BYTES
 ) -> Any:
-    """Parse JSON that may be hostile: length and depth are checked before it is parsed.
+    """Parse JSON of others; check length and depth before.
 
     Parameters
     ----------
@@ -77,7 +80,7 @@ def parse_json(
     try:
         return json.loads(text)
     except ValueError as error:
-        raise ValueError(f"it is no JSON ({error})") from None
+        raise ValueError(f"it is not JSON ({error})") from None
 
 
 def _is_deep(text: str, most: int) -> bool:
@@ -91,7 +94,7 @@ def _is_deep(text: str, most: int) -> bool:
 
 
 def kind_of(mode: int) -> str:
-    """Name what is no plain file, by its `st_mode`; "" of a plain file."""
+    """Name what is not a plain file, by its `st_mode`; "" of a plain file."""
     return _KINDS.get(stat.S_IFMT(mode), "")
 
 
@@ -102,7 +105,7 @@ def open_regular(path: Path) -> int:
 
     Raises
     ------
-    OSError : it cannot be opened, or is no plain file; `strerror` says why
+    OSError : it cannot be opened, or is not a plain file; `strerror` says why
     """
     # O_NONBLOCK: to open a pipe without a writer would wait for one
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
@@ -118,7 +121,7 @@ def read_bytes(path: Path, most: int) -> bytes:
 
     Raises
     ------
-    OSError : it cannot be read, or is no plain file
+    OSError : it cannot be read, or is not a plain file
     ValueError : it is longer than `most` bytes
     """
     with os.fdopen(open_regular(path), "rb") as file:
@@ -138,7 +141,7 @@ def read_plain(path: Path, most: int, remedy: str) -> bytes:
 
     Raises
     ------
-    InputError : it cannot be read, is no plain file, or is too large
+    InputError : it cannot be read, is not a plain file, or is too large
     """
     try:
         return read_bytes(path, most)
@@ -148,7 +151,7 @@ def read_plain(path: Path, most: int, remedy: str) -> bytes:
 
 
 def read_plain_text(path: Path, most: int, remedy: str) -> str:
-    """Read a plain file as UTF-8 text, without a byte order mark; see `read_plain`.
+    """Read a plain file as UTF-8 text, without byte order mark.
 
     Raises
     ------
@@ -165,7 +168,7 @@ def read_json(path: Path, *, most_depth: int = MOST_DEPTH, most_bytes: int = MOS
 
     Raises
     ------
-    OSError : it cannot be read, or is no plain file
+    OSError : it cannot be read, or is not a plain file
     ValueError : one line that says what is wrong with its content
     """
     return parse_json(read_bytes(path, most_bytes), most_depth=most_depth, most_bytes=most_bytes)
@@ -184,7 +187,7 @@ def read_json_lines(
 
     Raises
     ------
-    OSError : it cannot be read, or is no plain file
+    OSError : it cannot be read, or is not a plain file
     """
     with os.fdopen(open_regular(path), "rb") as file:
         whole = True  # whether what comes next begins a line
@@ -199,18 +202,18 @@ def read_json_lines(
 
 
 def shown(value: object, most: int = MOST_SHOWN) -> str:
-    """Return a value for a message: on one line, without control characters, shortened.
+    """Return a value for a message: one line, escaped, shortened.
 
     A plain text stays as it is; one with line breaks, escape sequences or what is no UTF-8 has them
     escaped.
     """
-    text = str(value) if isinstance(value, str | Path) else _told(value)
+    text = str(value) if isinstance(value, str | Path) else _represent(value)
     if len(text) > most:
         text = text[:most] + " …"
     return visible(text).replace("\n", "\\n").replace("\t", "\\t")
 
 
-def _told(value: object) -> str:
+def _represent(value: object) -> str:
     try:
         return repr(value)
     except (

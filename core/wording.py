@@ -1,4 +1,4 @@
-"""Texts of others made safe to show: no control characters, no line breaks."""
+"""Texts of others, escaped to be shown on one line."""
 
 from __future__ import annotations
 
@@ -33,19 +33,19 @@ def _escaped(sign: str) -> str:
 
 
 def shorten(text: str, most: int = 80) -> str:
-    """Cut the middle out of a text that is longer than `most` characters."""
+    """Cut the middle out of a text longer than `most` characters."""
     if len(text) <= most:
         return text
     return f"{text[: most * 2 // 3]} … {text[len(text) - most // 4 :]}"
 
 
 def one_line(text: str, most: int = LONGEST) -> str:
-    """Return a text as one line of bounded length that shows what it is made of."""
+    """Return a text as one escaped line of bounded length."""
     return shorten(visible(" ".join(shorten(text, 4 * most).split())), most)
 
 
 def markdown(text: str) -> str:
-    """Escape a text for Markdown with HTML: no link, no tag, no end of a table's cell."""
+    """Escape a text for Markdown: no link, tag or table cell."""
     return one_line(text).translate(_MARKUP).replace("://", "&#58;//").replace("www.", "www&#46;")
 
 

@@ -17,7 +17,7 @@ from ..core.errors import InputError, needs
 from ..core.files import sha256
 from ..core.hdf5 import is_of_kind
 from ..core.outputs import Output, cannot_write, claim, reading
-from ..core.processes import each, workers
+from ..core.processes import results_in_order, workers
 from ..core.progress import Progress, say
 from ..core.schema import FORMAT, SCHEMA_VERSION, SHARD_FIELDS, file_stamp, open_checked
 from ..core.untrusted import shown
@@ -168,7 +168,7 @@ def _draw(
             batch = order[begin : begin + max(64, missing)]
             begin += len(batch)
             tasks = (delayed(plan_views)(path, config, packing.render_hash) for path in batch)
-            with each(parallel, tasks) as results:
+            with results_in_order(parallel, tasks) as results:
                 choices = list(results)
             for path, (views, faults) in zip(batch, choices, strict=True):
                 if not missing:
@@ -211,7 +211,9 @@ class _Packing:
         files = _parts(path)
         # a shard of this name exists: keep it if the same renders and settings made it
         if files:
-            with each(parallel, (delayed(digest)(model.path) for model in models)) as results:
+            with results_in_order(
+                parallel, (delayed(digest)(model.path) for model in models)
+            ) as results:
                 digests = list(results)
             packed = _read_packed(files, self._plan(models, digests))
             if packed is not None:
@@ -225,7 +227,7 @@ class _Packing:
             "max_bytes": self.config.shard_mib * 2**20,
         }
         with (
-            each(parallel, tasks) as results,
+            results_in_order(parallel, tasks) as results,
             ShardWriter(path, dict(self.attributes), write=self._write, **bounds) as shard,
         ):
             packed = self._append_all(shard, models, results, progress)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ..core.errors import InputError
 from ..core.files import sha256
-from ..core.hdf5 import FAULTS, Chunks, Rows, told
+from ..core.hdf5 import FAULTS, Chunks, Rows, fault_text
 from ..core.schema import SHARD_FIELDS, Opened, Row, open_checked
 from .manifest import read_manifest
 
@@ -241,7 +241,7 @@ class Shards(Sequence[Row]):
         except FAULTS as error:  # ValueError: a string that is not UTF-8
             raise InputError(
                 f"{self.files[file]}: rows {rows.start} to {rows.stop - 1} cannot be read "
-                f"({told(error)}): the file is damaged; copy it again, or pack again"
+                f"({fault_text(error)}): the file is damaged; copy it again, or pack again"
             ) from None
 
     def find(self, model_id: str) -> list[int]:

@@ -12,9 +12,10 @@ import numpy as np
 
 from ..core.errors import InputError
 from ..core.files import sha256
-from ..core.hdf5 import FAULTS, told
+from ..core.hdf5 import FAULTS, fault_text
 from ..core.schema import Row
 from ..reconstruct.backproject import back_project
+from ..reconstruct.resume import Summary
 from ..reconstruct.sample import farthest_point_order
 from ..render.choose import choose_views, count_points
 from ..render.render_file import Render, open_render
@@ -25,7 +26,7 @@ __all__ = ["PackSummary", "Packed", "RenderJob", "digest", "model_rows", "pack_m
 
 
 @dataclass
-class PackSummary:
+class PackSummary(Summary):
     """Counts of one shard or all: rows, left-out views, failures, repairs.
 
     Attributes
@@ -45,13 +46,6 @@ class PackSummary:
     def rows(self) -> int:
         """Number of rows."""
         return sum(self.synsets.values())
-
-    def add(self, other: PackSummary) -> None:
-        """Add another summary's counts and lists."""
-        self.synsets.update(other.synsets)
-        self.left_out += other.left_out
-        self.failures += other.failures
-        self.repairs.update(other.repairs)
 
 
 @dataclass(frozen=True)
@@ -142,7 +136,7 @@ def plan_views(
 
 def _failed(path: Path, error: Exception) -> PackSummary:
     return PackSummary(
-        failures=[{"file": f"{path.parent.name}/{path.name}", "reason": told(error)}]
+        failures=[{"file": f"{path.parent.name}/{path.name}", "reason": fault_text(error)}]
     )
 
 

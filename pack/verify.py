@@ -19,7 +19,7 @@ from joblib import Parallel, delayed
 from ..core.camera import CONVENTIONS
 from ..core.errors import InputError, needs
 from ..core.files import sha256
-from ..core.processes import each, workers
+from ..core.processes import results_in_order, workers
 from ..core.progress import track
 from ..core.schema import Opened, WrongFileError
 from ..render.choice import drawn_split
@@ -88,7 +88,7 @@ def _verify_set(
     call = secrets.token_hex(4)  # another call may find other files under the same names
     # files
     tasks = (delayed(_check_file)(shards.folder, call, file) for file in range(len(shards.files)))
-    with each(parallel, tasks) as reports:
+    with results_in_order(parallel, tasks) as reports:
         for file, (other, same) in enumerate(track(reports, len(shards.files), "shards")):
             name = f"{prefix}{shards.files[file].name}"
             if other is not None:
@@ -99,7 +99,7 @@ def _verify_set(
     tasks = (
         delayed(_check_row)(shards.folder, call, row, source, layout) for row in range(len(shards))
     )
-    with each(parallel, tasks) as results:
+    with results_in_order(parallel, tasks) as results:
         for row, report in enumerate(track(results, len(shards), "rows")):
             for law, figure in report.figures.items():
                 reason = report.reasons.get(law, "")

@@ -1,4 +1,4 @@
-"""`cma3d reconstruct`: one cloud file per view, every point with its pixel and colour."""
+"""Cloud files, one a view: points with pixels and colours."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from ..core.camera import Camera
 from ..core.errors import InputError, needs
-from ..core.hdf5 import FAULTS, told
+from ..core.hdf5 import FAULTS, fault_text
 from ..core.outputs import Output, cannot_write, claim, reading
-from ..core.processes import each, workers
+from ..core.processes import results_in_order, workers
 from ..core.progress import Progress
 from ..render.choice import Choice, choose_renders
 from ..render.choose import choose_views, count_points
@@ -26,7 +26,7 @@ from .config import CloudConfig
 from .filters import drop_outliers, one_a_voxel
 from .normals import depth_normals
 from .ply import cloud_vertices, view_comments, write_ply
-from .resume import begin, record, remove_others
+from .resume import Summary, begin, record, remove_others
 
 __all__ = ["CLOUDS", "CloudSummary", "reconstruct_renders", "write_clouds"]
 
@@ -35,7 +35,7 @@ CLOUDS = "clouds.json"
 
 
 @dataclass
-class CloudSummary:
+class CloudSummary(Summary):
     """The counts and failures of a run.
 
     Attributes
@@ -54,11 +54,6 @@ class CloudSummary:
     uncoloured: int = 0
     left_out: list[dict[str, Any]] = field(default_factory=list)
     failures: list[dict[str, Any]] = field(default_factory=list)
-
-    def add(self, other: CloudSummary) -> None:
-        """Add another summary's counts and lists."""
-        for entry in dataclasses.fields(self):
-            setattr(self, entry.name, getattr(self, entry.name) + getattr(other, entry.name))
 
 
 def reconstruct_renders(
@@ -104,7 +99,10 @@ def _reconstruct_all(
     missing = {path: key for path, key in keys.items() if not output.is_made(_name(path), key)}
     summary = CloudSummary(present=len(keys) - len(missing))
     tasks = (delayed(_reconstruct)(path, output, config, key) for path, key in missing.items())
-    with each(workers(jobs), tasks) as results, Progress(len(missing), "models") as progress:
+    with (
+        results_in_order(workers(jobs), tasks) as results,
+        Progress(len(missing), "models") as progress,
+    ):
         for done in results:
             # the output cannot be written, as on a full disk: the run ends
             if isinstance(done, InputError):
@@ -147,7 +145,7 @@ def _reconstruct(
                 return InputError(cannot_write(output.path / _name(path), error))
     except (InputError, *FAULTS) as error:
         return CloudSummary(
-            failures=[{"file": f"{path.parent.name}/{path.name}", "reason": told(error)}]
+            failures=[{"file": f"{path.parent.name}/{path.name}", "reason": fault_text(error)}]
         )
 
 

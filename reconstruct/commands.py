@@ -62,7 +62,7 @@ def reconstruct(
 
 
 def left_out_text(views: Sequence[Mapping[str, str]]) -> str:
-    """Return a line on views that became no row or cloud, with the first reason."""
+    """Return a line on left-out views, with the first reason."""
     first = f"because {views[0]['reason']}"
     return (
         f"1 view left out, {first}"

@@ -1,4 +1,4 @@
-"""Filters of clouds, by Open3D: they return indices, so that points keep their pixels."""
+"""Filters of clouds by Open3D; they return indices of points."""
 
 from __future__ import annotations
 

@@ -53,28 +53,28 @@ def _slope(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """
     # each pixel's neighbours along the row, two to each side: five arrays (H, W)
     padded = np.pad(values, ((0, 0), (2, 2)), constant_values=np.nan)
-    two_left, left, here, right, two_right = (
+    two_left, left, centre, right, two_right = (
         padded[:, shift : shift + values.shape[1]] for shift in range(5)
     )
     # candidates: centred, right and left stencil of three pixels, then right and left pair
     slopes = [
         (right - left) / 2,
-        (4 * right - 3 * here - two_right) / 2,
-        (3 * here - 4 * left + two_left) / 2,
-        right - here,
-        here - left,
+        (4 * right - 3 * centre - two_right) / 2,
+        (3 * centre - 4 * left + two_left) / 2,
+        right - centre,
+        centre - left,
     ]
     # second difference of each stencil: how far its three pixels are from a line
     bends = [
-        np.abs(left - 2 * here + right),
-        np.abs(here - 2 * right + two_right),
-        np.abs(here - 2 * left + two_left),
+        np.abs(left - 2 * centre + right),
+        np.abs(centre - 2 * right + two_right),
+        np.abs(centre - 2 * left + two_left),
     ]
     # the centred stencil averages more noise away, so it wins unless it is clearly bent
-    middle = np.where(bends[0] <= 2 * np.fmin(bends[1], bends[2]) + _NOISE * here, 0, bends[0])
+    middle = np.where(bends[0] <= 2 * np.fmin(bends[1], bends[2]) + _NOISE * centre, 0, bends[0])
     middle = np.where(np.isnan(bends[1]) & np.isnan(bends[2]), bends[0], middle)
     # pairs come after every stencil; of two pairs the flatter wins
-    last = 1e9 + np.abs([right - here, here - left])
+    last = 1e9 + np.abs([right - centre, centre - left])
     # the five candidates in the order of `slopes`: (5, H, W)
     worth = np.stack([middle, bends[1], bends[2], *last])
     # the slope of the least bent candidate, (H, W)

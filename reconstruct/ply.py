@@ -1,4 +1,8 @@
-"""PLY files: points with their properties, binary."""
+"""PLY files: points with their properties, binary.
+
+Written here, since the header holds the camera and the conventions: trimesh writes a comment of its
+own and an alpha channel, Open3D takes no comments, and plyfile would be one more dependency.
+"""
 
 from __future__ import annotations
 

@@ -1,17 +1,29 @@
-"""Folders that are filled model by model, with the settings that a second call resumes."""
+"""Folders filled model by model, with settings for a later call."""
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Self
 
 from ..core.errors import InputError
 from ..core.outputs import Output
 from ..core.schema import file_stamp
 from ..core.untrusted import read_json, shown
 
-__all__ = ["begin", "record", "remove_others"]
+__all__ = ["Summary", "begin", "record", "remove_others"]
+
+
+@dataclass
+class Summary:
+    """The counts and lists of a run; subclasses have the fields."""
+
+    def add(self, other: Self) -> None:
+        """Add another summary's counts and lists."""
+        for entry in dataclasses.fields(self):
+            setattr(self, entry.name, getattr(self, entry.name) + getattr(other, entry.name))
 
 
 def begin(output: Output, name: str, config: dict[str, Any], *, redo: bool) -> str:

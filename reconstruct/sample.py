@@ -33,7 +33,7 @@ def farthest_point_order(points: NDArray[np.float32], count: int) -> NDArray[np.
     import fpsample
 
     if not 1 <= count <= len(points):
-        raise ValueError(f"{count} points asked of a cloud of {len(points)}")
+        raise ValueError(f"{count} points requested from a cloud of {len(points)}")
     if len(points) == 1:
         return np.zeros(1, dtype=np.int64)
     # the bucket tree may not be taller than the cloud allows

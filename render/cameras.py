@@ -98,22 +98,22 @@ def find_window(vertices: FloatArray, camera: Camera) -> Window:
     -------
     window : the whole image where a vertex lies behind the camera, or the object beside the image
     """
-    whole = (0, 0, camera.width, camera.height)
+    image_window = (0, 0, camera.width, camera.height)
     projection = (
         camera.intrinsics @ camera.cam_from_obj[:3]
     )  # as Camera.project, with vertices in columns: faster
     # Homogeneous pixels of all vertices, (3, V).
     image = projection[:, :3] @ vertices.T + projection[:, 3:]
     if not (image[2] > 0).all():
-        return whole
+        return image_window
     # (2, V) pixels of the vertices, then the box around them.
     pixels = image[:2] / image[2]
     left, top = (max(math.floor(least) - BLUR, 0) for least in pixels.min(axis=1))
     right, bottom = (
         min(math.ceil(most) + BLUR, size)
-        for most, size in zip(pixels.max(axis=1), whole[2:], strict=True)
+        for most, size in zip(pixels.max(axis=1), image_window[2:], strict=True)
     )
-    return (left, top, right, bottom) if left < right and top < bottom else whole
+    return (left, top, right, bottom) if left < right and top < bottom else image_window
 
 
 # --- directions from the object to its cameras: unit vectors (views, 3), +Y up
@@ -170,7 +170,7 @@ def _dodecahedron(_: RenderConfig, __: np.random.Generator) -> FloatArray:
     # Eight corners of a cube, and twelve of three golden rectangles.
     signs = [(a, b) for a in (-1.0, 1.0) for b in (-1.0, 1.0)]
     corners = [(a, b, c) for a, b in signs for c in (-1.0, 1.0)]
-    corners += [place for a, b in signs for place in _cyclic(0, a / golden, b * golden)]
+    corners += [corner for a, b in signs for corner in _cyclic(0, a / golden, b * golden)]
     return np.array(corners) / math.sqrt(3)
 
 
@@ -221,7 +221,7 @@ class _View:
 
 
 def load_view_file(config: RenderConfig) -> RenderConfig:
-    """Replace the name of a view file in the settings by its content.
+    """Replace a view file's name in the settings by its content.
 
     So the settings of a render state its views, also after the file has changed.
 
@@ -267,11 +267,11 @@ def _check_view(entry: Any) -> None:
     """
     if not isinstance(entry, Mapping):
         raise ValueError("expected an object with azimuth and elevation, or with cam_from_obj")
-    posed = "cam_from_obj" in entry
-    unknown = sorted(set(entry) - ({"cam_from_obj"} if posed else set(RANGES)))
+    has_pose = "cam_from_obj" in entry
+    unknown = sorted(set(entry) - ({"cam_from_obj"} if has_pose else set(RANGES)))
     if unknown:
         raise ValueError(f"unknown entry {shorten(unknown[0])}")
-    if posed:
+    if has_pose:
         _check_pose(entry["cam_from_obj"])
         return
     missing = [name for name in ("azimuth", "elevation") if name not in entry]
@@ -288,7 +288,7 @@ def _check_view(entry: Any) -> None:
 
 
 def _check_pose(rows: Any) -> None:
-    """Check a 4x4 matrix of JSON: finite numbers, a rotation, a place in reach."""
+    """Check a 4x4 pose of JSON: finite, rotation, in reach."""
     if (
         not isinstance(rows, list)
         or not all(isinstance(row, list) for row in rows)

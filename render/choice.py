@@ -1,4 +1,4 @@
-"""The choice of rendered models that are packed: by synset, id or split, or drawn."""
+"""The choice of rendered models by synset, id or split."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Choice:
     synsets : offsets or names; all where empty
     ids : file of ids, one a line: `id` or `synset/id`
     split_csv : ShapeNet's official table id,synsetId,subSynsetId,modelId,split
-    split : its part to take, such as `train`; all of the table where None. Without a table: train,
+    split : its part to take, such as `train`; all of the table if None. Without a table: train,
         val or test
     shares : how much of the models train, val and test get when there is no table. All views of a
         model go together
@@ -140,14 +140,14 @@ def lot(seed: int, purpose: str, key: str) -> float:
 
 
 def drawn_split(key: str, shares: tuple[float, float, float], seed: int) -> str:
-    """Return the part, train, val or test, into which a model is drawn."""
+    """Return the split, train, val or test, drawn for a model."""
     # The three shares lie side by side from 0 to their sum; the lot falls on one.
-    place = lot(seed, "split", key) * sum(shares)
+    position = lot(seed, "split", key) * sum(shares)
     return (
         SPLITS[0]
-        if place < shares[0]
+        if position < shares[0]
         else SPLITS[1]
-        if place < shares[0] + shares[1]
+        if position < shares[0] + shares[1]
         else SPLITS[2]
     )
 

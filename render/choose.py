@@ -1,4 +1,4 @@
-"""Which view of a model to keep."""
+"""The choice among the views of a model."""
 
 from __future__ import annotations
 

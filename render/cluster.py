@@ -35,7 +35,7 @@ __all__ = ["Setup", "check_scheduler", "render_on_cluster"]
 
 WAIT = 30.0  # seconds for the scheduler to answer, and for its first worker
 REFRESH = 10.0  # seconds between two looks at how many workers there are
-# seconds without a model after which a run's Blenders end: whoever asked for models may be gone
+# seconds without a model after which a run's Blenders end: the run may be gone
 IDLE = 15.0
 
 
@@ -58,15 +58,15 @@ def render_on_cluster(
     mark: Path,
     is_present: Callable[[Path, str], bool],
 ) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Have models rendered by the workers of a Dask cluster.
+    """Render models by the workers of a Dask cluster.
 
     Parameters
     ----------
     scheduler : its address, tcp://host:port
     jobs : see `blender.worker.render_model`; paths are absolute
     mark : a file that shows a worker that storage is shared
-    is_present : (out, config_hash) -> whether a model's file stands; a task that runs a second time
-        renders nothing
+    is_present : (out, config_hash) -> whether a model's file exists; a task that runs a second
+        time renders nothing
 
     Yields
     ------
@@ -110,7 +110,7 @@ def check_scheduler(scheduler: str) -> None:
     _check_address(scheduler, remedy)
     quiet = logging.getLogger("distributed")
     level = quiet.level
-    # It tells of each try, with tracebacks
+    # its log has each try, with tracebacks
     quiet.setLevel(logging.CRITICAL + 1)
     try:
         workers = asyncio.run(asyncio.wait_for(_count_workers(scheduler), 2 * WAIT))
@@ -140,7 +140,7 @@ async def _count_workers(scheduler: str) -> int:
         while not workers and time.monotonic() - begin < WAIT:
             identity = await asyncio.wait_for(send_recv(comm, op="identity"), WAIT)
             if not isinstance(identity, dict) or identity.get("type") != "Scheduler":
-                raise OSError("it is something else")
+                raise OSError("another kind of server answers there")
             workers = len(identity.get("workers") or ())
             if not workers:
                 await asyncio.sleep(0.2)
@@ -161,7 +161,7 @@ def _check_address(scheduler: str, remedy: str) -> None:
         right = False
     if not right or not scheduler.isprintable():
         raise InputError(
-            f"--scheduler {shorten(scheduler)} is no address of a Dask scheduler: {remedy}"
+            f"--scheduler {shorten(scheduler)} is not the address of a Dask scheduler: {remedy}"
         )
 
 
@@ -194,8 +194,7 @@ def _replies(
             continue
         del futures[number]
         reply = _result(future)
-        # once more: what its Dask workers died of, and what another run stopped that found this one
-        # at rest
+        # tried once more: tasks whose Dask workers died, and those that another run stopped
         if reply["status"] == "failed" and (
             reply["kind"] == "stopped" or ("lost" in reply and number not in again)
         ):
@@ -297,7 +296,7 @@ def _render(
 
 
 def _pool(setup: Setup) -> Pool | None:
-    """Return the pool of a run, made at its first task here; None once stopped."""
+    """Return the pool of a run here; None once stopped."""
     from distributed import get_worker
 
     with _LOCK:

@@ -1,4 +1,4 @@
-"""The sRGB curve: linear light to display values and back, both in [0, 1] (IEC 61966-2-1)."""
+"""The sRGB curve of IEC 61966-2-1, both ways, in [0, 1]."""
 
 from __future__ import annotations
 

@@ -144,7 +144,7 @@ def choice_options(*, drawn: bool) -> Callable[[Callable[..., None]], Callable[.
 
 
 def _decorated(command: Callable[..., Any], decorators: Sequence[Any]) -> Callable[..., Any]:
-    """Return a command with options, in the order in which the help lists them."""
+    """Return a command with options, in the order of the help."""
     for decorator in reversed(decorators):
         command = decorator(command)
     return command
@@ -195,7 +195,7 @@ def render(
         renders,
         config,
         jobs=jobs,
-        said=(listing.title, *listing.notes),
+        messages=(listing.title, *listing.notes),
         source=shapenet,
         **run,
     )
@@ -235,5 +235,5 @@ def status(out: Path, as_json: bool) -> None:
     """
     from .status import read_status, status_table
 
-    found = read_status(out)
-    tell(json.dumps(found, indent=1) if as_json else status_table(found))
+    progress = read_status(out)
+    tell(json.dumps(progress, indent=1) if as_json else status_table(progress))

@@ -12,7 +12,7 @@ __all__ = ["CAMERA_SETS", "Device", "Light", "Limits", "RenderConfig"]
 
 CAMERA_SETS = ("fibonacci", "ring", "hammersley", "random", "dodecahedron", "file")
 Device = Literal["auto", "cpu", "cuda", "optix", "hip", "metal", "oneapi"]
-"""Where Cycles computes. Not a setting: depth is the same on all, colour differs by rounding."""
+"""The device on which Cycles computes. Not a setting: depth is the same on all, colour differs by rounding."""
 Light = Literal["studio", "city", "courtyard", "forest", "interior", "night", "sunrise", "sunset"]
 
 
@@ -42,7 +42,7 @@ class RenderConfig:
     roll: float = setting(
         0.0, "Draw rotations about the optical axis up to this, degrees.", low=0, high=180
     )
-    seed: int = setting(0, "Seed of what is drawn for each model.", low=0, high=2**63 - 1)
+    seed: int = setting(0, "Seed of the random numbers of each model.", low=0, high=2**63 - 1)
     # images
     size: int = setting(224, "Height of the images, pixels.", low=8, high=8192)
     aspect: float = setting(1.0, "Width of the images over their height.", low=0.1, high=10)
@@ -67,9 +67,9 @@ class RenderConfig:
         high=1e-6,
     )
     merge_doubled: bool = setting(
-        True, "Merge faces that stand twice, with opposite winding, into one with two sides."
+        True, "Merge pairs of faces with opposite winding into one face with two sides."
     )
-    drop_duplicates: bool = setting(True, "Drop faces that stand again where one like them stands.")
+    drop_duplicates: bool = setting(True, "Drop further copies of a face.")
     drop_degenerate: bool = setting(True, "Drop faces without area.")
     smooth_angle: float = setting(
         30.0,
@@ -87,12 +87,12 @@ class RenderConfig:
         True, "Take an opacity of 0 (d 0) for 1: exporters write it for surfaces that are there."
     )
     metal: bool = setting(
-        False, "Show materials of illum 3 and above as metal; ShapeNet's are none."
+        False, "Show materials of illum 3 and above as metal; ShapeNet has no metals."
     )
     # further fields of the render files
     normals: bool = setting(False, "Add the field normal: shading normals, object frame.")
     positions: bool = setting(
-        False, "Add the field position: where Cycles says the surface is, object frame."
+        False, "Add the field position: the surface as Cycles places it, object frame."
     )
     materials: bool = setting(
         False, "Add the field material: index of the material that a pixel shows."
@@ -120,8 +120,8 @@ class RenderConfig:
             )
         if self.cameras == "file" and not self.view_list:
             raise ValueError(
-                "cameras = file stands for a view file that was read: give the file's name, it "
-                "ends in .json"
+                "cameras = file is set by the program when it reads a view file: give the name of "
+                "the file, which ends in .json"
             )
         if self.cameras == "dodecahedron" and self.views != 20:
             raise ValueError(f"a dodecahedron has 20 corners: views must be 20, got {self.views}")
@@ -134,9 +134,11 @@ class RenderConfig:
 
 @dataclass(frozen=True)
 class Limits:
-    """What one model and one worker may take; these decide which models fail, not what files hold.
+    """Limits of a model and of a worker: time, memory, device.
 
-    A worker is also renewed when it holds, after a model, more than three quarters of `memory_gib`.
+    They decide which models fail, not what the files hold.
+
+    A worker is also restarted when it holds over three quarters of `memory_gib` after a model.
     """
 
     timeout: float = setting(600.0, "Seconds a model.", low=1, high=1e7)

@@ -13,7 +13,7 @@ from .mesh.repair import Surface
 __all__ = ["NO_MATERIAL", "refine_depth", "seen_material", "seen_normal", "seen_position"]
 
 NO_MATERIAL = 65535
-"""Stands in the field material where nothing is seen."""
+"""The material of background pixels."""
 
 # All three are relative to the depth.
 _BESIDE = 1e-4  # error of float32 on a face
@@ -24,13 +24,13 @@ _STEP = 1e-4  # second difference of 1/z above which neighbouring pixels lie on 
 def refine_depth(
     depth: NDArray[np.float32], face: NDArray[np.int64], surface: Surface, camera: Camera
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Take each hit anew, in float64, on the face that was hit.
+    """Recompute each hit in float64, on the face that was hit.
 
-    A renderer intersects in float32: it may name a place up to 1e-4 beside its own ray where a face
-    is a sliver, and take a ray that passes a face's edge, or a face seen edge-on, for a hit, or the
-    other way round. So where the exact ray misses the face it is cast anew, first among the faces
-    around, then among all; and where a pixel beside sees another face farther in front, that face
-    is tried, too. Polygons that are no triangles keep the given depth.
+    A renderer intersects in float32. On a sliver it may return a point up to 1e-4 beside its ray,
+    and at an edge it may report a hit where the ray misses, or a miss where it hits. So if the
+    exact ray misses the face, it is cast again, first at the faces around, then at all faces. If a
+    neighbouring pixel shows a nearer face, that face is tried, too. Polygons with more than three
+    corners keep the given depth.
 
     Parameters
     ----------
@@ -44,34 +44,34 @@ def refine_depth(
         depth
     """
     shape = depth.shape
-    seen = depth > 0
+    covered = depth > 0
     # Flat from here on, (H W,), so that one index names a pixel.
-    depth, face = depth.ravel().copy(), np.where(seen, face, 0).ravel()
+    depth, face = depth.ravel().copy(), np.where(covered, face, 0).ravel()
     triangular = surface.triangular
-    pixels = np.flatnonzero(seen if triangular.all() else seen.ravel() & triangular[face])
+    pixels = np.flatnonzero(covered if triangular.all() else covered.ravel() & triangular[face])
     faces, planes = face[pixels], _Planes(face, surface, camera)
     # (M,) exact depth on the face that was seen, and whether the ray meets it.
     exact, hit = planes.meet(pixels, faces)
     # Where it misses the triangle, cast it at the triangles around.
-    lost: list[int] = []
-    for place in np.flatnonzero(~hit):
-        coarse, ray = float(depth[pixels[place]]), _rays(pixels[place], camera)
-        exact[place], found = _nearest(
-            ray, _triangles_around(surface, faces[place]), surface, camera
+    missed: list[int] = []
+    for index in np.flatnonzero(~hit):
+        coarse, ray = float(depth[pixels[index]]), _rays(pixels[index], camera)
+        exact[index], nearest = _nearest(
+            ray, _triangles_around(surface, faces[index]), surface, camera
         )
         # So far from the renderer's depth it is another surface than the one seen.
-        if abs(exact[place] - coarse) > _BESIDE * coarse:
-            lost.append(place)
+        if abs(exact[index] - coarse) > _BESIDE * coarse:
+            missed.append(index)
         else:
-            face[pixels[place]] = found
+            face[pixels[index]] = nearest
     # Where those are missed too, cast it at all faces around the pixel.
-    for place, reached in zip(lost, _reached(surface, camera, pixels[lost]), strict=True):
-        if triangular[reached].all():
-            exact[place], face[pixels[place]] = _nearest(
-                _rays(pixels[place], camera), reached, surface, camera
+    for index, candidates in zip(missed, _reached(surface, camera, pixels[missed]), strict=True):
+        if triangular[candidates].all():
+            exact[index], face[pixels[index]] = _nearest(
+                _rays(pixels[index], camera), candidates, surface, camera
             )
         else:
-            exact[place] = depth[pixels[place]]
+            exact[index] = depth[pixels[index]]
     depth[pixels] = exact
     # Float32 may have missed a nearer face at its edge.
     _try_neighbours(depth.reshape(shape), face.reshape(shape), triangular, planes)
@@ -92,7 +92,7 @@ class _Planes:
         shown = np.zeros(len(surface.front), dtype=bool)
         shown[face] = True
         faces = np.flatnonzero(shown)
-        # Of each face in the table
+        # (F,) column of each face in the table
         self._slot = np.zeros(len(shown), dtype=np.int64)
         self._slot[faces] = np.arange(len(faces))
         corner, along, across = surface.edges.take(faces, axis=2)
@@ -101,8 +101,8 @@ class _Planes:
         # (10, faces): the height, then three linear forms of column, row and 1.
         self._table = np.empty((10, len(faces)))
         self._table[0] = _dot(normal, away)
-        for place, axis in ((1, normal), (4, _cross(across, away)), (7, _cross(away, along))):
-            self._table[place : place + 3] = camera.ray_from_pixel.T @ axis
+        for row, axis in ((1, normal), (4, _cross(across, away)), (7, _cross(away, along))):
+            self._table[row : row + 3] = camera.ray_from_pixel.T @ axis
         self._width = camera.width
 
     def meet(
@@ -209,11 +209,11 @@ def _neighbour_faces(
     right: NDArray[np.float32],
     limit: NDArray[np.float32],
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return pixels, (M,), and for each the nearer face of a neighbour, (M,).
+    """Return pixels and the nearer face of a neighbour, (M,) each.
 
     A pixel comes once for each of its four neighbours that is nearer and on another face.
     """
-    width, shown = face.shape[1], face.ravel()
+    width, flat_face = face.shape[1], face.ravel()
     pixels, neighbours = [], []
     for before, after, step in ((down[:-1], down[1:], width), (right[:, :-1], right[:, 1:], 1)):
         # (K,) pixels where 1/z bends: the second difference of a plane is zero
@@ -225,8 +225,8 @@ def _neighbour_faces(
         ):
             pixels.append(chosen)
             neighbours.append(chosen + offset)
-    centre, faces = np.concatenate(pixels), shown[np.concatenate(neighbours)]
-    other = faces != shown[centre]
+    centre, faces = np.concatenate(pixels), flat_face[np.concatenate(neighbours)]
+    other = faces != flat_face[centre]
     return centre[other], faces[other]
 
 
@@ -266,14 +266,14 @@ def _reached(
     if not (depth > 0).all():
         low[:], high[:] = -np.inf, np.inf
     # A thousandth of a pixel of slack, against rounding.
-    for place in np.stack([pixels % camera.width, pixels // camera.width], axis=1) + 0.5:
-        yield np.flatnonzero(((low - 1e-3 <= place) & (place <= high + 1e-3)).all(axis=1))
+    for centre in np.stack([pixels % camera.width, pixels // camera.width], axis=1) + 0.5:
+        yield np.flatnonzero(((low - 1e-3 <= centre) & (centre <= high + 1e-3)).all(axis=1))
 
 
 def _nearest(
     ray: NDArray[np.float64], faces: NDArray[np.int64], surface: Surface, camera: Camera
 ) -> tuple[float, int]:
-    """Cast one ray, (3,), at triangles; return depth and face of the nearest hit.
+    """Cast one ray, (3,), at triangles; return the nearest hit.
 
     Depth is planar z. Both are 0 if the ray hits nothing.
     """
@@ -330,7 +330,7 @@ def seen_normal(
 def seen_material(
     depth: NDArray[np.float32], face: NDArray[np.int64], surface: Surface, camera: Camera
 ) -> NDArray[np.uint16]:
-    """Return the material of each pixel: of the side of its face that is seen.
+    """Return the material of each pixel, of its face's visible side.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Render files: all views of one model in one HDF5 file, whole or absent."""
+"""Render files: all views of a model in one HDF5 file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ..core.camera import Camera
 from ..core.errors import InputError
-from ..core.hdf5 import Rows, is_of_kind, read_attribute, told
+from ..core.hdf5 import Rows, fault_text, is_of_kind, read_attribute
 from ..core.outputs import write_new
 from ..core.schema import (
     FORMAT,
@@ -104,7 +104,7 @@ def write_render(
 
 @dataclass(frozen=True)
 class Render:
-    """An open render file: arrays are read when asked for."""
+    """An open render file: arrays are read on access."""
 
     path: Path
     opened: Opened
@@ -126,13 +126,13 @@ class Render:
 
     @property
     def config_hash(self) -> str:
-        """Stands for the settings that the file was made with."""
+        """Hash of the settings that the file was made with."""
         return self._text("config_hash")
 
     def _text(self, name: str) -> str:
         text = self.opened.attribute(name)
         if not isinstance(text, str):
-            raise InputError(f"{self.path} does not say its {name}: delete it and render again")
+            raise InputError(f"{self.path} does not state its {name}: delete it and render again")
         return text
 
     def json(self, name: str) -> Any:
@@ -171,7 +171,7 @@ class Render:
 
         Raises
         ------
-        ValueError : it is none
+        ValueError : the file holds no valid camera
         """
         height, width = self.rows["depth"].shape[1:]
         return Camera(self.rows["intrinsics"][view], self.rows["cam_from_obj"][view], width, height)
@@ -183,10 +183,10 @@ def is_render(path: Path) -> bool:
 
 
 def read_config_hash(path: Path) -> str:
-    """Read what stands for a file's settings.
+    """Read the hash of a file's settings.
 
     Through HDF5's low level, which is five times as fast as `open_render`: a run that is resumed
-    asks 52,000 files.
+    reads 52,000 files.
 
     Raises
     ------
@@ -197,7 +197,7 @@ def read_config_hash(path: Path) -> str:
     try:
         text = read_attribute(file, "config_hash")
     except (ValueError, RuntimeError, TypeError) as error:
-        raise OSError(told(error)) from None
+        raise OSError(fault_text(error)) from None
     finally:
         file.close()
     if not isinstance(text, str):

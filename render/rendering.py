@@ -67,25 +67,25 @@ def render_models(
     redo: bool = False,
     retry_failed: bool = False,
     scheduler: str | None = None,
-    said: Sequence[str] = (),
+    messages: Sequence[str] = (),
     source: Path | None = None,
 ) -> RenderSummary:
     """Render models that have no file yet to `renders/<synset>/<model_id>.h5`.
 
-    A model that fails, or on which Blender crashes, hangs or swells twice, is recorded in
+    A model that fails, or on which Blender twice crashes or exceeds a limit, is recorded in
     `failures.jsonl` with the tail of Blender's log, and the run goes on. It is not tried again by
     later runs unless `retry_failed`. The content of the files does not depend on `jobs`, on
     `scheduler` or on resuming.
 
     Parameters
     ----------
-    jobs : workers; the number of cores where None; of no meaning on a cluster
+    jobs : workers; the number of cores if None; ignored on a cluster
     timeout, memory_gib, renew_after, device : see `Limits`
     redo : replace files made with other settings instead of refusing
     retry_failed : try again what failed in earlier runs
     scheduler : address of a Dask scheduler (tcp://host:port) whose workers render; this machine
-        where None
-    said : messages, printed once the checks have passed, before rendering starts
+        if None
+    messages : printed once the checks have passed, before rendering starts
     source : the folder or archive that holds the models
 
     Raises
@@ -113,7 +113,7 @@ def render_models(
             identity = config_hash(config)
             check_places(renders, {model.synset for model in models})
             _check_settings(output, config, identity, redo=redo)
-            for line in said:
+            for line in messages:
                 say(line)
             remaining, summary = _what_is_left(models, output, identity, retry_failed=retry_failed)
             keys = [(model.synset, model.model_id) for model in models]
@@ -144,7 +144,7 @@ def _what_is_left(
 ) -> tuple[list[Model], RenderSummary]:
     """Choose the models to render: those without a file that never failed."""
     renders = output.path
-    missing = [model for model in models if not _stands(output, model, identity)]
+    missing = [model for model in models if not _is_current(output, model, identity)]
     for path in (_path(renders, model) for model in missing):
         if path.is_dir():
             raise InputError(
@@ -195,7 +195,7 @@ def _follow(
                 raise _disk_full(renders, reply["reason"])
             if reply["kind"] == "start":
                 raise InputError(
-                    f"{reply['reason']}; nothing more can be rendered: mend that, give the "
+                    f"{reply['reason']}; nothing more can be rendered: repair that, and give the "
                     "command again"
                 )
             names = {
@@ -231,7 +231,7 @@ def _job(model: Model, output: Output, config: RenderConfig) -> dict[str, Any]:
 def _render_here(
     models: list[Model], output: Output, config: RenderConfig, limits: Limits, jobs: int | None
 ) -> Generator[tuple[Model, Reply], None, None]:
-    """Render on this machine; yield each model with its reply, as they end."""
+    """Render on this machine; yield models and replies as they end."""
     # No more workers than models, and all cores shared among them.
     jobs = max(1, min(jobs or count_cores(), len(models)))
     pool = Pool(config, max(1, count_cores() // jobs), limits)
@@ -246,14 +246,14 @@ def _render_here(
         )(delayed(render_one)(model) for model in models)
     finally:
         pool.close()
-        # What a Blender was writing when it was ended
+        # remove files that a killed Blender left unfinished
         output.tidy()
 
 
 def _render_there(
     models: list[Model], output: Output, config: RenderConfig, limits: Limits, scheduler: str
 ) -> Generator[tuple[Model, Reply], None, None]:
-    """Render on a Dask cluster; yield each model with its reply, as they end."""
+    """Render on a Dask cluster; yield models and replies as they end."""
     from .cluster import render_on_cluster
 
     jobs = [_job(model, output, config) for model in models]
@@ -263,7 +263,7 @@ def _render_there(
 
 
 def read_render_settings(renders: Path) -> tuple[str, dict[str, Any]] | None:
-    """Read the settings of a folder's renders and their hash; None if unknown."""
+    """Read the settings and hash of a folder's renders, or None."""
     try:
         settings = read_json(renders / SETTINGS)
     except (OSError, ValueError):
@@ -323,7 +323,7 @@ def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def _stands(output: Output, model: Model, identity: str) -> bool:
+def _is_current(output: Output, model: Model, identity: str) -> bool:
     """Check whether a model's file was made with these settings.
 
     One of ours that was made with others is removed.
@@ -340,7 +340,7 @@ def _stands(output: Output, model: Model, identity: str) -> bool:
 
 
 def _present(path: Path, identity: str) -> bool:
-    """Check whether a render file stands, made with these settings."""
+    """Check whether a render file exists, made with these settings."""
     try:
         return read_config_hash(path) == identity
     except (OSError, KeyError):  # absent, or damaged: rendered again

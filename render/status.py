@@ -1,4 +1,4 @@
-"""The state of a run as others see it: its plan and its sign of life.
+"""The state of a run: its plan and its sign of life.
 
 What is done is not written down a second time: a model is done when its file is there. So runs that
 share a folder, such as the tasks of a job array, need not agree on anything, and a killed run
@@ -44,9 +44,9 @@ FAILURES = "failures.jsonl"
 RUNS = ".runs"
 BEAT = 20.0  # seconds between signs of life
 SILENT = 90.0  # seconds without one after which a run is taken for dead
-REASONS = 5  # of each kind of failure that are told to people
+REASONS = 5  # examples of each kind of failure in the table
 MOST_VIEWS, MOST_SECONDS = 2**16 - 1, 1e11  # of a plan that can be believed
-RECENT = 300.0  # seconds over which the rate is told
+RECENT = 300.0  # seconds over which the rate is averaged
 
 Key = tuple[str, str]
 """Synset and model id."""
@@ -85,7 +85,7 @@ def announce(output: Output, keys: Sequence[Key], identity: str, views: int) -> 
     finally:
         stop.set()
         thread.join()
-        # The disk may be full: the silence will tell
+        # on a full disk: others notice by the missing sign of life
         with contextlib.suppress(OSError):
             output.write_text(name, json.dumps(run | {"ended": time.time()} | plan))
 
@@ -95,7 +95,7 @@ def check_places(renders: Path, synsets: Iterable[str]) -> None:
 
     Raises
     ------
-    InputError : names what stands in the way
+    InputError : names the path that is in the way
     """
     folders = [renders / RUNS, *(renders / synset for synset in sorted(synsets))]
     places = [(path, Path.is_dir, "a folder") for path in folders]
@@ -117,7 +117,7 @@ def read_failures(renders: Path) -> list[dict[str, Any]]:
 
     Raises
     ------
-    InputError : it is no plain file, or cannot be read
+    InputError : it is not a plain file, or cannot be read
     """
     path = renders / FAILURES
     last: dict[Key, dict[str, Any]] = {}
@@ -187,7 +187,7 @@ def forget_failures(output: Output, keys: Iterable[Key]) -> None:
 
 
 def _failed_key(line: bytes) -> Key | None:
-    """Return the model of a failure line; None if the line is not an entry."""
+    """Return the model of a failure line, or None."""
     try:
         entry = parse_json(line)
     except ValueError:
@@ -218,7 +218,7 @@ def read_status(out: Path) -> dict[str, Any]:
     )
     if renders is None:
         raise InputError(
-            f"{out} is no folder of renders: `cma3d render SHAPENET RENDERS` or `cma3d build` "
+            f"{out} is not a folder of renders: `cma3d render SHAPENET RENDERS` or `cma3d build` "
             "makes one"
         )
     identity = _identity(renders / SETTINGS)
@@ -253,17 +253,17 @@ def read_status(out: Path) -> dict[str, Any]:
 
 
 def _identity(path: Path) -> str:
-    """Read what stands for the settings of a folder of renders."""
+    """Read the hash of the settings of a folder of renders."""
     try:
         settings = read_json(path)
     except OSError as error:
         raise InputError(
-            f"{path} cannot be read: {error.strerror}; see to the file or its rights"
+            f"{path} cannot be read: {error.strerror}; check the file and its permissions"
         ) from None
     except ValueError as error:
-        raise InputError(f"{path} is damaged: {error}; `cma3d render` writes it anew") from None
+        raise InputError(f"{path} is damaged: {error}; `cma3d render` writes it again") from None
     if not isinstance(settings, dict) or not isinstance(settings.get("config_hash"), str):
-        raise InputError(f"{path} does not say what was rendered: `cma3d render` writes it anew")
+        raise InputError(f"{path} does not state what was rendered: `cma3d render` writes it again")
     return str(settings["config_hash"])
 
 
@@ -334,7 +334,7 @@ def _synset_table(synsets: dict[str, dict[str, int]]) -> list[str]:
 
 
 def _read_plans(renders: Path) -> list[dict[str, Any]]:
-    """Read the plans of all runs of a folder, and when each last signed."""
+    """Read the plans of all runs, with their last sign of life."""
     plans = []
     for path in sorted((renders / RUNS).glob("[!.]*.json")):
         with contextlib.suppress(OSError, ValueError):
@@ -372,7 +372,7 @@ def _is_plan(plan: Any) -> bool:
 
 
 def _lives(plan: dict[str, Any]) -> bool:
-    """Check whether a run is alive: a recent sign of life, and its process exists.
+    """Check whether a run is alive, by sign and process.
 
     A process on another machine cannot be checked.
     """

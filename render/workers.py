@@ -1,4 +1,9 @@
-"""Blender workers: processes that are started, watched, stopped and replaced."""
+"""Blender workers: processes that are started, watched, stopped and replaced.
+
+Pools such as pebble's or joblib's run functions in forks of this program, stop by a time limit
+alone, and keep no log of a process: a worker here is a program of its own, whose memory is watched
+and whose output is reported when it crashes.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +34,7 @@ GIB = 2**30
 START_LIMIT = 600.0  # seconds for Blender to load; some 2 s on a warm disk and a quiet machine
 STARTS = 3  # tries to start Blender before the machine is to blame
 TRIES = 2  # for one model: the second in a fresh process
-FINAL = {"model", "start", "disk", "stopped"}  # kinds of failure that a fresh process does not mend
+FINAL = {"model", "start", "disk", "stopped"}  # kinds of failure that a second try does not change
 KEEP = 0.75  # of the memory limit, that a worker may hold between models
 LOOK = 0.1  # seconds between two looks at a worker's memory
 LOG_TAIL = 40  # lines kept of a worker's log for the failure report
@@ -101,7 +106,7 @@ class Worker:
         # a process is started, or the worker closed, never both
         self._lock = threading.Lock()
         self._closed = False
-        # That the process has rendered
+        # models that the process has rendered
         self._models = 0
 
     def render(self, job: dict[str, Any]) -> dict[str, Any]:
@@ -206,7 +211,7 @@ class Worker:
     def _listen(process: subprocess.Popen[str], replies: queue.Queue[str]) -> None:
         """Pass replies on; an empty one says that the worker has ended."""
         assert process.stdout is not None
-        # Closed by `stop`
+        # `stop` may close the stream
         with contextlib.suppress(OSError, ValueError):
             for line in process.stdout:
                 replies.put(line)
@@ -267,7 +272,7 @@ class Worker:
         return text.splitlines()[-LOG_TAIL:]
 
     def kill(self) -> None:
-        """End the process for good; whoever waits for its reply is told."""
+        """End the process for good; who waits for its reply gets an error."""
         with self._lock:
             self._closed = True
             process = self._process

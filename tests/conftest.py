@@ -58,7 +58,10 @@ def has(package: str) -> bool:
 # passed over
 NEEDS = {
     "render/test_rendering.py": "bpy",
+    "render/blender/test_scene.py": "bpy",
     "render/test_workers.py": "bpy",
+    "render/test_resumed_runs.py": "bpy",
+    "render/test_status.py": "bpy",
     "render/test_cluster.py": "bpy",
     "model/": "torch",
 }

@@ -190,7 +190,7 @@ def test_a_pipe_for_a_file_of_views_or_inside_of_a_folder_of_zips(
     (tmp_path / "flat").mkdir()
     (tmp_path / "flat" / "a.obj").write_text("v 0 0 0\n")
     for words, message in (
-        (("render", "zips", "out"), "03001627.zip is no plain file: give a zip archive"),
+        (("render", "zips", "out"), "03001627.zip is not a plain file: give a zip archive"),
         (("doctor", "zips/03001627.zip"), "is a pipe (FIFO): give a file or a folder"),
         (
             ("render", "flat", "out", "--layout", "flat", "--cameras", "views.json"),

@@ -1,4 +1,4 @@
-"""Output folders and files: what is written, replaced and removed, and what never is.
+"""Output folders and files, which replace only what the program wrote.
 
 A command writes into a folder that does not exist, is empty, or has this project's stamp for the
 same kind of output. The folder's record, `.cma3d/`, holds the stamp and a journal: a line for each

@@ -1,4 +1,4 @@
-"""The claim of an output folder, for as long as a command writes to it."""
+"""The claim of an output folder while a command writes to it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def claim(
     earlier: Callable[[Path], bool] | None = None,
     known: Callable[[Path], bool] | None = None,
 ) -> Iterator[Output]:
-    """Claim a folder to write to, for as long as the block lasts.
+    """Claim a folder to write to during the block.
 
     A folder that was made by the claim and holds nothing at the end of the block is removed again.
 
@@ -72,7 +72,7 @@ def claim(
 
 
 def _check_claim(path: Path, kind: str, earlier: Callable[[Path], bool]) -> list[Path]:
-    """Refuse a folder of another kind, and list the folders to make, the innermost first."""
+    """Refuse a folder of another kind; list the folders to make."""
     try:
         if not os.path.lexists(path):
             return missing_folders(path)
@@ -105,7 +105,7 @@ def _never(_: Path) -> bool:
 
 
 def _remove_unused(path: Path, new_folders: list[Path]) -> None:
-    """Remove folders that the claim made, if they hold only the record and nobody uses them."""
+    """Remove folders that the claim made and nobody uses."""
     with suppress(OSError):
         if not new_folders or list_content(path):
             return

@@ -20,7 +20,10 @@ def file_digest(path: Path) -> str:
 
 
 def folder_digest(folder: Path) -> str:
-    """Compute the digest of all names and contents in a folder; a link counts by its name."""
+    """Compute the digest of all names and contents in a folder.
+
+    A link counts by its name.
+    """
     lines = []
     # sorted: the digest must not depend on the order in which the disk lists names
     for path in sorted(folder.rglob("*")):
@@ -39,13 +42,13 @@ def folder_digest(folder: Path) -> str:
 
 
 def entry_digests(path: Path) -> dict[str, Any]:
-    """Compute the digests of a file that its entry in the journal holds."""
+    """Compute the digests of a file for its journal entry."""
     head = head_digest(path)
     return {"digest": file_digest(path), **({"head": [head]} if head else {})}
 
 
 def head_digest(path: Path) -> str | None:
-    """Compute the digest of the first bytes of an HDF5 file; None for other files.
+    """Compute the digest of an HDF5 file's head; None for others.
 
     By it a file of ours is recognised after its end was cut off or damaged.
     """
@@ -57,6 +60,6 @@ def head_digest(path: Path) -> str | None:
 
 
 def file_identity(path: Path) -> tuple[int, ...]:
-    """Return inode, size and time (ns): one changes if a file is changed or replaced."""
+    """Return inode, size and time (ns), which show a change."""
     status = path.stat(follow_symlinks=False)
     return status.st_ino, status.st_size, status.st_mtime_ns

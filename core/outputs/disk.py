@@ -1,4 +1,4 @@
-"""Single acts on the disk: make folders, name finished files, remove unfinished ones."""
+"""Making folders, naming finished files, removing unfinished ones."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def name_parts(name: str) -> list[str]:
     """
     parts = name.split("/")
     if any(part in ("", ".", "..", HIDDEN) or "\0" in part for part in parts):
-        raise InputError(f"{name!r} is no name within an output folder")
+        raise InputError(f"{name!r} is not a name within an output folder")
     return parts
 
 
@@ -64,7 +64,7 @@ def missing_folders(path: Path) -> list[Path]:
 
 
 def make_folders(missing: list[Path]) -> list[Path]:
-    """Make folders, all or none, and list the ones made here, the innermost first.
+    """Make folders, all or none; list them, the innermost first.
 
     A folder that another process made meanwhile is used, and left out of the list.
     """
@@ -144,7 +144,7 @@ def _taken(path: Path) -> TakenError:
 
 
 def discard(path: Path) -> None:
-    """Remove an unfinished file or folder that this process made, if it can be removed."""
+    """Remove an unfinished file or folder of this process, if possible."""
     with suppress(OSError):
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path, ignore_errors=True)
@@ -168,7 +168,10 @@ def sync(path: Path) -> None:
 
 
 def current_umask() -> int:
-    """Return the process's umask; the system has no call that only reads it."""
+    """Return the process's umask.
+
+    It is set and set back, since the system has no call that only reads it.
+    """
     # a file that another thread makes in between is readable by its owner alone
     mask = os.umask(0o077)
     os.umask(mask)
@@ -176,10 +179,10 @@ def current_umask() -> int:
 
 
 def cannot_write(path: Path, error: OSError | RuntimeError) -> str:
-    """Return a line: a file or folder cannot be written, why, and what to do."""
+    """Return a line on why a path cannot be written, with remedy."""
     # a limit on the size of files (EFBIG) is treated as a full disk
     full = is_full(error) or getattr(error, "errno", None) == errno.EFBIG
     remedy = "free some space, then the same command goes on"
     if not full:
-        remedy = "see to the folder or its rights, or choose another folder"
+        remedy = "check the folder and its permissions, or choose another folder"
     return f"{path} cannot be written: {getattr(error, 'strerror', None) or error}; {remedy}"

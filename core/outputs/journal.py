@@ -1,4 +1,4 @@
-"""The journals of an output folder: what was written there, a JSON object a line.
+"""The journals of an output folder: its files, as JSON lines.
 
 An entry is on the disk before its file has its name, so a kill between the two leaves no file of
 ours that the journal lacks.
@@ -24,7 +24,7 @@ LIVE = "live"
 
 
 class Journal:
-    """The journal of one process in one folder; its lock tells others that the process lives."""
+    """The journal of one process in a folder, locked while it lives."""
 
     def __init__(self, hidden: Path, claim: str) -> None:
         self.pid, self.claim, self._hidden, self._count = os.getpid(), claim, hidden, 0
@@ -64,7 +64,7 @@ class Journal:
 
 @contextmanager
 def dead_journals(hidden: Path) -> Iterator[list[Path]]:
-    """Yield the journals of processes that have ended, locked for as long as the block lasts."""
+    """Yield the journals of ended processes, locked during the block."""
     dead = []
     with ExitStack() as stack:
         for journal in journal_files(hidden):
@@ -78,7 +78,7 @@ def dead_journals(hidden: Path) -> Iterator[list[Path]]:
 
 
 def journal_files(hidden: Path) -> list[Path]:
-    """List the journals in a record's folder, of running and of ended processes."""
+    """List the journals of running and of ended processes."""
     return [path for path in hidden.glob("journal-*") if path.is_file() and not path.is_symlink()]
 
 
@@ -102,7 +102,7 @@ def read_journals(journals: Sequence[Path]) -> dict[str, dict[str, Any]]:
 
 
 def enter_entry(record: dict[str, dict[str, Any]], entry: dict[str, Any]) -> None:
-    """Put an entry into a record, with the digests that its name ever had."""
+    """Put an entry into a record, with all earlier digests."""
     name, digests = (
         str(entry["name"]),
         {*entry.get("digests", ()), str(entry["digest"]), *entry.get("head", ())},

@@ -1,4 +1,4 @@
-"""Locks of an output folder: one writer, or several that share it, and its readers."""
+"""Locks of an output folder: a writer or several, and readers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _PATIENCE = 1.0  # seconds for which a lock is tried
 
 
 def take_lock(path: Path, *, shared: bool) -> int:
-    """Take the lock of a folder to write to, and return its descriptor.
+    """Take the lock of an output folder; return its descriptor.
 
     The system releases it when the process ends, however it ends.
     """
@@ -84,7 +84,10 @@ def reading(path: Path) -> Iterator[None]:
 
 
 def try_lock(descriptor: int, how: int, patience: float = _PATIENCE) -> bool:
-    """Try for `patience` seconds to take a lock; True too on a file system without locks."""
+    """Try for `patience` seconds to take a lock; return success.
+
+    On a file system without locks it succeeds, too.
+    """
     deadline = time.monotonic() + patience
     while True:
         try:
@@ -101,7 +104,7 @@ def try_lock(descriptor: int, how: int, patience: float = _PATIENCE) -> bool:
 
 
 def name_holder(lock: int, *, shared: bool) -> None:
-    """Write the holder of an exclusive lock into it, for the message to the next process."""
+    """Write the holder's name into an exclusive lock."""
     with suppress(OSError):  # no reason to fail on a full disk
         os.ftruncate(lock, 0)
         if not shared:

@@ -31,7 +31,7 @@ class Output:
     ----------
     path : the folder
     kind : of output
-    claim : stands for this claim among all of the folder
+    claim : id of this claim
     earlier : whether version 0.1, which kept no record, began the folder
     """
 
@@ -52,7 +52,7 @@ class Output:
         ] = {}  # by this object: what is as it was left needs no reading
 
     def __getstate__(self) -> dict[str, Any]:
-        # a worker may have another working folder, and reads the record anew
+        # a worker may have another working folder, and reads the record again
         return self.__dict__ | {"path": self.path.absolute(), "_record": None, "_written": {}}
 
     def write(
@@ -63,7 +63,7 @@ class Output:
         before: Callable[[], object] | None = None,
         live: bool = False,
     ) -> Path:
-        """Write a file, whole or not at all; an older one is replaced if it is ours.
+        """Write a file atomically; replace an older one of ours.
 
         Parameters
         ----------
@@ -73,7 +73,7 @@ class Output:
 
         Raises
         ------
-        InputError : a file of that name is not ours, or a folder on the way is none
+        InputError : a file of that name is not ours, or a file is in place of a folder
         OSError : the disk is full, rights are missing
         """
         path = self._place(name)
@@ -111,11 +111,11 @@ class Output:
 
         A file that holds them already is left: a full disk would refuse to write it again.
         """
-        if self._stands(name, content):
+        if self._holds(name, content):
             return self.path / name
         return self.write(name, lambda path: path.write_bytes(content), before=before, live=live)
 
-    def _stands(self, name: str, content: bytes | memoryview) -> bool:
+    def _holds(self, name: str, content: bytes | memoryview) -> bool:
         path = self.path / name
         try:
             same = name in self.record and path.stat().st_size == len(content) and self.owns(name)
@@ -124,7 +124,10 @@ class Output:
             return False
 
     def write_text(self, name: str, text: str, *, live: bool = False) -> Path:
-        """Write a file of UTF-8 text, line ends as they are; see `write`."""
+        """Write a file of UTF-8 text; see `write`.
+
+        Line ends are written as they are.
+        """
         return self.write_bytes(name, text.encode(), live=live)
 
     def write_json(self, name: str, content: Any, *, live: bool = False) -> Path:
@@ -135,13 +138,13 @@ class Output:
 
     @contextmanager
     def write_folder(self, name: str, made: str = "") -> Iterator[Path]:
-        """Yield an empty folder to fill, which takes its name at the end of the block.
+        """Yield an empty folder, which is named after the block.
 
         An older folder of that name is replaced if it is ours.
 
         Parameters
         ----------
-        made : stands for all that decides the content, for `is_made`
+        made : key of all that decides the content, for `is_made`
 
         Raises
         ------
@@ -149,8 +152,8 @@ class Output:
         OSError : the disk is full, rights are missing
         """
         path = self._place(name)
-        with self._partial("") as place:
-            partial = place / path.name
+        with self._partial("") as parent:
+            partial = parent / path.name
             partial.mkdir(parents=True)
             yield partial
             # all files, then the folders that name them
@@ -159,17 +162,17 @@ class Output:
             entry = {"name": name, "digest": folder_digest(partial), "made": made}
             if self._is_equal(name, entry["digest"]):
                 return
-            stands = self.check_free(name, folder=True)
+            replaces = self.check_free(name, folder=True)
             # until the new folder has its name, `is_made` must not take the old one for it
-            self._note(entry | {"made": ""} if stands else entry)
+            self._note(entry | {"made": ""} if replaces else entry)
             with self._out_of_the_way(path):
                 partial.rename(path)  # over an empty folder at most
             sync(path.parent)
-            if stands:
+            if replaces:
                 self._note(entry)
 
     def _is_equal(self, name: str, digest: str) -> bool:
-        """Check whether a folder that is not ours holds exactly what would be written.
+        """Check whether a folder holds exactly what would be written.
 
         It is left there, and is still not ours.
         """
@@ -185,7 +188,7 @@ class Output:
 
     @contextmanager
     def append(self, name: str) -> Iterator[IO[str]]:
-        """Open a text file to add lines to; an existing one must be ours."""
+        """Open a text file of ours, or a new one, for appending."""
         path = self.live(name)
         with path.open("ab+") as file:
             if file.tell() and os.pread(file.fileno(), 1, file.tell() - 1) != b"\n":
@@ -194,7 +197,7 @@ class Output:
             yield file
 
     def live(self, name: str) -> Path:
-        """Record a file as ours, and return its path for a library that writes it itself.
+        """Record a file as ours; return its path for another writer.
 
         Raises
         ------
@@ -207,7 +210,7 @@ class Output:
         return path
 
     def touch(self, name: str) -> None:
-        """Set the time of a file to now, as a sign that the command runs."""
+        """Set a file's time to now, as a sign of life."""
         os.utime(self.path / name)
 
     def folder(self, name: str) -> Path:
@@ -245,7 +248,7 @@ class Output:
             path.unlink(missing_ok=True)
 
     def check_free(self, name: str, *, folder: bool = False) -> bool:
-        """Refuse a name that has something not ours, or of the other sort.
+        """Refuse a name that is taken by something not ours.
 
         Returns whether something of ours has it.
 
@@ -310,7 +313,7 @@ class Output:
                 )
 
     def adopt(self, name: str, *, live: bool = False) -> None:
-        """Record a file of version 0.1, which kept no record and which the caller recognised."""
+        """Record a file of version 0.1 that the caller recognised."""
         self._check_way(name)
         path = self.path / name
         if (
@@ -329,12 +332,12 @@ class Output:
         return self._record
 
     def as_json(self) -> dict[str, str]:
-        """Return as JSON all that another process needs to write here too; see `joined`."""
+        """Return what another process needs to write here; see `joined`."""
         return {"path": str(self.path.absolute()), "kind": self.kind, "claim": self.claim}
 
     @classmethod
     def joined(cls, claimed: dict[str, str], known: Callable[[Path], bool] | None = None) -> Output:
-        """Make a copy of a claimed output in another process, from its `as_json`."""
+        """Make a copy in another process from `as_json`."""
         path = Path(claimed["path"])
         earlier = bool((read_stamp(path) or {}).get("earlier"))
         return cls(path, claimed["kind"], claimed["claim"], known, earlier=earlier)
@@ -364,7 +367,7 @@ class Output:
 
     @contextmanager
     def _partial(self, suffix: str) -> Iterator[Path]:
-        """Yield a path for an unfinished file, which is removed if it is still there at the end."""
+        """Yield a path for an unfinished file; remove it afterwards."""
         partial = self._journal.partial(suffix)
         try:
             yield partial
@@ -373,7 +376,7 @@ class Output:
 
     @contextmanager
     def _out_of_the_way(self, path: Path) -> Iterator[None]:
-        """Move a folder of ours aside for the block, then remove it; move it back on failure.
+        """Move a folder aside, then remove it; restore it on failure.
 
         One rename, so that a kill leaves no half-removed folder under its name.
         """

@@ -12,36 +12,36 @@ __all__ = ["followed_file", "followed_folder", "refuse_overlap", "resolve"]
 
 
 def refuse_overlap(out: Path, inputs: Iterable[Path | None]) -> None:
-    """Refuse an output that is an input, lies in one, or holds one, also through links and `..`.
+    """Refuse an output that is, lies in or holds an input.
 
     Raises
     ------
     InputError : names both
     """
-    here = resolve(out)
-    for given in inputs:
-        if given is None:
+    target = resolve(out)
+    for path in inputs:
+        if path is None:
             continue
-        there = resolve(given)
-        if here == there:
+        source = resolve(path)
+        if target == source:
             raise InputError(f"{out} is what is read: choose another place to write to")
-        if here.is_relative_to(there):
+        if target.is_relative_to(source):
             raise InputError(
-                f"{out} lies in {given}, which is read: choose a place outside to write to"
+                f"{out} lies in {path}, which is read: choose a place outside to write to"
             )
-        if there.is_relative_to(here):
+        if source.is_relative_to(target):
             raise InputError(
-                f"{given}, which is read, lies in {out}: choose another place to write to"
+                f"{path}, which is read, lies in {out}: choose another place to write to"
             )
 
 
 def followed_folder(path: Path) -> Path:
-    """Resolve a path with `..`: new/../data is data, even if there is no new."""
+    """Resolve a path with `..`: new/../data is data, even without new."""
     return resolve(path) if ".." in path.parts else path
 
 
 def followed_file(path: Path) -> Path:
-    """Resolve `..` on the way to a file, whose own name may be a link."""
+    """Resolve `..` in the path of a file; keep its own name."""
     return resolve(path) if path.name == ".." else followed_folder(path.parent) / path.name
 
 

@@ -18,7 +18,7 @@ _HEAD = 2**20  # bytes of a file in which its stamp stands
 
 
 def write_new(path: Path, content: bytes | memoryview) -> None:
-    """Write a new file outside of any claimed folder, whole or not at all.
+    """Write a new file outside of any claimed folder, atomically.
 
     Raises
     ------
@@ -46,7 +46,7 @@ def _write_beside(path: Path, content: bytes | memoryview, *, replace: bool) -> 
 
 
 def stamp_text(kind: str) -> str:
-    """Return the stamp that a single file of a kind holds in its first bytes."""
+    """Return the stamp at the head of a single file."""
     return f"shapenet3d-cma:{kind}"
 
 
@@ -81,7 +81,7 @@ def write_file(
 
 
 def check_file(path: Path, kind: str, inputs: Sequence[Path | None] = ()) -> bool:
-    """Refuse a name that lies in an input, or that anything but a file of this kind has.
+    """Refuse a name in an input, or taken by another kind.
 
     Returns whether such a file exists.
 
@@ -105,6 +105,6 @@ def check_file(path: Path, kind: str, inputs: Sequence[Path | None] = ()) -> boo
         raise InputError(cannot_write(path, error)) from None
     if not ours:
         raise InputError(
-            f"{path} is there and is no {kind} that cma3d wrote: move it away, or give another name"
+            f"{path} is there and is not a {kind} that cma3d wrote: move it away, or give another name"
         )
     return True

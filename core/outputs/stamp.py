@@ -1,4 +1,4 @@
-"""The stamp of an output folder, by which a command recognises its own kind."""
+"""The stamp of an output folder, which names its kind."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _FORMAT = "shapenet3d-cma output"
 
 
 def read_stamp(path: Path) -> dict[str, Any] | None:
-    """Read the stamp of an output folder, "kind" and "earlier", or return None."""
+    """Read the stamp of an output folder, or return None."""
     stamp = path / HIDDEN / "stamp.json"
     # a link could lead to the stamp of another folder
     if (path / HIDDEN).is_symlink() or stamp.is_symlink() or not stamp.is_file():
@@ -38,7 +38,7 @@ def read_stamp(path: Path) -> dict[str, Any] | None:
 
 
 def write_stamp(path: Path, kind: str, *, earlier: bool) -> dict[str, Any]:
-    """Write the stamp of an output folder, or read the one that another process wrote first.
+    """Write the stamp of an output folder, unless another process did.
 
     Raises
     ------

@@ -52,7 +52,7 @@ def options(
     Parameters
     ----------
     prefix : put before the names of all options, and of the keyword arguments
-    defaults : told in the help in place of the dataclass's own
+    defaults : shown in the help in place of those of the dataclass
     config : whether `--config` is among them
     """
 

@@ -35,7 +35,7 @@ def read_settings(
 
     Parameters
     ----------
-    table : of the TOML file that holds these settings; where None they stand at its top
+    table : of the TOML file that holds these settings; None is the top of the file
 
     Raises
     ------

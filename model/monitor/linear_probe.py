@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ...core.arrays import spread_indices
+from ...core.files import hash_to_fraction
 from ...pack.reader import Shards
 from ..config import NetworkConfig
 from ..encoders import PointEncoder
@@ -147,8 +147,7 @@ def is_held_out(synset: str, model_id: str) -> bool:
     One model in five, with all its views, in every run.
     """
     # the name decides, so every run holds out the same models
-    digest = hashlib.sha256(f"{synset}/{model_id}".encode()).digest()
-    return int.from_bytes(digest[:8], "big") < _HELD_OUT * 2**64
+    return hash_to_fraction(f"{synset}/{model_id}") < _HELD_OUT
 
 
 def probe(encoder: PointEncoder, feed: BatchSource, config: NetworkConfig) -> dict[str, Any] | None:

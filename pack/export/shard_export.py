@@ -15,11 +15,11 @@ from joblib import delayed
 
 from ...core.errors import InputError
 from ...core.outputs import Output, cannot_write, claim, reading
-from ...core.processes import each, workers
+from ...core.processes import results_in_order, workers
 from ...core.progress import Progress
 from ...core.schema import FORMAT
 from ...core.untrusted import read_json
-from ...reconstruct.resume import begin, record, remove_others
+from ...reconstruct.resume import Summary, begin, record, remove_others
 from ..config import ExportFormat
 from ..reader import Shards
 from . import formats
@@ -54,18 +54,13 @@ class _Model:
 
 
 @dataclass
-class ExportSummary:
+class ExportSummary(Summary):
     """The counts of a run: models, rows, models present before, failures."""
 
     models: int = 0
     rows: int = 0
     present: int = 0
     failures: list[dict[str, str]] = field(default_factory=list)
-
-    def add(self, other: ExportSummary) -> None:
-        """Add another summary's counts and lists."""
-        for entry in dataclasses.fields(self):
-            setattr(self, entry.name, getattr(self, entry.name) + getattr(other, entry.name))
 
 
 def export_shards(
@@ -128,7 +123,10 @@ def _export_all(
     ]
     summary = ExportSummary(present=len(models) - len(missing))
     tasks = (delayed(_export)(folder, output, settings, model, identity) for model in missing)
-    with each(workers(jobs), tasks) as results, Progress(len(missing), "models") as progress:
+    with (
+        results_in_order(workers(jobs), tasks) as results,
+        Progress(len(missing), "models") as progress,
+    ):
         for done in results:
             if isinstance(done, InputError):
                 raise done

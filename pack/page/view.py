@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...core.errors import InputError
-from ...core.hdf5 import FAULTS, told
+from ...core.hdf5 import FAULTS, fault_text
 from ...reconstruct.backproject import back_project
 from ...render.choose import choose_views, count_points
 from ...render.render_file import Render, open_render
@@ -141,7 +141,9 @@ def render_views(
         with open_render(path) as render:
             loaded = _read_views(render, row, views, every=every)
     except FAULTS as error:
-        raise InputError(f"{path} is damaged: {told(error)}; delete it and render again") from None
+        raise InputError(
+            f"{path} is damaged: {fault_text(error)}; delete it and render again"
+        ) from None
     if not loaded:
         raise InputError(f"{path}: no view shows any part of the model; check its source model")
     return loaded

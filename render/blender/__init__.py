@@ -1,1 +1,1 @@
-"""The inside of Blender: the only modules that import bpy, loaded by the worker alone."""
+"""The modules inside Blender: only they import bpy."""

@@ -1,4 +1,4 @@
-"""The device on which Cycles computes: a GPU, or the CPU if there is none."""
+"""The device of Cycles: a GPU, or else the CPU."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def choose_device(scene: Any, request: Device) -> str:
 
 
 def _devices(preferences: Any, kind: str) -> list[Any]:
-    """Return the GPUs of a kind; empty if Blender or the machine has none."""
+    """Return the GPUs of a kind that Blender can use."""
     try:
         preferences.compute_device_type = kind
         preferences.get_devices_for_type(kind)

@@ -1,4 +1,4 @@
-"""The light on the object: a soft studio, or one of Blender's panoramas."""
+"""The light: a soft studio, or one of Blender's panoramas."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Blender's materials, made from the MTL description of each side of a face."""
+"""Blender's materials, made from the MTL of each side."""
 
 from __future__ import annotations
 

@@ -117,7 +117,7 @@ def render_colour(scene: Scene, camera: Camera) -> dict[str, NDArray[np.uint8]]:
         fields = {"rgb": _display(own), "alpha": np.rint(alpha * 255).astype(np.uint8)}
         return {name: _whole(values, window, camera, 0) for name, values in fields.items()}
     code = config.background
-    plain = tuple(int(code[place : place + 2], 16) for place in (1, 3, 5))
+    plain = tuple(int(code[start : start + 2], 16) for start in (1, 3, 5))
     behind = linear_from_srgb(tuple(value / 255 for value in plain))
     return {"rgb": _whole(_display(light + (1 - alpha[..., None]) * behind), window, camera, plain)}
 

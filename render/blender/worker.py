@@ -177,7 +177,7 @@ def few_cores(number: int) -> Iterator[None]:
     try:
         yield
     finally:
-        # Those that were started meanwhile, too
+        # the threads that were started meanwhile get all cores, too
         for thread in Path("/proc/self/task").iterdir():
             with suppress(ProcessLookupError):
                 os.sched_setaffinity(int(thread.name), allowed)
@@ -189,7 +189,7 @@ def _standing(path: Path) -> Path:
 
 
 def _full_disk(error: Exception, *folders: Path) -> str:
-    """Name the full disk behind an error; "" where there is none.
+    """Name the full disk behind an error, or return "".
 
     Blender does not say so when its scratch files are cut short, so the room that is left is looked
     at, too.

@@ -1,4 +1,4 @@
-"""Upper bounds of a model's files, checked before anything is read or allocated.
+"""Upper bounds of a model's files, checked before reading.
 
 No honest model comes near them.
 """
@@ -33,19 +33,19 @@ __all__ = [
 ]
 
 MOST_BYTES = 2**30
-"""Of a mesh file; the largest of ShapeNet holds a fifth of it."""
+"""Bytes of a mesh file; the largest of ShapeNet holds a fifth of it."""
 MOST_LINES = 50_000_000
-"""Of an OBJ: 5 million faces with vertices, normals and uvs take some 20 million."""
+"""Lines of an OBJ: 5 million faces with vertices, normals and uvs take some 20 million."""
 MOST_RUNS = 10_000_000
 """Changes from one kind of line to another in an OBJ."""
 MOST_COORDINATE = 1e9
 """Object units. Renderers work in float32; to Cycles a depth of 1e9 and above is background."""
 MOST_FACES = 2**24
-"""Faces that can be told apart by a float32, in which Blender hands them back."""
+"""Faces that a float32 can distinguish: Blender returns the index of a face as one."""
 MOST_MATERIALS = 65_535
-"""Materials that a uint16 can tell apart."""
+"""Materials that a uint16 can distinguish."""
 MOST_LINE_BYTES = 8192
-"""Of a line that names a file or a material: twice what any file system takes for a path."""
+"""Bytes of a line that names a file or a material: twice what any file system takes for a path."""
 MOST_LOOKUPS = 10_000
 """Files that a model's materials may name."""
 MOST_ELEMENTS = 100_000_000
@@ -53,7 +53,7 @@ MOST_ELEMENTS = 100_000_000
 
 
 def mesh_path(folder: Path, file: str) -> Path:
-    """Return the path of a model's mesh file after checking that it may be read.
+    """Return the path of a mesh file that may be read.
 
     Parameters
     ----------
@@ -62,14 +62,14 @@ def mesh_path(folder: Path, file: str) -> Path:
 
     Raises
     ------
-    ModelError : it is not there, is no plain file, leads outside, or is larger than any mesh
+    ModelError : it is not there, is not a plain file, leads outside, or is larger than any mesh
     """
     path = folder / file
     kind = path.suffix[1:].upper()
     try:
         if not path.is_file():
-            there = path.is_symlink() or path.exists()
-            raise ModelError(f"its {kind} is no plain file" if there else f"it has no {file}")
+            exists = path.is_symlink() or path.exists()
+            raise ModelError(f"its {kind} is not a plain file" if exists else f"it has no {file}")
         if not path.resolve().is_relative_to(folder.resolve()):
             raise ModelError(f"its {kind} is a link that leads outside the model's folder")
         size = path.stat().st_size
@@ -77,7 +77,7 @@ def mesh_path(folder: Path, file: str) -> Path:
         raise ModelError(f"its {kind} cannot be read: {error_reason(error)}") from None
     if size > MOST_BYTES:
         raise ModelError(
-            f"its {kind} has {size:,} bytes: more than {MOST_BYTES:,}, which no mesh has"
+            f"its {kind} has {size:,} bytes: more than {MOST_BYTES:,}, which is too large for a mesh"
         )
     return path
 
@@ -87,7 +87,7 @@ def read_mesh_bytes(path: Path) -> bytes:
 
     Raises
     ------
-    ModelError : it cannot be read, is no plain file, or is larger than any mesh
+    ModelError : it cannot be read, is not a plain file, or is larger than any mesh
     """
     try:
         return read_bytes(path, MOST_BYTES)
@@ -114,7 +114,7 @@ def check_faces(number: int) -> None:
     """
     if number > MOST_FACES:
         raise ModelError(
-            f"it has {number:,} faces: more than {MOST_FACES:,} cannot be told apart in a render"
+            f"it has {number:,} faces: more than {MOST_FACES:,} cannot be distinguished in a render"
         )
 
 
@@ -126,11 +126,11 @@ def in_reach(vertices: NDArray[np.float64]) -> NDArray[np.bool_]:
 
 def unusable_vertex(data: bytes) -> str:
     """Describe the first vertex of an OBJ that no face can use, or return ""."""
-    for found in re.finditer(rb"^[ \t]*v[ \t]([^\r\n#]{0,200})", data, re.MULTILINE):
-        why = _why_unusable([word.decode("latin-1") for word in found[1].split()[:3]])
+    for line_match in re.finditer(rb"^[ \t]*v[ \t]([^\r\n#]{0,200})", data, re.MULTILINE):
+        why = _why_unusable([word.decode("latin-1") for word in line_match[1].split()[:3]])
         if why:
-            line = data.count(b"\n", 0, found.start()) + 1
-            return f"{why} in line {line}"
+            line_number = data.count(b"\n", 0, line_match.start()) + 1
+            return f"{why} in line {line_number}"
     return ""
 
 
@@ -139,7 +139,7 @@ def _why_unusable(words: list[str]) -> str:
         try:
             value = float(word)
         except ValueError:
-            return f"{shown(word, 40)!r} is no number"
+            return f"{shown(word, 40)!r} is not a number"
         if not abs(value) <= MOST_COORDINATE:
             what = "that are not finite" if word[-1:].isalpha() else "too large for a render"
             return f"coordinates {what}: {shown(word, 40)}"

@@ -1,9 +1,9 @@
-"""Headers of PLY, OFF, STL and glTF files, checked against the files' sizes.
+"""Headers of PLY, OFF, STL and glTF, checked against file sizes.
 
 The check comes before trimesh reads the file.
 
-Each function takes a file's bytes and refuses, in words that its owner understands, what cannot be
-true: counts that the file is too short for, or that would take more memory than any honest model.
+Each function takes a file's bytes and refuses impossible counts: more than the file has bytes for,
+or more than any model needs. The messages are for the owner of the file.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _HARMLESS = re.compile(
 
 
 def check_header(data: bytes, kind: str, size_of: Callable[[str], int]) -> None:
-    """Refuse a file whose header cannot be true.
+    """Refuse a file with an impossible header.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ def check_header(data: bytes, kind: str, size_of: Callable[[str], int]) -> None:
 
     Raises
     ------
-    ModelError : so it is; the message says why
+    ModelError : the header is impossible; the message says why
     """
     if not data:
         raise ModelError(f"its {kind.upper()} is empty")
@@ -70,7 +70,7 @@ def _check_count(kind: str, what: str, word: str | int, room: int) -> int:
         else None
     )
     if number is None or number < 0:
-        raise ModelError(f"its {kind} says {shown(str(word), 40)!r} {what}, which is no count")
+        raise ModelError(f"its {kind} says {shown(str(word), 40)!r} {what}, which is not a count")
     if number > room:
         raise ModelError(f"its {kind} says {number:,} {what}, and is too short for them")
     return number
@@ -135,9 +135,7 @@ def _take_property(line: list[str], elements: dict[str, tuple[str, list[list[str
     types = line[2:4] if line[1:2] == ["list"] else line[1:2]
     whole = len(line) == (5 if line[1:2] == ["list"] else 3)
     if not elements or not whole or any(kind not in _SIZES for kind in types):
-        raise ModelError(
-            f"its PLY has a property that is no such thing: {shown(' '.join(line), 60)!r}"
-        )
+        raise ModelError(f"its PLY has an invalid property: {shown(' '.join(line), 60)!r}")
     properties = next(reversed(elements.values()))[1]
     properties.append(line)
     if len(properties) > _MOST_FIELDS:
@@ -184,9 +182,9 @@ def _check_document(kind: str, text: bytes, size: int, size_of: Callable[[str], 
     try:
         document = parse_json(text.removeprefix(b"\xef\xbb\xbf"), most_bytes=MOST_BYTES)
     except ValueError as error:
-        raise ModelError(f"its {kind} is no glTF document: {error}") from None
+        raise ModelError(f"its {kind} is not a glTF document: {error}") from None
     if not isinstance(document, dict):
-        raise ModelError(f"its {kind} is no glTF document")
+        raise ModelError(f"its {kind} is not a glTF document")
     required = document.get("extensionsRequired", [])
     for name in required if isinstance(required, list) else [required]:
         if not (isinstance(name, str) and _HARMLESS.fullmatch(name)):
@@ -195,8 +193,8 @@ def _check_document(kind: str, text: bytes, size: int, size_of: Callable[[str], 
                 "without"
             )
     buffers = _objects(document, "buffers", kind)
-    for place in (*buffers, *_objects(document, "images", kind)):
-        _check_uri(place.get("uri"), kind)
+    for entry in (*buffers, *_objects(document, "images", kind)):
+        _check_uri(entry.get("uri"), kind)
     names = {
         uri
         for buffer in buffers
@@ -218,14 +216,14 @@ def _check_uri(uri: Any, kind: str) -> None:
     if uri is None:
         return
     if not isinstance(uri, str):
-        raise ModelError(f"its {kind} names a file that is no text")
+        raise ModelError(f"its {kind} names a file whose name is not text")
     if uri.startswith("data:"):
         if ";base64," not in uri[:200]:
             raise ModelError(f"its {kind} holds data that is not base64")
         return
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]*:", uri) or b"\0" in unquote_to_bytes(uri):
         raise ModelError(
-            f"its {kind} names {shown(uri, 60)!r}, which is no file of the model's: refused"
+            f"its {kind} names {shown(uri, 60)!r}, which is not a file of the model: refused"
         )
 
 
@@ -254,7 +252,7 @@ def _bytes_of(component: Any) -> int:
 
 
 def _check_scene(document: dict[str, Any], kind: str) -> None:
-    """Refuse a scene whose nodes are not a tree, or that repeats its parts too often."""
+    """Refuse a scene that repeats its parts too often."""
     counts = [
         _whole(accessor.get("count", 0), "elements", kind)
         for accessor in _objects(document, "accessors", kind)
@@ -289,7 +287,7 @@ def _check_tree(nodes: list[dict[str, Any]], kind: str) -> None:
             if not isinstance(child, int) or not 0 <= child < len(nodes):
                 raise ModelError(f"its {kind} has a node whose child does not exist")
             if child in parent:
-                raise ModelError(f"its {kind} has a node with two parents: its scene is no tree")
+                raise ModelError(f"its {kind} has a node with two parents: its scene is not a tree")
             parent[child] = number
     for number in range(len(nodes)):
         # The walk up to the root is bounded, as a ring has no end.
@@ -325,7 +323,7 @@ def _objects(document: dict[str, Any], name: str, kind: str) -> list[dict[str, A
 
 def _whole(value: Any, what: str, kind: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise ModelError(f"its {kind} says {shown(value, 40)} {what}, which is no count")
+        raise ModelError(f"its {kind} says {shown(value, 40)} {what}, which is not a count")
     return value
 
 

@@ -20,14 +20,14 @@ MOST_IN_MODEL = 2**28
 """Pixels of all pictures of one model."""
 _MOST_BYTES = 2**29
 _MOST_PATH = 1000  # bytes: Blender cuts longer ones
-_NO_PICTURE = "it is no picture that can be read"
+_NO_PICTURE = "it is not a readable picture"
 _READ = ("BMP", "DDS", "JPEG", "JPEG2000", "PNG", "PSD", "SGI", "TGA", "TIFF", "WEBP")
 """Formats, by Pillow's names, that Blender reads as a still picture; it takes a GIF for a film."""
 
 
 @dataclass(frozen=True)
 class Picture:
-    """The header of a picture; `fault` is why it is not shown, or empty."""
+    """The header of a picture, with its fault or ""."""
 
     pixels: int = 0
     has_alpha: bool = False
@@ -53,7 +53,7 @@ def _read_header(path: Path) -> tuple[int, bool]:
 
     Raises
     ------
-    OSError, ValueError : it is none that may be shown
+    OSError, ValueError : it cannot be read, or may not be shown
     """
     from PIL import Image
 
@@ -63,7 +63,7 @@ def _read_header(path: Path) -> tuple[int, bool]:
         raise ValueError("its path is too long")
     # Blender takes UTF-8 alone
     if not str(path).isprintable():
-        raise ValueError("its name is no text that can be shown")
+        raise ValueError("its name cannot be shown as text")
     with os.fdopen(open_regular(path), "rb") as file, bounded_pictures():
         if os.fstat(file.fileno()).st_size > _MOST_BYTES:
             raise ValueError(f"it has more than {_MOST_BYTES:,} bytes")

@@ -1,4 +1,4 @@
-"""Reading one model of any format: OBJ by this package, others by trimesh."""
+"""Reading a model: OBJ by this package, other formats by trimesh."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def read_model(
 
     Returns
     -------
-    mesh, materials by name, and notes of what was amiss, one line each
+    mesh, materials by name, and warnings, one line each
 
     Raises
     ------
@@ -79,7 +79,7 @@ def check_mesh(folder: Path, file: str, data: bytes) -> None:
 
     Raises
     ------
-    ModelError : so it is; the message says why
+    ModelError : it cannot be read; the message says why
     """
     kind = Path(file).suffix[1:].lower()
     if kind == "obj":
@@ -99,7 +99,7 @@ class _InsideResolver:
         if (
             name == "model.gltf"
         ):  # trimesh's guess where a file is no JSON; it may be another model's
-            raise ModelError("it is no glTF document")
+            raise ModelError("it is not a glTF document")
         path, note = find_inside(self.folder, unquote(name), self.base)
         if path is None:
             raise ModelError(f"its file {note}")
@@ -147,7 +147,7 @@ def load_geometries(folder: Path, file: str) -> list[Any]:
         raise ModelError(
             f"{shown(file)} cannot be read: it needs more memory than there is"
         ) from None
-    except Exception:  # trimesh raises whatever its parsers meet, in words that are its own
+    except Exception:  # trimesh raises any kind of error, in words for programmers
         raise ModelError(
             f"{shown(file)} cannot be read: its {kind.upper()} is damaged, or of a kind unknown"
         ) from None
@@ -160,7 +160,7 @@ def load_geometries(folder: Path, file: str) -> list[Any]:
 
 
 def _parts(loaded: Any) -> list[Any]:
-    """Return the triangle meshes of a scene, each as often as the scene shows it.
+    """Return the triangle meshes of a scene, repeated as shown.
 
     Raises
     ------
@@ -203,7 +203,7 @@ def _convert(parts: list[Any], scratch: Path) -> tuple[Mesh, dict[str, Material]
         owner.append(np.full(len(triangles), number))
         offset += len(points)
     check_materials(len(materials))
-    # The empty tables give the right shape where there is no part at all.
+    # The empty tables give the right shape if there is no part.
     corners = np.concatenate([*faces, np.zeros((0, 3), dtype=np.int64)]).ravel()
     mesh = usable_mesh(
         np.concatenate([*vertices, np.zeros((0, 3))]),
@@ -233,34 +233,34 @@ def _material(visual: Any, texture: Path, notes: list[str]) -> Material:
         if len(np.unique(colours, axis=0)) > 1:
             notes.append(f"{visual.kind} colours are shown by their mean")
         return Material(colour=_triple(colours.mean(axis=0)))
-    found = visual.material
-    if type(found).__name__ == "MultiMaterial":
+    material = visual.material
+    if type(material).__name__ == "MultiMaterial":
         notes.append("of several materials on one part the first is shown")
-        found = next(iter(found.materials), None)
-    if type(found).__name__ == "PBRMaterial":
-        return _pbr_material(found, texture)
-    colour = np.asarray(getattr(found, "diffuse", [204, 204, 204, 255]))[:3] / 255
-    image = _saved(getattr(found, "image", None), texture, np.ones(3))
+        material = next(iter(material.materials), None)
+    if type(material).__name__ == "PBRMaterial":
+        return _pbr_material(material, texture)
+    colour = np.asarray(getattr(material, "diffuse", [204, 204, 204, 255]))[:3] / 255
+    image = _saved(getattr(material, "image", None), texture, np.ones(3))
     return Material(colour=_triple(colour), texture=image)
 
 
-def _pbr_material(found: Any, texture: Path) -> Material:
+def _pbr_material(material: Any, texture: Path) -> Material:
     """Describe a glTF material by its base colour.
 
     The factor of a glTF is linear light; colours here are display values.
     """
     factor = np.array([1.0, 1.0, 1.0, 1.0])
-    if found.baseColorFactor is not None:
-        base = np.asarray(found.baseColorFactor)
+    if material.baseColorFactor is not None:
+        base = np.asarray(material.baseColorFactor)
         # Whole numbers are eight-bit values; others are in [0, 1] already.
         base = base / 255 if np.issubdtype(base.dtype, np.integer) else base.astype(np.float64)
         factor[: len(base)] = base
     colour = srgb_from_linear(np.clip(factor[:3], 0, 1))
-    image = _saved(found.baseColorTexture, texture, colour)
-    see_through = found.alphaMode in ("BLEND", "MASK")
-    masked = see_through and image is not None and "A" in found.baseColorTexture.getbands()
+    image = _saved(material.baseColorTexture, texture, colour)
+    see_through = material.alphaMode in ("BLEND", "MASK")
+    masked = see_through and image is not None and "A" in material.baseColorTexture.getbands()
     alpha = float(factor[3]) if see_through else 1.0
-    rough = 1.0 if found.roughnessFactor is None else float(found.roughnessFactor)
+    rough = 1.0 if material.roughnessFactor is None else float(material.roughnessFactor)
     return Material(
         colour=_triple(colour),
         alpha=alpha if alpha > 0 else 1.0,

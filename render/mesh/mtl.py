@@ -1,4 +1,4 @@
-"""Materials of a ShapeNet model: MTL files and the textures that they name.
+"""Materials of a model: MTL files and their textures.
 
 Textures are looked for inside the model's folder only; faults become notes.
 """
@@ -60,7 +60,7 @@ GREY = Material()
 """Stands in for a material that no MTL defines."""
 
 LOST_TEXTURE = "texture"
-"""How a note begins that tells of a texture that is missing, refused or unreadable."""
+"""The first word of a note on a missing, refused or unreadable texture."""
 
 METALLIC = ("3", "4", "5", "6", "7", "8", "9")
 """Values of `illum` that stand for reflections, to some programs for metal."""
@@ -109,7 +109,7 @@ def read_materials(
     Returns
     -------
     materials : by name
-    notes : what was amiss, one line each, without order or repetition mattering
+    notes : warnings, one line each, without repetition
     """
     materials: dict[str, Material] = {}
     notes: list[str] = []
@@ -173,7 +173,7 @@ class Pictures:
     _pixels: int = 0
 
     def find(self, reference: str) -> tuple[Path | None, str]:
-        """Find a picture that may be shown; return its path or None, and the reason."""
+        """Find a picture; return its path, or None and the reason."""
         if reference not in self._found:
             if len(self._found) >= MOST_LOOKUPS:
                 return (
@@ -233,7 +233,7 @@ def _take_library(
             materials[name] = _read_value(materials[name], key, rest)
             if key == "illum":
                 (matt.add if rest in MATT else matt.discard)(name)
-    # Wherever `Ks` stands
+    # a matt material has no highlights, whether `Ks` comes before or after `illum`
     for name in matt:
         materials[name] = replace(materials[name], highlight=0.0)
 
@@ -262,7 +262,7 @@ def _number(word: str, default: float) -> float:
         value = float(word.split(maxsplit=1)[0])
     except (ValueError, IndexError):
         return default
-    # Also refuses NaN
+    # the comparison is false for NaN, too
     return value if abs(value) < 1e9 else default
 
 
@@ -321,12 +321,12 @@ def find_inside(
     folder : the model's folder
     reference : path as written, relative to the folder's `base`
     base : where the file that refers lies, relative to `folder`; "" is the folder itself
-    folders : keeps what the folders hold from one look to the next
+    folders : a cache of the names in each folder
 
     Returns
     -------
     path : an existing plain file inside `folder` (links resolved), or None
-    note : why there is none, else ""
+    note : why the path is None, or ""
     """
     quoted = repr(shown(reference))
     try:
@@ -339,7 +339,7 @@ def find_inside(
             )
         return _find_exactly(top, reference, base, quoted)
     except ValueError:  # as that of half a surrogate pair is, which JSON may hold
-        return None, f"{quoted} is no file's name"
+        return None, f"{quoted} is not a file name"
     except (OSError, RuntimeError) as error:  # a name too long, links in a ring
         return None, f"{quoted} cannot be looked up: {error_reason(error)}"
 
@@ -350,8 +350,8 @@ def _find(
     if reference.startswith("/") or reference[1:2] == ":":
         return None, f"{quoted} refused: an absolute path"
     # First as written, then from the folders where models keep pictures, then from the top.
-    for place in dict.fromkeys((base, f"{base}/images", "images", "")):
-        path = _forgiving(top, f"{place}/{reference}", folders)
+    for start in dict.fromkeys((base, f"{base}/images", "images", "")):
+        path = _forgiving(top, f"{start}/{reference}", folders)
         if path is not None:
             return path, ""
     name = reference.rsplit("/", 1)[-1]
@@ -388,8 +388,11 @@ def _forgiving(top: Path, reference: str, folders: dict[Path, dict[str, str]]) -
         if not (path / part).exists() and path.is_dir():
             part = _alike(path, folders).get(part.casefold(), part)  # noqa: PLW2901
         path = path / part
+        # Nothing lies below a name that is missing: a path of thousands of them ends here.
+        if not os.path.lexists(path):
+            return None
         # A link may lead out of the model's folder.
-        if not path.resolve().is_relative_to(top):
+        if path.is_symlink() and not path.resolve().is_relative_to(top):
             return None
     return path.resolve() if path.is_file() else None
 

@@ -1,4 +1,4 @@
-"""Reading of Wavefront OBJ as ShapeNet writes it; faults are counted, not guessed at."""
+"""Reading of Wavefront OBJ as ShapeNet writes it; faults are counted."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Mesh:
     materials : (F,) int64, index into `material_names`
     material_names : names as `usemtl` gives them; "" stands for faces before any `usemtl`
     libraries : names as `mtllib` gives them
-    faults : counts by name of what the reader had to leave out
+    faults : counts of what was left out, by the kind of fault
     """
 
     vertices: NDArray[np.float64]
@@ -91,16 +91,16 @@ def read_obj(path: Path) -> Mesh:
 
 
 def check_obj(data: bytes) -> None:
-    """Refuse what is no OBJ's text, or has more lines than any.
+    """Refuse binary data, and text with too many lines.
 
     Raises
     ------
-    ModelError : so it is; the message says why
+    ModelError : it is binary, or has too many lines
     """
-    place = data.find(b"\0")
-    if place >= 0:
-        line = data.count(b"\n", 0, place) + 1
-        raise ModelError(f"its OBJ is no text: there is a null character in line {line}")
+    position = data.find(b"\0")
+    if position >= 0:
+        line = data.count(b"\n", 0, position) + 1
+        raise ModelError(f"its OBJ is not text: there is a null character in line {line}")
     if data.count(b"\n") + data.count(b"\r") > MOST_LINES:
         raise ModelError(f"its OBJ has more than {MOST_LINES:,} lines")
 
@@ -110,7 +110,7 @@ def _check_runs(number: int) -> None:
 
     Raises
     ------
-    ModelError : so it is
+    ModelError : it has too many
     """
     if number > MOST_RUNS:
         raise ModelError(f"its OBJ changes between kinds of lines more than {MOST_RUNS:,} times")
@@ -131,7 +131,7 @@ def parse_obj(data: bytes) -> Mesh:
     known: list[
         tuple[int, int]
     ] = []  # vertices and uvs, when a run of faces begins: negative indices count from there
-    # Of each run
+    # one material for each run of faces
     face_materials: list[int] = []
     names: dict[str, int] = {}
     libraries: list[str] = []
@@ -185,11 +185,11 @@ def name_in(line: bytes) -> str:
 
 
 def check_materials(number: int) -> None:
-    """Refuse an OBJ with more materials than any.
+    """Refuse an OBJ with too many materials.
 
     Raises
     ------
-    ModelError : so it is
+    ModelError : it has too many
     """
     if number > MOST_MATERIALS:
         raise ModelError(f"its OBJ uses more than {MOST_MATERIALS:,} materials")
@@ -269,9 +269,9 @@ def _numbers(lines: _Lines, width: int) -> NDArray[np.float64]:
     table = np.full((lines.total, width), np.nan)
     row = 0
     for piece in _pieces(lines.join()):
-        part = _table(piece, width)
-        table[row : row + len(part)] = part
-        row += len(part)
+        table_part = _table(piece, width)
+        table[row : row + len(table_part)] = table_part
+        row += len(table_part)
     return table
 
 
@@ -315,7 +315,7 @@ def _is_table(text: bytes, rows: int, width: int) -> bool:
     """
     letters = np.frombuffer(text, dtype=np.uint8)
     blank = letters <= ord(" ")
-    # Whether a word begins behind each letter
+    # (L,) whether a word begins behind each letter
     first = blank.copy()
     first[:-1] &= ~blank[1:]
     first[-1:] = False
@@ -379,7 +379,7 @@ def _integers(text: bytes, rows: int, width: int) -> NDArray[np.int64] | None:
         return np.zeros((0, width), dtype=np.int64)
     try:
         with warnings.catch_warnings():
-            # What is no integer
+            # NumPy warns of a word that is not an integer
             warnings.simplefilter("error")
             table = np.fromstring(
                 text, dtype=np.int64, sep=" "

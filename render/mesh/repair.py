@@ -2,10 +2,13 @@
 
 Vertices are welded, doubled faces merged, faces without area dropped.
 
-Nearly every ShapeNet model is two-sided by doubling: each face stands twice, with opposite winding
+Nearly every ShapeNet model is two-sided by doubling: each face is there twice, with opposite winding
 and often another material, as the modelling program had a front and a back. A renderer that sees
 both shows one of them at random, in stripes, or speckles by self-shadow. Here each opposite pair
 becomes one face that remembers both sides.
+
+`row_keys` is like `trimesh.grouping.hashable_rows`, which is as fast, but its keys do not sort as
+the rows do: the faces of polygons would come in another order.
 """
 
 from __future__ import annotations
@@ -74,8 +77,8 @@ class Surface:
         Of larger polygons the first three corners count.
         """
         # (3, F) vertices of the first three corners, then (3, 3, F): corner, axis, face.
-        places = self.corners[self.starts[:-1] + np.arange(3)[:, None]]
-        corners = np.ascontiguousarray(self.vertices[places].transpose(0, 2, 1))
+        indices = self.corners[self.starts[:-1] + np.arange(3)[:, None]]
+        corners = np.ascontiguousarray(self.vertices[indices].transpose(0, 2, 1))
         corners[1:] -= corners[0]
         return corners
 
@@ -114,30 +117,30 @@ def repair(
     sizes = np.add.reduceat(keep, mesh.starts[:-1]) if len(mesh.sizes) else mesh.sizes
     starts = np.concatenate([[0], np.cumsum(sizes)])
     # Faces are grouped by size n, so that each group is a table (F, n).
-    chosen: list[_Faces] = []
+    groups: list[_Faces] = []
     merged = duplicates = degenerate = 0
     for size in np.unique(sizes):
         rows = np.flatnonzero(sizes == size)
-        places = starts[rows][:, None] + np.arange(size)
+        positions = starts[rows][:, None] + np.arange(size)
         # Faces without an area show nothing, and would spoil the shading.
-        solid = _has_area(vertices, corners[places], scale) | (not drop_degenerate and size >= 3)
-        rows, places = rows[solid], places[solid]
+        solid = _has_area(vertices, corners[positions], scale) | (not drop_degenerate and size >= 3)
+        rows, positions = rows[solid], positions[solid]
         degenerate += int((~solid).sum())
         if not len(rows):
             continue
         # One face stays of each set; its back is the first of opposite winding.
-        front, back = _pair(corners[places], merge_doubled, drop_duplicates)
+        front, back = _pair(corners[positions], merge_doubled, drop_duplicates)
         paired = back >= 0
         merged += int(paired.sum())
         duplicates += len(rows) - len(front) - int(paired.sum())
-        chosen += _split(vertices, corners, uvs, mesh.materials[rows], rows, places, front, back)
+        groups += _split(vertices, corners, uvs, mesh.materials[rows], rows, positions, front, back)
     # The groups are put back into the order of the file.
     order = np.argsort(
-        np.concatenate([faces.row for faces in chosen]) if chosen else [], kind="stable"
+        np.concatenate([faces.row for faces in groups]) if groups else [], kind="stable"
     )
     return _assemble(
         vertices,
-        chosen,
+        groups,
         order,
         {
             "opposite pairs merged": merged,
@@ -192,7 +195,7 @@ def row_keys(rows: NDArray[Any]) -> NDArray[Any]:
     base = int(rows.max(initial=0)) + 1
     width = rows.shape[1]
     if width < 63 and base**width < 2**63:
-        return rows.astype(np.int64) @ np.array([base**place for place in reversed(range(width))])
+        return rows.astype(np.int64) @ np.array([base**power for power in reversed(range(width))])
     if width <= _SHORT:
         return np.ascontiguousarray(rows).view([("", rows.dtype)] * width).ravel()
     # a field for each of 100,000 corners takes seconds to make; as bytes, whole numbers sort the
@@ -261,9 +264,9 @@ def _pair(
     # Equal readings are a set; its first face is the front.
     _, front, group = np.unique(row_keys(cycle), return_index=True, return_inverse=True)
     group = group.ravel()
-    # The first face of the other winding becomes the back, -1 if there is none.
+    # The first face of the other winding becomes the back; -1 without one.
     opposite = np.flatnonzero(turned != turned[front[group]])
-    # len(faces) stands for "none", as np.minimum keeps any smaller row.
+    # len(faces) is larger than any row, so that np.minimum replaces it.
     back = np.full(len(front), len(faces))
     np.minimum.at(back, group[opposite], opposite)
     back = np.where(back == len(faces), -1, back)
@@ -310,7 +313,7 @@ def _split(
     uvs: NDArray[np.float64],
     materials: NDArray[np.int64],
     rows: NDArray[np.int64],
-    places: NDArray[np.int64],
+    positions: NDArray[np.int64],
     front: NDArray[np.int64],
     back: NDArray[np.int64],
 ) -> list[_Faces]:
@@ -320,13 +323,13 @@ def _split(
     """
     # A face without a partner looks the same from behind.
     behind = np.where(back >= 0, back, front)
-    ours, theirs = corners[places[front]], corners[places[behind]]
+    ours, theirs = corners[positions[front]], corners[positions[behind]]
     # The back's corners run the other way: match them to the front's.
     match = _places(ours, theirs)
     faces = _Faces(
         corners=ours,
-        front_uvs=uvs[places[front]],
-        back_uvs=uvs[np.take_along_axis(places[behind], match, axis=1)],
+        front_uvs=uvs[positions[front]],
+        back_uvs=uvs[np.take_along_axis(positions[behind], match, axis=1)],
         front=materials[front],
         back=materials[behind],
         row=rows[front],
@@ -366,37 +369,37 @@ def _places(ours: NDArray[np.int64], theirs: NDArray[np.int64]) -> NDArray[np.in
     ranked = np.take_along_axis(ours, order, axis=1)
     # (F, n) rank at which a run of equal vertices begins, 0 at its other members.
     begins = np.where(np.diff(ranked, axis=1, prepend=-1) != 0, np.arange(ours.shape[1]), 0)
-    place = np.empty_like(ours)
+    match = np.empty_like(ours)
     # Of the vertices that are the same
     first = np.maximum.accumulate(begins, axis=1)
-    np.put_along_axis(place, order, np.take_along_axis(other, first, axis=1), axis=1)
-    return place
+    np.put_along_axis(match, order, np.take_along_axis(other, first, axis=1), axis=1)
+    return match
 
 
 def _assemble(
     vertices: NDArray[np.float64],
-    chosen: list[_Faces],
+    groups: list[_Faces],
     order: NDArray[np.int64],
     repairs: dict[str, int],
 ) -> Surface:
     """Join faces of several sizes in the order of the file."""
 
     def per_face(name: str) -> NDArray[np.int64]:
-        parts = [getattr(faces, name) for faces in chosen]
+        parts = [getattr(faces, name) for faces in groups]
         return np.concatenate(parts)[order] if parts else np.zeros(0, dtype=np.int64)
 
     # Size of each face and its begin among the corners of all parts.
     sizes = np.concatenate(
-        [np.full(len(faces.row), faces.corners.shape[1]) for faces in chosen] or [np.zeros(0, int)]
+        [np.full(len(faces.row), faces.corners.shape[1]) for faces in groups] or [np.zeros(0, int)]
     )
     begins = np.concatenate([[0], np.cumsum(sizes)])[:-1]
     sizes, begins = sizes[order], begins[order]
     starts = np.concatenate([[0], np.cumsum(sizes)])
-    # where each corner of the result stands in the concatenation of all parts
+    # (C,) index of each corner in the concatenation of all parts
     source = np.repeat(begins - starts[:-1], sizes) + np.arange(starts[-1])
 
     def per_corner(name: str, width: tuple[int, ...]) -> NDArray[np.float64]:
-        parts = [getattr(faces, name).reshape(-1, *width) for faces in chosen]
+        parts = [getattr(faces, name).reshape(-1, *width) for faces in groups]
         return np.concatenate(parts)[source] if parts else np.zeros((0, *width))
 
     # Vertices that no face uses any more are dropped.

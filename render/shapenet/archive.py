@@ -1,4 +1,4 @@
-"""ShapeNet's zip archives, read in place, the files of one model at a time."""
+"""ShapeNet's zip archives, read in place, model by model."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["MAX_BYTES", "MAX_ENTRIES", "SYNSET", "list_archive", "unpack"]
 
 SYNSET = re.compile(r"[0-9]{8}")
 MAX_BYTES = 2 << 30
-"""What the files of one model may hold, unpacked; the largest of ShapeNet holds a tenth of it."""
+"""Bytes of one model's files, unpacked; the largest of ShapeNet has a tenth of it."""
 MAX_ENTRIES = 10_000
 """Files that one model may have."""
 _NOT_NEEDED = ".binvox"
@@ -58,11 +58,11 @@ def list_archive(path: Path, strays: list[str] | None = None) -> dict[tuple[str,
 
     Raises
     ------
-    InputError : it is no zip archive, or a damaged one
+    InputError : it is not a zip archive, or damaged
     """
     if not path.is_file():
         raise InputError(
-            f"{path} is no plain file: give a zip archive, or the folder that they lie in"
+            f"{path} is not a plain file: give a zip archive, or the folder that they lie in"
         )
     try:
         index = _index(_open(path), path, strays)
@@ -195,20 +195,20 @@ def _model_of(name: str, stem: str) -> tuple[str, str] | None:
     if parts[0] == _OF_MACOS:
         return None
     if SYNSET.fullmatch(stem):
-        synset, place = stem, parts.index(stem) if stem in parts else -1
+        synset, position = stem, parts.index(stem) if stem in parts else -1
     else:
-        place = next(
+        position = next(
             (index for index, part in enumerate(parts) if SYNSET.fullmatch(part)), len(parts)
         )
-        synset = parts[place] if place < len(parts) else ""
-    folder = parts[: place + 2]
-    if len(parts) < len(folder) + 1 or place == len(parts) or {"", ".", ".."} & set(folder):
+        synset = parts[position] if position < len(parts) else ""
+    folder = parts[: position + 2]
+    if len(parts) < len(folder) + 1 or position == len(parts) or {"", ".", ".."} & set(folder):
         return None
     return synset, "/".join(folder)
 
 
 def _refusal(info: zipfile.ZipInfo, name: str) -> str:
-    """Return why an entry is not unpacked; "" if nothing is wrong with it."""
+    """Return why an entry is not unpacked, or ""."""
     kind = stat.S_IFMT(info.external_attr >> 16)
     if name.startswith("/") or name[1:2] == ":":
         return "an absolute path"

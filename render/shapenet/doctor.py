@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ...core.errors import ModelError
-from ...core.processes import count_cores, each, workers
+from ...core.processes import count_cores, results_in_order, workers
 from ...core.progress import track
 from ...core.scratch import Scratch
 from ..mesh.bounds import MOST_LOOKUPS, in_reach, mesh_path, read_mesh_bytes
@@ -42,7 +42,7 @@ from .listing import V2_FILE, Listing, Model, category_names, fetch
 from .stored_normals import FaceText, share_of_stray_normals
 from .synsets import TOTAL, V2_COUNTS, V2_NAMES
 
-__all__ = ["FINDINGS", "Diagnosis", "Examined", "diagnose", "diagnosis_text", "examine"]
+__all__ = ["FINDINGS", "Diagnosis", "ModelReport", "diagnose", "diagnosis_text", "examine"]
 
 Weight = Literal["fatal", "lost", "mended", "note"]
 
@@ -111,7 +111,7 @@ FINDINGS: dict[str, Finding] = {
     "missing JSON": Finding("note", "no model_normalized.json: not needed"),
     "same OBJ": Finding("note", "byte for byte the mesh of another model"),
 }
-"""All that the doctor tells, gravest first."""
+"""All findings of the doctor, the gravest first."""
 
 _OF_REPAIR = {
     "faces with an index out of range": "bad index",
@@ -126,14 +126,14 @@ _OF_FACES = [name for name in _OF_REPAIR.values() if name != "lines or points"]
 
 
 @dataclass
-class Examined:
+class ModelReport:
     """One model's findings: counts by name of `FINDINGS`, size, digest.
 
     Faces and bytes are those of its mesh; the digest is of these bytes.
     """
 
     key: str
-    found: dict[str, int] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
     faces: int = 0
     size: int = 0
     digest: bytes = b""
@@ -141,60 +141,60 @@ class Examined:
     @property
     def fatal(self) -> bool:
         """Whether it cannot be rendered."""
-        return any(FINDINGS[name].weight == "fatal" for name in self.found)
+        return any(FINDINGS[name].weight == "fatal" for name in self.counts)
 
 
-def examine(model: Model, scratch: Path) -> Examined:
+def examine(model: Model, scratch: Path) -> ModelReport:
     """Check one model: its mesh, its material libraries, its pictures' headers.
 
     Parameters
     ----------
     scratch : an empty folder for what comes out of an archive
     """
-    found: Counter[str] = Counter()
-    result = Examined(model.key)
+    counts: Counter[str] = Counter()
+    result = ModelReport(model.key)
     try:
         folder, refused = fetch(model, scratch)
-        found["refused reference"] += len(refused)
+        counts["refused reference"] += len(refused)
         if not (folder / model.file).is_file():
-            found["no OBJ"] = 1
+            counts["no OBJ"] = 1
         else:
-            _examine_mesh(mesh_path(folder, model.file), folder, model.file, found, result)
+            _examine_mesh(mesh_path(folder, model.file), folder, model.file, counts, result)
     except (
         Exception
     ):  # whatever it is, the render of this model would be recorded as failed, and the rest goes on
-        found["unreadable"] = 1
-    found["non-ASCII name"] += not model.key.isascii()
-    result.found = {name: found[name] for name in FINDINGS if found[name]}
+        counts["unreadable"] = 1
+    counts["non-ASCII name"] += not model.key.isascii()
+    result.counts = {name: counts[name] for name in FINDINGS if counts[name]}
     return result
 
 
 def _examine_mesh(
-    path: Path, folder: Path, file: str, found: Counter[str], result: Examined
+    path: Path, folder: Path, file: str, counts: Counter[str], result: ModelReport
 ) -> None:
     data = read_mesh_bytes(path)
     result.size, result.digest = len(data), hashlib.blake2b(data, digest_size=8).digest()
     if not data and path.suffix.lower() != ".obj":
-        found["empty OBJ"] = 1
+        counts["empty OBJ"] = 1
         return
     check_mesh(folder, file, data)
     if path.suffix.lower() != ".obj":
         return
     # The parser and the repair of the render: the same faults, the same counts.
     mesh = parse_obj(data)
-    extent = _examine_geometry(mesh, found, result)
+    extent = _examine_geometry(mesh, counts, result)
     text = FaceText.find(data)
-    found["wrong normals"] += share_of_stray_normals(text, mesh.vertices) > _SMOOTH
-    found["negative index"] += text.counts_backwards
-    found["CRLF"] += b"\r\n" in data
-    found["non-ASCII name"] += not data.isascii()
+    counts["wrong normals"] += share_of_stray_normals(text, mesh.vertices) > _SMOOTH
+    counts["negative index"] += text.counts_backwards
+    counts["CRLF"] += b"\r\n" in data
+    counts["non-ASCII name"] += not data.isascii()
     if file == V2_FILE:
-        found["missing JSON"] += not path.with_suffix(".json").is_file()
-        found["not unit size"] += bool(extent.any() and abs(np.linalg.norm(extent) - 1) > 0.05)
-    _examine_libraries(mesh, folder, os.path.dirname(file), found)  # noqa: PTH120
+        counts["missing JSON"] += not path.with_suffix(".json").is_file()
+        counts["not unit size"] += bool(extent.any() and abs(np.linalg.norm(extent) - 1) > 0.05)
+    _examine_libraries(mesh, folder, os.path.dirname(file), counts)  # noqa: PTH120
 
 
-def _examine_geometry(mesh: Mesh, found: Counter[str], result: Examined) -> NDArray[np.float64]:
+def _examine_geometry(mesh: Mesh, counts: Counter[str], result: ModelReport) -> NDArray[np.float64]:
     """Count the faults of a mesh by reading and repairing it.
 
     Returns
@@ -202,79 +202,79 @@ def _examine_geometry(mesh: Mesh, found: Counter[str], result: Examined) -> NDAr
     extent : (3,) float64, object units, of the box around all finite vertices; 0 without a face
     """
     surface = repair(mesh)
-    found.update({_OF_REPAIR[name]: count for name, count in surface.repairs.items()})
+    counts.update({_OF_REPAIR[name]: count for name, count in surface.repairs.items()})
     # Faces of the file: those that were read and those left out in reading.
     dropped = sum(count for name, count in mesh.faults.items() if name != "lines and points")
     result.faces = len(mesh.sizes) + dropped
     usable = len(surface.front) > 0
-    found["empty OBJ"] += not len(mesh.vertices)
-    found["no usable face"] += bool(len(mesh.vertices) and not usable)
-    found["very large mesh"] += result.faces >= LARGE
+    counts["empty OBJ"] += not len(mesh.vertices)
+    counts["no usable face"] += bool(len(mesh.vertices) and not usable)
+    counts["very large mesh"] += result.faces >= LARGE
     if not usable:
         return np.zeros(3)
     extent: NDArray[np.float64] = np.ptp(mesh.vertices[in_reach(mesh.vertices)], axis=0)
-    found["flat"] += bool(extent.min() <= 1e-6 * extent.max())
+    counts["flat"] += bool(extent.min() <= 1e-6 * extent.max())
     return extent
 
 
-def _examine_libraries(mesh: Mesh, folder: Path, base: str, found: Counter[str]) -> None:
+def _examine_libraries(mesh: Mesh, folder: Path, base: str, counts: Counter[str]) -> None:
     """Check the MTL files: their materials, and whether their pictures exist."""
     defined: set[str] = set()
     references: set[str] = set()
     for name in [name for name in mesh.libraries if name][:MOST_LOOKUPS]:
         path, note = find_inside(folder, name, base)
         if path is None:
-            found["refused reference" if "refused" in note else "missing MTL"] += 1
+            counts["refused reference" if "refused" in note else "missing MTL"] += 1
             continue
         try:
             text = read_library(path)
         except ModelError:
-            found["missing MTL"] += 1
+            counts["missing MTL"] += 1
             continue
-        found["non-ASCII name"] += not text.isascii()
-        _examine_library(text, defined, references, found)
+        counts["non-ASCII name"] += not text.isascii()
+        _examine_library(text, defined, references, counts)
     # Without a library all its materials would be undefined: one finding is enough.
-    if not found["missing MTL"]:
-        found["undefined material"] += len(set(mesh.material_names) - {""} - defined)
+    if not counts["missing MTL"]:
+        counts["undefined material"] += len(set(mesh.material_names) - {""} - defined)
     pictures = Pictures(folder, base)
     for reference in sorted(references)[:MOST_LOOKUPS]:
-        _examine_reference(reference, pictures, found)
+        _examine_reference(reference, pictures, counts)
 
 
 def _examine_library(
-    text: bytes, defined: set[str], references: set[str], found: Counter[str]
+    text: bytes, defined: set[str], references: set[str], counts: Counter[str]
 ) -> None:
     for key, rest in library_lines(text):
         if key == "newmtl":
             defined.add(rest)
         elif key == "d":
             alpha = read_alpha(rest, 1.0)
-            found["alpha zero"] += alpha == 0
-            found["alpha below one"] += 0 < alpha < 1
+            counts["alpha zero"] += alpha == 0
+            counts["alpha below one"] += 0 < alpha < 1
         elif key == "tr":
-            found["Tr"] += 1
+            counts["Tr"] += 1
         elif key == "illum":
-            found["metallic illum"] += rest in METALLIC
+            counts["metallic illum"] += rest in METALLIC
         elif key in ("map_kd", "map_d") and rest:
-            found["alpha map"] += key == "map_d"
+            counts["alpha map"] += key == "map_d"
             references.add(map_file(rest))
 
 
-def _examine_reference(reference: str, pictures: Pictures, found: Counter[str]) -> None:
+def _examine_reference(reference: str, pictures: Pictures, counts: Counter[str]) -> None:
     with_slashes = reference.replace("\\", "/")
-    found["backslash in path"] += "\\" in reference
-    found["space in path"] += " " in reference
-    found["non-ASCII name"] += not reference.isascii()
+    counts["backslash in path"] += "\\" in reference
+    counts["space in path"] += " " in reference
+    counts["non-ASCII name"] += not reference.isascii()
     path, note = pictures.locate(reference)
     if path is None:
-        found["refused reference" if "refused" in note else "missing texture"] += 1
+        counts["refused reference" if "refused" in note else "missing texture"] += 1
         return
     named, real = (
         os.path.normpath(f"{pictures.base}/{with_slashes}"),
         path.relative_to(pictures.folder.resolve()).as_posix(),
     )
-    found["letter case of path"] += named != real and named.casefold() == real.casefold()
-    found["unreadable texture"] += pictures.fault(path) != ""
+    counts["letter case of path"] += named != real and named.casefold() == real.casefold()
+    counts["unreadable texture"] += pictures.fault(path) != ""
 
 
 @dataclass(frozen=True)
@@ -282,10 +282,10 @@ class Diagnosis:
     """The findings of all models, in the order of the listing."""
 
     listing: Listing
-    models: list[Examined]
+    models: list[ModelReport]
 
     @property
-    def fatal(self) -> list[Examined]:
+    def fatal(self) -> list[ModelReport]:
         """Models that cannot be rendered."""
         return [model for model in self.models if model.fatal]
 
@@ -297,7 +297,7 @@ class Diagnosis:
         rows = []
         faces = sum(model.faces for model in self.models)
         for name, finding in FINDINGS.items():
-            having = [model for model in self.models if name in model.found]
+            having = [model for model in self.models if name in model.counts]
             if having:
                 row = {
                     "finding": name,
@@ -305,7 +305,7 @@ class Diagnosis:
                     "meaning": finding.meaning,
                     "models": len(having),
                 }
-                row["count"] = count = sum(model.found[name] for model in having)
+                row["count"] = count = sum(model.counts[name] for model in having)
                 # a doubled face is two of the file's
                 if name in _OF_FACES and faces:
                     row["share"] = round((2 if name == "doubled faces" else 1) * count / faces, 6)
@@ -323,7 +323,7 @@ class Diagnosis:
         there = Counter(
             model.key.split("/")[0]
             for model in self.models
-            if not {"no OBJ", "empty OBJ"} & set(model.found)
+            if not {"no OBJ", "empty OBJ"} & set(model.counts)
         )
         return [
             {
@@ -350,7 +350,7 @@ class Diagnosis:
             "synsets": self.synsets(),
             "findings": self.findings(),
             "fatal": [model.key for model in self.fatal],
-            "models": {model.key: model.found for model in self.models if model.found},
+            "models": {model.key: model.counts for model in self.models if model.counts},
         }
 
 
@@ -359,23 +359,25 @@ def diagnose(listing: Listing, *, jobs: int | None = None) -> Diagnosis:
 
     Parameters
     ----------
-    jobs : processes; the number of cores where None
+    jobs : processes; the number of cores if None
     """
     models = listing.models
     # Batches, so that little time goes into handing models over.
     batches = [models[begin : begin + _BATCH] for begin in range(0, len(models), _BATCH)]
     jobs = max(1, min(jobs or count_cores(), len(batches)))
-    with each(workers(jobs), (delayed(_examine_batch)(batch) for batch in batches)) as results:
+    with results_in_order(
+        workers(jobs), (delayed(_examine_batch)(batch) for batch in batches)
+    ) as results:
         examined = list(track(chain.from_iterable(results), len(models), "models"))
     # Models with the same bytes are named, whichever came first.
     times = Counter(model.digest for model in examined if model.size)
     for model in examined:
         if times[model.digest] > 1:
-            model.found["same OBJ"] = 1
+            model.counts["same OBJ"] = 1
     return Diagnosis(listing, examined)
 
 
-def _examine_batch(models: list[Model]) -> list[Examined]:
+def _examine_batch(models: list[Model]) -> list[ModelReport]:
     examined = []
     for model in models:
         with Scratch() as scratch:
@@ -423,7 +425,7 @@ def diagnosis_text(diagnosis: Diagnosis) -> str:
     console.print(findings)
     fatal = diagnosis.fatal
     for model in fatal[:_LISTED]:
-        console.print(f"cannot be rendered: {model.key}: {', '.join(model.found)}", soft_wrap=True)
+        console.print(f"cannot be rendered: {model.key}: {', '.join(model.counts)}", soft_wrap=True)
     if len(fatal) > _LISTED:
         console.print(f"… and {len(fatal) - _LISTED:,} more: --json lists all")
     faces = np.array([model.faces for model in diagnosis.models if model.faces] or [0])

@@ -1,4 +1,4 @@
-"""Layouts of a folder of models: ShapeNetCore v2 or v1, zip archives, or any model files."""
+"""Layouts: ShapeNetCore v2 or v1, zip archives, or any files."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ LAYOUT_NAMES = {
 
 
 def recognise_layout(root: Path) -> Layout:
-    """Return the layout of a folder, v2, v1 or zip, by a few subfolders.
+    """Recognise the layout of a folder by a few subfolders.
 
     Raises
     ------
-    InputError : it is none of them
+    InputError : it has none of these layouts
     """
     if root.is_file() and root.suffix.lower() == ".zip":
         return "zip"
@@ -69,7 +69,7 @@ def recognise_layout(root: Path) -> Layout:
     if not nested and next(model_files(root, [], []), None):
         hint = "; it holds model files, which --layout flat takes"
     raise InputError(
-        f"{root} is no ShapeNet, it has no synset folder such as 03001627: {REMEDY}{hint}"
+        f"{root} is not a ShapeNet folder, it has no synset folder such as 03001627: {REMEDY}{hint}"
     )
 
 

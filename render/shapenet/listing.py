@@ -1,4 +1,4 @@
-"""Models on disk: ShapeNetCore v2 or v1, in folders or zips, or any model files.
+"""Models on disk: ShapeNetCore in folders or zips, or any files.
 
 Listing opens no model. A `Model` knows where its files lie; `fetch` makes them a folder.
 """
@@ -124,7 +124,7 @@ def category_names(root: Path) -> dict[str, str]:
     Empty if the file is missing or unreadable.
     """
     try:
-        entries = parse_json(read_plain(root / "taxonomy.json", _TAXONOMY, "get it anew"))
+        entries = parse_json(read_plain(root / "taxonomy.json", _TAXONOMY, "download it again"))
         return {str(entry["synsetId"]): shown(entry["name"].split(",")[0], 40) for entry in entries}
     except (InputError, ValueError, KeyError, TypeError, AttributeError):
         return {}
@@ -230,7 +230,7 @@ def _in_folders(root: Path, synsets: tuple[str, ...], file: str, notes: list[str
     folders = synset_folders(root)
     if not folders:
         raise InputError(
-            f"{root} is no ShapeNet, it has no synset folder such as 03001627: {REMEDY}"
+            f"{root} is not a ShapeNet folder, it has no synset folder such as 03001627: {REMEDY}"
         )
     models = []
     for synset in _offsets(synsets, folders, root):
@@ -282,9 +282,9 @@ def _zipped(root: Path, synsets: tuple[str, ...], notes: list[str]) -> list[Mode
 
 
 def _flat(root: Path, notes: list[str]) -> list[Model]:
-    """List model files: the synset is the first folder, the id the rest of the path."""
+    """List model files: the first folder is the synset."""
     if not root.is_dir():
-        raise InputError(f"{root} is no folder: --layout flat takes a folder of model files")
+        raise InputError(f"{root} is not a folder: --layout flat takes a folder of model files")
     hidden: list[str] = []
     unread: list[str] = []
     files = list(model_files(root, hidden, unread))
@@ -339,7 +339,7 @@ def _of_synsets(models: list[Model], synsets: tuple[str, ...], root: Path) -> li
 
 
 def _offsets(synsets: tuple[str, ...], there: Iterable[str], root: Path) -> list[str]:
-    """Return the synsets asked for by offset or name.
+    """Return the synsets requested by offset or name.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""One model of a listing: its name and the place of its files."""
+"""One model of a listing: its name and its files."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 __all__ = ["V1_FILE", "V2_FILE", "Model"]
 
 V2_FILE, V1_FILE = "models/model_normalized.obj", "model.obj"
-"""Where ShapeNetCore keeps a model's mesh, by its version."""
+"""Path of the mesh in a model's folder, by version of ShapeNetCore."""
 
 
 @dataclass(frozen=True, order=True, slots=True)
@@ -33,7 +33,7 @@ class Model:
 
     @property
     def obj(self) -> Path:
-        """The path of its mesh, if it has one and lies in no archive."""
+        """The path of its mesh on disk."""
         return self.folder / self.file
 
     @property

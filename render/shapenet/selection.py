@@ -32,7 +32,7 @@ class Selection:
     synsets : offsets or names; all where empty
     ids : file of ids, one a line: `id` or `synset/id`; `#` begins a comment
     split_csv : ShapeNet's official table id,synsetId,subSynsetId,modelId,split
-    split : its part to take, such as `train`; all of the table where None
+    split : its part to take, such as `train`; all of the table if None
     limit : the first so many of each synset
     shard : `i/n`, 0 <= i < n: one of n shares, applied last. A model's share depends on its synset
         and id alone
@@ -63,13 +63,13 @@ class Selection:
         """
         if self.shard is None:
             return 0, 1
-        found = re.fullmatch(r"([0-9]{1,9})/([0-9]{1,9})", self.shard)
-        if not found or int(found[1]) >= int(found[2]):
+        match = re.fullmatch(r"([0-9]{1,9})/([0-9]{1,9})", self.shard)
+        if not match or int(match[1]) >= int(match[2]):
             raise InputError(
                 f"--shard {shorten(self.shard)}: expected i/n with 0 <= i < n, such as 0/8 to 7/8 "
                 "for eight jobs"
             )
-        return int(found[1]), int(found[2])
+        return int(match[1]), int(match[2])
 
 
 def select(models: Sequence[Model], selection: Selection) -> tuple[list[Model], list[str]]:
@@ -104,11 +104,11 @@ def select(models: Sequence[Model], selection: Selection) -> tuple[list[Model], 
 
 
 def _first_of_each(models: list[Model], limit: int) -> list[Model]:
-    taken: dict[str, int] = {}
+    counts: dict[str, int] = {}
     first = []
     for model in models:
-        taken[model.synset] = taken.get(model.synset, 0) + 1
-        if taken[model.synset] <= limit:
+        counts[model.synset] = counts.get(model.synset, 0) + 1
+        if counts[model.synset] <= limit:
             first.append(model)
     return first
 
@@ -122,14 +122,14 @@ def _among(
         raise InputError(
             f"{file} names {len(names)} models, and none of them is there: is it for this ShapeNet?"
         )
-    found = {model.key for model in chosen} | {model.model_id for model in chosen}
-    missing = sorted(names - found)
+    names_there = {model.key for model in chosen} | {model.model_id for model in chosen}
+    missing = sorted(names - names_there)
     if (
         missing and not selection.synsets
     ):  # with --synset, those of other synsets are meant to be left out
-        shown = ", ".join(map(shorten, missing[:3])) + (", …" if len(missing) > 3 else "")
+        examples = ", ".join(map(shorten, missing[:3])) + (", …" if len(missing) > 3 else "")
         notes.append(
-            f"{len(missing)} of the {len(names)} models that {file} names are not there: {shown}"
+            f"{len(missing)} of the {len(names)} models that {file} names are not there: {examples}"
         )
     return chosen
 
@@ -174,7 +174,7 @@ def read_split(path: Path, split: str | None) -> set[str]:
     except csv.Error as error:
         where = f"line {table.line_num + 1}: {error}"
         raise InputError(
-            f"{path} is not ShapeNet's split table, {where}: mend the line, or get it anew"
+            f"{path} is not ShapeNet's split table, {where}: correct the line, or download it again"
         ) from None
     if split is not None and split not in parts:
         known = ", ".join(map(shorten, sorted(parts)[:10])) + (", …" if len(parts) > 10 else "")

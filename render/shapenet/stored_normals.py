@@ -1,4 +1,4 @@
-"""Stored normals of an OBJ, which the render does not read, for the doctor."""
+"""Stored normals of an OBJ, which only the doctor reads."""
 
 from __future__ import annotations
 
@@ -69,8 +69,8 @@ def share_of_stray_normals(text: FaceText, vertices: NDArray[np.float64]) -> flo
     # vertex and normal of each corner, (S, 3, 2); triangles without a stored normal fall out
     begins, _ = _lines(text.normals)
     corners = [_corners(words, len(vertices), len(begins) - 1) for words in triangles]
-    places = np.array([row for row in corners if row], dtype=np.int64).reshape(-1, 3, 2)
-    lines = [text.normals[begins[row] : begins[row + 1]] for row in places[..., 1].ravel()]
+    indices = np.array([row for row in corners if row], dtype=np.int64).reshape(-1, 3, 2)
+    lines = [text.normals[begins[row] : begins[row + 1]] for row in indices[..., 1].ravel()]
     try:
         numbers = [line.split()[1:4] for line in lines]
         # (S, corners, xyz)
@@ -78,7 +78,7 @@ def share_of_stray_normals(text: FaceText, vertices: NDArray[np.float64]) -> flo
     except ValueError:  # a normal that is not three numbers
         return 0.0
     # (S, corners, xyz)
-    points = vertices[places[..., 0]]
+    points = vertices[indices[..., 0]]
     with np.errstate(all="ignore"):
         # the true normal of each triangle, (S, 1, 3), and its angle to the stored ones, (S, 3)
         true = np.cross(points[:, 1] - points[:, 0], points[:, 2] - points[:, 0])[:, None]

@@ -22,5 +22,5 @@ def test_a_spread_takes_first_and_last_in_even_steps(count: int, most: int) -> N
 
 
 @given(st.integers(0, 50))
-def test_of_nothing_and_for_nothing_is_nothing(count: int) -> None:
+def test_an_empty_range_or_request_gives_no_index(count: int) -> None:
     assert spread_indices(0, count) == spread_indices(count, 0) == []

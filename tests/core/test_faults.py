@@ -153,7 +153,7 @@ def test_a_fault_in_a_worker_is_reported_from_where_it_was(
         ),
         (
             fail(PermissionError(errno.EACCES, "Permission denied", "/secret")),
-            "/secret: Permission denied: see to",
+            "/secret: Permission denied: check",
         ),
         (
             fail(OSError(errno.EIO, "Input/output error", "/disk")),
@@ -173,13 +173,13 @@ def test_a_fault_in_a_worker_is_reported_from_where_it_was(
         ),
         (
             fail(IsADirectoryError(errno.EISDIR, "Is a directory", "d")),
-            "d: Is a directory: see to it",
+            "d: Is a directory: check it",
         ),
         (recurse, "nested too deeply to be read"),
         (fail(InputError("a\nb\x1b[31m: mend it")), r"a b\x1b[31m: mend it"),
     ],
 )
-def test_what_the_user_can_mend_is_said(
+def test_errors_that_the_user_can_correct_have_a_remedy(
     told: Callable[..., tuple[int, str]], act: Callable[[], Any], says: str
 ) -> None:
     status, err = told(act)
@@ -203,7 +203,7 @@ def test_a_report_that_cannot_be_written_follows_the_line(
     assert "Traceback" in err
 
 
-def test_a_reader_that_had_enough_is_no_fault(
+def test_a_reader_that_closes_its_pipe_is_no_fault(
     answer: Callable[..., Answer], told: Callable[..., tuple[int, str]]
 ) -> None:
     told(fail(InputError("to make the command")))

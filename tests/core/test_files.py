@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 import hashlib
-from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -10,15 +10,17 @@ from shapenet3d_cma.core.errors import needs
 from shapenet3d_cma.core.files import hash_text, hash_to_fraction, random_stream, sha256
 
 
-def test_sha256(tmp_path: Path) -> None:
-    (tmp_path / "abc").write_bytes(b"abc")
-    assert (
-        sha256(tmp_path / "abc")
-        == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-    )
+@given(piece=st.binary(max_size=40), repeats=st.integers(1, 20_000))
+def test_the_hash_of_a_file_is_that_of_its_bytes(
+    tmp_path_factory: pytest.TempPathFactory, piece: bytes, repeats: int
+) -> None:
+    content = piece * repeats
+    path = tmp_path_factory.getbasetemp() / "hashed"
+    path.write_bytes(content)
+    assert sha256(path) == hashlib.sha256(content).hexdigest()
 
 
-def test_a_missing_library_is_told_apart_from_a_missing_package() -> None:
+def test_a_missing_library_and_a_missing_package_have_different_remedies() -> None:
     library = ImportError(
         "libusb-1.0.so.0: cannot open shared object file: No such file or directory"
     )
@@ -32,14 +34,14 @@ def test_a_missing_library_is_told_apart_from_a_missing_package() -> None:
 
 
 @given(st.text(st.characters(codec="utf-8")))
-def test_a_text_alone_decides(text: str) -> None:
+def test_hashes_and_random_numbers_depend_on_the_text_alone(text: str) -> None:
     digest = hashlib.sha256(text.encode()).digest()
     assert hash_text(text) == digest
     assert 0 <= hash_to_fraction(text) <= 1
     assert random_stream(text).random() == random_stream(text).random()
 
 
-def test_numbers_stay_those_of_earlier_versions() -> None:
+def test_random_numbers_are_those_of_earlier_versions() -> None:
     """Cameras, splits and samples of old runs can be drawn again."""
     assert hash_to_fraction("0 split 03001627/abc") == NUMBERS[0]
     assert random_stream("0 03001627/abc").random() == NUMBERS[1]

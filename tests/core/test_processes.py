@@ -115,7 +115,7 @@ print("still here")
 
 
 @pytest.mark.parametrize("how", ["kernel", "thread"])
-def test_a_process_whose_parent_ended_before_it_looked_ends_too(how: str) -> None:
+def test_a_process_whose_parent_ended_before_the_check_ends_too(how: str) -> None:
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
     line = [sys.executable, "-c", LATE, str(ended.pid), how]
@@ -128,7 +128,7 @@ def _who(_: int) -> int:
     return os.getpid()
 
 
-def test_workers_outlive_the_thread_that_first_asked_for_them() -> None:
+def test_workers_outlive_the_thread_that_started_them() -> None:
     """They are shared within a process; Linux's own means would end them with that thread."""
     seen: set[int] = set()
     thread = threading.Thread(
@@ -146,7 +146,7 @@ def test_one_job_needs_no_other_process() -> None:
     assert set(workers(1)(delayed(_who)(i) for i in range(2))) == {os.getpid()}
 
 
-def test_a_worker_of_doctor_that_is_killed_is_said_in_one_line(
+def test_a_killed_worker_of_doctor_is_reported_in_one_line(
     many_models: Path, tmp_path: Path
 ) -> None:
     family = Family([*CLI, "doctor", many_models, "--jobs", 2], log=tmp_path / "output")

@@ -80,16 +80,31 @@ def test_the_camera_of_a_row_has_the_size_of_its_depth(
     assert np.array_equal(again.cam_from_obj, camera.cam_from_obj)
 
 
-def test_a_row_without_a_rotation_has_no_camera() -> None:
-    row = {
-        "intrinsics": np.eye(3),
-        "cam_from_obj": 2 * np.eye(4),
-        "depth": np.zeros((2, 3), np.float32),
-    }
-    with pytest.raises(ValueError, match="last row of cam_from_obj"):
+@given(
+    hnp.arrays(np.float64, (3, 3), elements=st.floats(-2, 2)).filter(
+        lambda matrix: np.abs(matrix @ matrix.T - np.eye(3)).max() > 1e-6
+    )
+)
+def test_a_row_without_a_rotation_has_no_camera(matrix: np.ndarray) -> None:
+    pose = np.eye(4)
+    pose[:3, :3] = matrix
+    row = {"intrinsics": np.eye(3), "cam_from_obj": pose, "depth": np.zeros((2, 3), np.float32)}
+    with pytest.raises(ValueError, match="must hold a rotation"):
         row_camera(row)
 
 
-def test_a_stamp_opens_with_format_and_kind() -> None:
-    assert list(file_stamp("shard"))[:3] == ["format", "kind", "schema_version"]
-    assert "schema_version" not in file_stamp("clouds", versioned=False)
+@given(st.sampled_from(list(FIELDS.values())), st.tuples(*[st.integers(1, 300)] * 3))
+def test_the_letters_of_a_shape_stand_for_the_sizes_of_the_file(
+    field: Field, sizes: tuple[int, int, int]
+) -> None:
+    letters = dict(zip("HWP", sizes, strict=True))
+    for size, given_size in zip(field.sizes(**letters), field.shape, strict=True):
+        assert size == letters.get(str(given_size), given_size)
+
+
+@given(st.text(), st.booleans())
+def test_a_stamp_opens_with_format_and_kind(kind: str, versioned: bool) -> None:
+    stamp = file_stamp(kind, versioned=versioned)
+    assert list(stamp)[:2] == ["format", "kind"]
+    assert stamp["kind"] == kind
+    assert ("schema_version" in stamp) == versioned

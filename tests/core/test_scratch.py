@@ -10,7 +10,7 @@ import pytest
 from shapenet3d_cma.core.scratch import Scratch, sweep_scratch
 
 
-def test_only_what_a_dead_process_marked_is_swept(
+def test_only_scratch_folders_of_ended_processes_are_removed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path))

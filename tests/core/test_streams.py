@@ -44,7 +44,7 @@ def test_output_that_cannot_be_written(tmp_path: Path, place: str, says: str) ->
     assert len(list((tmp_path / "out").glob("*/*/models/model_normalized.obj"))) == 1
 
 
-def test_help_to_a_full_disk_is_a_line_too(tmp_path: Path) -> None:
+def test_help_on_a_full_disk_fails_in_one_line(tmp_path: Path) -> None:
     status, _, err = shell(f"{CMA3D} --help >/dev/full", tmp_path)
     assert (status, len(err.splitlines())) == (2, 1)
 
@@ -86,7 +86,7 @@ def test_names_outside_of_ascii_in_any_locale(
     assert "Möbel" in (tmp_path / "Überblick.html").read_text(encoding="utf-8")
 
 
-def test_bytes_that_are_no_text_in_a_name(tmp_path: Path, shards: Path) -> None:
+def test_names_that_are_not_utf8(tmp_path: Path, shards: Path) -> None:
     (tmp_path / os.fsdecode(b"a\xff\x1b")).symlink_to(shards)
     status, out, err = shell(
         f"{CMA3D} report $'a\\xff\\x1b' -o out.html --most 1; {CMA3D} doctor $'b\\xff\\x1b'",

@@ -35,7 +35,7 @@ def depth(value: object) -> int:
 
 
 @given(VALUES, st.integers(0, 4))
-def test_depth_is_counted_as_it_is(value: object, most: int) -> None:
+def test_documents_are_refused_by_their_true_depth(value: object, most: int) -> None:
     """Whatever stands in strings, brackets and quotes among it."""
     text = json.dumps(value, ensure_ascii=False)
     if depth(value) > most:
@@ -93,7 +93,7 @@ def test_length_is_bounded(tmp_path: Path) -> None:
         read_json(tmp_path / "x")
 
 
-def test_what_is_no_plain_file_is_refused_and_does_not_hang(tmp_path: Path) -> None:
+def test_pipes_devices_and_folders_are_refused_without_waiting(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     for path, says in (
         (tmp_path / "pipe", r"a pipe \(FIFO\), not a file"),
@@ -106,7 +106,7 @@ def test_what_is_no_plain_file_is_refused_and_does_not_hang(tmp_path: Path) -> N
         read_json(tmp_path / "absent")
 
 
-def test_lines_that_are_no_json_are_left_out(tmp_path: Path) -> None:
+def test_lines_that_are_not_json_are_left_out(tmp_path: Path) -> None:
     good = b'{"a": 1}\n'
     bad = [b"\xff\xfe\n", b"[" * 10**5 + b"\n", b'"' + b"x" * 99_999 + b'"\n', b"\n", b'{"a": \n']
     (tmp_path / "x").write_bytes(good.join([b"", *bad, b'{"cut"']))
@@ -115,7 +115,7 @@ def test_lines_that_are_no_json_are_left_out(tmp_path: Path) -> None:
     assert list(read_json_lines(tmp_path / "x")) == [[1]]
 
 
-def test_what_a_message_repeats_is_harmless() -> None:
+def test_texts_in_messages_are_escaped_and_shortened() -> None:
     assert shown("Stuhl é 椅子") == "Stuhl é 椅子"
     assert shown("a\nb\x1b[31m\udcff\x00\u202e") == "a\\nb\\x1b[31m\\xff\\x00\\u202e"
     assert shown("x" * 500) == "x" * 200 + " …"

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from shapenet3d_cma.tests.fuzz.bounds import corpus, fuzz
 from shapenet3d_cma.tests.fuzz.models import broken, lines
 from shapenet3d_cma.tests.fuzz.scenes import exported, read_scene
-from shapenet3d_cma.tests.render.mesh.test_hostile_models import gltf
+from shapenet3d_cma.tests.render.mesh.broken_models import gltf
 
 WHOLE = json.loads(gltf())
 VALUES = st.one_of(

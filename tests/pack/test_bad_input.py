@@ -169,7 +169,7 @@ import os, sys, time
 from pathlib import Path
 from joblib import Parallel, delayed
 from shapenet3d_cma.core.errors import InputError
-from shapenet3d_cma.core.processes import each
+from shapenet3d_cma.core.processes import results_in_order
 
 seen = Path(sys.argv[1])
 
@@ -180,7 +180,7 @@ def die() -> None:
 
 tasks = [delayed(abs)(-1), *[delayed(die)()] * 9]
 try:
-    with each(Parallel(n_jobs=2, return_as="generator", batch_size=1), tasks) as results:
+    with results_in_order(Parallel(n_jobs=2, return_as="generator", batch_size=1), tasks) as results:
         print(next(results))
         seen.touch()
         list(results)

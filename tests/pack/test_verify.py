@@ -227,7 +227,7 @@ def test_the_wrong_source_is_noticed(shards: Path, shapenet: Path, tmp_path: Pat
     (tmp_path / "file").touch()
     for source, message in (
         ("none", "does not exist"),
-        ("empty", "is no ShapeNet"),
+        ("empty", "is not a ShapeNet folder"),
         ("file", "is a file"),
     ):
         with pytest.raises(

@@ -207,7 +207,7 @@ def test_a_write_protected_file_is_reported_in_one_line(
 
     monkeypatch.setattr(Path, "write_bytes", refuse)
     with pytest.raises(
-        InputError, match=r"shard-00000.h5 cannot be written: Permission denied; see to the folder"
+        InputError, match=r"shard-00000.h5 cannot be written: Permission denied; check the folder"
     ):
         pack_renders(renders, tmp_path / "shards", PackConfig(points=256), jobs=1)
 

@@ -41,12 +41,39 @@ def test_point_to_pixel_to_point_is_exact(depth: np.ndarray, turn: float) -> Non
     assert np.allclose(z, depth[cloud.pixels[:, 1], cloud.pixels[:, 0]], atol=1e-6)
 
 
-def test_it_refuses_a_depth_that_is_none() -> None:
-    with pytest.raises(ValueError, match=r"\(9, 9\).*\(9, 14\)"):
-        back_project(np.zeros((9, 9), np.float32), camera(0))
-    for bad in (-1, np.nan, np.inf):
-        with pytest.raises(ValueError, match="finite and not negative"):
-            back_project(np.full((9, 14), bad, np.float32), camera(0))
+@given(st.integers(1, 20), st.integers(1, 20))
+def test_a_depth_of_another_size_is_refused(rows: int, columns: int) -> None:
+    depth = np.zeros((rows, columns), np.float32)
+    if depth.shape == (9, 14):
+        assert len(back_project(depth, camera(0))) == 0
+        return
+    with pytest.raises(ValueError, match=rf"\({rows}, {columns}\).*\(9, 14\)"):
+        back_project(depth, camera(0))
+
+
+@given(
+    depths,
+    st.tuples(st.integers(0, 8), st.integers(0, 13)),
+    st.sampled_from([np.nan, np.inf, -np.inf, -1e-6, -0.5])
+    | st.floats(-np.inf, np.float32(-1e-6), width=32),
+)
+def test_one_negative_or_infinite_depth_is_refused(
+    depth: np.ndarray, pixel: tuple[int, int], bad: float
+) -> None:
+    depth[pixel] = bad
+    with pytest.raises(ValueError, match="finite and not negative"):
+        back_project(depth, camera(0))
+
+
+@given(depths, st.lists(st.integers(0, 9 * 14), max_size=20), st.integers(0, 9 * 14))
+def test_a_selection_of_points_keeps_their_pixels(
+    depth: np.ndarray, picks: list[int], end: int
+) -> None:
+    cloud = back_project(depth, camera(1))
+    index = np.array([pick for pick in picks if pick < len(cloud)], dtype=np.int64)
+    for chosen, selection in ((index, cloud[index]), (slice(0, end), cloud[:end])):
+        assert np.array_equal(selection.points, cloud.points[chosen])
+        assert np.array_equal(selection.pixels, cloud.pixels[chosen])
 
 
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=9))
@@ -57,8 +84,8 @@ def test_the_best_view_has_the_most_points_and_the_lowest_index(counts: list[int
     assert choose_views(np.array(counts), "all") == list(range(len(counts)))
 
 
-def test_points_are_counted_per_view() -> None:
-    depth = np.zeros((3, 4, 5), np.float32)
-    depth[1, :2] = 1
-    depth[2, 0, 0] = 0.1
-    assert count_points(depth).tolist() == [0, 10, 1]
+@given(st.lists(depths, min_size=1, max_size=4))
+def test_the_count_of_a_view_is_the_length_of_its_cloud(views: list[np.ndarray]) -> None:
+    lengths = [len(back_project(depth, camera(0))) for depth in views]
+    assert count_points(np.stack(views)).tolist() == lengths
+    assert count_points(iter(views)).tolist() == lengths

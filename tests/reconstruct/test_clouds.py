@@ -63,7 +63,7 @@ def test_a_ply_holds_the_cloud_with_colours_normals_and_pixels(
     assert done.points == total
 
 
-def test_an_npz_says_everything_by_itself(renders: Path, tmp_path: Path) -> None:
+def test_an_npz_holds_camera_pixels_and_colours(renders: Path, tmp_path: Path) -> None:
     done = reconstruct_renders(renders, tmp_path, CloudConfig(format="npz", keep="all"), jobs=1)
     assert (done.models, done.clouds) == (8, 48)
     for file in list(tmp_path.glob("*/*/*.npz"))[::9]:
@@ -89,9 +89,9 @@ def test_filters_thin_the_cloud_and_leave_the_rest_as_it_was(renders: Path, tmp_
         (tmp_path / "ids").write_text(find_renders(renders)[0].stem)
         npz = dataclasses.replace(config, format="npz")
         assert reconstruct_renders(renders, tmp_path / name, npz, one, jobs=1).models == 1
-    whole, few = points(tmp_path / "all"), points(tmp_path / "few")
-    assert few.items() <= whole.items()
-    assert 10 < len(few) < len(whole) / 3
+    everything, few = points(tmp_path / "all"), points(tmp_path / "few")
+    assert few.items() <= everything.items()
+    assert 10 < len(few) < len(everything) / 3
 
 
 def test_a_second_call_makes_only_what_is_missing_or_old(renders: Path, tmp_path: Path) -> None:
@@ -109,7 +109,7 @@ def test_a_second_call_makes_only_what_is_missing_or_old(renders: Path, tmp_path
     assert reconstruct_renders(world, out, CloudConfig(), jobs=1).present == 8
 
 
-def test_other_settings_are_refused_and_replace_all_when_asked_even_over_a_kill(
+def test_other_settings_are_refused_and_replace_all_with_redo_even_over_a_kill(
     renders: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from shapenet3d_cma.reconstruct import clouds
@@ -136,13 +136,13 @@ def test_other_settings_are_refused_and_replace_all_when_asked_even_over_a_kill(
     assert not list(tmp_path.glob("*/*/*.ply"))
 
 
-def test_what_cannot_be_used_is_listed_and_the_rest_is_made(
-    cma3d: Run, renders: Path, tmp_path: Path
+def test_unusable_renders_are_listed_and_the_rest_is_made(
+    cma3d_inside: Run, renders: Path, tmp_path: Path
 ) -> None:
     world = Path(shutil.copytree(renders, tmp_path / "renders"))
     first, *_ = find_renders(world)
     first.write_bytes(first.read_bytes()[:5000])
-    done = cma3d("reconstruct", world, tmp_path / "clouds", "--jobs", 1)
+    done = cma3d_inside("reconstruct", world, tmp_path / "clouds", "--jobs", 1)
     assert done.returncode == 1
     assert "7 clouds of 7 models" in done.stdout
     assert f"{first.parent.name}/{first.name} failed: " in done.stdout
@@ -163,7 +163,7 @@ def test_views_without_colour_give_clouds_without_colour(renders: Path, tmp_path
     assert b"property uchar red" not in next((tmp_path / "clouds").glob("*/*/*.ply")).read_bytes()
 
 
-def test_a_render_that_is_gone_fails_alone(renders: Path, tmp_path: Path) -> None:
+def test_a_missing_render_fails_alone(renders: Path, tmp_path: Path) -> None:
     world = Path(shutil.copytree(renders, tmp_path / "renders"))
     gone = find_renders(world)[0]
     gone.unlink()

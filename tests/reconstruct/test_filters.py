@@ -24,9 +24,21 @@ def test_one_point_of_each_cube_remains(seed: int, count: int, size: float) -> N
     assert len(cubes) / 8 <= len(kept) <= 8 * len(cubes)
 
 
-def test_of_a_cube_the_point_next_to_the_mean_remains() -> None:
-    points = np.array([[0, 0, 0], [0.4, 0, 0], [0.1, 0, 0], [9, 9, 9]], dtype=np.float32)
-    assert one_a_voxel(points, 1).tolist() == [2, 3]
+@settings(max_examples=20)
+@given(st.integers(0, 10**6), st.integers(1, 8), st.integers(1, 12))
+def test_of_each_cube_the_point_nearest_to_the_mean_remains(
+    seed: int, cubes: int, count: int
+) -> None:
+    """Groups of points that lie far apart, each within a cube of the grid."""
+    rng = np.random.default_rng(seed)
+    groups = rng.uniform(0, 0.4, (cubes, count, 3)) + 10 * np.arange(cubes)[:, None, None]
+    groups[0, 0] = 0  # the grid begins at the lowest point, half a cube before it
+    groups = groups.astype(np.float32).astype(np.float64)
+    gaps = ((groups - groups.mean(axis=1, keepdims=True)) ** 2).sum(axis=-1)
+    kept = one_a_voxel(groups.reshape(-1, 3).astype(np.float32), 1)
+    assert (kept // count).tolist() == list(range(cubes))
+    # two points may be equally near, up to rounding
+    assert np.allclose(gaps.ravel()[kept], gaps.min(axis=1), rtol=1e-9)
 
 
 @settings(max_examples=20)
@@ -41,6 +53,7 @@ def test_a_far_point_is_dropped_and_the_rest_keeps_its_indices(seed: int, far: i
     assert kept.max() < 300
 
 
-def test_nothing_comes_of_nothing() -> None:
-    none = np.zeros((0, 3), dtype=np.float32)
-    assert one_a_voxel(none, 1).tolist() == drop_outliers(none, 20, 2).tolist() == []
+@given(st.floats(0.01, 9), st.integers(1, 100))
+def test_an_empty_cloud_stays_empty(size: float, neighbours: int) -> None:
+    empty = np.zeros((0, 3), dtype=np.float32)
+    assert one_a_voxel(empty, size).tolist() == drop_outliers(empty, neighbours, 2).tolist() == []

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -12,18 +12,21 @@ CAMERA = Camera.from_fov(40, 48, 32).look_at(eye=(1, 1.2, 2), target=(0.1, 0, 0)
 
 
 def rays(camera: Camera) -> NDArray[np.float64]:
-    """(H, W, 3) the way from the eye to each pixel's centre at depth 1."""
+    """Return the vectors from the eye to the pixel centres at depth 1, (H, W, 3)."""
     v, u = np.mgrid[: camera.height, : camera.width] + 0.5
     return camera.unproject(np.stack([u, v], axis=-1), np.ones(u.shape)) - camera.eye
 
 
 def angles(one: NDArray[np.floating], two: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Angles between unit vectors, degrees, exact for small ones."""
+    """Return angles between unit vectors, degrees, exact for small ones."""
     return np.degrees(2 * np.arcsin(np.clip(np.linalg.norm(one - two, axis=-1) / 2, 0, 1)))
 
 
 def plane_depth(normal: NDArray[np.float64], camera: Camera) -> NDArray[np.float32]:
-    """Depth of the plane through the origin; 0 where a ray meets it behind the camera, too flatly, or far away."""
+    """Return the depth of a plane through the origin.
+
+    It is 0 where a ray meets the plane behind the camera, at a grazing angle or far away.
+    """
     facing = rays(camera) @ normal
     with np.errstate(divide="ignore"):
         depth = -(camera.eye @ normal) / facing
@@ -36,7 +39,7 @@ directions = st.tuples(*[st.floats(-1, 1)] * 3).filter(lambda way: np.linalg.nor
 
 
 @given(directions)
-def test_the_normal_of_a_plane_is_found_everywhere(way: tuple[float, float, float]) -> None:
+def test_each_pixel_of_a_plane_has_its_normal(way: tuple[float, float, float]) -> None:
     normal = np.array(way) / np.linalg.norm(way)
     depth = plane_depth(normal, CAMERA)
     found = depth_normals(depth, CAMERA)
@@ -51,9 +54,12 @@ def test_the_normal_of_a_plane_is_found_everywhere(way: tuple[float, float, floa
         assert np.abs(np.linalg.norm(found, axis=-1)[known] - 1).max() < 1e-6
 
 
-def test_steps_and_edges_are_not_mixed_in() -> None:
-    """A cube before a far wall: every pixel shows one of four normals, also right beside edges and the outline."""
-    camera = Camera.from_fov(40, 96, 96).look_at(eye=(1, 1.2, 2), target=(0, 0, 0))
+@settings(max_examples=12)
+@given(st.floats(0.3, 1.2), st.floats(0.5, 1.5))
+def test_steps_and_edges_are_not_mixed_in(turn: float, height: float) -> None:
+    """A cube before a far wall: each pixel has one of four normals, also beside edges."""
+    eye = (2.2 * np.sin(turn), height, 2.2 * np.cos(turn))
+    camera = Camera.from_fov(40, 96, 96).look_at(eye, target=(0, 0, 0))
     way = rays(camera)
     with np.errstate(divide="ignore"):
         near, far = np.sort(np.stack([(-0.4 - camera.eye) / way, (0.4 - camera.eye) / way]), axis=0)
@@ -64,22 +70,34 @@ def test_steps_and_edges_are_not_mixed_in() -> None:
     faces = np.eye(3)[axis] * np.sign(camera.eye)
     true = np.where(hit[..., None], faces, -camera.cam_from_obj[2, :3])
     wrong = angles(depth_normals(depth, camera), true) > 1
-    assert wrong.sum() <= 20  # in the tips of faces, where no three pixels in a row lie on one
+    assert wrong.sum() <= 40  # in the tips of faces, where no three pixels in a row lie on one
 
 
-def test_a_sphere_is_round() -> None:
-    camera = Camera.from_fov(40, 224, 224).look_at(eye=(1, 1.2, 2), target=(0, 0, 0))
-    way, radius = rays(camera), 0.5
+@settings(max_examples=8)
+@given(st.floats(0.3, 0.7), st.floats(0, 6), st.floats(-1, 1))
+def test_a_sphere_is_round(radius: float, turn: float, height: float) -> None:
+    eye = 2.5 * np.array([np.sin(turn), height, np.cos(turn)])
+    camera = Camera.from_fov(40, 112, 112).look_at(eye, target=(0, 0, 0))
+    way = rays(camera)
     a, b = (way**2).sum(axis=-1), way @ camera.eye
     root = b**2 - a * (camera.eye @ camera.eye - radius**2)
     depth = np.where(root > 0, (-b - np.sqrt(np.maximum(root, 0))) / a, 0).astype(np.float32)
-    points = camera.eye + way * depth[..., None]
-    off = angles(depth_normals(depth, camera), points / radius)[depth > 0]
-    assert np.median(off) < 0.05
-    assert np.quantile(off, 0.99) < 3  # at the outline, where the surface turns away within a pixel
+    true = (camera.eye + way * depth[..., None]) / radius
+    off = angles(depth_normals(depth, camera), true)
+    # near the outline the surface turns away within a pixel
+    facing = -(true * way).sum(axis=-1) / np.linalg.norm(way, axis=-1)
+    assert off[(depth > 0) & (facing > 0.5)].max() < 2
+    assert np.median(off[depth > 0]) < 0.5
 
 
-def test_a_pixel_that_stands_alone_has_no_normal() -> None:
+@given(st.integers(0, 31), st.integers(0, 43), st.integers(1, 4), st.floats(0.5, 4), st.booleans())
+def test_a_pixel_without_a_neighbour_in_its_row_or_column_has_no_normal(
+    row: int, column: int, length: int, value: float, upright: bool
+) -> None:
+    """A single pixel, or a line of them."""
     depth = np.zeros((32, 48), dtype=np.float32)
-    depth[5, 7], depth[20, 10:14] = 1, 2
+    if upright:
+        depth[row : row + length, column] = value
+    else:
+        depth[row, column : column + length] = value
     assert not depth_normals(depth, CAMERA).any()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import dataclasses
 import json
@@ -177,26 +178,26 @@ def test_another_choice_is_refused(renders: Path, tmp_path: Path) -> None:
         ),
     ],
 )
-def test_tables_that_are_of_no_use_are_said_in_one_line(
-    cma3d: Run, renders: Path, tmp_path: Path, content: str, says: str
+def test_unusable_tables_are_refused_in_one_line(
+    cma3d_inside: Run, renders: Path, tmp_path: Path, content: str, says: str
 ) -> None:
     (tmp_path / "all.csv").write_text(content)
     words = ("--split-csv", tmp_path / "all.csv", "--split", "train")
-    done = cma3d("pack", renders, tmp_path / "shards", *words)
+    done = cma3d_inside("pack", renders, tmp_path / "shards", *words)
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
     assert says in line
     assert not (tmp_path / "shards").exists()
 
 
-def test_ids_that_are_not_there_are_said_and_the_rest_is_packed(
-    cma3d: Run, renders: Path, tmp_path: Path
+def test_missing_ids_are_printed_and_the_rest_is_packed(
+    cma3d_inside: Run, renders: Path, tmp_path: Path
 ) -> None:
     first = find_renders(renders)[0]
     (tmp_path / "ids").write_text(
         f"{first.parent.name}/{first.stem}\n03001627/zebra  # not there\n"
     )
-    done = cma3d(
+    done = cma3d_inside(
         "pack",
         renders,
         tmp_path / "shards",
@@ -231,21 +232,47 @@ def test_ids_that_are_not_there_are_said_and_the_rest_is_packed(
         ),
     ],
 )
-def test_a_choice_that_makes_no_sense_is_refused(given: dict, says: str) -> None:
+def test_a_contradictory_choice_is_refused(given: dict, says: str) -> None:
     with pytest.raises(InputError, match=says):
         Choice(**given)
 
 
-def test_synsets_by_name_or_offset(renders: Path) -> None:
-    paths = find_renders(renders)
-    mugs = choose_renders(paths, Choice(synsets=("mug",)))
-    assert (
-        mugs
-        == choose_renders(paths, Choice(synsets=("03797390",)))
-        == [p for p in paths if "03797390" in str(p)]
-    )
+OFFSETS = {"car": "02958343", "chair": "03001627", "lamp": "03636649", "mug": "03797390"}
+PATHS = sorted(
+    Path("renders", offset, f"m{number}.h5") for offset in OFFSETS.values() for number in range(5)
+)
+
+
+@given(st.dictionaries(st.sampled_from(sorted(OFFSETS)), st.booleans(), min_size=1))
+def test_synsets_are_chosen_by_name_or_offset(by_name: dict[str, bool]) -> None:
+    words = tuple(name if named else OFFSETS[name] for name, named in by_name.items())
+    offsets = {OFFSETS[name] for name in by_name}
+    assert choose_renders(PATHS, Choice(synsets=words)) == [
+        path for path in PATHS if path.parent.name in offsets
+    ]
     with pytest.raises(InputError, match="has no synset 'zebra'; it has car, chair, lamp, mug"):
-        choose_renders(paths, Choice(synsets=("zebra",)))
+        choose_renders(PATHS, Choice(synsets=(*words, "zebra")))
+
+
+@given(
+    st.tuples(*[st.floats(0, 1)] * 3).filter(lambda shares: sum(shares) > 0.01),
+    st.integers(0, 10**6),
+    st.sets(st.sampled_from(PATHS), min_size=1).map(sorted),
+)
+def test_a_drawn_split_of_renders_is_disjoint_complete_and_the_same_for_fewer_models(
+    shares: tuple[float, float, float], seed: int, fewer: list[Path]
+) -> None:
+    def parts(paths: list[Path]) -> dict[str, list[Path]]:
+        result: dict[str, list[Path]] = {split: [] for split in SPLITS}
+        for split in SPLITS:
+            with contextlib.suppress(InputError):  # no model is drawn into this part
+                result[split] = choose_renders(paths, Choice(split=split, shares=shares), seed)
+        return result
+
+    everything = parts(PATHS)
+    assert sorted(path for part in everything.values() for path in part) == PATHS
+    for split, part in parts(fewer).items():
+        assert part == [path for path in everything[split] if path in fewer]
 
 
 @pytest.mark.parametrize("keep", ["best", "all"])
@@ -292,7 +319,7 @@ def test_more_samples_than_there_are_is_refused(renders: Path, tmp_path: Path) -
 
 @pytest.mark.needs("bpy")
 def test_a_build_packs_the_split_that_it_renders(
-    cma3d: Run, shapenet: Path, renders: Path, tmp_path: Path
+    cma3d: Run, cma3d_inside: Run, shapenet: Path, renders: Path, tmp_path: Path
 ) -> None:
     path = table(tmp_path / "all.csv", renders)
     words = (
@@ -325,17 +352,17 @@ def test_a_build_packs_the_split_that_it_renders(
     manifest = json.loads((tmp_path / "out" / "shards" / "manifest.json").read_text())
     assert (manifest["split"], manifest["rows"]) == ("val", 2)
     assert (manifest["config"]["seed"], manifest["render_config"]["seed"]) == (5, 0)
-    other = cma3d(
+    other = cma3d_inside(
         *words, "--split-csv", path, "--split", "test", "--num-samples", 2, "--pack-seed", 5
     )
     assert other.returncode == 2
     assert "was packed with split = val, not test" in other.stderr
     assert len(list((tmp_path / "out" / "renders").glob("*/*.h5"))) == 3, (
-        "it is said before anything is rendered"
+        "refused before anything is rendered"
     )
 
 
-def test_samples_that_are_not_there_leave_no_folder(renders: Path, tmp_path: Path) -> None:
+def test_a_refused_packing_leaves_no_folder(renders: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="lower --num-samples"):
         pack_renders(
             renders, tmp_path / "a" / "b", PackConfig(points=16, num_samples=10**6), jobs=1

@@ -97,7 +97,7 @@ def renders(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("content", SHAPES)
-def test_a_render_json_of_another_shape_is_answered(renders: Path, content: bytes) -> None:
+def test_a_render_json_of_another_shape_is_refused(renders: Path, content: bytes) -> None:
     (renders / "render.json").write_bytes(content)
     assert read_render_settings(renders) is None
     assert "render.json" in refusal(lambda: read_status(renders), renders)
@@ -106,7 +106,7 @@ def test_a_render_json_of_another_shape_is_answered(renders: Path, content: byte
 
 
 @pytest.mark.parametrize("views", [0, -1, True, 1e300, "2", None, [], 10**30])
-def test_settings_that_cannot_be_are_refused(renders: Path, views: object) -> None:
+def test_impossible_settings_of_a_run_are_refused(renders: Path, views: object) -> None:
     settings = json.loads((renders / "render.json").read_text())
     settings["config"]["views"] = views
     (renders / "render.json").write_text(json.dumps(settings))
@@ -129,7 +129,7 @@ def test_a_line_of_another_shape_is_no_failure(renders: Path, content: bytes) ->
     assert read_failures(renders) == []
 
 
-def test_failures_of_names_that_no_disk_takes_are_listed(renders: Path) -> None:
+def test_failures_with_names_too_long_for_a_disk_are_listed(renders: Path) -> None:
     entries = [
         GOOD | {"model_id": name, "config_hash": config_hash(RENDER)}
         for name in ("x" * 255, "\ud800", "a\x1b[2J")
@@ -164,7 +164,7 @@ def make_link(path: Path) -> None:
 
 @pytest.mark.parametrize("what", [make_folder, os.mkfifo, make_link])
 @pytest.mark.parametrize("name", ["failures.jsonl", "render.json"])
-def test_what_is_no_file_stands_in_the_way_and_does_not_hang(
+def test_a_folder_or_pipe_in_place_of_a_file_is_refused_without_waiting(
     renders: Path, name: str, what: Callable[[Path], None]
 ) -> None:
     (renders / name).unlink(missing_ok=True)

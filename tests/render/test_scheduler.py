@@ -86,7 +86,7 @@ def test_a_scheduler_that_does_not_answer_leaves_nothing_behind(
         "tcp://h\x1b:1",
     ],
 )
-def test_what_is_no_address_is_refused(tmp_path: Path, address: str) -> None:
-    with pytest.raises(InputError, match="is no address of a Dask scheduler"):
+def test_an_invalid_address_is_refused(tmp_path: Path, address: str) -> None:
+    with pytest.raises(InputError, match="is not the address of a Dask scheduler"):
         build_dataset([], tmp_path / "out", RenderConfig(), PackConfig(), scheduler=address)
     assert list(tmp_path.iterdir()) == []

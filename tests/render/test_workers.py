@@ -1,17 +1,13 @@
-"""Laws of long runs: whatever is killed, fills up or hangs, what is left is whole, and going on gives the same."""
+"""Blender workers that are killed, fill a disk, hang or swell: what is left is whole."""
 
 from __future__ import annotations
 
-import contextlib
-import json
 import random
-import shutil
-import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,97 +15,15 @@ import psutil
 import pytest
 
 from shapenet3d_cma.core.errors import InputError
-from shapenet3d_cma.core.outputs import HIDDEN
 from shapenet3d_cma.render import workers as supervise
 from shapenet3d_cma.render.blender import worker as blender_worker
 from shapenet3d_cma.render.config import RenderConfig
-from shapenet3d_cma.render.render_file import find_renders
 from shapenet3d_cma.render.rendering import read_failures, render_models
 from shapenet3d_cma.render.shapenet.listing import Model, find_models
 from shapenet3d_cma.render.status import read_status
-from shapenet3d_cma.samples.config import SamplesConfig
-from shapenet3d_cma.samples.shapenet_folder import write_samples
+from shapenet3d_cma.tests.render.long_runs import CONFIG, WORDS, Run, blenders, rendered, start
 from shapenet3d_cma.tests.same import assert_same_renders, leftovers
 from shapenet3d_cma.tests.waiting import PATIENCE, ended, wait_for
-
-Run = Callable[..., subprocess.CompletedProcess[str]]
-CONFIG = RenderConfig(views=4, size=40, samples=2, colour="best")
-WORDS = ("--views", "4", "--size", "40", "--samples", "2", "--colour", "best")
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Sixteen small models."""
-    out = tmp_path_factory.mktemp("running") / "shapenet"
-    write_samples(out, SamplesConfig(per_category=4, categories="mug,lamp,chair,bed"))
-    return out
-
-
-@pytest.fixture(scope="module")
-def unbroken(world: Path) -> Path:
-    """All of them, rendered without any disturbance."""
-    out = world.parent / "unbroken"
-    assert render_models(find_models(world), out, CONFIG, jobs=2).rendered == 16
-    return out
-
-
-def start(*words: object) -> subprocess.Popen[str]:
-    """Start the command as a user does, and go on."""
-    line = [sys.executable, "-m", "shapenet3d_cma.cli", *map(str, words)]
-    return subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
-def blenders(process: psutil.Process) -> list[psutil.Process]:
-    """Return the Blender workers below a process."""
-    found = []
-    for child in process.children(recursive=True):
-        with contextlib.suppress(psutil.Error):
-            if "shapenet3d_cma.render.blender.worker" in child.cmdline():
-                found.append(child)
-    return found
-
-
-def rendered(folder: Path) -> list[Path]:
-    return [path for path in folder.glob("*/*.h5") if not path.name.startswith(".")]
-
-
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_a_stopped_run_leaves_whole_files_and_no_blender_and_goes_on(
-    world: Path, unbroken: Path, tmp_path: Path, cma3d: Run, how: signal.Signals
-) -> None:
-    words = ("render", world, tmp_path, *WORDS, "--jobs", 2)
-    moment = random.Random(int(how)).randrange(1, 5)
-    begun = time.monotonic()
-    process = start(*words)
-    wait_for(lambda: len(rendered(tmp_path)) >= moment)
-    workers = blenders(psutil.Process(process.pid))
-    assert workers
-    asked = time.monotonic()
-    process.send_signal(how)
-    out, err = process.communicate(timeout=PATIENCE)
-    assert time.monotonic() - asked < 5 + 2 * (asked - begun), (
-        "a stop takes seconds, of the machine's own"
-    )
-    if how == signal.SIGKILL:
-        assert process.returncode == -9
-    else:
-        assert (process.returncode, out) == (130, "")
-        assert (
-            err.splitlines()[-1]
-            == "cma3d: stopped; what was finished is kept, the same command goes on from there"
-        )
-        assert "Traceback" not in err
-        assert not leftovers(tmp_path)
-    wait_for(lambda: ended(workers))
-    assert not read_status(tmp_path)["running"]
-    there = {path: path.stat().st_mtime_ns for path in rendered(tmp_path)}
-    assert 0 < len(there) < 16
-    assert cma3d(*words).returncode == 0
-    assert all(path.stat().st_mtime_ns == stamp for path, stamp in there.items()), (
-        "nothing is rendered twice"
-    )
-    assert_same_renders(unbroken, tmp_path)
-    assert not leftovers(tmp_path)
 
 
 def test_blender_dies_with_its_supervisor_in_the_middle_of_a_long_render(
@@ -138,7 +52,7 @@ def test_blender_dies_with_its_supervisor_in_the_middle_of_a_long_render(
     wait_for(lambda: ended([worker]), 300)  # long before the render ends
 
 
-def test_killed_blenders_cost_nothing(world: Path, unbroken: Path, tmp_path: Path) -> None:
+def test_killed_blenders_change_no_result(world: Path, unbroken: Path, tmp_path: Path) -> None:
     """SIGKILL to a worker at drawn moments: each victim has a second try in a fresh process.
 
     Between two kills a model is rendered, as fast as the machine may be: else only Blenders that
@@ -163,7 +77,7 @@ def test_killed_blenders_cost_nothing(world: Path, unbroken: Path, tmp_path: Pat
         stop.set()
         killer.join()
     assert kills
-    if done.failures:  # killed twice in a row: told, and mended when asked
+    if done.failures:  # killed twice in a row: recorded, and mended by --retry-failed
         assert {failure["kind"] for failure in done.failures} == {"crash"}
         done = render_models(find_models(world), tmp_path, CONFIG, jobs=2, retry_failed=True)
     assert done.failures == []
@@ -210,7 +124,7 @@ def tiny_disk(folder: Path, size: str) -> Iterator[None]:
         subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
-def test_a_large_file_on_a_full_disk_is_an_error_that_python_can_tell(tmp_path: Path) -> None:
+def test_a_large_file_on_a_full_disk_raises_an_oserror(tmp_path: Path) -> None:
     """HDF5, left to write by itself, ends the process."""
     code = (
         "import sys, numpy as np; from pathlib import Path; from shapenet3d_cma.core.camera import Camera\n"
@@ -228,7 +142,7 @@ def test_a_large_file_on_a_full_disk_is_an_error_that_python_can_tell(tmp_path: 
         assert list(small.iterdir()) == []
 
 
-def test_a_full_disk_is_told_from_other_errors(tmp_path: Path) -> None:
+def test_a_full_disk_and_other_errors_are_told_apart(tmp_path: Path) -> None:
     full = OSError(28, "No space left on device")
     assert "is full" in blender_worker._full_disk(full, tmp_path)
     in_words = RuntimeError(
@@ -238,9 +152,7 @@ def test_a_full_disk_is_told_from_other_errors(tmp_path: Path) -> None:
     assert blender_worker._full_disk(OSError(13, "Permission denied"), tmp_path) == ""
 
 
-def test_a_model_that_takes_for_ever_is_quarantined_and_the_rest_is_rendered(
-    world: Path, tmp_path: Path
-) -> None:
+def test_a_model_over_its_time_limit_is_quarantined(world: Path, tmp_path: Path) -> None:
     models = find_models(world)[:3]
     huge = RenderConfig(views=1, size=512, samples=65536, colour="best")
     begin = time.monotonic()
@@ -259,7 +171,7 @@ def test_a_model_that_takes_for_ever_is_quarantined_and_the_rest_is_rendered(
     assert render_models(models[:1], tmp_path / "slow", huge, jobs=1).quarantined == done.failures
 
 
-def test_a_model_that_eats_memory_is_quarantined_and_the_rest_is_rendered(
+def test_a_model_over_its_memory_limit_is_quarantined_and_the_rest_is_rendered(
     world: Path, unbroken: Path, tmp_path: Path
 ) -> None:
     glutton = Model("03001627", "glutton", tmp_path / "shapenet" / "03001627" / "glutton")
@@ -291,7 +203,7 @@ def write_large_model(obj: Path, side: int) -> None:
     obj.write_text("\n".join(lines) + "\n")
 
 
-def test_workers_are_renewed_and_the_content_does_not_tell(
+def test_renewed_workers_write_the_same_content(
     world: Path, unbroken: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     starts = []
@@ -306,7 +218,7 @@ def test_workers_are_renewed_and_the_content_does_not_tell(
     assert_same_renders(unbroken, tmp_path, some=True)
 
 
-def test_a_machine_that_cannot_start_blender_is_to_blame_and_no_model(
+def test_a_blender_that_does_not_start_stops_the_run_and_blames_no_model(
     world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(supervise, "START_LIMIT", 0.01)
@@ -315,120 +227,3 @@ def test_a_machine_that_cannot_start_blender_is_to_blame_and_no_model(
     ):
         render_models(find_models(world)[:1], tmp_path, CONFIG, jobs=1)
     assert read_failures(tmp_path) == []
-
-
-def test_status_tells_what_is_there(
-    world: Path, unbroken: Path, tmp_path: Path, cma3d: Run
-) -> None:
-    told = json.loads(cma3d("status", unbroken, "--json").stdout)
-    assert (told["planned"], told["done"], told["failed"], told["left"], told["running"]) == (
-        16,
-        16,
-        0,
-        0,
-        False,
-    )
-    out = tmp_path / "out" / "renders"
-    shutil.copytree(unbroken, out)
-    for path in rendered(out)[:5]:
-        path.unlink()
-    people = cma3d("status", out.parent)
-    assert people.returncode == 0
-    lines = people.stdout.splitlines()
-    assert lines[:2] == [
-        "11 of 16 models done, 0 failed, 5 left",
-        "not running: the same command as before goes on",
-    ]
-    table = [line.split() for line in lines[3:]]
-    assert [row[0] for row in table] == sorted({path.parent.name for path in rendered(unbroken)})
-    for synset, *_, done, failed, left in table:
-        there = len(list((out / synset).glob("*.h5")))
-        assert (int(done), int(failed), int(left)) == (
-            there,
-            0,
-            len(list((unbroken / synset).glob("*.h5"))) - there,
-        )
-    nothing = cma3d("status", tmp_path / "nothing")
-    assert nothing.returncode == 2
-    assert "is no folder of renders" in nothing.stderr
-
-
-def test_status_of_a_running_run_tells_rate_and_time_left(world: Path, tmp_path: Path) -> None:
-    process = start("render", world, tmp_path, *WORDS, "--jobs", 1)
-    try:
-        wait_for(lambda: len(rendered(tmp_path)) >= 3)
-        status = read_status(tmp_path)
-        assert status["running"]
-        assert status["done"] >= 3
-        assert status["left"] == 16 - status["done"]
-        assert status["views_per_second"] == pytest.approx(4 * status["models_per_second"])
-        assert status["seconds_left"] == pytest.approx(status["left"] / status["models_per_second"])
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=PATIENCE)
-
-
-def test_build_renders_and_packs_and_goes_on(world: Path, tmp_path: Path, cma3d: Run) -> None:
-    words = (
-        "build",
-        world,
-        tmp_path,
-        "--synset",
-        "mug",
-        "--views",
-        3,
-        "--size",
-        64,
-        "--samples",
-        1,
-        "--points",
-        64,
-    )
-    done = cma3d(*words)
-    assert done.returncode == 0, done.stderr
-    assert "4 models rendered, 0 there before, 0 failed" in done.stdout
-    assert f"4 rows of 1 category in {tmp_path / 'shards'}" in done.stdout
-    settings = json.loads((tmp_path / "renders" / "render.json").read_text())["config"]
-    assert settings["colour"] == "best"
-    stamps = {
-        path: path.stat().st_mtime_ns
-        for path in [*find_renders(tmp_path / "renders"), *tmp_path.rglob("shard-*")]
-    }
-    assert "0 models rendered, 4 there before" in cma3d(*words).stdout
-    assert all(path.stat().st_mtime_ns == stamp for path, stamp in stamps.items())
-    refused = cma3d(*words, "--keep", "all", "--colour", "best")
-    assert refused.returncode == 2
-    assert "--keep all packs views that --colour best leaves without colour" in refused.stderr
-    (tmp_path / "b.toml").write_text("[render]\nviews = 3\n[paint]\n")
-    assert "'paint' is out of place" in cma3d(*words, "--config", tmp_path / "b.toml").stderr
-
-
-def test_two_runs_may_share_a_folder(world: Path, unbroken: Path, tmp_path: Path) -> None:
-    """As the tasks of a job array do: neither sweeps away what the other is writing."""
-    models = find_models(world)
-    processes = [
-        start("render", world, tmp_path, *WORDS, "--jobs", 1, "--synset", name)
-        for name in ("mug", "bed")
-    ]
-    outs = [process.communicate(timeout=PATIENCE) for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], outs
-    status = read_status(tmp_path)
-    assert (status["planned"], status["done"]) == (8, 8)
-    assert render_models(models, tmp_path, CONFIG, jobs=2).rendered == 8
-    assert_same_renders(unbroken, tmp_path)
-
-
-def test_a_folder_of_the_version_before_goes_on(
-    world: Path, unbroken: Path, tmp_path: Path, cma3d: Run
-) -> None:
-    """It has no record: its files are known by their content."""
-    renders = Path(shutil.copytree(unbroken, tmp_path / "renders"))
-    shutil.rmtree(renders / HIDDEN)
-    (renders / "notes.txt").write_text("mine")
-    assert cma3d("render", world, renders, *WORDS, "--jobs", 1).returncode == 0
-    assert_same_renders(unbroken, renders)
-    other = ("--views", 1, "--size", 16, "--samples", 1, "--jobs", 2, "--redo")
-    assert cma3d("render", world, renders, *other).returncode == 0
-    assert cma3d("render", world, renders, *WORDS, "--jobs", 2, "--redo").returncode == 0
-    assert_same_renders(unbroken, renders)
-    assert (renders / "notes.txt").read_text() == "mine"

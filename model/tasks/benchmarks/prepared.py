@@ -11,7 +11,7 @@ import joblib
 import numpy as np
 
 from ....core.errors import InputError
-from ....core.processes import each, workers
+from ....core.processes import results_in_order, workers
 from ....core.progress import Progress
 from ....reconstruct.sample import farthest_point_order
 from ..config import Normalise
@@ -106,7 +106,7 @@ def prepare(
     )
     shapes_read: list[Shape] = []
     with (
-        each(workers(jobs if several else 1), work) as results,
+        results_in_order(workers(jobs if several else 1), work) as results,
         Progress(len(shapes), f"{split} shapes") as progress,
     ):
         for result in results:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ....core.errors import InputError
-from ....core.hdf5 import FAULTS, Rows, open_file, told
+from ....core.hdf5 import FAULTS, Rows, fault_text, open_file
 from ....core.untrusted import open_regular, read_bytes, shown
 from ..config import Task
 
@@ -368,7 +368,7 @@ def read_h5(path: Path, names: Sequence[str], points: str = "data") -> dict[str,
     except InputError:
         raise
     except FAULTS as error:
-        reason = "there is no such file" if not path.exists() else told(error)
+        reason = "there is no such file" if not path.exists() else fault_text(error)
         if isinstance(error, OSError) and not error.strerror:  # libhdf5's words
             reason = "it is damaged, cut short, or no HDF5"
         raise InputError(f"{path} cannot be read as HDF5 ({reason}): download it again") from None

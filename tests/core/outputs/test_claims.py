@@ -50,7 +50,7 @@ def test_a_folder_with_files_of_the_users_is_refused_untouched(
     assert snapshot(folder) == before
 
 
-def test_dots_do_not_hide_a_folder(tmp_path: Path) -> None:
+def test_a_path_with_dots_is_resolved(tmp_path: Path) -> None:
     (tmp_path / "mine").write_text("mine")
     before = snapshot(tmp_path)
     assert "is not empty" in refused(tmp_path / "new" / "..")
@@ -61,7 +61,7 @@ def test_dots_do_not_hide_a_folder(tmp_path: Path) -> None:
     assert not (tmp_path / "new").exists()
 
 
-def test_what_is_no_folder_is_refused(tmp_path: Path) -> None:
+def test_a_file_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
     (tmp_path / "dangling").symlink_to(tmp_path / "nothing")
     (tmp_path / "circle").symlink_to(tmp_path / "circle")
@@ -84,7 +84,7 @@ def test_what_is_no_folder_is_refused(tmp_path: Path) -> None:
     assert snapshot(tmp_path) == before
 
 
-def test_a_link_to_a_folder_is_followed_to_what_it_is(tmp_path: Path) -> None:
+def test_a_link_to_a_folder_counts_as_the_folder(tmp_path: Path) -> None:
     ours, foreign = tmp_path / "ours", tmp_path / "foreign"
     write(ours, a_txt="a")
     make_files(foreign, {"a.txt": b"mine"})
@@ -192,7 +192,7 @@ def test_a_disk_that_may_not_be_written_is_named(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_that_was_made_in_vain_vanishes_again(tmp_path: Path) -> None:
+def test_an_unused_new_folder_is_removed(tmp_path: Path) -> None:
     with claim(tmp_path / "a" / "b", "kind"):
         pass
     assert list(tmp_path.iterdir()) == []
@@ -209,7 +209,7 @@ def test_a_folder_that_was_made_in_vain_vanishes_again(tmp_path: Path) -> None:
     assert (tmp_path / "a" / "came.txt").read_text() == "mine"
 
 
-def test_what_came_between_the_check_and_the_lock_is_seen(
+def test_a_file_that_came_between_check_and_lock_is_noticed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     take = claims.take_lock

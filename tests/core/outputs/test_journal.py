@@ -85,7 +85,7 @@ def child(folder: Path, fault: str, step: int) -> int:
 
 @pytest.mark.parametrize("fault", ["kill", "stop", "full"])
 @pytest.mark.parametrize("fresh", [True, False])
-def test_wherever_it_ends_what_is_there_is_whole_and_the_next_goes_on(
+def test_after_a_kill_at_any_step_the_files_are_whole_and_the_next_run_goes_on(
     tmp_path: Path, fault: str, fresh: bool
 ) -> None:
     work(tmp_path / "unbroken", "old")
@@ -127,7 +127,7 @@ def visible(folder: Path) -> dict[str, bytes]:
     return {name: path.read_bytes() for name, path in found.items() if not name.startswith(HIDDEN)}
 
 
-def test_a_journal_that_the_disk_has_no_room_for_spoils_nothing(
+def test_a_journal_on_a_full_disk_loses_no_earlier_entry(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out, system = tmp_path / "out", os.write
@@ -162,7 +162,7 @@ def test_a_journal_that_the_disk_has_no_room_for_spoils_nothing(
         assert all(output.owns(name) for name in ("a.txt", "b.txt", "folder", "sub/d.txt"))
 
 
-def test_a_torn_or_foreign_line_in_a_journal_spoils_no_other(tmp_path: Path) -> None:
+def test_a_damaged_line_in_a_journal_costs_no_other_line(tmp_path: Path) -> None:
     out = tmp_path / "out"
     write(out, a_txt="a", b_txt="b")
     journal = next((out / HIDDEN).glob("journal-*"))
@@ -188,7 +188,7 @@ def test_a_torn_or_foreign_line_in_a_journal_spoils_no_other(tmp_path: Path) -> 
         output.write_text("a.txt", "new")
 
 
-def test_only_what_the_dead_left_is_tidied(tmp_path: Path) -> None:
+def test_only_files_of_ended_processes_are_removed(tmp_path: Path) -> None:
     out = tmp_path / "out"
     with claim(out, "kind", shared=True) as output:
         output.write_text("a.txt", "a")
@@ -212,7 +212,7 @@ def begins(folder: str) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def test_many_journals_are_joined_and_nothing_is_forgotten(tmp_path: Path) -> None:
+def test_many_journals_are_joined_without_loss(tmp_path: Path) -> None:
     out = tmp_path / "out"
     for number in range(30):
         with claim(out, "kind") as output:

@@ -86,7 +86,7 @@ def test_two_processes_share_a_folder_or_one_is_refused(
     assert (out / "a.txt").read_text() == "b"
 
 
-def test_what_is_read_without_a_record_needs_no_lock(tmp_path: Path) -> None:
+def test_an_input_without_a_record_needs_no_lock(tmp_path: Path) -> None:
     before = snapshot(tmp_path)
     for path in (tmp_path, tmp_path / "absent"):
         with reading(path):

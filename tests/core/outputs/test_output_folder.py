@@ -17,7 +17,7 @@ from shapenet3d_cma.tests.core.outputs.claiming import write
 from shapenet3d_cma.tests.layouts import assert_kept, make_files, snapshot
 
 
-def test_ours_is_replaced_and_removed(tmp_path: Path) -> None:
+def test_our_files_are_replaced_and_removed(tmp_path: Path) -> None:
     for text in ("a", "b"):
         with claim(tmp_path / "out", "kind") as output:
             assert output.write_text("sub/a.txt", text).read_text() == text
@@ -54,7 +54,7 @@ def attempts(output: Output, name: str) -> list[Callable[[], object]]:
 @pytest.mark.parametrize(
     "sort", ["foreign", "changed", "link", "dangling", "way", "folder", "pipe", "file-on-the-way"]
 )
-def test_what_is_not_ours_stays(tmp_path: Path, sort: str) -> None:
+def test_files_of_others_stay(tmp_path: Path, sort: str) -> None:
     out, elsewhere = tmp_path / "out", tmp_path / "elsewhere"
     make_files(elsewhere, {"a.txt": b"ours", "sub/a.txt": b"ours"})
     with claim(out, "kind") as output:
@@ -248,7 +248,7 @@ def test_names_that_lead_elsewhere_are_refused(tmp_path: Path, name: str) -> Non
     before = snapshot(tmp_path)
     with claim(tmp_path / "out", "kind") as output:
         for attempt in attempts(output, name):
-            with pytest.raises(InputError, match="no name within an output folder"):
+            with pytest.raises(InputError, match="not a name within an output folder"):
                 attempt()
         assert not output.owns(name)
     assert snapshot(tmp_path) == before

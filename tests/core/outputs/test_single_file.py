@@ -22,7 +22,7 @@ def test_a_single_file_replaces_only_its_own_kind(tmp_path: Path) -> None:
         assert path.read_bytes() == PAGE
     assert path.stat().st_mode & 0o777 == 0o666 & ~single_file.current_umask()
     report = PAGE.replace(b"page", b"report")
-    with pytest.raises(InputError, match="is there and is no report that cma3d wrote"):
+    with pytest.raises(InputError, match="is there and is not a report that cma3d wrote"):
         write_file(path, "report", report)
     assert path.read_bytes() == PAGE
     with pytest.raises(AssertionError):

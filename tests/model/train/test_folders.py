@@ -150,7 +150,9 @@ def test_a_probe_replaces_no_file_but_a_probe(
     elsewhere = tmp_path / "shards-of-others" / "manifest.json"
     elsewhere.parent.mkdir()
     elsewhere.write_text("{}")
-    with pytest.raises(InputError, match="is there and is no probe that cma3d wrote: move it away"):
+    with pytest.raises(
+        InputError, match="is there and is not a probe that cma3d wrote: move it away"
+    ):
         probe(shards, ProbeConfig(), shards=True, init=encoder, out=elsewhere, report=quiet)
     assert elsewhere.read_text() == "{}"
     assert content_of(shards) == before
@@ -178,7 +180,7 @@ def test_an_encoder_is_exported_over_an_exported_one_alone(
     shards, own = make_shards(rows=4), encoder / "encoder.safetensors"
     before = content_of(shards) | content_of(encoder)
     with pytest.raises(
-        InputError, match=r"shard-00000\.h5 is there and is no encoder that cma3d wrote"
+        InputError, match=r"shard-00000\.h5 is there and is not a encoder that cma3d wrote"
     ):
         export_encoder(encoder, shards / "shard-00000.h5")
     for out in (own, encoder / "new.safetensors"):

@@ -110,7 +110,7 @@ BAD_CONFIGS = {
     "list": ("[1, 2]", "is no JSON object"),
     "pairs": ('[["width", 16]]', "is no JSON object"),
     "null": ("null", "is no JSON object"),
-    "no-json": ("{", "it is no JSON"),
+    "no-json": ("{", "it is not JSON"),
     "deep": ("[" * DEEP + "]" * DEEP, "nested deeper than 64 levels"),
     "deep-value": (
         '{"width": ' + '{"a":' * DEEP + "1" + "}" * DEEP + "}",
@@ -122,7 +122,7 @@ BAD_CONFIGS = {
     "heads-3": ({"heads": 3}, "no multiple of heads"),
     "width-huge": ({"width": 2**40, "heads": 1}, "has shape|larger than any"),
     "width-beyond": ({"width": 10**30, "heads": 1}, "more than 64 bits|larger than any|has shape"),
-    "width-digits": ('{"width": ' + "9" * 5000 + "}", "it is no JSON"),
+    "width-digits": ('{"width": ' + "9" * 5000 + "}", "it is not JSON"),
     "width-null": ({"width": None}, "width that is no number"),
     "width-text": ({"width": "16"}, "width = '16'"),
     "width-float": ({"width": 16.5}, "width = 16.5"),

@@ -13,7 +13,7 @@ from shapenet3d_cma.render.blender.worker import few_cores
 @pytest.mark.skipif(
     sys.platform != "linux", reason="other systems cannot keep a process to some cores"
 )
-def test_what_starts_sees_few_cores_and_later_runs_on_all() -> None:
+def test_threads_started_on_few_cores_may_later_use_all() -> None:
     allowed, go = os.sched_getaffinity(0), threading.Event()
     with few_cores(1):
         assert len(os.sched_getaffinity(0)) == 1

@@ -8,6 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import trimesh
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 from PIL import Image
 
 from shapenet3d_cma.core.errors import ModelError
@@ -20,24 +23,43 @@ BOX = trimesh.creation.box((1.0, 0.6, 0.4))
 
 
 def triangles(mesh: Mesh) -> np.ndarray:
-    """(F, 3, 3), rows in an order of their own."""
+    """Return the triangles of a mesh, (F, 3, 3), sorted."""
     rows = np.round(mesh.vertices[mesh.corners].reshape(-1, 9), 5) + 0.0
     return rows[np.lexsort(rows.T)].reshape(-1, 3, 3)
 
 
-@pytest.mark.parametrize(
-    "name", ["box.obj", "box.glb", "box.gltf", "box.ply", "box.stl", "box.off", "BOX.STL"]
+@st.composite
+def shapes(draw: st.DrawFn) -> trimesh.Trimesh:
+    """Draw a shape: each triangle has vertices of its own, which all formats keep."""
+    count = draw(st.integers(1, 12))
+    rng = np.random.default_rng(draw(st.integers(0, 10**6)))
+    # numbers that five digits and a float32 hold
+    vertices = rng.integers(-999, 999, size=(3 * count, 3)) / 256
+    return trimesh.Trimesh(vertices, np.arange(3 * count).reshape(-1, 3), process=False)
+
+
+@settings(max_examples=15)
+@given(
+    shape=shapes(), extension=st.sampled_from(["obj", "glb", "gltf", "ply", "stl", "off", "STL"])
 )
-def test_the_same_box_from_every_format(tmp_path: Path, name: str) -> None:
-    if name.endswith("gltf"):
-        for part, data in trimesh.Scene(BOX).export(file_type="gltf").items():
-            (tmp_path / ("box.gltf" if part == "model.gltf" else part)).write_bytes(data)
+def test_a_shape_is_the_same_from_every_format(
+    tmp_path_factory: pytest.TempPathFactory, shape: trimesh.Trimesh, extension: str
+) -> None:
+    folder, name = tmp_path_factory.mktemp("shape"), f"shape.{extension}"
+    if extension == "gltf":
+        for part, data in trimesh.Scene(shape).export(file_type="gltf").items():
+            (folder / (name if part == "model.gltf" else part)).write_bytes(data)
     else:
-        BOX.export(tmp_path / name, file_type=name[-3:].lower())
-    mesh, _, _ = read_model(tmp_path, name, tmp_path)
-    expected = np.round(BOX.triangles.reshape(-1, 9), 5) + 0.0
+        shape.export(folder / name, file_type=extension.lower())
+    mesh, _, _ = read_model(folder, name, folder)
+    expected = np.round(shape.triangles.reshape(-1, 9), 5) + 0.0
     assert np.array_equal(triangles(mesh), expected[np.lexsort(expected.T)].reshape(-1, 3, 3))
-    surface = repair(mesh)
+
+
+@pytest.mark.parametrize("name", ["box.obj", "box.glb", "box.ply", "box.stl", "box.off"])
+def test_a_box_has_eight_vertices_in_every_format(tmp_path: Path, name: str) -> None:
+    BOX.export(tmp_path / name, file_type=name[-3:])
+    surface = repair(read_model(tmp_path, name, tmp_path)[0])
     assert (len(surface.vertices), len(surface.front)) == (8, 12)
 
 
@@ -78,17 +100,20 @@ def test_a_scene_keeps_its_transforms_textures_and_factors(tmp_path: Path) -> No
     assert other.colour == pytest.approx((0, 0.5019, 1), abs=0.005)  # linear 55 is 128 on a display
 
 
-def test_vertex_colours_are_shown_by_their_mean(tmp_path: Path) -> None:
-    ball = trimesh.creation.icosphere(1)
-    ball.visual.vertex_colors = [255, 0, 0, 255]
-    ball.export(tmp_path / "red.ply")
-    _, materials, notes = read_model(tmp_path, "red.ply", tmp_path)
-    assert ([*materials.values()], notes) == ([Material(colour=(1, 0, 0))], [])
-    ball.visual.vertex_colors[: len(ball.vertices) // 2] = [0, 0, 255, 255]
-    ball.export(tmp_path / "both.ply")
-    _, materials, notes = read_model(tmp_path, "both.ply", tmp_path)
-    assert next(iter(materials.values())).colour == pytest.approx((0.5, 0, 0.5), abs=0.01)
-    assert notes == ["vertex colours are shown by their mean"]
+@settings(max_examples=15)
+@given(colours=hnp.arrays(np.uint8, (12, 3)), alike=st.booleans())
+def test_vertex_colours_are_shown_by_their_mean(
+    tmp_path_factory: pytest.TempPathFactory, colours: np.ndarray, alike: bool
+) -> None:
+    folder, ball = tmp_path_factory.mktemp("colours"), trimesh.creation.icosahedron()
+    colours = np.tile(colours[:1], (12, 1)) if alike else colours
+    ball.visual.vertex_colors = np.column_stack([colours, np.full(12, 255, np.uint8)])
+    ball.export(folder / "ball.ply")
+    _, materials, notes = read_model(folder, "ball.ply", folder)
+    (material,) = materials.values()
+    assert material == Material(colour=pytest.approx(tuple(colours.mean(axis=0) / 255)))
+    differ = len(np.unique(colours, axis=0)) > 1
+    assert notes == (["vertex colours are shown by their mean"] if differ else [])
 
 
 def test_a_gltf_reads_nothing_outside_the_folder(tmp_path: Path) -> None:
@@ -114,7 +139,7 @@ def test_a_gltf_reads_nothing_outside_the_folder(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["a.glb", "a.ply", "a.stl", "a.off", "a.gltf"])
 @pytest.mark.parametrize("data", [b"", b"nonsense", b"glTF\2\0\0\0", b"OFF\n3 1 0\n0 0 0\n"])
-def test_garbage_is_one_models_failure(tmp_path: Path, name: str, data: bytes) -> None:
+def test_garbage_fails_one_model(tmp_path: Path, name: str, data: bytes) -> None:
     (tmp_path / name).write_bytes(data)
     faces, reason = -1, ""
     try:
@@ -124,7 +149,7 @@ def test_garbage_is_one_models_failure(tmp_path: Path, name: str, data: bytes) -
     assert faces == 0 or "cannot be read" in reason
 
 
-def test_what_is_not_there_or_leads_out(tmp_path: Path) -> None:
+def test_a_missing_file_and_a_link_that_leads_outside_are_refused(tmp_path: Path) -> None:
     BOX.export(tmp_path / "box.stl")
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "link.stl").symlink_to(tmp_path / "box.stl")

@@ -91,7 +91,7 @@ def test_a_library_outside_is_refused_too(folder: Path) -> None:
     assert "leads outside" in notes[0]
 
 
-def test_what_a_material_says_is_kept(folder: Path) -> None:
+def test_a_library_with_names_maps_and_grey_values_is_read(folder: Path) -> None:
     materials, notes = read(
         folder,
         "newmtl a b\nKd 1 0.5 0\nd 0.5\nNs 500\nKs 0.2 0.4 0.6\nillum 2\n"
@@ -130,7 +130,7 @@ def test_no_part_becomes_invisible(folder: Path, line: str, alpha: float) -> Non
     assert materials["m"].alpha == alpha
 
 
-def test_what_is_forgiven_can_be_taken_at_its_word(folder: Path) -> None:
+def test_nothing_is_forgiven_if_the_settings_say_so(folder: Path) -> None:
     text = (
         "newmtl a\nd 0\nillum 3\nmap_Kd ../images/Wood Grain.PNG\n"
         "newmtl b\nmap_Kd ../images/wood grain.png\n"
@@ -171,6 +171,72 @@ def test_tabs_and_old_encodings_are_read(folder: Path) -> None:
     assert materials == {"Grün": Material(colour=(0, 1, 0))}
 
 
+unit = st.floats(0, 1)
+MATERIALS = st.builds(
+    Material,
+    colour=st.tuples(unit, unit, unit),
+    alpha=st.floats(0.01, 1),
+    highlight=unit,
+    gloss=unit,
+)
+
+
+@given(materials=st.lists(MATERIALS, min_size=1, max_size=4), data=st.data())
+def test_the_values_of_materials_are_read_in_any_order(
+    tmp_path_factory: pytest.TempPathFactory, materials: list[Material], data: st.DataObject
+) -> None:
+    lines = []
+    for number, material in enumerate(materials):
+        values = [
+            "Kd " + " ".join(map(repr, material.colour)),
+            f"d {material.alpha!r}",
+            f"Ks {material.highlight!r}",
+            f"Ns {1000 * material.gloss!r}",
+            "illum 2",
+        ]
+        lines += [f"newmtl material {number}", *data.draw(st.permutations(values))]
+    folder = tmp_path_factory.mktemp("library")
+    (folder / "a.mtl").write_text("\n".join(lines) + "\n")
+    read_back, notes = read_materials(folder, ("a.mtl",), base="")
+    assert notes == []
+    assert list(read_back) == [f"material {number}" for number in range(len(materials))]
+    for material, other in zip(materials, read_back.values(), strict=True):
+        assert (other.colour, other.alpha) == (material.colour, material.alpha)
+        assert other.highlight == pytest.approx(material.highlight)
+        assert other.gloss == pytest.approx(material.gloss)
+
+
+@given(value=st.floats(allow_nan=True, width=32), keyword=st.sampled_from(["d", "Tr", "d -halo"]))
+def test_no_opacity_makes_a_part_invisible_unless_it_is_said_so(
+    tmp_path_factory: pytest.TempPathFactory, value: float, keyword: str
+) -> None:
+    folder = tmp_path_factory.getbasetemp()
+    (folder / "a.mtl").write_text(f"newmtl m\n{keyword} {value!r}\n")
+    alpha = read_materials(folder, ("a.mtl",), base="")[0]["m"].alpha
+    if keyword != "Tr" and 0 < value < 1:
+        assert alpha == value
+    else:
+        assert alpha == 1
+
+
+@given(
+    cases=st.lists(st.booleans(), min_size=14, max_size=14),
+    backslashes=st.booleans(),
+    top=st.sampled_from(["../", "", "./../", "nowhere/../../"]),
+)
+def test_letter_case_and_slashes_of_a_path_do_not_matter(
+    tmp_path_factory: pytest.TempPathFactory, cases: list[bool], backslashes: bool, top: str
+) -> None:
+    folder = tmp_path_factory.getbasetemp() / "written"
+    (folder / "images").mkdir(parents=True, exist_ok=True)
+    (folder / "models").mkdir(exist_ok=True)
+    (folder / "images" / "Wood.PNG").touch()
+    pairs = zip("images/wood.png", [*cases, False], strict=True)
+    written = top + "".join(letter.upper() if upper else letter for letter, upper in pairs)
+    path, note = find_inside(folder, written.replace("/", "\\") if backslashes else written)
+    assert (path, note) == ((folder / "images" / "Wood.PNG").resolve(), "")
+
+
 @pytest.mark.parametrize("reference", ["a\0b.png", "x" * 5000, "ring/a.png"])
 def test_names_that_cannot_be_looked_up_are_noted(folder: Path, reference: str) -> None:
     (folder / "models" / "ring").symlink_to("ring")
@@ -182,7 +248,7 @@ def test_names_that_cannot_be_looked_up_are_noted(folder: Path, reference: str) 
 @pytest.mark.parametrize(
     "text", ["Kd 1 1 1\n", "newmtl m\nKd red\nKd nan 2 -1\nmap_Kd\nd x\n", "\0\xff\n"]
 )
-def test_nonsense_does_no_harm(folder: Path, text: str) -> None:
+def test_nonsense_leaves_valid_colours(folder: Path, text: str) -> None:
     materials, notes = read(folder, text)
     assert all(0 <= value <= 1 for material in materials.values() for value in material.colour)
     assert notes == []

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from shapenet3d_cma.render.mesh.obj import Mesh, read_obj
+from shapenet3d_cma.render.mesh.obj import Mesh, parse_obj, read_obj
 
 
 def read(folder: Path, text: str | bytes) -> Mesh:
@@ -44,9 +44,37 @@ def test_uvs_are_zero_where_there_are_none(tmp_path: Path, faces: str) -> None:
     assert not mesh.uvs.any()
 
 
-def test_negative_indices_count_from_where_they_stand(tmp_path: Path) -> None:
-    mesh = read(tmp_path, "v 0 0 0\nv 1 0 0\nv 0 1 0\nf -3 -2 -1\nv 5 5 5\nf -1 -2 -3\n")
-    assert mesh.corners.tolist() == [0, 1, 2, 3, 2, 1]
+@st.composite
+def polygons(draw: st.DrawFn) -> tuple[list[list[float]], list[list[int]]]:
+    """Draw vertices and faces of any size."""
+    coordinate = st.floats(-1e9, 1e9)
+    vertices = draw(st.lists(st.lists(coordinate, min_size=3, max_size=3), min_size=3, max_size=9))
+    corner = st.integers(0, len(vertices) - 1)
+    return vertices, draw(st.lists(st.lists(corner, min_size=3, max_size=6), max_size=6))
+
+
+@given(polygons(), st.data())
+def test_what_was_written_is_read_back(
+    drawn: tuple[list[list[float]], list[list[int]]], data: st.DataObject
+) -> None:
+    """Vertices stand anywhere before their first use; indices count from the front or backwards."""
+    vertices, faces = drawn
+    lines, count = [], 0
+    for face in faces:
+        further = data.draw(st.integers(max(face) + 1, len(vertices)))
+        lines += ["v " + " ".join(map(repr, vertex)) for vertex in vertices[count:further]]
+        count = max(count, further)
+        backwards = [data.draw(st.booleans()) for _ in face]
+        words = (
+            corner - count if back else corner + 1
+            for corner, back in zip(face, backwards, strict=True)
+        )
+        lines.append("f " + " ".join(map(str, words)))
+    mesh = parse_obj("\n".join(lines).encode())
+    assert mesh.vertices.tolist() == vertices[:count]
+    assert mesh.corners.tolist() == [corner for face in faces for corner in face]
+    assert mesh.sizes.tolist() == [len(face) for face in faces]
+    assert mesh.faults == {}
 
 
 def test_materials_follow_usemtl(tmp_path: Path) -> None:
@@ -87,7 +115,7 @@ def test_a_file_without_faces_is_a_mesh_without_faces(tmp_path: Path, text: str)
     assert len(read(tmp_path, text).materials) == 0
 
 
-def test_a_byte_order_mark_and_comments_cost_nothing(tmp_path: Path) -> None:
+def test_a_byte_order_mark_and_comments_are_ignored(tmp_path: Path) -> None:
     text = (
         "\ufeffv 0 0 0 # first\nv 1 0 0\nv 0 1 0\nvt 0 1 # uv\nusemtl a#b\nf 1/1 2/1 3/1 # a face\n"
     )
@@ -98,7 +126,7 @@ def test_a_byte_order_mark_and_comments_cost_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("word", ["99999999999999999999999", "--5", "1e3", "0x1", "²"])
-def test_an_index_that_is_none_costs_its_face(tmp_path: Path, word: str) -> None:
+def test_an_invalid_index_costs_its_face_alone(tmp_path: Path, word: str) -> None:
     for faces in (f"f 1 2 {word}\nf 1 2 3\n", f"f 1 2 3\nf 1 2 {word}\n"):
         mesh = read(tmp_path, SQUARE + faces)
         assert mesh.corners.tolist() == [0, 1, 2]
@@ -122,7 +150,7 @@ BETWEEN = ["", "\n", "vn 0 0 1\n", "# f 1 2 3\n", "g v\ns off\n", "\r", " \t"]
     st.lists(st.sampled_from([*LINES, "usemtl a", "usemtl b", "l 1 2", "mtllib m.mtl"])), st.data()
 )
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_what_stands_between_lines_changes_nothing(
+def test_other_lines_in_between_change_nothing(
     tmp_path: Path, lines: list[str], data: st.DataObject
 ) -> None:
     """Runs of lines of one kind are parsed at once: wherever a run is cut, the mesh is the same."""
@@ -150,7 +178,7 @@ def test_names_need_no_encoding(tmp_path: Path) -> None:
     st.lists(st.sampled_from(["f 1 2 3", "v 1 2 3", "f 1/2/3", "f //", "l 1", "usemtl"])),
 )
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_no_bytes_upset_it(tmp_path: Path, noise: bytes, lines: list[str]) -> None:
+def test_any_bytes_give_a_consistent_mesh(tmp_path: Path, noise: bytes, lines: list[str]) -> None:
     mesh = read(tmp_path, noise + b"\n" + "\n".join(lines).encode())
     assert mesh.starts[-1] == len(mesh.corners) == len(mesh.uvs)
     assert np.isfinite(mesh.vertices[mesh.corners]).all()

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -87,98 +86,196 @@ def test_copies_are_dropped(soup: tuple[np.ndarray, list[list[int]]]) -> None:
     assert surface.repairs == {"duplicate faces dropped": len(faces)}
 
 
-def test_faces_without_area_are_dropped() -> None:
-    vertices = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [2, 0, 0], [0, 0, 0]])
-    faces = [[0, 1, 2], [0, 1, 1], [0, 1, 3], [0, 4, 2], [1, 1, 1]]
-    surface = repair(mesh(vertices, faces, [0] * 5))
-    assert len(surface.front) == 1
-    assert surface.repairs == {"faces without area dropped": 4}
+@given(soups(), st.data())
+def test_faces_without_area_are_dropped(
+    soup: tuple[np.ndarray, list[list[int]]], data: st.DataObject
+) -> None:
+    """Faces with a corner twice, a vertex's twin, or three corners on a line, anywhere among sound ones."""
+    vertices, faces = soup
+    count = len(vertices)
+    # a twin of each vertex, and the middle of each edge of the first face
+    first = vertices[np.array(faces[0])]
+    more = np.concatenate([vertices, vertices, (first + np.roll(first, 1, axis=0)) / 2])
+    a, b, c = faces[0]
+    flat = [[a, b, b], [a, a, a], [a, count + a, b], [c, a, 2 * count], [b, a, 2 * count + 1]]
+    useless = data.draw(st.lists(st.sampled_from(flat), min_size=1, max_size=6))
+    everything = list(faces)
+    for face in useless:
+        everything.insert(data.draw(st.integers(0, len(everything))), face)
+    surface = repair(mesh(more, everything, [0] * len(everything)))
+    assert np.array_equal(triangles(surface), vertices[np.array(faces)])
+    assert surface.repairs == {"faces without area dropped": len(useless)}
 
 
-def test_a_vertex_that_is_no_number_does_not_touch_its_neighbours() -> None:
-    vertices = np.array([[np.nan, 0, -0.4], [0, 0, -0.4], [1, 0, 0], [0, 1, 0]])
-    surface = repair(mesh(vertices, [[1, 2, 3]], [0]))
-    assert np.array_equal(triangles(surface), vertices[[[1, 2, 3]]])
+@given(soups(), st.integers(0, 2), st.sampled_from([np.nan, np.inf, -np.inf, 1e308]))
+def test_a_vertex_that_no_face_uses_changes_nothing(
+    soup: tuple[np.ndarray, list[list[int]]], axis: int, value: float
+) -> None:
+    vertices, faces = soup
+    more = np.concatenate([vertices, vertices[:1]])
+    more[-1, axis] = value
+    plain, surface = (repair(mesh(which, faces, [0] * len(faces))) for which in (vertices, more))
+    for name, array in vars(plain).items():
+        assert np.array_equal(getattr(surface, name), array), name
 
 
-def test_repeated_corners_are_passed_over() -> None:
-    vertices = np.array([[0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0], [0, 1e-7, 0]])
-    surface = repair(mesh(vertices, [[0, 1, 2, 2], [0, 2, 3, 4, 0]], [0, 1]))
-    assert np.diff(surface.starts).tolist() == [3, 3]
-    assert np.isclose(area(surface), 1)
+@given(soups(), st.data())
+def test_repeated_corners_are_passed_over(
+    soup: tuple[np.ndarray, list[list[int]]], data: st.DataObject
+) -> None:
+    """Each corner may come several times in a row, also as a vertex of its own at the same place."""
+    vertices, faces = soup
+    twins = np.concatenate([vertices, vertices])
+    repeats = st.lists(st.sampled_from([0, len(vertices)]), min_size=1, max_size=3)
+    longer = [[corner + shift for corner in face for shift in data.draw(repeats)] for face in faces]
+    # the same faces without repeats are their copies
+    surface = repair(mesh(twins, longer + faces, [0] * 2 * len(faces)))
+    assert np.array_equal(triangles(surface), vertices[np.array(faces)])
+    assert surface.repairs == {"duplicate faces dropped": len(faces)}
+
+
+@st.composite
+def convex_polygons(draw: st.DrawFn) -> np.ndarray:
+    """Draw the corners of a convex polygon in a plane of any direction, (n, 3)."""
+    steps = np.cumsum(draw(st.lists(st.floats(0.1, 1), min_size=3, max_size=14)))
+    angle = 2 * np.pi * steps / (steps[-1] + draw(st.floats(0.1, 1)))
+    flat = np.stack([np.cos(angle), np.sin(angle), 0 * angle], axis=1)
+    turn, _ = np.linalg.qr(np.random.default_rng(draw(st.integers(0, 999))).normal(size=(3, 3)))
+    return flat @ turn
+
+
+def polygon_area(polygon: np.ndarray) -> float:
+    offset = polygon - polygon[0]
+    return float(np.linalg.norm(np.cross(offset[:-1], offset[1:]).sum(axis=0)) / 2)
+
+
+@given(convex_polygons(), st.data())
+def test_convex_polygons_are_split_from_their_first_corner(
+    polygon: np.ndarray, data: st.DataObject
+) -> None:
+    """The back, whose corners run the other way from any start, is split the same way."""
+    count = len(polygon)
+    begin = data.draw(st.integers(0, count - 1))
+    back = [(begin - index) % count for index in range(count)]
+    surface = repair(mesh(polygon, [list(range(count)), back], [0, 1]))
+    assert np.diff(surface.starts).tolist() == [3] * (count - 2)
+    assert np.array_equal(triangles(surface)[:, 0], np.tile(polygon[0], (count - 2, 1)))
+    assert np.isclose(area(surface), polygon_area(polygon))
+    assert (surface.back == 1).all()
+    assert np.array_equal(surface.front_uvs[:, 0], surface.back_uvs[:, 0])
+
+
+@given(convex_polygons(), st.lists(st.integers(0, 13), min_size=1, max_size=4))
+def test_a_corner_on_a_straight_edge_changes_no_area(polygon: np.ndarray, edges: list[int]) -> None:
+    corners: list[np.ndarray] = []
+    for index, corner in enumerate(polygon):
+        corners.append(corner)
+        if index in edges:
+            corners.append((corner + polygon[(index + 1) % len(polygon)]) / 2)
+    surface = repair(mesh(np.array(corners), [list(range(len(corners)))], [0]))
+    assert (np.diff(surface.starts) == 3).all()
+    assert np.isclose(area(surface), polygon_area(polygon))
     assert surface.repairs == {}
 
 
-def test_a_corner_on_a_straight_edge_does_no_harm() -> None:
-    vertices = np.array([[0, 0, 0], [1, 0, 0], [2, 0, 0], [2, 1, 0], [0, 1, 0.5]])
-    surface = repair(mesh(vertices, [[0, 1, 2, 3, 4]], [0]))
-    assert np.diff(surface.starts).tolist() == [3, 3]
-    assert np.isclose(area(surface), 1 + np.linalg.norm(np.cross([2, 1, 0], [0, 1, 0.5])) / 2)
-
-
-@pytest.mark.parametrize("scale", [1e-5, 1.0, 1e4])
-def test_size_and_place_do_not_matter(scale: float) -> None:
-    rng = np.random.default_rng(0)
+@given(
+    st.integers(0, 10**6),
+    st.floats(-7, 4).map(lambda power: 10**power),
+    st.tuples(*[st.floats(-5, 5)] * 3),
+)
+def test_size_and_place_do_not_matter(
+    seed: int, scale: float, place: tuple[float, float, float]
+) -> None:
+    rng = np.random.default_rng(seed)
     vertices, faces = rng.random((30, 3)), rng.permutation(30).reshape(-1, 3).tolist()
     doubled = faces + [face[::-1] for face in faces]
-    surface = repair(mesh(vertices * scale + 3 * scale, doubled, [0] * 20))
+    moved = (vertices + place) * scale
+    surface = repair(mesh(moved, doubled, [0] * 20))
+    assert np.array_equal(triangles(surface), moved[np.array(faces)])
     assert surface.repairs == {"opposite pairs merged": 10}
-    assert len(surface.front) == 10
 
 
-def test_the_first_face_of_either_winding_counts() -> None:
+@given(st.lists(st.booleans(), min_size=1, max_size=6))
+def test_the_first_face_of_either_winding_counts(windings: list[bool]) -> None:
+    """One triangle several times; True stands for the winding of the first."""
     vertices = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0]])
-    front, back = [0, 1, 2], [2, 1, 0]
-    surface = repair(mesh(vertices, [front, back, back, front, back], [3, 4, 5, 0, 1]))
-    assert (surface.front.tolist(), surface.back.tolist()) == ([3], [4])
-    assert surface.repairs == {"opposite pairs merged": 1, "duplicate faces dropped": 3}
+    windings = [True, *windings]
+    faces = [[0, 1, 2] if winding else [2, 1, 0] for winding in windings]
+    surface = repair(mesh(vertices, faces, list(range(len(faces)))))
+    back = windings.index(False) if False in windings else 0
+    assert (surface.front.tolist(), surface.back.tolist()) == ([0], [back])
+    counts = {
+        "opposite pairs merged": int(back > 0),
+        "duplicate faces dropped": len(faces) - 1 - (back > 0),
+    }
+    assert surface.repairs == {name: count for name, count in counts.items() if count}
 
 
-def test_small_faces_are_not_faces_without_area() -> None:
-    vertices = np.array([[0.3, 0, 0], [0.3001, 0, 0], [0.3, 0.0001, 0]])
-    assert len(repair(mesh(vertices, [[0, 1, 2]], [0])).front) == 1
+@given(st.floats(1e-6, 1e-2), st.floats(0.2, 2.9))
+def test_a_small_face_of_a_large_model_is_kept(size: float, angle: float) -> None:
+    large = [[0, 0, 0], [1, 0, 0], [0, 0, 1]]
+    small = size * np.array([[0, 0, 0], [1, 0, 0], [np.cos(angle), np.sin(angle), 0]])
+    vertices = np.concatenate([large, small + np.array([0.3, 0.2, 0.1])])
+    surface = repair(mesh(vertices, [[0, 1, 2], [3, 4, 5]], [0, 0]), weld=1e-8)
+    assert np.array_equal(triangles(surface), vertices.reshape(2, 3, 3))
 
 
-def test_vertices_are_welded_but_never_moved() -> None:
-    vertices = np.array(
-        [[0, 0, 0], [1, 0, 0], [0, 1, 0], [1 + 2e-7, 0, 0], [0, 1, -3e-7], [1, 1, 0]]
-    )
-    surface = repair(mesh(vertices, [[0, 1, 2], [3, 5, 4]], [0, 0]))
-    assert len(surface.vertices) == 4
-    for vertex in surface.vertices:
-        assert (vertex == vertices).all(axis=1).any()
-    assert np.abs(triangles(surface) - vertices[[[0, 1, 2], [3, 5, 4]]]).max() <= 1e-6
+@given(soups(), st.integers(0, 10**6))
+def test_vertices_are_welded_but_never_moved(
+    soup: tuple[np.ndarray, list[list[int]]], seed: int
+) -> None:
+    """Each face has vertices of its own, up to 1e-12 beside those of the others."""
+    vertices, faces = soup
+    corners = vertices[np.array(faces).ravel()]
+    apart = corners + np.random.default_rng(seed).uniform(-1e-12, 1e-12, corners.shape)
+    surface = repair(mesh(apart, np.arange(len(apart)).reshape(-1, 3).tolist(), [0] * len(faces)))
+    given_rows = {row.tobytes() for row in apart}
+    assert all(vertex.tobytes() in given_rows for vertex in surface.vertices)
+    assert np.abs(triangles(surface).reshape(-1, 3) - corners).max() <= 2e-12
+    assert len(surface.vertices) == len(np.unique(np.array(faces)))
 
 
-def test_polygons_are_split_from_their_first_corner() -> None:
-    angle = np.linspace(0, 2 * np.pi, 6, endpoint=False)
-    vertices = np.stack([np.cos(angle), np.sin(angle), 0 * angle], axis=1)
-    surface = repair(mesh(vertices, [[0, 1, 2, 3, 4, 5], [5, 4, 3, 2, 1, 0]], [0, 1]))
-    assert np.diff(surface.starts).tolist() == [3] * 4
-    assert np.isclose(area(surface), 1.5 * np.sqrt(3))
-    assert (surface.back == 1).all()
+ARROW = np.array([[0, 0, 0], [2, 1, 0], [0, 2, 0], [0.5, 1, 0]])
 
 
-def test_other_polygons_stay_whole() -> None:
-    arrow = np.array([[0, 0, 0], [2, 1, 0], [0, 2, 0], [0.5, 1, 0]])
-    surface = repair(mesh(arrow, [[0, 1, 2, 3], [3, 0, 1, 2]], [0, 0]))
-    assert np.diff(surface.starts).tolist() == [4]
-    assert surface.repairs == {"duplicate faces dropped": 1}
+@given(st.integers(0, 3), st.integers(0, 3), st.booleans())
+def test_a_concave_polygon_that_no_fan_covers_stays_whole(
+    first: int, begin: int, turned: bool
+) -> None:
+    """An arrow's fan covers it from its tip and its notch alone."""
+    one = [(first + index) % 4 for index in range(4)]
+    other = [(begin + index) % 4 for index in range(4)]
+    surface = repair(mesh(ARROW, [one, other[::-1] if turned else other], [0, 1]))
+    assert np.diff(surface.starts).tolist() == ([4] if first in (0, 2) else [3, 3])
+    assert set(surface.back.tolist()) == {1 if turned else 0}
+    name = "opposite pairs merged" if turned else "duplicate faces dropped"
+    assert surface.repairs == {name: 1}
 
 
-def test_faces_stay_in_the_order_of_the_file_whatever_their_size() -> None:
-    vertices = np.array([[0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0], [0, 0, 1]])
-    surface = repair(mesh(vertices, [[0, 1, 4], [0, 1, 2, 3], [1, 2, 4]], [0, 1, 2]))
-    assert surface.front.tolist() == [0, 1, 1, 2]
+@given(st.permutations(range(4)))
+def test_faces_stay_in_the_order_of_the_file_whatever_their_size(order: list[int]) -> None:
+    vertices = np.array([[0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0], [0, 0, 1], [0.5, 2, 0]])
+    faces = [[0, 1, 4], [0, 1, 2, 3], [1, 2, 4], [0, 1, 2, 5, 3]]
+    pieces = {0: 1, 1: 2, 2: 1, 3: 3}  # triangles that each becomes
+    surface = repair(mesh(vertices, [faces[index] for index in order], order))
+    assert surface.front.tolist() == [index for index in order for _ in range(pieces[index])]
 
 
-def test_unused_vertices_do_not_count() -> None:
-    vertices = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [99, 99, 99]])
-    assert repair(mesh(vertices, [[0, 1, 2]], [0])).bounds.tolist() == [[0, 0, 0], [1, 1, 0]]
+@given(soups(), st.integers(1, 5))
+def test_unused_vertices_do_not_count(
+    soup: tuple[np.ndarray, list[list[int]]], further: int
+) -> None:
+    """Neither those that no face uses, nor those of faces that are dropped."""
+    vertices, faces = soup
+    more = np.concatenate([vertices, np.full((further, 3), 9.0), [[9.5, 9.5, 9.5]]])
+    used = vertices[np.unique(np.array(faces))]
+    flat = [len(vertices), len(more) - 1, len(vertices)]
+    bounds = repair(mesh(more, [*faces, flat], [0] * (len(faces) + 1))).bounds
+    assert np.array_equal(bounds, [used.min(axis=0), used.max(axis=0)])
 
 
 @given(soups(), st.booleans(), st.booleans())
-def test_doubled_and_further_faces_stay_where_asked(
+def test_doubled_and_further_faces_stay_if_the_settings_say_so(
     soup: tuple[np.ndarray, list[list[int]]], merge: bool, drop: bool
 ) -> None:
     vertices, faces = soup
@@ -198,7 +295,7 @@ def test_doubled_and_further_faces_stay_where_asked(
     assert surface.repairs == {name: number for name, number in counts.items() if number}
 
 
-def test_vertices_stay_apart_and_faces_without_area_stay_where_asked() -> None:
+def test_vertices_stay_apart_and_flat_faces_stay_if_the_settings_say_so() -> None:
     vertices = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [2, 0, 0], [0, 0, 0]])
     surface = repair(
         mesh(vertices, [[0, 1, 2], [0, 1, 3], [4, 1, 2]], [0] * 3), weld=0, drop_degenerate=False

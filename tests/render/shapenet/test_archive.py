@@ -61,7 +61,7 @@ def test_models_are_found_however_the_zip_was_made(tmp_path: Path, prefix: str, 
     assert tree(tmp_path / "out") == {"images/a.png", "models/model_normalized.obj"}
 
 
-def test_names_in_utf8_that_do_not_say_so(tmp_path: Path) -> None:
+def test_utf8_names_without_the_utf8_flag(tmp_path: Path) -> None:
     """As Info-ZIP writes them on Linux: the flag is not set."""
     path = write_zip(tmp_path / "03001627.zip", {"03001627/naïve-模型/images/tëx.png": b"image"})
     data = bytearray(path.read_bytes())
@@ -149,7 +149,7 @@ def test_a_bomb_fails_one_model_before_anything_is_written(
     assert tree(tmp_path / "out") == set()
 
 
-def test_damage_costs_one_model_or_is_said_at_once(tmp_path: Path) -> None:
+def test_damage_costs_one_model_or_the_archive_is_refused(tmp_path: Path) -> None:
     path = write_zip(tmp_path / "03001627.zip", {OBJ: b"v 0 0 0\n" * 500})
     data = bytearray(path.read_bytes())
     data[80:90] = b"\xff" * 10

@@ -67,14 +67,14 @@ def test_every_pathology_is_named(broken: Path) -> None:
     for entry in announced:
         model = found[f"{entry['synset']}/{entry['model_id']}"]
         name = NAMED[entry["fault"]]
-        assert name is None or name in model.found, entry["fault"]
-        assert name is not None or not set(model.found) - {"same OBJ"}, entry["fault"]
+        assert name is None or name in model.counts, entry["fault"]
+        assert name is not None or not set(model.counts) - {"same OBJ"}, entry["fault"]
         assert model.fatal == (entry["outcome"] == "failed"), entry["fault"]
         if "faces" in entry.get("properties", {}):
             assert model.faces == entry["properties"]["faces"]
     sound = [model for model in diagnosis.models if "pathology" not in model.key]
     assert not any(
-        FINDINGS[name].weight in ("fatal", "lost") for model in sound for name in model.found
+        FINDINGS[name].weight in ("fatal", "lost") for model in sound for name in model.counts
     )
 
 
@@ -101,7 +101,7 @@ def test_counts_against_those_expected(broken: Path) -> None:
     assert "not known" in diagnosis_text(part)
 
 
-def test_pictures_that_are_none(tmp_path: Path) -> None:
+def test_unreadable_pictures(tmp_path: Path) -> None:
     folder = tmp_path / "03001627" / "abc"
     (folder / "models").mkdir(parents=True)
     obj = folder / "models" / "model_normalized.obj"
@@ -112,12 +112,12 @@ def test_pictures_that_are_none(tmp_path: Path) -> None:
     (folder / "models" / "fake.png").write_bytes(b"no picture")
     (folder / "models" / "a.gif").write_bytes(b"GIF89a\1\0\1\0\0\0\0\0")
     (model,) = diagnose(list_models(tmp_path), jobs=1).models
-    assert model.found["unreadable texture"] == 2
-    assert model.found["refused reference"] == 1
+    assert model.counts["unreadable texture"] == 2
+    assert model.counts["refused reference"] == 1
     obj.unlink()
     obj.symlink_to("/etc/hostname")
     (model,) = diagnose(list_models(tmp_path), jobs=1).models
-    assert model.found == {"unreadable": 1}
+    assert model.counts == {"unreadable": 1}
 
 
 def test_a_damaged_archive_costs_the_model(tmp_path: Path) -> None:
@@ -127,7 +127,7 @@ def test_a_damaged_archive_costs_the_model(tmp_path: Path) -> None:
     data = bytearray(path.read_bytes())
     data[75:80] = b"\xff" * 5
     path.write_bytes(data)
-    assert [model.found for model in diagnose(list_models(tmp_path), jobs=1).models] == [
+    assert [model.counts for model in diagnose(list_models(tmp_path), jobs=1).models] == [
         {"unreadable": 1}
     ]
 
@@ -142,28 +142,30 @@ def test_a_damaged_archive_costs_the_model(tmp_path: Path) -> None:
         ("a.stl", bytes(80) + b"\1\0\0\0" + bytes(50), None),
     ],
 )
-def test_other_formats_are_told_by_their_headers(
+def test_other_formats_are_judged_by_their_headers(
     tmp_path: Path, name: str, data: bytes, fatal: str | None
 ) -> None:
     (tmp_path / name).write_bytes(data)
     (model,) = diagnose(list_models(tmp_path, Selection(layout="flat")), jobs=1).models
-    assert list(model.found) == ([fatal] if fatal else [])
+    assert list(model.counts) == ([fatal] if fatal else [])
 
 
-def test_people_and_programs_are_told(cma3d, broken: Path, tmp_path: Path) -> None:
+def test_people_get_a_table_and_programs_get_json(
+    cma3d, cma3d_inside, broken: Path, tmp_path: Path
+) -> None:
     people = cma3d("doctor", broken)
     assert people.returncode == 1
     assert "cannot be rendered: 02958343/pathology-empty-obj: empty OBJ" in people.stdout
     assert "30 of 33 models can be rendered" in people.stdout
     assert "ShapeNetCore.v2 in folders, 33 models" in people.stderr
-    programs = cma3d("doctor", broken, "--json", "--jobs", 1)
+    programs = cma3d_inside("doctor", broken, "--json", "--jobs", 1)
     document = json.loads(programs.stdout)
     assert programs.returncode == 1
     assert len(document["fatal"]) == 3
     assert document["faces"] > LARGE
     doubled = next(row for row in document["findings"] if row["finding"] == "doubled faces")
     assert 0 < doubled["share"] < 1
-    assert cma3d("doctor", broken, "--synset", "mug").returncode == 0
-    none = cma3d("doctor", tmp_path)
+    assert cma3d_inside("doctor", broken, "--synset", "mug").returncode == 0
+    none = cma3d_inside("doctor", tmp_path)
     assert none.returncode == 2
     assert none.stderr.count("\n") == 1

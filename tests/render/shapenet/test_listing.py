@@ -8,6 +8,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from shapenet3d_cma.core.errors import InputError
 from shapenet3d_cma.render.shapenet.listing import (
@@ -30,7 +32,7 @@ def test_models_are_listed_in_order(shapenet: Path) -> None:
     assert {model.synset for model in models} == {"03001627", "03636649", "03797390", "02958343"}
 
 
-def test_filters(shapenet: Path) -> None:
+def test_synsets_are_chosen_by_name_or_offset_and_limited(shapenet: Path) -> None:
     assert {model.synset for model in find_models(shapenet, synsets=("chair", "03797390"))} == {
         "03001627",
         "03797390",
@@ -41,14 +43,50 @@ def test_filters(shapenet: Path) -> None:
         find_models(shapenet, synsets=("zebra",))
 
 
-def test_what_is_no_shapenet_is_named_with_the_remedy(tmp_path: Path, shapenet: Path) -> None:
+names = st.text(st.characters(codec="utf-8", categories=["L", "N"]), min_size=1, max_size=9)
+
+
+@settings(max_examples=20)
+@given(
+    tree=st.dictionaries(
+        st.sampled_from(["02691156", "03001627", "04379243"]),
+        st.sets(names, min_size=1, max_size=5),
+        min_size=1,
+    ),
+    chosen=st.sets(st.sampled_from(["02691156", "03001627", "04379243"])),
+    limit=st.none() | st.integers(1, 4),
+)
+def test_every_folder_of_a_synset_is_a_model_and_filters_choose_among_them(
+    tmp_path_factory: pytest.TempPathFactory,
+    tree: dict[str, set[str]],
+    chosen: set[str],
+    limit: int | None,
+) -> None:
+    root = tmp_path_factory.mktemp("tree")
+    for synset, ids in tree.items():
+        for name in ids:
+            (root / synset / name).mkdir(parents=True)
+    ids_there = {synset: sorted(path.name for path in (root / synset).iterdir()) for synset in tree}
+    listed = find_models(root)
+    assert [model.key for model in listed] == [
+        f"{synset}/{name}" for synset in sorted(tree) for name in ids_there[synset]
+    ]
+    assert all(model.folder == root / model.key for model in listed)
+    some = find_models(root, synsets=tuple(chosen & set(tree)), limit=limit)
+    synsets = (chosen & set(tree)) or set(tree)
+    assert [model.key for model in some] == [
+        f"{synset}/{name}" for synset in sorted(synsets) for name in ids_there[synset][:limit]
+    ]
+
+
+def test_a_folder_without_models_is_refused_with_the_remedy(tmp_path: Path, shapenet: Path) -> None:
     (tmp_path / "file").touch()
     (tmp_path / "empty").mkdir()
     (tmp_path / "hollow" / "03001627").mkdir(parents=True)
     for name, says in (
         ("none", "does not exist"),
         ("file", "is a file"),
-        ("empty", "is no ShapeNet"),
+        ("empty", "is not a ShapeNet folder"),
         ("hollow", "no model in them"),
     ):
         with pytest.raises(InputError, match=f"{name} .*{says}.*cma3d samples"):
@@ -57,7 +95,7 @@ def test_what_is_no_shapenet_is_named_with_the_remedy(tmp_path: Path, shapenet: 
         find_models(shapenet.parent)
 
 
-def test_a_broken_taxonomy_only_costs_the_names(tmp_path: Path) -> None:
+def test_a_broken_taxonomy_costs_only_the_names(tmp_path: Path) -> None:
     (tmp_path / "03001627" / "abc").mkdir(parents=True)
     (tmp_path / "taxonomy.json").write_text("[{]")
     assert category_names(tmp_path) == {}
@@ -181,20 +219,17 @@ def _empty(folder: Path) -> Path:
 
 
 @pytest.mark.parametrize("layout", ["v2", "v1", "zip"])
-def test_a_layout_that_was_asked_for_and_is_not_there(tmp_path: Path, layout: str) -> None:
+def test_a_requested_layout_that_is_not_there_is_refused(tmp_path: Path, layout: str) -> None:
     with pytest.raises(InputError, match=r"no synset folder|no zip of a synset"):
         list_models(tmp_path, Selection(layout=layout))
     with pytest.raises(InputError, match="does not exist"):
         list_models(tmp_path / "none", Selection(layout=layout))
 
 
-def test_a_model_travels_as_json_and_by_pickle() -> None:
-    for model in (
-        Model("1", "a", Path("/x")),
-        Model("1", "a", Path("1/a"), "model.obj", "/zips/1.zip"),
-    ):
-        assert Model.from_job(json.loads(json.dumps(model.job() | {"out": "x"}))) == model
-        assert pickle.loads(pickle.dumps(model)) == model
+@given(st.builds(Model, st.text(), st.text(), st.text().map(Path), st.text(), st.text()))
+def test_a_model_travels_as_json_and_by_pickle(model: Model) -> None:
+    assert Model.from_job(json.loads(json.dumps(model.job() | {"out": "x"}))) == model
+    assert pickle.loads(pickle.dumps(model)) == model
 
 
 def test_all_of_shapenet_is_listed_in_little_memory(tmp_path: Path) -> None:
