@@ -81,7 +81,7 @@ class Camera:
         if self.width < 1 or self.height < 1:
             raise ValueError(f"image size must be positive, got {self.width} x {self.height}")
         # K: upper triangular, focal lengths positive; R: orthonormal, right-handed
-        k, rotation = self.intrinsics, self.cam_from_obj[:3, :3]
+        k, rotation = self.intrinsics, self.rotation
         if k[0, 0] <= 0 or k[1, 1] <= 0 or k[1, 0] != 0 or k[2].tolist() != [0, 0, 1]:
             raise ValueError(
                 f"intrinsics must be upper triangular with positive focal lengths, got {k.tolist()}"
@@ -159,28 +159,36 @@ class Camera:
         intrinsics = self.intrinsics.copy()
         intrinsics[:2, 2] -= left, top
         intrinsics.setflags(write=False)
-        part = object.__new__(
-            Camera
-        )  # a part of a valid camera is valid: not checked again, a fifth of the time
+        # a part of a valid camera is valid: not checked again, in a fifth of the time
+        part = object.__new__(Camera)
         changed = {"intrinsics": intrinsics, "width": right - left, "height": bottom - top}
         part.__dict__.update(self.__dict__ | changed)
         part.__dict__.pop("ray_from_pixel", None)
         return part
 
+    @property
+    def rotation(self) -> FloatArray:
+        """R, (3, 3) float64, of x_cam = R x_obj + t."""
+        return self.cam_from_obj[:3, :3]
+
+    @property
+    def translation(self) -> FloatArray:
+        """t, (3,) float64, object units, of x_cam = R x_obj + t."""
+        return self.cam_from_obj[:3, 3]
+
     @cached_property
     def obj_from_cam(self) -> FloatArray:
         """(4, 4) float64, the inverse pose: x_obj = R^T (x_cam - t)."""
-        rotation = self.cam_from_obj[:3, :3]
         inverse = np.eye(4)
-        inverse[:3, :3] = rotation.T
-        inverse[:3, 3] = -rotation.T @ self.cam_from_obj[:3, 3]
+        inverse[:3, :3] = self.rotation.T
+        inverse[:3, 3] = -self.rotation.T @ self.translation
         inverse.setflags(write=False)
         return inverse
 
     @cached_property
     def ray_from_pixel(self) -> FloatArray:
         """Return R^T K^-1, (3, 3) float64: (u, v, 1) to its ray in the object frame, planar z 1."""
-        matrix: FloatArray = self.cam_from_obj[:3, :3].T @ np.linalg.inv(self.intrinsics)
+        matrix: FloatArray = self.rotation.T @ np.linalg.inv(self.intrinsics)
         matrix.setflags(write=False)
         return matrix
 
@@ -201,10 +209,7 @@ class Camera:
         uv : (..., 2) float64, pixels; the pixel that a point falls in is ``floor(uv)``
         depth : (...) float64, planar z, object units; not positive for points behind the camera
         """
-        cam = (
-            np.asarray(points, dtype=np.float64) @ self.cam_from_obj[:3, :3].T
-            + self.cam_from_obj[:3, 3]
-        )
+        cam = np.asarray(points, dtype=np.float64) @ self.rotation.T + self.translation
         depth = cam[..., 2]
         uvw = cam @ self.intrinsics.T
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -228,7 +233,7 @@ class Camera:
             @ np.linalg.inv(self.intrinsics).T
         )
         cam = rays * np.asarray(depth, dtype=np.float64)[..., None]
-        points: FloatArray = (cam - self.cam_from_obj[:3, 3]) @ self.cam_from_obj[:3, :3]
+        points: FloatArray = (cam - self.translation) @ self.rotation
         return points
 
     def unproject_image(

@@ -39,7 +39,7 @@ def depth_normals(depth: NDArray[np.float32], camera: Camera) -> NDArray[np.floa
     q = np.stack([along_u, along_v, inverse - u * along_u - v * along_v], axis=-1)
     # K^T q in the camera frame, then R^T into the object frame, written for rows
     # (K^T q) . X = 1 on the plane, so K^T q points away from the camera: hence the minus
-    normals = -q @ camera.intrinsics @ camera.cam_from_obj[:3, :3]
+    normals = -q @ camera.intrinsics @ camera.rotation
     length = np.linalg.norm(normals, axis=-1, keepdims=True)
     # the length is NaN at the background and where a slope is missing: the normal is 0 there
     return np.where(np.isfinite(length), normals / length, 0).astype(np.float32)

@@ -297,7 +297,7 @@ def _seen_from(
         [[np.cos(angle), 0, np.sin(angle)], [0, 1, 0], [-np.sin(angle), 0, np.cos(angle)]]
     )
     turned = camera.look_at(middle + about_up @ (camera.eye - middle), middle)
-    seen = (points - middle) @ turned.cam_from_obj[:3, :3].T
+    seen = (points - middle) @ turned.rotation.T
     return seen, 1.08 * float(np.abs(seen[:, :2]).max())
 
 
