@@ -38,7 +38,7 @@ demo: $(ready)  ## render, pack, verify and train, small, on made-up models; wri
 	.venv/bin/cma3d demo "$(OUT)"
 
 test: lint types browser  ## lint, types and tests; stops at the first that fails
-	$(python) -m pytest -n logical --maxprocesses 4 --dist loadfile
+	$(python) -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 browser: $(ready)  ## install Chromium, which the tests of the pages look with, where there is none
 	@sh tools/setup.sh browser

@@ -42,6 +42,13 @@ RENDER = RenderConfig(views=6, size=80, samples=4)
 PACK = PackConfig(points=256, shard_rows=3)
 
 
+LONG = {
+    *("test_soak.py", "test_demo.py", "test_no_other_writer.py", "test_nothing_is_lost.py"),
+    *("test_two_at_once.py", "test_cluster.py", "test_resumed_runs.py", "test_resume.py"),
+}
+"""Files that take a minute or more."""
+
+
 @pytest.fixture(scope="session")
 def shapenet(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two models of each of four categories."""
@@ -71,7 +78,9 @@ collect_ignore = (
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Pass over single tests marked as needing a package that this installation lacks."""
+    """Put long single tests first; pass over tests that need a package that is not installed."""
+    # with several processes a long file that begins last would keep one of them busy alone
+    items.sort(key=lambda item: item.path.name not in LONG)
     for item in items:
         for mark in item.iter_markers("needs"):
             missing = [package for package in mark.args if not has(package)]

@@ -303,7 +303,7 @@ def test_only_a_file_of_the_same_kind_is_replaced(call: Call, tmp_path: Path, na
         if other_suffix == suffix:
             status, error = call(other, out)
             assert status == 2
-            assert "is no " in error
+            assert "is not a" in error
             assert snapshot(tmp_path) == before
 
 

@@ -104,7 +104,9 @@ def check_file(path: Path, kind: str, inputs: Sequence[Path | None] = ()) -> boo
     except OSError as error:
         raise InputError(cannot_write(path, error)) from None
     if not ours:
+        article = "an" if kind[0] in "aeiou" else "a"
         raise InputError(
-            f"{path} is there and is not a {kind} that cma3d wrote: move it away, or give another name"
+            f"{path} is there and is not {article} {kind} that cma3d wrote: "
+            "move it away, or give another name"
         )
     return True

@@ -91,7 +91,7 @@ def test_a_full_disk_stops_the_run_in_one_line(
     small = tmp_path / "small"
     with tiny_disk(small, "400k"):
         filler = small / "filler"
-        filler.write_bytes(bytes(200 * 1024))
+        filler.write_bytes(bytes(320 * 1024))
         out = small / "renders"
         done = cma3d("render", world, out, *WORDS, "--jobs", 2)
         assert done.returncode == 2, done.stderr

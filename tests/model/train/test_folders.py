@@ -180,7 +180,7 @@ def test_an_encoder_is_exported_over_an_exported_one_alone(
     shards, own = make_shards(rows=4), encoder / "encoder.safetensors"
     before = content_of(shards) | content_of(encoder)
     with pytest.raises(
-        InputError, match=r"shard-00000\.h5 is there and is not a encoder that cma3d wrote"
+        InputError, match=r"shard-00000\.h5 is there and is not an encoder that cma3d wrote"
     ):
         export_encoder(encoder, shards / "shard-00000.h5")
     for out in (own, encoder / "new.safetensors"):
@@ -191,7 +191,7 @@ def test_an_encoder_is_exported_over_an_exported_one_alone(
     first = out.read_bytes()
     export_encoder(encoder, out)
     assert out.read_bytes() == first  # to the byte
-    with pytest.raises(InputError, match="is there and is no encoder"):
+    with pytest.raises(InputError, match="is there and is not an encoder"):
         export_encoder(out, own)  # a run's own is not replaced
     assert content_of(shards) | content_of(encoder) == before
     weights = load_encoder(out)[0].state_dict()

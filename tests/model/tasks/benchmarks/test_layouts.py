@@ -197,7 +197,7 @@ BAD = [
         "outside 0 to 14",
     ),
     (PARTS_TEXT, remove(VAL), r"shuffled_val_file_list\.json cannot be read"),
-    (PARTS_TEXT, rewrite(VAL, "{"), "is no JSON"),
+    (PARTS_TEXT, rewrite(VAL, "{"), "is not JSON"),
     (PARTS_TEXT, rewrite(VAL, '["shape_data/1/a"]'), "lists 1/a, whose synset"),
     (PARTS_TEXT, remove(MUG), "lacks 1 of the 4 files"),
     (PARTS_TEXT, rewrite(MUG, "0 0 0 1 0 0 12\n"), r"part label 12 is none of Mug's \(36, 37\)"),
