@@ -9,7 +9,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import hypothesis
@@ -40,6 +40,16 @@ hypothesis.settings.load_profile("laws")
 CATEGORIES = "chair,lamp,mug,car"
 RENDER = RenderConfig(views=6, size=80, samples=4)
 PACK = PackConfig(points=256, shard_rows=3)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_idle_workers() -> Iterator[None]:
+    """End joblib's workers after each file: an idle one that ends by itself may lock the next call."""
+    yield
+    from joblib.externals.loky import reusable_executor
+
+    if reusable_executor._executor is not None:
+        reusable_executor._executor.shutdown(wait=True)
 
 
 LONG = {
